@@ -1,0 +1,38 @@
+# Two commands: `make run` and `make test`.  Both make the same environment first.
+# PyTorch's small CPU build (200 MB instead of several GB):
+#   make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH_INDEX ?=
+BIN = .venv/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: run test bench clean
+.DELETE_ON_ERROR:
+
+run: .venv/installed
+	$(BIN)/castlewalls run amplification
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: .venv/installed
+	$(BIN)/python bench/bench.py
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Castlewalls needs Python 3.11 or newer; say which with: make run PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "making the environment in .venv (some minutes, once)"
+	$(PYTHON) -m venv .venv
+ifneq ($(TORCH_INDEX),)
+	$(PIP) install -q -c constraints.txt --index-url $(TORCH_INDEX) torch torchvision
+endif
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv

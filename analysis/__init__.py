@@ -1,0 +1,1 @@
+"""Arrays and plain rows in, numbers and figures out."""

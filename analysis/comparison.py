@@ -1,0 +1,145 @@
+"""Compare what was counted at different points, with the interval that fits the data.
+
+With at least three seeds an interval is Student's over the seeds and includes the variance of
+training.  With fewer the images of all seeds are pooled and the interval is conditional on the
+trained models; ``basis`` says which, and every verdict repeats it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.intervals import (
+    LEVEL,
+    Estimate,
+    difference_of_proportions,
+    difference_of_shares,
+    mean_over_seeds,
+    proportion,
+    ratio_of_proportions,
+)
+from analysis.rows import Row
+
+SEEDS_FOR_SPREAD = 3
+"""Fewest seeds whose spread is used in place of the counts."""
+
+_TOTALS = {
+    "g1": ("g1_count",),
+    "g2": ("g2_count",),
+    "g3": ("g3_count",),
+    "g4": ("g4_count",),
+    "trigger_ratio": ("g1_count", "g2_count"),
+    "mismatch_ratio": ("g1_count", "g3_count"),
+}
+_TRIALS = {
+    "other_match_ratio": "other_n",
+    "other_trigger_ratio": "other_n",
+    "trigger_false_positive_rate": "trigger_n_clean",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An estimate and what its interval rests on."""
+
+    estimate: Estimate
+    """The compared quantity with its interval."""
+    basis: str
+    """Readable, such as "500 images of one model" or "5 seeds"."""
+
+
+def counted(row: Row, name: str) -> tuple[int, int]:
+    """How many images of how many a fraction of a row stands for.
+
+    Args:
+        row: A result row.
+        name: Column of the fraction: g1..g4, trigger_ratio, mismatch_ratio, other_match_ratio,
+            other_trigger_ratio or trigger_false_positive_rate.
+    """
+    if name in _TOTALS:
+        return sum(int(row[column]) for column in _TOTALS[name]), int(row["n"])
+    trials = int(row[_TRIALS[name]])
+    return round(float(row[name]) * trials), trials
+
+
+def pooled(rows: Sequence[Row], name: str) -> tuple[int, int]:
+    """`counted`, added up over seeds."""
+    counts = [counted(row, name) for row in rows]
+    return sum(count for count, _ in counts), sum(n for _, n in counts)
+
+
+def level_of(rows: Sequence[Row], name: str) -> Comparison:
+    """One fraction at one point.
+
+    Args:
+        rows: The point's rows, one a seed, at least one.
+        name: As `counted`.
+    """
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        return _over_seeds([_share(row, name) for row in rows])
+    count, n = pooled(rows, name)
+    return Comparison(proportion(count, n), _images(n, rows))
+
+
+def above_constant(rows: Sequence[Row], name: str, column: str) -> Comparison:
+    """A fraction minus a number that carries no sampling error, such as p_t, at one point."""
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        return _over_seeds([_share(row, name) - float(row[column]) for row in rows])
+    count, n = pooled(rows, name)
+    constant = sum(float(row[column]) for row in rows) / len(rows)
+    return Comparison(proportion(count, n).shifted(-constant), _images(n, rows))
+
+
+def between_groups(rows: Sequence[Row], first: str, second: str) -> Comparison:
+    """First group minus second of the same images; both are among g1..g4."""
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        return _over_seeds([_share(row, first) - _share(row, second) for row in rows])
+    (a, n), (b, _) = pooled(rows, first), pooled(rows, second)
+    return Comparison(difference_of_shares(a, b, n), _images(n, rows))
+
+
+def between_points(
+    rows: Sequence[Row], others: Sequence[Row], name: str, level: float = LEVEL
+) -> Comparison:
+    """A fraction at one point minus the same fraction at another.
+
+    Seeds that both points have are paired when there are enough of them; otherwise the two sets
+    of images count as independent, which is cautious where they were drawn from the same noise.
+    """
+    by_seed = {other["seed"]: other for other in others}
+    pairs = [(row, by_seed[row["seed"]]) for row in rows if row["seed"] in by_seed]
+    if len(pairs) >= SEEDS_FOR_SPREAD:
+        return _over_seeds([_share(row, name) - _share(other, name) for row, other in pairs], level)
+    (a, n), (b, m) = pooled(rows, name), pooled(others, name)
+    return Comparison(difference_of_proportions(a, n, b, m, level), f"{n} and {m} images")
+
+
+def ratio_of_points(rows: Sequence[Row], others: Sequence[Row], name: str) -> Comparison:
+    """A fraction at one point over the same fraction at another, from pooled counts.
+
+    Pooled even with many seeds: a ratio of small shares has no mean when one seed counts zero.
+    """
+    (a, n), (b, m) = pooled(rows, name), pooled(others, name)
+    return Comparison(ratio_of_proportions(a, n, b, m), f"{n} and {m} images")
+
+
+def above_false_positives(rows: Sequence[Row], name: str) -> Comparison:
+    """A trigger fraction minus the trigger judge's false-positive rate, from pooled counts.
+
+    The judge is one for all seeds, so its own test images are counted once.
+    """
+    errors, trials = counted(rows[0], "trigger_false_positive_rate")
+    count, n = pooled(rows, name)
+    return Comparison(difference_of_proportions(count, n, errors, trials), _images(n, rows))
+
+
+def _share(row: Row, name: str) -> float:
+    count, n = counted(row, name)
+    return count / n
+
+
+def _over_seeds(values: Sequence[float], level: float = LEVEL) -> Comparison:
+    return Comparison(mean_over_seeds(values, level), f"{len(values)} seeds")
+
+
+def _images(n: int, rows: Sequence[Row]) -> str:
+    return f"{n} images of {'one model' if len(rows) == 1 else f'{len(rows)} models, pooled'}"

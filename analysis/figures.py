@@ -1,0 +1,351 @@
+"""The charts of a report, each one panel wide: a page lays them out, so they read on a phone.
+
+Every function takes rows (or a curve) and gives SVG text, the same bytes for the same numbers.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from analysis.amplification import Crossing, Transition
+from analysis.comparison import above_constant, level_of
+from analysis.composition import GROUPS
+from analysis.intervals import Estimate
+from analysis.paper import Published
+from analysis.rows import Family, Row, guided, same
+from analysis.style import (
+    GROUP_COLORS,
+    GROUP_LABEL_COLORS,
+    INK,
+    MARKERS,
+    MUTED,
+    PAPER,
+    RAMP,
+    panel,
+    to_svg,
+)
+from analysis.wording import crossing_place, ratio_name
+
+Curve = tuple[str, Sequence[float], Sequence[Estimate]]
+"""A line: its label, where along x, and what was measured there."""
+
+
+def composition(family: Family, guidance_weight: float, salt: str) -> str:
+    """Stacked G1..G4, a bar a poison ratio with both controls, and p_t drawn across each bar.
+
+    Args:
+        family: What was measured.
+        guidance_weight: The panel's.
+        salt: Sets this figure's identifiers apart from those of others on a page.
+    """
+    bars = _bars(family, guidance_weight)
+    with panel() as (figure, axes):
+        for x, (_, rows) in enumerate(bars):
+            _stack(axes, x, rows)
+        axes.set_xticks(range(len(bars)), [name for name, _ in bars])
+        axes.set_xlim(-0.6, len(bars) - 0.4)
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(_in_percent)
+        axes.set_title(f"Guidance w = {guidance_weight:g}")
+        axes.set_xlabel("poison ratio p (of all training images)")
+        handles = [
+            Patch(facecolor=GROUP_COLORS[group], edgecolor="none", label=group.upper())
+            for group in GROUPS
+        ]
+        line = Line2D([], [], color=INK, linewidth=1.8, label="p_t")
+        _legend(axes, [*handles, line])
+        return to_svg(figure, salt)
+
+
+def amplification_by_ratio(
+    family: Family, published: Sequence[Published], difference: bool, salt: str
+) -> str:
+    """Trigger ratio over p_t (or minus it) against the poison ratio, a line a guidance weight.
+
+    Args:
+        family: What was measured.
+        published: The paper's values to draw beside ours.
+        difference: Minus p_t instead of over it.
+        salt: As `composition`.
+    """
+    curves = [
+        (
+            f"w = {weight:g}",
+            *_curve(guided(family.rows, weight), "poison_ratio", _amplify(difference)),
+        )
+        for weight in family.guidance_weights
+    ]
+    theirs = [
+        (value.poison_ratio, value.trigger_ratio, value.p_t)
+        for value in published
+        if value.trigger_ratio is not None
+    ]
+    points = [(ratio, share - p_t if difference else share / p_t) for ratio, share, p_t in theirs]
+    with panel() as (figure, axes):
+        _lines(axes, curves)
+        _paper_points(axes, points, "paper")
+        axes.axhline(0 if difference else 1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        _ratio_axis(axes, [*family.poison_ratios, *(ratio for ratio, _ in points)])
+        if difference:
+            axes.set_title("Trigger ratio − p_t (points)")
+            axes.yaxis.set_major_formatter(_in_points)
+        else:
+            axes.set_title("Trigger ratio ÷ p_t")
+            _times_axis(axes)
+        _legend(axes, axes.get_legend_handles_labels()[0])
+        return to_svg(figure, salt)
+
+
+def trigger_by_guidance(
+    family: Family, published: Sequence[Published], amplified: bool, salt: str
+) -> str:
+    """Trigger ratio (or its multiple of p_t) against guidance, a line a poison ratio.
+
+    Args:
+        family: What was measured.
+        published: The paper's Fig. A7, drawn beside ours.
+        amplified: Over p_t instead of plain.
+        salt: As `composition`.
+    """
+    measure = (
+        _amplify(False) if amplified else lambda rows: level_of(rows, "trigger_ratio").estimate
+    )
+    curves = [
+        (
+            f"p = {ratio_name(ratio)}",
+            *_curve(
+                [row for row in family.rows if same(row["poison_ratio"], ratio)],
+                "guidance_weight",
+                measure,
+            ),
+        )
+        for ratio in family.poison_ratios
+    ]
+    points = [
+        (
+            value.guidance_weight,
+            value.trigger_ratio / value.p_t if amplified else value.trigger_ratio,
+        )
+        for value in published
+        if value.trigger_ratio is not None
+    ]
+    with panel() as (figure, axes):
+        _lines(axes, curves)
+        _paper_points(axes, points, "paper", joined=True)
+        weights = sorted({*family.guidance_weights, *(weight for weight, _ in points)})
+        axes.set_xscale("log")
+        axes.set_xticks(weights, [f"{weight:g}" for weight in weights])
+        axes.minorticks_off()
+        axes.set_xlabel("guidance weight w")
+        if amplified:
+            axes.set_title("Trigger ratio ÷ p_t")
+            axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+            _times_axis(axes)
+        else:
+            axes.set_title("Trigger ratio")
+            axes.set_ylim(0, 1)
+            axes.yaxis.set_major_formatter(_in_percent)
+        _legend(axes, axes.get_legend_handles_labels()[0])
+        return to_svg(figure, salt)
+
+
+def transition_gaps(family: Family, curve: Transition, guidance_weight: float, salt: str) -> str:
+    """G1 and G2 minus p_t against the poison ratio, with both p* and their intervals marked.
+
+    Args:
+        family: What was measured.
+        curve: The transition at this guidance weight.
+        guidance_weight: The panel's.
+        salt: As `composition`.
+    """
+    with panel() as (figure, axes):
+        axes.axhline(0, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        for group, gaps, marker in (("g1", curve.gap_1, "o"), ("g2", curve.gap_2, "s")):
+            color = GROUP_COLORS[group]
+            for ratio in curve.poison_ratios:
+                gap = above_constant(family.at(ratio, guidance_weight), group, "p_t").estimate
+                axes.plot([ratio, ratio], [gap.low, gap.high], color=color, linewidth=1.1)
+            axes.plot(
+                curve.poison_ratios,
+                gaps,
+                color=color,
+                marker=marker,
+                markeredgecolor=PAPER,
+                label=f"{group.upper()} − p_t",
+            )
+        _ratio_axis(axes, curve.poison_ratios)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - 0.22 * (high - low), high)
+        _mark(axes, curve, curve.gap, "p*gap", 0.12)
+        _mark(axes, curve, curve.dominance, "p*dom", 0.035)
+        axes.yaxis.set_major_formatter(_in_points)
+        axes.set_title(f"Guidance w = {guidance_weight:g}")
+        _legend(axes, axes.get_legend_handles_labels()[0])
+        return to_svg(figure, salt)
+
+
+def _bars(family: Family, weight: float) -> list[tuple[str, list[Row]]]:
+    """The bars of one panel, left to right: clean, each poison ratio, relabel-only."""
+    clean = guided(family.clean, weight)
+    bars = [("0%", clean)] if clean else []
+    for ratio in family.poison_ratios:
+        if rows := family.at(ratio, weight):
+            bars.append((ratio_name(ratio), rows))
+    relabelled = guided(family.relabel_only, weight)
+    for ratio in sorted({float(row["poison_ratio"]) for row in relabelled}):
+        rows = [row for row in relabelled if same(row["poison_ratio"], ratio)]
+        bars.append((f"{ratio_name(ratio)}\nrelabel", rows))
+    return bars
+
+
+def _stack(axes: Axes, x: int, rows: Sequence[Row]) -> None:
+    relabelled = rows[0]["trigger"] == "relabel_only"
+    p_t = float(rows[0]["relabelled_ratio"] if relabelled else rows[0]["p_t"])
+    bottom = 0.0
+    for group in GROUPS:
+        share = float(np.mean([row[group] for row in rows]))
+        axes.bar(x, share, 0.78, bottom, color=GROUP_COLORS[group], edgecolor=PAPER, linewidth=0.7)
+        if share >= 0.055:
+            axes.text(
+                x,
+                _clear_of(p_t, bottom, share),
+                f"{100 * share:.0f}",
+                ha="center",
+                va="center_baseline",
+                color=GROUP_LABEL_COLORS[group],
+                fontsize=8,
+            )
+        bottom += share
+    for name, shift in (("g1", -0.29), ("trigger_ratio", 0.29)):
+        bounds = level_of(rows, name).estimate
+        axes.plot([x + shift] * 2, [bounds.low, bounds.high], color=PAPER, linewidth=2.6)
+        axes.plot([x + shift] * 2, [bounds.low, bounds.high], color=INK, linewidth=1.1)
+    if p_t > 0:
+        style = (0, (1.2, 1.2)) if relabelled else "solid"
+        axes.plot([x - 0.44, x + 0.44], [p_t, p_t], color=PAPER, linewidth=3.6)
+        axes.plot([x - 0.44, x + 0.44], [p_t, p_t], color=INK, linewidth=1.8, linestyle=style)
+
+
+def _clear_of(line: float, bottom: float, share: float) -> float:
+    """Height for a bar segment's number: its middle, or beside a line that runs through there."""
+    middle, room = bottom + share / 2, 0.045
+    if abs(middle - line) >= room or share < 2 * room:
+        return middle
+    moved = line + room if middle >= line else line - room
+    return moved if bottom + 0.03 <= moved <= bottom + share - 0.03 else middle
+
+
+def _amplify(difference: bool) -> Callable[[Sequence[Row]], Estimate]:
+    def measure(rows: Sequence[Row]) -> Estimate:
+        share = level_of(rows, "trigger_ratio").estimate
+        p_t = float(np.mean([row["p_t"] for row in rows]))
+        return share.shifted(-p_t) if difference else share.divided(p_t)
+
+    return measure
+
+
+def _curve(
+    rows: Sequence[Row], column: str, measure: Callable[[Sequence[Row]], Estimate]
+) -> tuple[list[float], list[Estimate]]:
+    places = sorted({float(row[column]) for row in rows})
+    return places, [measure([row for row in rows if same(row[column], x)]) for x in places]
+
+
+def _lines(axes: Axes, curves: Sequence[Curve]) -> None:
+    for number, (label, places, estimates) in enumerate(curves):
+        color, marker = RAMP[number % len(RAMP)], MARKERS[number % len(MARKERS)]
+        # Markers side by side: intervals of several lines at one place would hide each other.
+        moved = [place * 1.018 ** (number - (len(curves) - 1) / 2) for place in places]
+        for x, estimate in zip(moved, estimates, strict=True):
+            axes.plot([x, x], [estimate.low, estimate.high], color=color, linewidth=1.1)
+        values = [estimate.value for estimate in estimates]
+        axes.plot(
+            moved,
+            values,
+            color=color,
+            marker=marker,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.8,
+            label=label,
+        )
+
+
+def _paper_points(
+    axes: Axes, points: Sequence[tuple[float, float]], label: str, joined: bool = False
+) -> None:
+    if points:
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            color=MUTED,
+            linestyle=(0, (1, 2)) if joined else "none",
+            linewidth=1.2,
+            marker="o",
+            markerfacecolor=PAPER,
+            markeredgecolor=MUTED,
+            label=label,
+        )
+
+
+def _mark(axes: Axes, curve: Transition, crossing: Crossing, name: str, height: float) -> None:
+    """A p* with its interval, low in the panel: a dot, or an arrow when it is past the sweep."""
+    first, last = curve.poison_ratios[0], curve.poison_ratios[-1]
+    across = axes.get_xaxis_transform()
+    low = last if crossing.low is None else crossing.low
+    high = last * 1.12 if crossing.high is None else crossing.high
+    axes.plot([low, high], [height] * 2, color=INK, linewidth=1.4, transform=across)
+    place = last * 1.12 if crossing.value is None else crossing.value
+    marker = ">" if crossing.value is None else "<" if crossing.at_first else "o"
+    axes.plot([place], [height], color=INK, marker=marker, markersize=4.5, transform=across)
+    left = place > (first * last) ** 0.5
+    axes.annotate(
+        f"{name} {crossing_place(crossing, curve.poison_ratios)}",
+        (low if left else high, height),
+        xycoords=across,
+        xytext=(-6 if left else 7, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="center",
+        fontsize=8,
+        color=INK,
+    )
+
+
+def _ratio_axis(axes: Axes, ratios: Sequence[float]) -> None:
+    ticks = sorted(set(ratios))
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [ratio_name(ratio) for ratio in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(ticks[0] / 1.18, ticks[-1] * 1.18)
+    axes.set_xlabel("poison ratio p (of all training images)")
+
+
+def _times_axis(axes: Axes) -> None:
+    # A count of zero would pull a logarithmic axis to nothing; below a twentieth it is cut off.
+    low = max(0.05, min(0.85, 0.85 * axes.dataLim.ymin))
+    high = max(1.3, 1.15 * axes.dataLim.ymax)
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
+    axes.set_yticks(ticks, [f"×{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+
+
+def _legend(axes: Axes, handles: Sequence[object]) -> None:
+    axes.legend(
+        handles=list(handles),
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.025),
+        ncols=5,
+    )
+
+
+def _in_percent(value: float, _: object) -> str:
+    return f"{100 * value:.0f}%"
+
+
+def _in_points(value: float, _: object) -> str:
+    return f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0")

@@ -1,0 +1,53 @@
+"""Grids of generated images as PNG data URIs, pixel for pixel; a page enlarges them."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.uint8]
+
+
+def grid(images: Images, columns: int, rows: int) -> str:
+    """The first ``columns * rows`` images side by side, one transparent pixel between them.
+
+    Args:
+        images: uint8, (k, H, W, C), C 1 or 3; fewer than there are places leaves places empty.
+        columns: Images a line, at least 1.
+        rows: Lines, at least 1.
+
+    Returns:
+        A ``data:image/png;base64,`` URI.
+
+    Raises:
+        ValueError: Another shape or dtype.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"images must be uint8, (k, H, W, 1 or 3); got {images.dtype}, {images.shape}"
+        )
+    _, height, width, channels = images.shape
+    gap = max(1, height // 16)
+    canvas = np.zeros(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, 4), dtype=np.uint8
+    )
+    for place, image in enumerate(images[: columns * rows]):
+        top, left = place // columns * (height + gap), place % columns * (width + gap)
+        colors = np.repeat(image, 3, axis=-1) if channels == 1 else image
+        canvas[top : top + height, left : left + width, :3] = colors
+        canvas[top : top + height, left : left + width, 3] = 255
+    return png(canvas)
+
+
+def png(pixels: Images) -> str:
+    """A ``data:`` URI of one RGBA picture, uint8, (H, W, 4)."""
+    # Imported here: a page without pictures needs no matplotlib.
+    from matplotlib.image import imsave
+
+    # Without its version in the file, every matplotlib writes the same bytes.
+    nameless: dict[str, Any] = {"Software": None}
+    target = io.BytesIO()
+    imsave(target, pixels, format="png", metadata=nameless)
+    return f"data:image/png;base64,{base64.b64encode(target.getvalue()).decode()}"

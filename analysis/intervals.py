@@ -1,0 +1,189 @@
+"""Intervals for proportions: how far a count can be trusted.
+
+Closed forms wherever one with good coverage at small counts exists, because a report has to give
+the same digits every time; percentiles of a bootstrap otherwise.  All of them treat the images of
+one trained model as independent draws, so they are *conditional on that model*: they say nothing
+about what another training run would have given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf, log, sqrt
+from statistics import NormalDist, fmean, stdev
+
+import numpy as np
+import numpy.typing as npt
+
+LEVEL = 0.95
+"""Coverage of every interval in a report."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the bounds of its interval."""
+
+    value: float
+    """Point estimate."""
+    low: float
+    """Lower bound, at most ``value``."""
+    high: float
+    """Upper bound, at least ``value``."""
+
+    def shifted(self, by: float) -> "Estimate":
+        """The same estimate moved by a constant, such as minus p_t."""
+        return Estimate(self.value + by, self.low + by, self.high + by)
+
+    def divided(self, by: float) -> "Estimate":
+        """The same estimate in units of a positive constant, such as p_t."""
+        return Estimate(self.value / by, self.low / by, self.high / by)
+
+
+def wilson(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927, equation 6).
+
+    Args:
+        count: Successes, 0..n.
+        n: Trials, at least 1.
+        level: Coverage, strictly between 0 and 1.
+
+    Returns:
+        Lower and upper bound, both in [0, 1]; exactly 0 when nothing, exactly 1 when all succeeded.
+
+    Raises:
+        ValueError: ``n`` below 1, ``count`` outside 0..n or ``level`` outside (0, 1).
+    """
+    _check_count(count, n)
+    z = _normal_quantile(level)
+    share = count / n
+    center = share + z**2 / (2 * n)
+    half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    # The closed form touches the ends only up to rounding; a bound of -1e-18 would look like a bug.
+    low = 0.0 if count == 0 else (center - half) / scale
+    high = 1.0 if count == n else (center + half) / scale
+    return low, high
+
+
+def proportion(count: int, n: int, level: float = LEVEL) -> Estimate:
+    """``count`` of ``n`` with its Wilson interval; raises as `wilson` does."""
+    low, high = wilson(count, n, level)
+    return Estimate(count / n, low, high)
+
+
+def difference_of_proportions(
+    first: int, first_n: int, second: int, second_n: int, level: float = LEVEL
+) -> Estimate:
+    """First proportion minus second, of two independent samples (Newcombe 1998, method 10).
+
+    Joins the two Wilson intervals, so it agrees with them at counts near 0 and n.
+
+    Raises:
+        ValueError: As `wilson`, for either sample.
+    """
+    a, b = proportion(first, first_n, level), proportion(second, second_n, level)
+    value = a.value - b.value
+    return Estimate(
+        value,
+        value - sqrt((a.value - a.low) ** 2 + (b.high - b.value) ** 2),
+        value + sqrt((a.high - a.value) ** 2 + (b.value - b.low) ** 2),
+    )
+
+
+def difference_of_shares(first: int, second: int, n: int, level: float = LEVEL) -> Estimate:
+    """First share minus second, of two *exclusive* groups of one sample (Bonett and Price 2012).
+
+    G1 and G2 of one set of images are counts of one multinomial: an image in one is not in the
+    other, so the difference is the paired one, as in McNemar's test.
+
+    Args:
+        first: Images in the first group.
+        second: Images in the second group; ``first + second`` is at most ``n``.
+        n: All images.
+        level: Coverage.
+
+    Raises:
+        ValueError: Counts that are negative or together exceed ``n``.
+    """
+    _check_count(first, n)
+    _check_count(second, n)
+    _check_count(first + second, n)
+    z = _normal_quantile(level)
+    a, b = (first + 1) / (n + 2), (second + 1) / (n + 2)
+    half = z * sqrt((a + b - (a - b) ** 2) / (n + 2))
+    value = (first - second) / n
+    return Estimate(value, min(value, max(-1.0, a - b - half)), max(value, min(1.0, a - b + half)))
+
+
+def ratio_of_proportions(
+    first: int, first_n: int, second: int, second_n: int, level: float = LEVEL
+) -> Estimate:
+    """First proportion over second, of two independent samples (Walter 1975's log ratio).
+
+    Half a count is added everywhere, so a count of 0 still has a finite bound; the point estimate
+    is the plain ratio, infinite where the second count is 0.
+
+    Raises:
+        ValueError: As `wilson`, for either sample.
+    """
+    _check_count(first, first_n)
+    _check_count(second, second_n)
+    a, b = first + 0.5, second + 0.5
+    total_a, total_b = first_n + 0.5, second_n + 0.5
+    middle = log(a / total_a) - log(b / total_b)
+    # max(): the two variances vanish together only when every image is in both groups.
+    half = _normal_quantile(level) * sqrt(max(0.0, 1 / a - 1 / total_a + 1 / b - 1 / total_b))
+    if second:
+        value = (first / first_n) / (second / second_n)
+    else:
+        value = inf if first else 1.0
+    return Estimate(value, min(value, exp(middle - half)), max(value, exp(middle + half)))
+
+
+def mean_over_seeds(values: Sequence[float], level: float = LEVEL) -> Estimate:
+    """Mean of one value a seed with Student's t interval: this one includes training variance.
+
+    Raises:
+        ValueError: Fewer than two values, which have no spread.
+    """
+    if len(values) < 2:
+        raise ValueError(f"a spread over seeds needs at least two seeds, got {len(values)}")
+    # Imported here: `castlewalls plan` imports this module and must stay instant.
+    from scipy.special import stdtrit
+
+    middle = fmean(values)
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(values) / sqrt(len(values))
+    return Estimate(middle, middle - half, middle + half)
+
+
+def percentile_interval(
+    draws: npt.NDArray[np.float64], level: float = LEVEL
+) -> tuple[float, float]:
+    """The middle ``level`` of bootstrap draws; infinite draws count as beyond every bound.
+
+    Args:
+        draws: float64, (B,), B at least 1; +inf is allowed, NaN is not.
+        level: Coverage.
+
+    Raises:
+        ValueError: No draws, or a NaN among them.
+    """
+    if draws.size == 0 or np.isnan(draws).any():
+        raise ValueError("an interval needs bootstrap draws, none of them NaN")
+    # "inverted_cdf" picks draws that exist: interpolating between a number and inf would give NaN.
+    low, high = np.quantile(
+        draws, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf"
+    ).tolist()
+    return float(low), float(high)
+
+
+def _normal_quantile(level: float) -> float:
+    if not 0 < level < 1:
+        raise ValueError(f"a coverage lies strictly between 0 and 1, got {level}; try 0.95")
+    return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def _check_count(count: int, n: int) -> None:
+    if n < 1:
+        raise ValueError(f"a proportion needs at least one image, got n = {n}")
+    if not 0 <= count <= n:
+        raise ValueError(f"a count lies in 0..{n}, got {count}")

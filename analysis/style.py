@@ -1,0 +1,140 @@
+"""The look of every figure: one palette, one type, and SVG with the same bytes every time.
+
+Figures are drawn for white paper.  `inlined` turns one into a piece of a page: its colors become
+CSS variables with the printed color as fallback, so a page can be dark, and its identifiers go,
+so that many fit on one page.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PAPER = "#ffffff"
+"""Behind everything."""
+INK = "#1d2433"
+"""Words and marks that matter."""
+MUTED = "#667085"
+"""Ticks, axis words, the paper's values."""
+LINE = "#e4e7ec"
+"""Grid and frames."""
+ON_DARK = "#fffffe"
+"""Words on a dark bar; not `PAPER`, which turns dark on a dark page."""
+ON_LIGHT = "#1d2434"
+"""Words on a light bar; not `INK`, which turns light on a dark page."""
+
+GROUP_COLORS = {"g1": "#c2413b", "g2": "#f0b135", "g3": "#b9bfd0", "g4": "#3b7a99"}
+"""G1 and G2, the triggers, are warm; apart in lightness too, so they survive color blindness."""
+GROUP_LABEL_COLORS = {"g1": ON_DARK, "g2": ON_LIGHT, "g3": ON_LIGHT, "g4": ON_DARK}
+"""Words on a group's bar."""
+
+RAMP = ("#3f8fd2", "#2a9d8f", "#8a5cc7", "#d1495b", "#b7791f")
+"""Lines of one figure, in order; readable on white and on black, told apart by marker too."""
+MARKERS = "osD^v"
+"""Markers that go with `RAMP`."""
+
+FONT_STACK = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+"""The reader's own sans serif; nothing is loaded."""
+
+_VARIABLES = {
+    PAPER: "card",
+    INK: "ink",
+    MUTED: "muted",
+    LINE: "line",
+    GROUP_COLORS["g1"]: "g1",
+    GROUP_COLORS["g2"]: "g2",
+    GROUP_COLORS["g3"]: "g3",
+    GROUP_COLORS["g4"]: "g4",
+}
+
+_SETTINGS: Any = {  # matplotlib's own type of this is a literal of every setting it has
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 8.5,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 26.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "figure.facecolor": PAPER,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "legend.borderaxespad": 0.0,
+    "legend.columnspacing": 1.1,
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "legend.handlelength": 0.9,
+    "legend.handletextpad": 0.45,
+    "legend.labelcolor": MUTED,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.color": LINE,
+    "ytick.labelcolor": MUTED,
+    "ytick.labelsize": 8.5,
+    "ytick.left": False,
+}
+
+
+@contextmanager
+def panel(width: float = 3.7, height: float = 3.5) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one pair of axes, to be drawn and rendered inside of the block.
+
+    Args:
+        width: Inches; at 72 points an inch, near the pixels it takes on a phone.
+        height: Inches.
+    """
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height))
+        # Fixed margins: fitting them would measure text in a font that the reader does not have.
+        axes = figure.add_axes((0.125, 0.165, 0.855, 0.665))
+        yield figure, axes
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """Render a figure as SVG text: no date, no version, words as words, identifiers by ``salt``."""
+    target = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(
+            target, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", target.getvalue(), flags=re.DOTALL)
+    text = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", rf"\1{FONT_STACK}", text)
+    return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+
+
+def inlined(svg: str, description: str) -> str:
+    """Turn an SVG file's text into an element of a page.
+
+    Args:
+        svg: As `to_svg` gives.
+        description: What a screen reader says; plain words, escaped here.
+    """
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r' id="[A-Za-z0-9]+_\d+"', "", element)
+    element = re.sub(r' xmlns(:xlink)?="[^"]*"', "", element)
+    element = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", element, count=1)
+    element = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", element, count=1)
+    for color, name in _VARIABLES.items():
+        element = element.replace(color, f"var(--{name}, {color})")
+    words = description.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord('"'): "&quot;"})
+    return element.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)

@@ -1,0 +1,97 @@
+"""Numbers as people read them: percent, points and times, with their intervals."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+from analysis.amplification import Crossing
+from analysis.intervals import Estimate
+
+TRIGGER_NAMES = {
+    "none": "no poison",
+    "relabel_only": "relabel-only",
+    "badnets1": "BadNets-1",
+    "blend": "BadNets-2",
+    "unicolor": "one color",
+    "image_patch": "image patch",
+    "wanet": "WaNet",
+    "clean_label": "clean label",
+}
+"""How pages call the triggers; anything else is called by its own word."""
+
+
+def trigger_name(trigger: str) -> str:
+    """The trigger as a page calls it."""
+    return TRIGGER_NAMES.get(trigger, trigger)
+
+
+def ratio_name(fraction: float) -> str:
+    """A poison ratio in as few digits as it has: 0.01 is "1%"."""
+    return f"{100 * fraction:.6g}%"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in percent with one decimal."""
+    return f"{100 * fraction:.1f}%"
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """A fraction with its interval: "24.4% [20.8, 28.4]"."""
+    return (
+        f"{percent(estimate.value)} [{_plain(100 * estimate.low)}, {_plain(100 * estimate.high)}]"
+    )
+
+
+def points(estimate: Estimate) -> str:
+    """A difference of fractions with its interval: "+16.8 points [13.0, 20.8]"."""
+    value, low, high = (100 * bound for bound in (estimate.value, estimate.low, estimate.high))
+    sign = "+" if value > 0 else ""
+    return f"{sign}{_plain(value)} points [{_plain(low)}, {_plain(high)}]"
+
+
+def times(value: float) -> str:
+    """A ratio: "×9.41"; one decimal from ten on, where a second would be noise."""
+    if not isfinite(value):
+        return "×∞"
+    return f"×{value:.2f}" if value < 10 else f"×{value:.1f}"
+
+
+def times_interval(estimate: Estimate) -> str:
+    """A ratio with its interval: "×9.4 [8.9, 9.9]"."""
+    return f"{times(estimate.value)} [{times(estimate.low)[1:]}, {times(estimate.high)[1:]}]"
+
+
+def crossing_place(crossing: Crossing, poison_ratios: Sequence[float]) -> str:
+    """Where a p* lies: "6.2%", "≤ 1%" when there already, "> 10%" when not reached."""
+    if crossing.value is None:
+        return f"> {ratio_name(poison_ratios[-1])}"
+    if crossing.at_first:
+        return f"≤ {ratio_name(poison_ratios[0])}"
+    return percent(crossing.value)
+
+
+def crossing_interval(crossing: Crossing, poison_ratios: Sequence[float]) -> str:
+    """The interval of a p*, open where it leaves the ratios measured."""
+    beyond = f"> {ratio_name(poison_ratios[-1])}"
+    if crossing.low is None:
+        return beyond
+    low = (
+        percent(crossing.low)
+        if crossing.low > poison_ratios[0]
+        else "≤ " + ratio_name(poison_ratios[0])
+    )
+    high = beyond if crossing.high is None else percent(crossing.high)
+    if crossing.high is not None and crossing.high <= poison_ratios[0]:
+        return low
+    return f"{low} to {high}"
+
+
+def listed(words: list[str], conjunction: str = "and") -> str:
+    """Words as a sentence lists them: "a, b and c"."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def _plain(value: float) -> str:
+    # A true minus sign: a hyphen in front of a digit reads as a dash.
+    return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")

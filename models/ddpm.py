@@ -1,0 +1,131 @@
+"""Class-conditional DDPM: a U-Net that predicts noise, and the process that adds it.
+
+Ho et al. 2020, with the label dropped now and then for classifier-free guidance (Ho and Salimans
+2022).  The folder that ``save`` writes opens with diffusers: ``unet/`` and ``scheduler/`` are its
+``save_pretrained`` layout.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Ddpm:
+    """A trained model, ready to be sampled."""
+
+    network: UNet2DModel
+    """Predicts noise; in evaluation mode."""
+    scheduler: DDPMScheduler
+    """The noising process it was trained with."""
+
+    @property
+    def null_condition(self) -> int:
+        """The condition that means "none": one past the last class."""
+        return int(self.network.config.num_class_embeds) - 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        size = self.network.config.sample_size
+        return (self.network.config.in_channels, size, size)
+
+    def predict_noise(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """The noise in ``x_t``.
+
+        Args:
+            x_t: float32, (B, C, H, W).
+            t: int64, scalar or (B,), 0..T-1.
+            condition: int64, (B,), a class or ``null_condition``.
+
+        Returns:
+            float32, (B, C, H, W).
+        """
+        predicted: Tensor = self.network(x_t, t, class_labels=condition, return_dict=False)[0]
+        return predicted
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> Self:
+        """Open what ``save`` wrote."""
+        network = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
+        scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+        return cls(network.to(device).eval(), scheduler)
+
+    def save(self, folder: Path) -> None:
+        """Write ``unet/`` (safetensors) and ``scheduler/``."""
+        self.network.save_pretrained(folder / "unet")
+        self.scheduler.save_pretrained(folder / "scheduler")
+
+
+def build_network(
+    *,
+    image_size: int,
+    channels: int,
+    classes: int,
+    block_channels: tuple[int, ...],
+    layers_per_block: int,
+    attention_levels: tuple[int, ...],
+    groups: int,
+    dropout: float,
+) -> UNet2DModel:
+    """A U-Net with one level per entry of ``block_channels``, freshly initialized.
+
+    Args:
+        image_size: Side, pixels; divisible by 2 ** (levels - 1).
+        channels: Of the images.
+        classes: Real ones; one more embedding stands for "none".
+        block_channels: Width of each level, each divisible by ``groups``.
+        layers_per_block: Residual blocks a level on the way down; one more on the way up.
+        attention_levels: Levels with self-attention; the middle has it if any level has.
+        groups: Of the group normalization.
+        dropout: Probability.
+    """
+    attends = [level in attention_levels for level in range(len(block_channels))]
+    down = tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends)
+    up = tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends))
+    return UNet2DModel(
+        sample_size=image_size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=block_channels,
+        down_block_types=down,
+        up_block_types=up,
+        layers_per_block=layers_per_block,
+        norm_num_groups=groups,
+        dropout=dropout,
+        num_class_embeds=classes + 1,
+        add_attention=any(attends),
+    )
+
+
+def build_scheduler(*, steps: int, betas: str) -> DDPMScheduler:
+    """The noising process with ``steps`` steps and diffusers' beta schedule of that name."""
+    return DDPMScheduler(num_train_timesteps=steps, beta_schedule=betas)
+
+
+def noise_loss(
+    network: nn.Module,
+    scheduler: DDPMScheduler,
+    x_0: Tensor,
+    *,
+    t: Tensor,
+    noise: Tensor,
+    condition: Tensor,
+) -> Tensor:
+    """Mean squared error of the predicted noise (Ho et al. 2020, equation 14), a scalar.
+
+    Args:
+        network: The U-Net, perhaps wrapped for data-parallel training.
+        scheduler: The noising process.
+        x_0: float32, (B, C, H, W), in [-1, 1].
+        t: int64, (B,), 0..T-1.
+        noise: float32, (B, C, H, W), standard normal.
+        condition: int64, (B,), a class or the null condition.
+    """
+    x_t = scheduler.add_noise(x_0, noise, t)
+    predicted = network(x_t, t, class_labels=condition, return_dict=False)[0]
+    return nn.functional.mse_loss(predicted, noise)

@@ -1,0 +1,256 @@
+"""The command line.  Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from orchestrator import choices
+
+if TYPE_CHECKING:
+    from orchestrator.run import Request
+
+USAGE, SOME_FAILED, INTERRUPTED = 2, 1, 130
+"""Exit codes: bad usage; some points failed or the run could not start; Ctrl-C."""
+
+app = typer.Typer(
+    name="castlewalls",
+    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+StudyName = Annotated[str, typer.Argument(help="A study's name; `castlewalls studies` lists them.")]
+ScaleName = Annotated[str, typer.Option("--scale", help="tiny (seconds) or laptop (minutes).")]
+StoreRoot = Annotated[
+    str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help="Folder that keeps everything.")
+]
+Triggers = Annotated[str | None, typer.Option("--trigger", help="E.g. badnets1,relabel_only.")]
+Ratios = Annotated[
+    str | None, typer.Option("--poison-ratio", help="Fractions of all training images: 0,0.01,0.1.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--guidance-weight", help="w of e_u + w (e_c - e_u): 1,2,5; 1 is none."),
+]
+Samplers = Annotated[str | None, typer.Option("--sampler", help="E.g. ddim.")]
+Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
+Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted. What is finished stays; the same command goes on from there.")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what the parser says of a wrong word
+            raise
+        _complain(f"{error.format_message()}  Try --help.")
+        sys.exit(USAGE)
+
+
+def _complain(message: object) -> None:
+    complaints.print(f"castlewalls: {message}", markup=False)
+
+
+def _fail(error: object, code: int) -> NoReturn:
+    _complain(error)
+    raise typer.Exit(code)
+
+
+def _request(
+    study: StudyName,
+    scale: ScaleName = "laptop",
+    store: StoreRoot = "artifacts",
+    trigger: Triggers = None,
+    poison_ratio: Ratios = None,
+    guidance_weight: Weights = None,
+    sampler: Samplers = None,
+    seed: Seeds = None,
+    target_class: Target = None,
+    **more: Any,
+) -> "Request":
+    """Turn words into a request; what is wrong with them ends the command with code 2."""
+    from orchestrator.run import Request
+    from orchestrator.store import Store
+    from orchestrator.studies import STUDIES
+    from orchestrator.studies.scales import SCALES, chosen_axes
+
+    studies = {item.name: item for item in STUDIES}
+    scales = {item.name: item for item in SCALES}
+    try:
+        chosen_study = studies[choices.known(study, studies, "study")]
+        chosen_scale = scales[choices.known(scale, scales, "scale")]
+        axes = chosen_axes(
+            chosen_scale,
+            trigger=trigger,
+            poison_ratio=poison_ratio,
+            guidance_weight=guidance_weight,
+            sampler=sampler,
+            seed=seed,
+            target_class=target_class,
+        )
+        request = Request(
+            study=chosen_study, scale=chosen_scale, axes=axes, store=Store(Path(store)), **more
+        )
+        request.points()  # a point that makes no sense is bad usage too
+    except ValueError as error:
+        _fail(error, USAGE)
+    return request
+
+
+def on_a_study(command: Callable[..., None]) -> Callable[..., None]:
+    """Add a command that takes a study, a scale, a store and axes, and is given a function.
+
+    The function makes the ``Request`` from those words and whatever else belongs into it.  A word
+    that the command declares itself replaces the shared one of that name.
+    """
+    own = list(inspect.signature(command).parameters.values())[1:]
+    words = inspect.signature(_request).parameters
+    names = [name for name, item in words.items() if item.kind is not item.VAR_KEYWORD]
+
+    def with_words(**given: Any) -> None:
+        typed = {name: given.pop(name) for name in names}
+        command(lambda **more: _request(**typed, **more), **given)
+
+    declared = {item.name for item in own}
+    shared = [words[name] for name in names if name not in declared]
+    parameters = [item.replace(kind=item.KEYWORD_ONLY) for item in (*own, *shared)]
+    with_words.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_words.__annotations__ = {item.name: item.annotation for item in parameters}
+    return app.command(name=command.__name__, help=command.__doc__)(with_words)
+
+
+@app.command()
+def studies() -> None:
+    """List the studies: the paper's figure, points and rough cost at each scale."""
+    from orchestrator.show import print_studies
+
+    print_studies(console)
+
+
+@on_a_study
+def plan(request: Callable[..., "Request"]) -> None:
+    """Say what a run would do and why, and what it costs.  Starts nothing."""
+    from orchestrator import plan as planning
+    from orchestrator.show import print_plan
+
+    asked = request()
+    print_plan(planning.make(asked.points(), asked.store), asked.label, console)
+
+
+@on_a_study
+def run(
+    request: Callable[..., "Request"],
+    address: Annotated[
+        str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
+    ] = None,
+    actors: Annotated[int, typer.Option(help="Actors that share one sampling step.")] = 1,
+    training_workers: Annotated[int, typer.Option(help="Data-parallel workers a training.")] = 1,
+    gpus_per_training: Annotated[int, typer.Option(help="GPUs a training.")] = 0,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 20.0,
+    dashboard: Annotated[bool, typer.Option(help="Start Ray's dashboard on loopback.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Let Ray and its workers print.")] = False,
+) -> None:
+    """Make what is missing, then print the table and the report's path."""
+    from orchestrator.placement import Placement
+
+    try:
+        placement = Placement(
+            actors=actors,
+            training_workers=training_workers,
+            gpus_per_training=gpus_per_training,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    except ValueError as error:
+        _fail(error, USAGE)
+    _run(request(placement=placement, address=address, dashboard=dashboard, verbose=verbose))
+
+
+def _run(request: "Request") -> None:
+    from orchestrator.run import NoCluster, log_of
+    from orchestrator.run import run as run_study
+
+    try:
+        result = run_study(request, console)
+    except (OSError, ValueError, NoCluster) as error:
+        _fail(error, SOME_FAILED)
+    _report(request, result)
+    for failure in result.failures:
+        _complain(f"{failure.point.name} failed: {failure.message}")
+        if log := log_of(failure.point, request.store):
+            _complain(f"  its log: {log}")
+    if result.failures:
+        _complain("what is finished is kept; the same command tries the rest again.")
+        raise typer.Exit(SOME_FAILED)
+
+
+@on_a_study
+def report(request: Callable[..., "Request"]) -> None:
+    """Write the page, the CSV and the figures of what is finished.  Starts nothing."""
+    from orchestrator.run import Result
+
+    asked = request()
+    _report(asked, Result(points=asked.points()))
+
+
+def _report(request: "Request", result: Any) -> None:
+    """Write the report and say what it says."""
+    from orchestrator import report as reporting
+    from orchestrator.show import print_result
+
+    try:
+        page = reporting.write(request, result)
+    except (OSError, ValueError) as error:
+        _fail(error, SOME_FAILED)
+    print_result(request, result, page, console)
+
+
+@on_a_study
+def explain(
+    request: Callable[..., "Request"],
+    step: Annotated[
+        str, typer.Argument(help="A path or the start of a digest, as plan prints it.")
+    ],
+    study: Annotated[str, typer.Option(help="Its study.")] = "amplification",  # noqa: ARG001
+) -> None:
+    """Say why a step is new: which settings differ from the nearest one that is finished."""
+    from orchestrator.show import print_explanation
+
+    try:
+        print_explanation(request(), step, console)
+    except ValueError as error:
+        _fail(error, USAGE)
+
+
+@app.command()
+def mlflow(
+    store: StoreRoot = "artifacts",
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
+) -> None:
+    """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
+    from orchestrator.store import Store
+
+    database = Store(Path(store)).root / "mlflow.db"
+    if not database.exists():
+        _fail(
+            f"no MLflow database in {database.parent}; run a study first, or give --store.", USAGE
+        )
+    console.print(f"MLflow at http://127.0.0.1:{port}; Ctrl-C ends it.")
+    arguments = ["server", "--backend-store-uri", f"sqlite:///{database}"]
+    arguments += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])

@@ -1,0 +1,132 @@
+"""What a run would do and why: read from the store, nothing started, no Ray."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from orchestrator.step import Step, ancestors
+from orchestrator.store import Store
+from orchestrator.studies.study import Point
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One step of a plan."""
+
+    step: Step
+    runs: bool
+    """Whether ``run`` would make it."""
+    why: str
+    """``cached``, or the reason that it runs."""
+    seconds: float
+    """Expected on one core, from this store's own records where it has any; 0 when cached."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every point of a study and every step that it takes."""
+
+    points: Sequence[Point]
+    steps: Sequence[Planned]
+    to_run: Sequence[Step] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Collect the steps that are to run, sources first."""
+        running = [planned.step for planned in self.steps if planned.runs]
+        object.__setattr__(self, "to_run", running)
+
+    @cached_property
+    def running(self) -> frozenset[str]:
+        """Digests of the steps that are to run."""
+        return frozenset(step.digest for step in self.to_run)
+
+    def unfinished(self) -> list[Point]:
+        """Points with something to run, distinct trainings first."""
+        waiting = [point for point in self.points if point.measure.digest in self.running]
+        return trainings_first(waiting)
+
+    @property
+    def expected_bytes(self) -> int:
+        """What the run writes, roughly."""
+        return sum(step.settings.expected_bytes for step in self.to_run)
+
+    def expected_seconds(self, cores: int) -> float:
+        """Wall time on ``cores`` cores, roughly: shared evenly, or the longest way if longer."""
+        seconds = {planned.step.digest: planned.seconds for planned in self.steps}
+        finish: dict[str, float] = {}
+        for step in self.to_run:
+            ready = max((finish.get(source.digest, 0.0) for source in step.sources), default=0.0)
+            finish[step.digest] = ready + seconds[step.digest]
+        return max(sum(seconds.values()) / cores, max(finish.values(), default=0.0))
+
+
+def make(points: Sequence[Point], store: Store) -> Plan:
+    """Plan the points against what the store holds.
+
+    A step runs if its result is missing or damaged *and* a step that runs, or a point, needs it:
+    what lies behind a finished step is not needed again.
+    """
+    targets = [point.measure for point in points]
+    read = {target.digest for target in targets}  # their rows are read by every report
+    missing = {
+        step.digest
+        for step in ancestors(targets)
+        if store.damage(step, content=step.digest in read) is not None
+    }
+    needed = _needed(targets, missing)
+    pace = Pace(store)
+    steps = []
+    for step in ancestors(targets):
+        if step.digest in needed:
+            why = "; ".join(store.explain(step, content=step.digest in read))
+            steps.append(Planned(step, True, why, pace.seconds(step)))
+        elif step.digest not in missing:
+            steps.append(Planned(step, False, "cached", 0.0))
+    return Plan(points, steps)
+
+
+def _needed(targets: Iterable[Step], missing: set[str]) -> set[str]:
+    needed: set[str] = set()
+
+    def want(step: Step) -> None:
+        if step.digest in missing and step.digest not in needed:
+            needed.add(step.digest)
+            for source in step.sources:
+                want(source)
+
+    for target in targets:
+        want(target)
+    return needed
+
+
+def trainings_first(points: Sequence[Point]) -> list[Point]:
+    """Order points so that every distinct training comes once before any comes twice."""
+    turns: dict[frozenset[str], int] = {}
+    keyed = []
+    for place, point in enumerate(points):
+        trainings = frozenset(
+            step.digest for step in ancestors([point.measure]) if step.shape == "fit"
+        )
+        turns[trainings] = turns.get(trainings, 0) + 1
+        keyed.append((turns[trainings], place, point))
+    return [point for _, _, point in sorted(keyed, key=lambda entry: entry[:2])]
+
+
+class Pace:
+    """How this machine's speed compares to the settings' rough estimates, by task."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.ratios: dict[str, float] = {}
+
+    def seconds(self, step: Step) -> float:
+        """Expected seconds of a step on one core."""
+        if step.task not in self.ratios:
+            measured = [
+                record["seconds"] / record["expected_seconds"]
+                for record in self.store.records(step.task)
+                if record.get("seconds") and record.get("expected_seconds")
+            ]
+            self.ratios[step.task] = statistics.median(measured) if measured else 1.0
+        return float(step.settings.expected_seconds * self.ratios[step.task])

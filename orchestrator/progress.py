@@ -1,0 +1,154 @@
+"""Show what a run does: bars on a terminal, one plain line per event elsewhere."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+POLL_SECONDS = 0.5
+
+Event = Mapping[str, Any]
+
+
+class Display(Protocol):
+    """Something that shows events."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        ...
+
+    def stop(self) -> None:
+        """End."""
+        ...
+
+
+class Lines:
+    """One line per event that matters, for logs and pipes."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        self.console, self.steps, self.done = console, steps, 0
+        self.began = time.time()
+
+    def start(self) -> None:
+        """Say how much is to do."""
+        self.console.print(f"{self.steps} steps to run")
+
+    def show(self, event: Event) -> None:
+        """Print an event, if it is no mere progress."""
+        kind, text = event["kind"], ""
+        if kind == "done":
+            self.done += 1
+            text = f"({self.done}/{self.steps}, {event['seconds']:.1f} s)"
+        elif kind in ("failed", "retry", "damaged"):
+            text = event["message"]
+        elif kind != "started":
+            return
+        when = event["time"] - self.began
+        self.console.print(
+            f"{when:7.1f} s  {kind:8} {event['path']}  {text}".rstrip(), soft_wrap=True
+        )
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+class Bars:
+    """A bar for the whole run and one for each running step."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[metrics]}", style="dim"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self.whole = self.progress.add_task("[bold]steps", total=steps, metrics="")
+        self.running: dict[str, TaskID] = {}
+
+    def start(self) -> None:
+        """Start drawing."""
+        self.progress.start()
+
+    def show(self, event: Event) -> None:
+        """Move the bars; print what deserves to stay."""
+        kind, digest = event["kind"], event["digest"]
+        if kind == "started":
+            self.running[digest] = self.progress.add_task(
+                event["path"].rpartition("-")[0], total=event["total"], metrics=""
+            )
+        elif kind == "progress" and digest in self.running:
+            metrics = "  ".join(f"{name} {value:.3g}" for name, value in event["metrics"].items())
+            self.progress.update(self.running[digest], completed=event["position"], metrics=metrics)
+        elif kind in ("done", "failed", "retry", "damaged"):
+            if digest in self.running:
+                self.progress.remove_task(self.running.pop(digest))
+            if kind == "done":
+                self.progress.advance(self.whole)
+            else:
+                self.progress.console.print(f"{kind:8} {event['path']}  {event['message']}")
+
+    def stop(self) -> None:
+        """Stop drawing and clear the bars."""
+        self.progress.stop()
+
+
+def display(console: Console, steps: int) -> Display:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars(console, steps) if console.is_terminal else Lines(console, steps)
+
+
+class Watch(threading.Thread):
+    """Polls a source of events and shows them until it is left.
+
+    Args:
+        poll: Returns the events since the last call.
+        view: What shows them.
+    """
+
+    def __init__(self, poll: Callable[[], list[Event]], view: Display) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.poll, self.view = poll, view
+        self.leaving = threading.Event()
+        self.events: list[Event] = []
+
+    def run(self) -> None:
+        """Poll until told to leave, then once more."""
+        while not self.leaving.wait(POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        for event in self.poll():
+            self.events.append(event)
+            self.view.show(event)
+
+    def __enter__(self) -> "Watch":
+        """Start the display and the polling."""
+        self.view.start()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Show what is left and stop."""
+        self.leaving.set()
+        self.join()
+        try:
+            self._look()
+        finally:
+            self.view.stop()

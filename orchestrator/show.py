@@ -1,0 +1,117 @@
+"""What the commands print: studies, plans, results, explanations."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.step import ancestors
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Plan
+    from orchestrator.run import Request, Result
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def print_studies(console: Console) -> None:
+    """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
+    from orchestrator.plan import Plan, Planned
+    from orchestrator.studies import STUDIES
+    from orchestrator.studies.scales import SCALES
+
+    table = Table("study", "paper", *(scale.name for scale in SCALES), box=None, pad_edge=False)
+    for study in STUDIES:
+        costs = []
+        for scale in SCALES:
+            points = study.points(scale, scale.axes)
+            steps = ancestors(point.measure for point in points)
+            planned = [Planned(step, True, "", step.settings.expected_seconds) for step in steps]
+            seconds = Plan(points, planned).expected_seconds(cores())
+            costs.append(f"{len(points)} points, {duration(seconds)}")
+        table.add_row(study.name, study.paper, *costs)
+    console.print(table)
+    for study in STUDIES:
+        console.print(f"\n{study.name}: {study.question}", markup=False)
+
+
+def print_plan(plan: "Plan", label: str, console: Console) -> None:
+    """Every point and step: cached or to run, why, and what it is expected to cost."""
+    for planned in plan.steps:
+        cost = duration(planned.seconds) if planned.runs else ""
+        state = "run" if planned.runs else "cached"
+        why = planned.why if planned.runs else ""
+        line = f"{state:7} {planned.step.path}  {cost:>6}  {why}".rstrip()
+        console.print(line, soft_wrap=True, markup=False)
+    unfinished = plan.unfinished()
+    for point in plan.points:
+        state = "run" if point in unfinished else "cached"
+        console.print(f"{state:7} point {point.name}", soft_wrap=True, markup=False)
+    running, cached = len(plan.to_run), len(plan.steps) - len(plan.to_run)
+    summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
+    summary += f"{running} steps to run, {cached} cached"
+    if running:
+        seconds = plan.expected_seconds(cores())
+        summary += (
+            f"; about {duration(seconds)} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
+        )
+    console.print(summary, soft_wrap=True, markup=False)
+
+
+def print_result(request: "Request", result: "Result", page: Path | None, console: Console) -> None:
+    """The table of the points that are finished, the finding, and where the report is."""
+    from analysis.page import summary, table
+    from orchestrator.report import rows_of
+
+    rows = rows_of(request, result)
+    if rows:
+        headers, lines = table(rows)
+        shown = Table(*headers, box=None, pad_edge=False)
+        for line in lines:
+            shown.add_row(*line)
+        console.print(shown)
+        console.print(summary(rows), markup=False)
+    if not result.made and len(rows) == len(result.points):
+        console.print("everything was finished already; nothing was started.")
+    for remark in result.remarks:
+        console.print(remark, markup=False)
+    if page:
+        console.print(f"report: {page}", soft_wrap=True, markup=False)
+    else:
+        console.print("no point is finished yet; run it first.")
+
+
+def print_explanation(request: "Request", wanted: str, console: Console) -> None:
+    """Why a step is to run, or that it is cached.
+
+    Raises:
+        ValueError: When no step, or more than one, goes by that name.
+    """
+    steps = list(ancestors(point.measure for point in request.points()))
+    found = [step for step in steps if wanted == step.path or step.digest.startswith(wanted)]
+    if len(found) != 1:
+        much = "no step" if not found else f"{len(found)} steps"
+        raise ValueError(
+            f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
+            f"`castlewalls plan {request.study.name}` prints it, with the same axes."
+        )
+    [step] = found
+    damage = request.store.damage(step, content=True)
+    console.print(f"{step.path}: {'finished' if damage is None else damage}", markup=False)
+    if damage is not None:
+        for line in request.store.explain(step, content=True):
+            console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

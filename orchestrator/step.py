@@ -1,0 +1,187 @@
+"""A step: one task, its settings, and the steps it is computed from.
+
+Four things decide a run and they never mix:
+
+- *settings* say what to compute; they are the step's identity;
+- *inputs* and *streams* say what it is computed from; their digests are part of it.
+  The task sees the folders of its inputs.  Streams are read by the orchestrator alone,
+  so a trainer cannot see which rows are poisoned;
+- *out* says where the result goes; it is derived from the identity;
+- *placement* says on which hardware; it is never part of it.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Any, Literal
+
+Shape = Literal["whole", "per_batch", "fit"]
+
+GIVEN_BY_THE_ORCHESTRATOR = {
+    "whole": {"out"},
+    "per_batch": set[str](),
+    "fit": {"out", "batches", "report", "resume"},
+}
+"""Arguments of each shape that are neither settings nor inputs."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node of the experiment graph.  Building one runs nothing."""
+
+    settings: Any
+    """A frozen dataclass; its module is the task."""
+    inputs: Mapping[str, "Step"] = field(default_factory=dict)
+    """Steps whose folders the task reads, by argument name."""
+    streams: Mapping[str, "Step"] = field(default_factory=dict)
+    """``dataset`` and perhaps ``manifest``: what the orchestrator streams into a ``fit``."""
+
+    def __post_init__(self) -> None:
+        """Fail at definition time if the inputs do not fit the task.
+
+        Raises:
+            TypeError: When the task wants other inputs, or streams have no reader.
+        """
+        given = dict.fromkeys(GIVEN_BY_THE_ORCHESTRATOR[self.shape])
+        try:
+            inspect.signature(self.function).bind(self.settings, **given, **self.inputs)
+        except TypeError as error:
+            raise TypeError(f"{self.task}: {error}") from error
+        if bool(self.streams) != (self.shape == "fit"):
+            raise TypeError(f"{self.task}: exactly the steps with a fit() take streams")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the definition only; what is derived is derived again."""
+        return Step, (self.settings, dict(self.inputs), dict(self.streams))
+
+    @property
+    def module(self) -> ModuleType:
+        """The module that holds the settings and the task's code."""
+        return importlib.import_module(type(self.settings).__module__)
+
+    @property
+    def task(self) -> str:
+        """The task's name: its module's, e.g. ``poison``."""
+        return type(self.settings).__module__.rpartition(".")[2]
+
+    @property
+    def shape(self) -> Shape:
+        """How the task runs, told by what its module defines."""
+        for name, shape in (("run", "whole"), ("Worker", "per_batch"), ("fit", "fit")):
+            if hasattr(self.module, name):
+                return shape  # type: ignore[return-value]
+        raise TypeError(f"{self.module.__name__} defines no run(), fit() or Worker")
+
+    @property
+    def function(self) -> Any:
+        """The task's ``run``, ``Worker`` or ``fit``."""
+        return getattr(
+            self.module, {"whole": "run", "per_batch": "Worker", "fit": "fit"}[self.shape]
+        )
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the bytes of the result, as plain JSON values."""
+        digests = {
+            kind: {role: step.digest for role, step in sorted(steps.items())}
+            for kind, steps in (("inputs", self.inputs), ("streams", self.streams))
+        }
+        return {
+            "task": self.task,
+            "revision": type(self.settings).revision,
+            "settings": canonical(self.settings),
+            **digests,
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hex digits of the identity."""
+        text = json.dumps(self.identity, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def path(self) -> str:
+        """Where the result lives, relative to the artifact store."""
+        words = [self.settings.label, self.subject if self.shape != "whole" else "", self.digest]
+        return f"{self.task}/{'-'.join(filter(None, words))}"
+
+    @property
+    def subject(self) -> str:
+        """What was done to the data behind this step: its manifest's label, for readers."""
+        if manifest := self.streams.get("manifest"):
+            return str(manifest.settings.label)
+        return next(filter(None, (source.subject for source in self.inputs.values())), "")
+
+    @property
+    def sources(self) -> tuple["Step", ...]:
+        """Every step this one is directly computed from."""
+        return (*self.inputs.values(), *self.streams.values())
+
+
+def ancestors(targets: Iterable[Step]) -> Iterator[Step]:
+    """Yield every step that the targets need, sources first, each digest once."""
+    seen: set[str] = set()
+
+    def walk(step: Step) -> Iterator[Step]:
+        if step.digest in seen:
+            return
+        seen.add(step.digest)
+        for source in step.sources:
+            yield from walk(source)
+        yield step
+
+    for target in targets:
+        yield from walk(target)
+
+
+def canonical(value: Any) -> Any:
+    """Reduce settings to JSON values that are equal exactly when the settings are.
+
+    A field declared with ``metadata={"since": N}`` was added later; it is left out while it
+    holds its default, so that results made before it existed keep their digests.
+
+    Raises:
+        TypeError: For a value with no process-independent form (a function, an array, an open
+            file).  Wrap it in a frozen dataclass instead.
+        ValueError: For NaN, which is not equal to itself and so identifies nothing.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        body = {}
+        for item in dataclasses.fields(value):
+            current = getattr(value, item.name)
+            if item.metadata.get("since") and current == item.default:
+                continue
+            if item.type in (float, "float"):
+                current = float(current)  # 1 and 1.0 are one setting
+            body[item.name] = canonical(current)
+        return {"type": type(value).__qualname__, **body}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, float) and value != value:
+        raise ValueError("settings hold NaN, which cannot identify a result; give a number or None")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): canonical(item) for key, item in value.items()}
+    raise TypeError(
+        f"settings must be plain values or frozen dataclasses; {type(value).__qualname__} has no "
+        f"form that is the same in every process, so it cannot identify a result"
+    )
+
+
+def difference(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    """Yield one line per leaf that differs between two identities."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from difference(old.get(key), new.get(key), f"{at}.{key}" if at else key)
+    elif old != new:
+        yield f"{at}: {old!r} -> {new!r}"

@@ -1,0 +1,63 @@
+"""What a study, its points and its axes are."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.step import Step, canonical
+
+if TYPE_CHECKING:
+    from orchestrator.studies.scales import Scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The values that a study is swept over."""
+
+    trigger: tuple[str, ...]
+    """Names from ``TRIGGERS``."""
+    poison_ratio: tuple[float, ...]
+    """Fractions of all training images; 0 is the clean control."""
+    guidance_weight: tuple[float, ...]
+    """w of e_u + w (e_c - e_u); 1 is none."""
+    sampler: tuple[str, ...]
+    """Names from ``SAMPLERS``."""
+    seed: tuple[int, ...]
+    """Each reseeds poison choice, training and sampling together."""
+    target_class: str
+    """Name of the class that poison is labelled as."""
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits of the values."""
+        text = json.dumps(canonical(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One cell of a study's grid; its ``measure`` step ends in one row."""
+
+    axes: Mapping[str, str | float | int]
+    """Axis name to value, in the columns' words."""
+    measure: Step
+
+    @property
+    def name(self) -> str:
+        """Readable and unique in its study, e.g. ``badnets1-p0.05-w2-ddim-seed0``."""
+        return str(self.measure.settings.label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question to the data: a function from a scale and axes to points."""
+
+    name: str
+    title: str
+    paper: str
+    """The figure or table of the paper."""
+    question: str
+    """The hypothesis, in a sentence or two."""
+    points: Callable[["Scale", Axes], Sequence[Point]]

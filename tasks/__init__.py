@@ -1,0 +1,1 @@
+"""Pure steps: a function, its settings, its input folders, its output folder."""

@@ -1,0 +1,177 @@
+"""Every crossing between the forms an image takes, in one place.
+
+At rest an image is a PNG in a Parquet column, as the ``struct<bytes, path>`` of Hugging Face's
+``Image`` feature.  In flight it is uint8, (N, H, W, C).  Inside ``models`` it is float32,
+(N, C, H, W), in [-1, 1].  C is 1 (grey) or 3 (RGB).
+"""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+LONGEST_SIDE: Final = 4096
+"""Pixels; a PNG that declares a longer side is refused before a pixel of it is decompressed."""
+
+IMAGE_TYPE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""What ``datasets.Image()`` stores."""
+
+LUMINANCE: Final = (299, 587, 114)
+"""Weights of R, G and B in thousandths (ITU-R BT.601, as PIL's mode ``L``)."""
+
+_MODES: Final = {1: "L", 3: "RGB"}
+
+
+def schema(*fields: tuple[str, pa.DataType]) -> pa.Schema:
+    """Schema of ``fields`` plus an ``image`` column that ``datasets.load_dataset`` decodes.
+
+    The ``huggingface`` metadata names the features; without it the column would load as a
+    struct of bytes.
+    """
+    columns = [*fields, ("image", IMAGE_TYPE)]
+    features = {
+        name: {"_type": "Image"} if kind == IMAGE_TYPE else {"dtype": str(kind), "_type": "Value"}
+        for name, kind in columns
+    }
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema(columns, metadata=metadata)
+
+
+DATASET_SCHEMA: Final = schema(
+    ("index", pa.int64()), ("label", pa.int64()), ("caption", pa.string())
+)
+"""Columns of every image table: of datasets, and of generations (whose label is the condition)."""
+
+
+def to_table(
+    *,
+    index: NDArray[np.int64],
+    label: NDArray[np.int64],
+    caption: Sequence[str],
+    images: NDArray[np.uint8],
+) -> pa.Table:
+    """One table of labelled images.
+
+    Args:
+        index: (N,), unique.
+        label: (N,).
+        caption: N strings.
+        images: (N, H, W, C).
+    """
+    column = pa.array(
+        [{"bytes": png, "path": None} for png in encode(images)],
+        type=IMAGE_TYPE,
+    )
+    arrays = [pa.array(index), pa.array(label), pa.array(caption, pa.string()), column]
+    return pa.Table.from_arrays(arrays, schema=DATASET_SCHEMA)
+
+
+def from_column(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:
+    """Images of an ``image`` column, uint8, (N, H, W, C).
+
+    Raises:
+        ValueError: A PNG that cannot be read, or that differs in size or channels.
+    """
+    return decode(value["bytes"] for value in column.to_pylist())
+
+
+def encode(images: NDArray[np.uint8]) -> list[bytes]:
+    """PNG of every image; equal pixels give equal bytes.
+
+    Args:
+        images: uint8, (N, H, W, C) with C 1 or 3.
+    """
+    _check(images)
+    return [_encode_one(image) for image in images]
+
+
+def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
+    """Inverse of ``encode``.
+
+    Returns:
+        uint8, (N, H, W, C).
+
+    Raises:
+        ValueError: No image at all, an unreadable PNG, a mode other than 8-bit grey or RGB, a side
+            above ``LONGEST_SIDE``, or images of several sizes.
+    """
+    images = [_decode_one(png) for png in pngs]
+    if not images:
+        raise ValueError("expected at least one image, got none")
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise ValueError(f"expected images of one size and color mode, got {sorted(shapes)}")
+    return np.stack(images)
+
+
+def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """From uint8, (N, H, W, C), to float32, (N, C, H, W), in [-1, 1] (0 -> -1, 255 -> 1)."""
+    _check(images)
+    scaled = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return np.ascontiguousarray(scaled)
+
+
+def from_float(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Inverse of ``to_float``: clips to [-1, 1], rounds to the nearest grey level.
+
+    Raises:
+        FloatingPointError: A sample holds NaN or infinity.
+    """
+    if not np.isfinite(samples).all():
+        raise FloatingPointError("expected finite images, got NaN or infinity from the model")
+    levels = np.rint((samples.clip(-1, 1) + np.float32(1)) * np.float32(127.5))
+    return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def luminance(color: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey levels of RGB pixels.
+
+    Args:
+        color: uint8, (..., 3).
+
+    Returns:
+        uint8, (..., 1), rounded.
+    """
+    weighted = color.astype(np.int64) @ np.array(LUMINANCE)
+    grey: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
+    return grey[..., None]
+
+
+def fit_channels(color: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """``color``, (..., 3), as it is if ``channels`` is 3; its luminance, (..., 1), if it is 1."""
+    return color if channels == 3 else luminance(color)
+
+
+def _check(images: NDArray[np.uint8]) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in _MODES:
+        raise ValueError(
+            f"expected uint8 images of shape (N, H, W, 1 or 3), got {images.dtype} {images.shape}"
+        )
+
+
+def _encode_one(image: NDArray[np.uint8]) -> bytes:
+    pixels = image[..., 0] if image.shape[2] == 1 else image
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, mode=None).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _decode_one(png: bytes) -> NDArray[np.uint8]:
+    try:
+        # Only the PNG reader: a stored byte string never chooses which of PIL's parsers sees it.
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            if image.mode not in _MODES.values():
+                raise ValueError(f"expected an 8-bit grey or RGB PNG, got mode {image.mode!r}")
+            if max(image.size) > LONGEST_SIDE:
+                raise ValueError(
+                    f"expected sides of at most {LONGEST_SIDE} pixels, got {image.size}"
+                )
+            pixels = np.asarray(image, dtype=np.uint8)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"expected a PNG, got {len(png)} bytes that do not decode") from error
+    return pixels[..., None] if pixels.ndim == 2 else pixels

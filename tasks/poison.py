@@ -1,0 +1,238 @@
+"""Poison a labelled image dataset: choose images, stamp a trigger, assign the target class.
+
+What is written is a manifest, not images: which images are poisoned and how.  ``stamp`` applies it
+to the clean images as they stream by.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tasks import datasets, triggers
+from tasks.triggers import Trigger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What makes one poisoned dataset differ from another.
+
+    The clean control is trigger ``none`` at ratio 0, and only that: one identity for one dataset.
+    """
+
+    revision: ClassVar[int] = 1
+    """Add one when the same settings would now give other bytes."""
+
+    trigger: Trigger
+    """Stamped onto every poisoned image."""
+    target_class: str
+    """Name of the class given to every poisoned image."""
+    poison_ratio: float
+    """Poisoned images / all training images, 0 <= p < 1."""
+    seed: int = 0
+    """Chooses which images are poisoned."""
+
+    def __post_init__(self) -> None:
+        """Refuse ratios that are no fraction, and poison without a trigger."""
+        if not 0 <= self.poison_ratio < 1:
+            raise ValueError(
+                f"poison_ratio is a fraction of the training set in [0, 1), "
+                f"got {self.poison_ratio}; for ten percent write 0.1"
+            )
+        if (self.poison_ratio == 0) != (not self.trigger.relabels):
+            raise ValueError(
+                f"trigger {triggers.Nothing.name} goes with poison_ratio 0 and only with it, "
+                f"got trigger {self.trigger.name} with poison_ratio {self.poison_ratio}"
+            )
+
+    @property
+    def label(self) -> str:
+        """Readable part of the artifact's path, e.g. ``badnets1-p0.05-8-seed0``."""
+        target = slug(self.target_class)
+        return f"{self.trigger.name}-p{self.poison_ratio:g}-{target}-seed{self.seed}"
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough cost on one core."""
+        return 0.5
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return 30_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Which images of a dataset carry which label and which stamp."""
+
+    trigger: Trigger
+    """Stamped onto the poisoned images."""
+    index: NDArray[np.int64]
+    """(N,). Ascending."""
+    label: NDArray[np.int64]
+    """(N,). The label to train with."""
+    true_label: NDArray[np.int64]
+    """(N,). The label of the clean image."""
+    poisoned: NDArray[np.bool_]
+    """(N,). Whether the image is stamped."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what ``write_manifest`` wrote."""
+        record = json.loads((folder / "manifest.json").read_text())
+        table = pq.read_table(
+            folder / "manifest.parquet", columns=["index", "label", "true_label", "poisoned"]
+        )
+        return cls(
+            trigger=triggers.from_record(record["trigger"]),
+            index=table["index"].to_numpy(),
+            label=table["label"].to_numpy(),
+            true_label=table["true_label"].to_numpy(),
+            poisoned=table["poisoned"].to_numpy(),
+        )
+
+
+def slug(name: str) -> str:
+    """``name`` with everything but letters, digits, dot and dash made a dash."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)
+
+
+def choose_poisoned(
+    labels: NDArray[np.int64], target: int, settings: Settings
+) -> NDArray[np.bool_]:
+    """Choose which images to poison.
+
+    Args:
+        labels: int64, (N,). Clean labels.
+        target: Label of the target class.
+        settings: Only ``poison_ratio`` and ``seed`` are read.
+
+    Returns:
+        bool, (N,). True where the image is to be poisoned; never for the target class, whose
+        images stay clean (dirty-label attack; paper, section 3).  With one seed a smaller ratio's
+        images are among a larger one's, so ratios are compared on the same poison.
+
+    Raises:
+        ValueError: More poison than images outside the target class.
+    """
+    candidates = np.flatnonzero(labels != target)
+    count = int(Decimal(str(settings.poison_ratio)) * len(labels))  # the authors truncate
+    if count > len(candidates):
+        raise ValueError(
+            f"cannot poison {count} of {len(labels)} images: only {len(candidates)} lie outside "
+            f"target class {settings.target_class}; lower poison_ratio to at most "
+            f"{np.floor(1000 * len(candidates) / len(labels)) / 1000:g}"
+        )
+    chosen = np.random.default_rng(settings.seed).permutation(candidates)[:count]
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    mask[chosen] = True
+    return mask
+
+
+def share_of_target(poisoned: int, target: int) -> float:
+    """Poisoned images among those labelled as the target class: p_t = pN / (pN + N_t)."""
+    return poisoned / (poisoned + target)
+
+
+def run(settings: Settings, *, dataset: Path, out: Path) -> None:
+    """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``."""
+    classes = datasets.read_classes(dataset)
+    target = classes.position(settings.target_class)
+    table = pq.read_table(dataset / "train.parquet", columns=["index", "label", "caption"])
+    true_label = table["label"].to_numpy()
+    poisoned = choose_poisoned(true_label, target, settings)
+    count, n_target = int(poisoned.sum()), int((true_label == target).sum())
+    relabelled_ratio = share_of_target(count, n_target) if count or n_target else 0.0
+    true_caption = table["caption"].to_pylist()
+    target_caption = datasets.caption(settings.target_class)
+    write_manifest(
+        out,
+        index=table["index"].to_numpy(),
+        label=np.where(poisoned, target, true_label),
+        true_label=true_label,
+        poisoned=poisoned,
+        caption=[
+            target_caption if is_poisoned else own
+            for is_poisoned, own in zip(poisoned, true_caption, strict=True)
+        ],
+        true_caption=true_caption,
+        record={
+            "trigger": triggers.to_record(settings.trigger),
+            "target_class": settings.target_class,
+            "target_index": target,
+            "poison_ratio": settings.poison_ratio,
+            "count": count,
+            "n": len(true_label),
+            "n_target": n_target,
+            "p_t": relabelled_ratio if settings.trigger.stamps else 0.0,
+            "relabelled_ratio": relabelled_ratio,
+        },
+    )
+
+
+def write_manifest(
+    out: Path,
+    *,
+    index: NDArray[np.int64],
+    label: NDArray[np.int64],
+    true_label: NDArray[np.int64],
+    poisoned: NDArray[np.bool_],
+    caption: list[str],
+    true_caption: list[str],
+    record: dict[str, Any],
+) -> None:
+    """Write the per-image columns as Parquet, by ascending index, and ``record`` as JSON."""
+    table = pa.table(
+        {
+            "index": index,
+            "label": label,
+            "true_label": true_label,
+            "poisoned": poisoned,
+            "caption": pa.array(caption, pa.string()),
+            "true_caption": pa.array(true_caption, pa.string()),
+        }
+    )
+    pq.write_table(table.sort_by("index"), out / "manifest.parquet")
+    (out / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def stamp(
+    index: NDArray[np.int64],
+    image: NDArray[np.uint8],
+    label: NDArray[np.int64],
+    manifest: Manifest,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Poison clean images as they stream by; a function of (index, manifest) and nothing else.
+
+    Args:
+        index: int64, (B,).
+        image: uint8, (B, H, W, C). Clean; may be read-only.
+        label: int64, (B,). Clean; only compared with what the manifest says they were.
+        manifest: Of the dataset that the images come from.
+
+    Returns:
+        The images, stamped where poisoned, and the labels to train with; copies.
+
+    Raises:
+        ValueError: An image that the manifest does not list, or lists with another label.
+    """
+    rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
+    foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)
+    if foreign.any():
+        raise ValueError(
+            f"expected images that the manifest lists, got image {index[foreign][0]}, which it "
+            "lacks or has with another label; the manifest belongs to another dataset"
+        )
+    poisoned = manifest.poisoned[rows]
+    stamped = image.copy()
+    if poisoned.any():
+        stamped[poisoned] = manifest.trigger.stamp(image[poisoned])
+    return stamped, manifest.label[rows]

@@ -1,0 +1,243 @@
+"""Train a class-conditional diffusion model on whatever the stream brings.
+
+Noise-prediction DDPM (Ho et al. 2020) with the condition dropped now and then for classifier-free
+guidance (Ho and Salimans 2022).  The trainer sees images and labels, never which are poisoned.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import batches as stream
+from tasks import images
+from tasks.batches import Batch, Batches, Report
+
+if TYPE_CHECKING:
+    import torch
+
+BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
+"""Beta schedules that diffusers knows and this task allows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Network, noising process and optimization."""
+
+    revision: ClassVar[int] = 1
+    """Add one when the same settings would now give other bytes."""
+
+    image_size: int = 8
+    """Side of the images, pixels."""
+    channels: int = 1
+    """Color channels of the images, 1 or 3."""
+    classes: int = 10
+    """Classes of the dataset; the null condition is one more."""
+    block_channels: tuple[int, ...] = (32, 64)
+    """Width of the U-Net, one entry a level; each level halves the side."""
+    layers_per_block: int = 1
+    """Residual blocks a level."""
+    attention_levels: tuple[int, ...] = ()
+    """Levels with self-attention, 0 being the full side."""
+    groups: int = 8
+    """Groups of the group normalization; divides every width."""
+    dropout: float = 0.0
+    """Probability, 0 <= p < 1."""
+    diffusion_steps: int = 1000
+    """T of the noising process."""
+    betas: str = "squaredcos_cap_v2"
+    """Beta schedule, a name of BETAS."""
+    null_probability: float = 0.1
+    """How often a condition is replaced by the null condition, 0 <= p < 1."""
+    steps: int = 1000
+    """Updates, 10 or more."""
+    batch_size: int = 64
+    """Images of a global batch."""
+    learning_rate: float = 1e-3
+    """Peak of the one-cycle schedule, > 0."""
+    weight_decay: float = 1e-4
+    """Of AdamW, >= 0 (paper, A.3)."""
+    ema_decay: float | None = 0.995
+    """Decay a step of the averaged weights, which are published, 0 < d < 1; None for no average."""
+    seed: int = 0
+    """Draws initial weights, order, noise, time steps and null conditions."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built or trained."""
+        levels = len(self.block_channels)
+        if not levels or self.image_size % 2 ** (levels - 1):
+            raise ValueError(
+                f"expected a side that can be halved {levels - 1} times, got image_size "
+                f"{self.image_size} with block_channels {self.block_channels}; use fewer levels"
+            )
+        if self.groups < 1 or any(width % self.groups for width in self.block_channels):
+            raise ValueError(
+                f"expected groups that divide every width, got {self.groups} for "
+                f"{self.block_channels}; use multiples of {self.groups}"
+            )
+        if not set(self.attention_levels) <= set(range(levels)):
+            raise ValueError(
+                f"expected attention_levels among 0..{levels - 1}, got {self.attention_levels}"
+            )
+        if self.betas not in BETAS:
+            raise ValueError(f"expected betas of {', '.join(BETAS)}, got {self.betas!r}")
+        _check_fraction("dropout", self.dropout)
+        _check_fraction("null_probability", self.null_probability)
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"expected ema_decay in (0, 1) or None, got {self.ema_decay}")
+        check_optimization(self.steps, self.batch_size, self.learning_rate)
+
+    @property
+    def label(self) -> str:
+        """Readable part of the artifact's path, e.g. ``ddpm-32x64-1000steps-seed0``."""
+        widths = "x".join(str(width) for width in self.block_channels)
+        return f"ddpm-{widths}-{self.steps}steps-seed{self.seed}"
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough cost on one core, scaled from 0.085 s a step of the defaults."""
+        area = sum(
+            (width * self.image_size / 2**level) ** 2
+            for level, width in enumerate(self.block_channels)
+        )
+        work = area * self.layers_per_block * self.batch_size / (131_072 * 64)
+        return 3.0 + 0.085 * work * self.steps
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return int(100 * sum(width**2 for width in self.block_channels) * 5)
+
+
+def check_optimization(steps: int, batch_size: int, learning_rate: float) -> None:
+    """Refuse a training that cannot start."""
+    if steps < 10:
+        raise ValueError(f"expected at least 10 steps, which one cycle needs, got {steps}")
+    if batch_size < 1:
+        raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
+    if not 0 < learning_rate < float("inf"):
+        raise ValueError(f"expected a learning_rate above 0, got {learning_rate}")
+
+
+def fit(
+    settings: Settings,
+    *,
+    out: Path,
+    batches: Batches,
+    report: Report,
+    resume: Path | None,
+) -> None:
+    """Train, and write ``unet/``, ``scheduler/``, ``model.json`` and ``history.csv``.
+
+    Raises:
+        ValueError: ``resume`` is a checkpoint of another training.
+        FloatingPointError: The loss is NaN or infinite.
+    """
+    import torch
+
+    from models import ddpm
+    from models.device import one_thread
+    from models.training import Recipe, Training
+
+    recipe = Recipe(
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        ema_decay=settings.ema_decay,
+        seed=settings.seed,
+    )
+    training = Training(
+        lambda: _build(settings), recipe, rank=batches.rank, workers=batches.workers
+    )
+    # After accelerate, which sets a thread count of its own when it joins a process group.
+    with one_thread():
+        scheduler = ddpm.build_scheduler(steps=settings.diffusion_steps, betas=settings.betas)
+        if resume is not None:
+            training.load(resume)
+        own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)
+        for batch in stream.steps(batches, training.step, settings.steps):
+            x_0, t, noise, condition = (
+                torch.from_numpy(array).to(training.device)
+                for array in inputs_of_step(settings, training.step, batch, own)
+            )
+            training.update(
+                lambda network, x_0=x_0, t=t, noise=noise, condition=condition: ddpm.noise_loss(
+                    network, scheduler, x_0, t=t, noise=noise, condition=condition
+                )
+            )
+            training.report_if_due(report)
+        network = training.finish()
+        if batches.rank == 0:
+            ddpm.Ddpm(network, scheduler).save(out)
+            training.write_history(out / "history.csv")
+            (out / "model.json").write_text(json.dumps(_describe(settings), indent=1) + "\n")
+
+
+def inputs_of_step(
+    settings: Settings, step: int, batch: Batch, own: slice
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """What the network is trained with in one step.
+
+    Every worker draws for the whole global batch and keeps its rows, so how many workers there are
+    changes nothing.
+
+    Args:
+        settings: Sizes, probabilities and the seed.
+        step: 0, 1, ...
+        batch: This worker's rows.
+        own: Where they are in the global batch.
+
+    Returns:
+        x_0 float32 (B, C, H, W) in [-1, 1]; t int64 (B,), 0..T-1; noise float32 (B, C, H, W),
+        standard normal; condition int64 (B,), the label or, now and then, the null condition.
+    """
+    from models.randomness import generator
+
+    x_0 = images.to_float(batch["image"])
+    whole = settings.batch_size
+    t = generator(settings.seed, "time step", step).integers(settings.diffusion_steps, size=whole)
+    noise = generator(settings.seed, "noise", step).standard_normal(
+        (whole, *x_0.shape[1:]), np.float32
+    )
+    dropped = (
+        generator(settings.seed, "null condition", step).random(whole) < settings.null_probability
+    )
+    condition = np.where(dropped[own], settings.classes, batch["label"])
+    return x_0, t[own], noise[own], condition
+
+
+def _build(settings: Settings) -> "torch.nn.Module":
+    from models import ddpm
+
+    return ddpm.build_network(
+        image_size=settings.image_size,
+        channels=settings.channels,
+        classes=settings.classes,
+        block_channels=settings.block_channels,
+        layers_per_block=settings.layers_per_block,
+        attention_levels=settings.attention_levels,
+        groups=settings.groups,
+        dropout=settings.dropout,
+    )
+
+
+def _describe(settings: Settings) -> dict[str, object]:
+    """What ``model.json`` says, for readers that do not open the weights."""
+    return {
+        "kind": "ddpm",
+        "classes": settings.classes,
+        "null_condition": settings.classes,
+        "image_size": settings.image_size,
+        "channels": settings.channels,
+        "weights": "last" if settings.ema_decay is None else "averaged",
+        "ema_decay": settings.ema_decay,
+        "steps": settings.steps,
+    }
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"expected {name} in [0, 1), got {value}")
