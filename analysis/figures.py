@@ -29,6 +29,9 @@ from analysis.style import (
 )
 from analysis.wording import crossing_place, ratio_name
 
+WIDE = (4.5, 3.4)
+"""Inches of the panels of which two stand side by side."""
+
 Curve = tuple[str, Sequence[float], Sequence[Estimate]]
 """A line: its label, where along x, and what was measured there."""
 
@@ -84,7 +87,7 @@ def amplification_by_ratio(
         if value.trigger_ratio is not None
     ]
     points = [(ratio, share - p_t if difference else share / p_t) for ratio, share, p_t in theirs]
-    with panel() as (figure, axes):
+    with panel(*WIDE) as (figure, axes):
         _lines(axes, curves)
         _paper_points(axes, points, "paper")
         axes.axhline(0 if difference else 1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
@@ -115,14 +118,14 @@ def trigger_by_guidance(
     )
     curves = [
         (
-            f"p = {ratio_name(ratio)}",
+            ratio_name(ratio) if number else f"p = {ratio_name(ratio)}",
             *_curve(
                 [row for row in family.rows if same(row["poison_ratio"], ratio)],
                 "guidance_weight",
                 measure,
             ),
         )
-        for ratio in family.poison_ratios
+        for number, ratio in enumerate(family.poison_ratios)
     ]
     points = [
         (
@@ -132,7 +135,7 @@ def trigger_by_guidance(
         for value in published
         if value.trigger_ratio is not None
     ]
-    with panel() as (figure, axes):
+    with panel(*WIDE) as (figure, axes):
         _lines(axes, curves)
         _paper_points(axes, points, "paper", joined=True)
         weights = sorted({*family.guidance_weights, *(weight for weight, _ in points)})
@@ -179,8 +182,8 @@ def transition_gaps(family: Family, curve: Transition, guidance_weight: float, s
         _ratio_axis(axes, curve.poison_ratios)
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.22 * (high - low), high)
-        _mark(axes, curve, curve.gap, "p*gap", 0.12)
-        _mark(axes, curve, curve.dominance, "p*dom", 0.035)
+        _mark(axes, curve, curve.gap, "p*_gap", 0.12)
+        _mark(axes, curve, curve.dominance, "p*_dom", 0.035)
         axes.yaxis.set_major_formatter(_in_points)
         axes.set_title(f"Guidance w = {guidance_weight:g}")
         _legend(axes, axes.get_legend_handles_labels()[0])
@@ -208,10 +211,11 @@ def _stack(axes: Axes, x: int, rows: Sequence[Row]) -> None:
     for group in GROUPS:
         share = float(np.mean([row[group] for row in rows]))
         axes.bar(x, share, 0.78, bottom, color=GROUP_COLORS[group], edgecolor=PAPER, linewidth=0.7)
-        if share >= 0.055:
+        height = _clear_of(p_t, bottom, share)
+        if height is not None:
             axes.text(
                 x,
-                _clear_of(p_t, bottom, share),
+                height,
                 f"{100 * share:.0f}",
                 ha="center",
                 va="center_baseline",
@@ -229,13 +233,15 @@ def _stack(axes: Axes, x: int, rows: Sequence[Row]) -> None:
         axes.plot([x - 0.44, x + 0.44], [p_t, p_t], color=INK, linewidth=1.8, linestyle=style)
 
 
-def _clear_of(line: float, bottom: float, share: float) -> float:
-    """Height for a bar segment's number: its middle, or beside a line that runs through there."""
-    middle, room = bottom + share / 2, 0.045
-    if abs(middle - line) >= room or share < 2 * room:
+def _clear_of(line: float, bottom: float, share: float) -> float | None:
+    """Height for a bar segment's number: its middle, beside a line through it, or no room."""
+    middle, room, half_a_digit = bottom + share / 2, 0.045, 0.0275
+    if share < 2 * half_a_digit:
+        return None
+    if abs(middle - line) >= room:
         return middle
     moved = line + room if middle >= line else line - room
-    return moved if bottom + 0.03 <= moved <= bottom + share - 0.03 else middle
+    return moved if abs(moved - middle) <= share / 2 - half_a_digit else None
 
 
 def _amplify(difference: bool) -> Callable[[Sequence[Row]], Estimate]:

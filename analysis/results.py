@@ -103,6 +103,28 @@ def reported_guidance(family: Family) -> float:
     return next((weight for weight in weights if same(weight, PAPER_GUIDANCE)), weights[-1])
 
 
+def headline(family: Family) -> list[tuple[str, str]]:
+    """A few big numbers about a family, each with a line that says what it is."""
+    weight = reported_guidance(family)
+    measured = [ratio for ratio in family.poison_ratios if family.at(ratio, weight)]
+    facts = []
+    for ratio in dict.fromkeys((measured[0], measured[-1])):
+        rows = family.at(ratio, weight)
+        share = level_of(rows, "trigger_ratio").estimate.value
+        p_t = float(rows[0]["p_t"])
+        facts.append(
+            (
+                times(share / p_t),
+                f"the training share of triggers at p = {ratio_name(ratio)}, w = {weight:g}: "
+                f"{percent(p_t)} in training, {percent(share)} generated",
+            )
+        )
+    if family.clean:
+        share = level_of(guided(family.clean, weight), "trigger_ratio").estimate.value
+        facts.append((percent(share), f"triggers from the clean model, w = {weight:g}"))
+    return facts
+
+
 def _amplified(family: Family) -> str:
     weight = reported_guidance(family)
     at_weight = guided(family.rows, weight)
@@ -116,12 +138,12 @@ def _amplified(family: Family) -> str:
         share = level_of(rows, "trigger_ratio").estimate.value
         excess = above_constant(rows, "trigger_ratio", "p_t").estimate
         name = ratio_name(ratio)
-        shown.append(f"{times(share / float(rows[0]['p_t']))} at p = {name}")
+        shown.append(f"{share / float(rows[0]['p_t']):.2g} times at {name}")
         (above if excess.low > 0 else not_above).append(name)
     sentence = (
         f"Asked for class “{family.target_class}” at guidance {weight:g}, the poisoned models draw "
-        f"the {trigger_name(family.trigger)} trigger {listed(shown)} as often as it occurs among "
-        "that label’s training images"
+        f"the {trigger_name(family.trigger)} trigger {listed(shown)} of poison as often as it "
+        "occurs among the training images of that label"
     )
     if not not_above:
         return f"{sentence}, with the whole interval above the training ratio every time"

@@ -30,7 +30,7 @@ KEY = (
 
 
 def row_key(row: Row) -> tuple[Any, ...]:
-    """What tells this row from every other of one report: its values in `KEY` from the trigger on."""
+    """What tells this row from every other of one report: its `KEY` from the trigger on."""
     return tuple(row.get(column) for column in KEY[2:])
 
 

@@ -65,7 +65,7 @@ _SETTINGS: Any = {  # matplotlib's own type of this is a literal of every settin
     "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
-    "axes.titlepad": 26.0,
+    "axes.titlepad": 25.0,
     "axes.titlesize": 10.0,
     "axes.titleweight": "bold",
     "figure.facecolor": PAPER,
@@ -119,7 +119,16 @@ def to_svg(figure: Figure, salt: str) -> str:
         )
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", target.getvalue(), flags=re.DOTALL)
     text = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", rf"\1{FONT_STACK}", text)
+    # p_t and p*_gap get their subscripts here: mathtext would break words into placed glyphs.
+    text = re.sub(r"(p\*?)_(t|gap|dom)\b", _subscript, text)
     return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+
+
+def _subscript(match: re.Match[str]) -> str:
+    """Lower and shrink a subscript, then climb back on a character that takes no room."""
+    letter, below = match.groups()
+    lowered = f'<tspan dy="2" style="font-size: 76%">{below}</tspan>'
+    return f'{letter}{lowered}<tspan dy="-2">&#8203;</tspan>'
 
 
 def inlined(svg: str, description: str) -> str:

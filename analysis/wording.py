@@ -41,6 +41,11 @@ def percent_interval(estimate: Estimate) -> str:
     )
 
 
+def bounds(estimate: Estimate) -> str:
+    """The interval of a fraction alone, in percent: "20.8 to 28.4"."""
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+
+
 def points(estimate: Estimate) -> str:
     """A difference of fractions with its interval: "+16.8 points [13.0, 20.8]"."""
     value, low, high = (100 * bound for bound in (estimate.value, estimate.low, estimate.high))

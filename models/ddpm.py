@@ -109,9 +109,9 @@ def build_scheduler(*, steps: int, betas: str) -> DDPMScheduler:
 
 def noise_loss(
     network: nn.Module,
+    *,
     scheduler: DDPMScheduler,
     x_0: Tensor,
-    *,
     t: Tensor,
     noise: Tensor,
     condition: Tensor,

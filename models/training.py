@@ -23,9 +23,6 @@ from models import randomness
 REPORT_EVERY: Final = 50
 """Steps between two reports; only then are losses fetched from the device and looked at."""
 
-LEAST_STEPS: Final = 10
-"""Fewest steps that the one-cycle schedule can divide into its phases."""
-
 _FILE: Final = "training.pt"
 
 Report = Callable[[int, Mapping[str, float], Callable[[Path], None]], None]
@@ -37,7 +34,7 @@ class Recipe:
     """How a network is trained: AdamW under torch's ``OneCycleLR`` with its defaults."""
 
     steps: int
-    """Updates, LEAST_STEPS or more."""
+    """Updates; the one-cycle schedule needs 10 or so to divide into its phases."""
     learning_rate: float
     """The peak, reached after 30 % of the steps."""
     weight_decay: float

@@ -120,11 +120,14 @@ class Watch(threading.Thread):
     Args:
         poll: Returns the events since the last call.
         view: What shows them.
+        heard: Called with each of them.
     """
 
-    def __init__(self, poll: Callable[[], list[Event]], view: Display) -> None:
+    def __init__(
+        self, poll: Callable[[], list[Event]], view: Display, heard: Callable[[Event], None]
+    ) -> None:
         super().__init__(name="watch", daemon=True)
-        self.poll, self.view = poll, view
+        self.poll, self.view, self.heard = poll, view, heard
         self.leaving = threading.Event()
         self.events: list[Event] = []
 
@@ -137,6 +140,7 @@ class Watch(threading.Thread):
         for event in self.poll():
             self.events.append(event)
             self.view.show(event)
+            self.heard(event)
 
     def __enter__(self) -> "Watch":
         """Start the display and the polling."""

@@ -93,20 +93,24 @@ def _sweep(request: Request, plan: planning.Plan, console: Console) -> Result:
 
     unfinished = plan.unfinished()
     targets = [point.measure for point in unfinished]
-    waiting = {point.measure.digest for point in unfinished}
+    waiting = {point.measure.digest: point for point in unfinished}
     mirror = tracking.Mirror(request.store, request.study.name, _launch_tags(request))
     mirror.add(point for point in plan.points if point.measure.digest not in waiting)
-    mirror.start()
     conductor = cluster.start_conductor(targets, request.store, request.placement)
+
+    def heard(event: progress.Event) -> None:
+        if event["kind"] == "done" and event["digest"] in waiting:
+            mirror.add([waiting[event["digest"]]])
+
     view = progress.display(console, len(plan.to_run))
-    with progress.Watch(cluster.Follower(conductor).poll, view) as watch:
+    mirror.start()
+    with progress.Watch(cluster.Follower(conductor).poll, view, heard) as watch:
         failures = sweep.sweep(
             unfinished,
             request.store,
             conductor,
             label=request.label,
             slots=cluster.slots(targets, request.placement),
-            finished=lambda point: mirror.add([point]),
         )
     remark = mirror.close()
     made = frozenset(str(event["digest"]) for event in watch.events if event["kind"] == "done")

@@ -65,10 +65,10 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
 
 def print_result(request: "Request", result: "Result", page: Path | None, console: Console) -> None:
     """The table of the points that are finished, the finding, and where the report is."""
-    from analysis.page import summary, table
+    from analysis.results import summary, table
     from orchestrator.report import rows_of
 
-    rows = rows_of(request, result)
+    rows = rows_of(request)
     if rows:
         headers, lines = table(rows)
         shown = Table(*headers, box=None, pad_edge=False)

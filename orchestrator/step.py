@@ -114,10 +114,14 @@ class Step:
 
     @property
     def subject(self) -> str:
-        """What was done to the data behind this step: its manifest's label, for readers."""
+        """Whose result it is, for readers of paths: the generations, the poison behind them."""
         if manifest := self.streams.get("manifest"):
             return str(manifest.settings.label)
-        return next(filter(None, (source.subject for source in self.inputs.values())), "")
+        if self.shape != "per_batch":
+            return ""
+        source = next(iter(self.inputs.values()))
+        own = source.settings.label if source.shape == "per_batch" else ""
+        return "-".join(filter(None, [own, source.subject]))
 
     @property
     def sources(self) -> tuple["Step", ...]:

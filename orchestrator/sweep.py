@@ -6,7 +6,7 @@ view is the sweep's dashboard.  A trial holds no CPU: it asks the conductor for 
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ def sweep(
     *,
     label: str,
     slots: int,
-    finished: Callable[[Point], None],
 ) -> list[Failure]:
     """Run a Tune trial per point and return those that failed.
 
@@ -48,9 +47,9 @@ def sweep(
         conductor: Name of the conductor that has the points' steps.
         label: Study and scale, for the folder's name.
         slots: Steps that run side by side; one more trial than that keeps them busy.
-        finished: Called in this process with each point that is done.
     """
     by_axes = {_key(point.axes): point for point in points}
+    names = {key: point.name for key, point in by_axes.items()}
     digests = {key: point.measure.digest for key, point in by_axes.items()}
     rows = {
         point.measure.digest: str(store.folder(point.measure) / "metrics.json") for point in points
@@ -69,14 +68,13 @@ def sweep(
             num_samples=len(points),
             max_concurrent_trials=min(len(points), slots + 1, MOST_TRIALS),
             reuse_actors=True,
-            trial_name_creator=lambda trial: by_axes[_key(trial.config)].name,
-            trial_dirname_creator=lambda trial: by_axes[_key(trial.config)].name,
+            trial_name_creator=lambda trial: names[_key(trial.config)],
+            trial_dirname_creator=lambda trial: names[_key(trial.config)],
         ),
         run_config=tune.RunConfig(
             name=f"{label}-{time.strftime('%Y%m%d-%H%M%S')}",
             storage_path=str(store.root / "tune"),
             verbose=0,
-            callbacks=[_Finished(by_axes, finished)],
         ),
     ).fit()
     return [
@@ -101,17 +99,6 @@ def _trial(
         raise RuntimeError(str(error.cause)) from None
     row = json.loads(Path(rows[digest]).read_text())
     tune.report({name: value for name, value in row.items() if isinstance(value, int | float)})
-
-
-class _Finished(tune.Callback):
-    """Tells the driver about each trial that ended well."""
-
-    def __init__(self, by_axes: Mapping[str, Point], finished: Callable[[Point], None]) -> None:
-        self.by_axes, self.finished = by_axes, finished
-
-    def on_trial_complete(self, *_: Any, **info: Any) -> None:
-        """Pass the point on."""
-        self.finished(self.by_axes[_key(info["trial"].config)])
 
 
 def _reason(error: BaseException) -> str:

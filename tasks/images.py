@@ -52,7 +52,7 @@ def to_table(
     *,
     index: NDArray[np.int64],
     label: NDArray[np.int64],
-    caption: Sequence[str],
+    caption: Sequence[str | None],
     images: NDArray[np.uint8],
 ) -> pa.Table:
     """One table of labelled images.
@@ -60,7 +60,7 @@ def to_table(
     Args:
         index: (N,), unique.
         label: (N,).
-        caption: N strings.
+        caption: N strings, or None where there is none.
         images: (N, H, W, C).
     """
     column = pa.array(

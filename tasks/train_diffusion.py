@@ -6,6 +6,7 @@ guidance (Ho and Salimans 2022).  The trainer sees images and labels, never whic
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -100,7 +101,7 @@ class Settings:
     def expected_seconds(self) -> float:
         """Rough cost on one core, scaled from 0.085 s a step of the defaults."""
         area = sum(
-            (width * self.image_size / 2**level) ** 2
+            (width * self.image_size / (1 << level)) ** 2
             for level, width in enumerate(self.block_channels)
         )
         work = area * self.layers_per_block * self.batch_size / (131_072 * 64)
@@ -164,8 +165,13 @@ def fit(
                 for array in inputs_of_step(settings, training.step, batch, own)
             )
             training.update(
-                lambda network, x_0=x_0, t=t, noise=noise, condition=condition: ddpm.noise_loss(
-                    network, scheduler, x_0, t=t, noise=noise, condition=condition
+                partial(
+                    ddpm.noise_loss,
+                    scheduler=scheduler,
+                    x_0=x_0,
+                    t=t,
+                    noise=noise,
+                    condition=condition,
                 )
             )
             training.report_if_due(report)
@@ -212,7 +218,7 @@ def inputs_of_step(
 def _build(settings: Settings) -> "torch.nn.Module":
     from models import ddpm
 
-    return ddpm.build_network(
+    network: torch.nn.Module = ddpm.build_network(
         image_size=settings.image_size,
         channels=settings.channels,
         classes=settings.classes,
@@ -222,6 +228,7 @@ def _build(settings: Settings) -> "torch.nn.Module":
         groups=settings.groups,
         dropout=settings.dropout,
     )
+    return network
 
 
 def _describe(settings: Settings) -> dict[str, object]:

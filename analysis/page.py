@@ -1,0 +1,136 @@
+"""A study's page: one HTML file that opens from disk, its results file and its figures.
+
+Nothing is loaded when it is opened: styles and figures are in the file, images are data URIs, and
+the type is the reader's own.  Matplotlib and Jinja are imported only when a page is written.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.results import to_csv, write_csv
+from analysis.rows import Row
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+Images = npt.NDArray[np.uint8]
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Stage(NamedTuple):
+    """One step that the study needed."""
+
+    task: str
+    """Name of the task."""
+    label: str
+    """Readable name of the step."""
+    seconds: float
+    """How long it took when it was made."""
+    cached: bool
+    """It was there already and nothing ran."""
+    peak_memory_bytes: int | None
+    """Most memory it held; None when not measured."""
+
+
+class Failure(NamedTuple):
+    """A point that has no row."""
+
+    point: str
+    """Name of the point."""
+    message: str
+    """What went wrong, one line."""
+    log: str
+    """Path of the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyReport:
+    """Everything a page shows."""
+
+    study: str
+    """Name of the study."""
+    scale: str
+    """Name of the scale."""
+    title: str
+    """The page's heading."""
+    question: str
+    """The paper's figure or table, and the hypothesis."""
+    rows: Sequence[Row]
+    """One a finished point, with ``study`` and ``scale``."""
+    groups: Mapping[tuple[Any, ...], Mapping[str, Images]] = field(default_factory=dict)
+    """By `analysis.rows.row_key` of a row: "g1".."g4", each uint8, (k, H, W, 1 or 3)."""
+    trigger_example: tuple[Images, Images] | None = None
+    """Some training images clean and the same ones stamped, each uint8, (k, H, W, 1 or 3)."""
+    stages: Sequence[Stage] = ()
+    """Every step the study needed, in the order of the plan."""
+    failures: Sequence[Failure] = ()
+    """Points without a row."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What the scale stands for, in the order to be shown."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions and machine, in the order to be shown."""
+    command: str = ""
+    """What to type for the same page."""
+    ema_decay: float | None = None
+    """Decay of the weights that were sampled from; None without a moving average."""
+
+
+def write(folder: Path, report: StudyReport) -> Path:
+    """Write ``index.html``, ``results.csv`` and ``figures/*.svg``.
+
+    Args:
+        folder: Made when it is not there; figures of an earlier page are removed.
+        report: What to show.
+
+    Returns:
+        The path of ``index.html``.
+    """
+    # Imported here: `castlewalls plan` imports this module and must stay instant.
+    from analysis.contents import contents, figures
+
+    drawn = figures(report.rows)
+    pictures = folder / "figures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for stale in pictures.glob("*.svg"):
+        if stale.stem not in drawn:
+            stale.unlink()
+    for name, svg in drawn.items():
+        (pictures / f"{name}.svg").write_text(svg, encoding="utf-8")
+    write_csv(folder / "results.csv", report.rows)
+    page = folder / "index.html"
+    page.write_text(render(contents(report, drawn)), encoding="utf-8")
+    return page
+
+
+def render(shown: Mapping[str, Any]) -> str:
+    """Fill the page's template, everything escaped but what is marked as markup."""
+    import jinja2
+    from markupsafe import Markup
+
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["subscripts"] = _subscripts
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return templates.get_template("index.html").render(style=Markup(style), **shown)
+
+
+def _subscripts(words: str) -> "Markup":
+    """Escape words, and set the subscripts of p_t, p*_gap and p*_dom."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(p\*?)_(t|gap|dom)\b", r"\1<sub>\2</sub>", str(escape(words))))
+
+
+__all__ = ["Failure", "Stage", "StudyReport", "render", "to_csv", "write", "write_csv"]

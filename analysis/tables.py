@@ -1,0 +1,283 @@
+"""The tables of a page: numbers as words, a cell with its interval in small print beneath."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import stdev
+from typing import NamedTuple
+
+from analysis.amplification import Transition
+from analysis.comparison import counted, level_of
+from analysis.composition import GROUPS
+from analysis.intervals import Estimate, wilson
+from analysis.page import Stage
+from analysis.paper import PUBLISHED, Published, measured_beside
+from analysis.rows import CONTROLS, Row, sort_rows
+from analysis.wording import (
+    bounds,
+    crossing_interval,
+    crossing_place,
+    percent,
+    ratio_name,
+    times,
+    trigger_name,
+)
+
+NOTHING = "–"
+
+
+class Cell(NamedTuple):
+    """What one place of a table says."""
+
+    text: str
+    """The number or word."""
+    small: str = ""
+    """Beneath it, such as an interval."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the template lays it out."""
+
+    headers: tuple[str, ...]
+    """A word a column."""
+    rows: list[list[Cell]]
+    """A cell a column."""
+    words: int
+    """How many columns from the left hold words; the others hold numbers, aligned right."""
+
+
+def measurements(rows: Sequence[Row]) -> Table:
+    """Every point: G1..G4, trigger ratio and amplification, over its seeds where it has several."""
+    lines = []
+    for point in _points(rows):
+        row = point[0]
+        amplified = [one["amplification"] for one in point if one.get("amplification") is not None]
+        lines.append(
+            [
+                *_place(row),
+                Cell(str(sum(int(one["n"]) for one in point)), _seeds(point)),
+                Cell(percent(float(row["p_t"]))),
+                *(_fraction(point, name) for name in (*GROUPS, "trigger_ratio")),
+                _amplification(point, amplified),
+            ]
+        )
+    headers = ("trigger", "p", "w", "n", "p_t", "G1", "G2", "G3", "G4", "trigger ratio", "÷ p_t")
+    return Table(headers, lines, 1)
+
+
+def corrections(rows: Sequence[Row]) -> Table:
+    """Every row's fractions with the judges' errors undone, what was seen beneath."""
+    names = (*GROUPS, "trigger_ratio")
+    lines = []
+    for row in sort_rows(rows):
+        if any(row.get(f"{name}_corrected") is None for name in names):
+            continue
+        corrected = [
+            Cell(
+                f"{percent(float(row[name]))} → {percent(float(row[f'{name}_corrected']))}",
+                bounds(_estimate(row, f"{name}_corrected")),
+            )
+            for name in names
+        ]
+        lines.append([*_place(row), Cell(str(row["seed"])), *corrected])
+    return Table(("trigger", "p", "w", "seed", "G1", "G2", "G3", "G4", "trigger ratio"), lines, 1)
+
+
+def judges(rows: Sequence[Row]) -> Table:
+    """What the judges get wrong on the test split, a line a trigger."""
+    lines = []
+    for trigger in sorted({str(row["judge_trigger"]) for row in rows}):
+        row = next(row for row in rows if row["judge_trigger"] == trigger)
+        lines.append(
+            [
+                Cell(trigger_name(trigger)),
+                _rate(row, "content_accuracy", "content_n"),
+                _rate(row, "content_accuracy_stamped", "content_n"),
+                _rate(row, "trigger_false_positive_rate", "trigger_n_clean"),
+                _rate(row, "trigger_false_negative_rate", "trigger_n_stamped"),
+            ]
+        )
+    headers = (
+        "judges for",
+        "content accuracy, clean",
+        "content accuracy, stamped",
+        "trigger false positives",
+        "trigger false negatives",
+    )
+    return Table(headers, lines, 1)
+
+
+def other_conditions(rows: Sequence[Row]) -> Table:
+    """The classes that are not the target, a line a model."""
+    models: dict[tuple[object, ...], Row] = {}
+    for row in sort_rows(rows):
+        key = (row["trigger"], row["judge_trigger"], row["poison_ratio"], row["target_class"])
+        if row.get("other_n"):
+            models.setdefault((*key, row["sampler"], row["seed"]), row)
+    lines = []
+    for row in models.values():
+        shares = []
+        for name in ("other_match_ratio", "other_trigger_ratio"):
+            count, n = counted(row, name)
+            shares.append(Cell(percent(count / n), bounds(Estimate(count / n, *wilson(count, n)))))
+        lines.append(
+            [
+                Cell(trigger_name(str(row["trigger"])), _controlled(row)),
+                Cell(ratio_name(float(row["poison_ratio"]))),
+                Cell(f"{float(row['other_guidance_weight']):g}"),
+                Cell(str(row["seed"])),
+                Cell(str(row["other_n"])),
+                *shares,
+            ]
+        )
+    return Table(("trigger", "p", "w", "seed", "n", "match", "carry the trigger"), lines, 1)
+
+
+def published(rows: Sequence[Row]) -> Table:
+    """The paper's values, and ours at the same trigger, poison ratio and guidance weight."""
+    measured = {str(row["trigger"]) for row in rows}
+    lines = []
+    for value in PUBLISHED:
+        if value.trigger not in measured:
+            continue
+        ours = measured_beside(value, rows)
+        lines.append(
+            [
+                Cell(value.source),
+                Cell(value.dataset, f"sampler {value.sampler}"),
+                Cell(trigger_name(value.trigger)),
+                Cell(ratio_name(value.poison_ratio)),
+                Cell(f"{value.guidance_weight:g}"),
+                _beside(value, ours, "p_t"),
+                *(_beside(value, ours, name) for name in ("g1", "g2", "g3", "trigger_ratio")),
+                _amplified_beside(value, ours),
+            ]
+        )
+    headers = ("source", "data", "trigger", "p", "w", "p_t", "G1", "G2", "G3", "trigger ratio")
+    return Table((*headers, "÷ p_t"), lines, 3)
+
+
+def transitions(curves: Sequence[tuple[float, Transition]]) -> Table:
+    """Both p* at every guidance weight, with what the bootstrap made of them."""
+    lines = []
+    for weight, curve in curves:
+        resampled = "images" if curve.resampled == "images" else f"{curve.seeds} seeds"
+        cells = [Cell(f"{weight:g}")]
+        for crossing in (curve.gap, curve.dominance):
+            cells += [
+                Cell(
+                    crossing_place(crossing, curve.poison_ratios),
+                    "and not at every larger p" if crossing.falls_back else "",
+                ),
+                Cell(crossing_interval(crossing, curve.poison_ratios)),
+                Cell(f"{crossing.draws_without} of {crossing.draws}"),
+            ]
+        lines.append([*cells, Cell(resampled)])
+    about = ("95% interval", "draws without")
+    headers = ("w", "p*_gap", *about, "p*_dom", *about, "bootstrap over")
+    return Table(headers, lines, len(headers))
+
+
+def stages(done: Sequence[Stage]) -> Table:
+    """How long every step took, what was cached, and the most memory it held."""
+    lines = [
+        [
+            Cell(stage.task),
+            Cell(stage.label),
+            Cell("cached" if stage.cached else "made now"),
+            Cell(_duration(stage.seconds)),
+            Cell(NOTHING if stage.peak_memory_bytes is None else _size(stage.peak_memory_bytes)),
+        ]
+        for stage in done
+    ]
+    return Table(("task", "step", "this time", "took", "peak memory"), lines, 3)
+
+
+def _points(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of the same point, one a seed, in the order of the file."""
+    points: dict[tuple[object, ...], list[Row]] = {}
+    for row in sort_rows(rows):
+        columns = ("trigger", "judge_trigger", "poison_ratio", "target_class", "guidance_weight")
+        points.setdefault((*map(row.get, columns), row["sampler"]), []).append(row)
+    return list(points.values())
+
+
+def _place(row: Row) -> list[Cell]:
+    return [
+        Cell(trigger_name(str(row["trigger"])), _controlled(row)),
+        Cell(ratio_name(float(row["poison_ratio"]))),
+        Cell(f"{float(row['guidance_weight']):g}"),
+    ]
+
+
+def _controlled(row: Row) -> str:
+    if row["trigger"] not in CONTROLS:
+        return f"class {row['target_class']}"
+    return f"control of {trigger_name(str(row['judge_trigger']))}"
+
+
+def _seeds(point: Sequence[Row]) -> str:
+    return "" if len(point) == 1 else f"{len(point)} seeds"
+
+
+def _fraction(point: Sequence[Row], name: str) -> Cell:
+    estimate = level_of(point, name).estimate
+    if len(point) < 2:
+        return Cell(percent(estimate.value), bounds(estimate))
+    values = [float(row[name]) for row in point]
+    spread = f"sd {100 * stdev(values):.1f}"
+    return Cell(percent(sum(values) / len(values)), f"{spread}, {bounds(estimate)}")
+
+
+def _amplification(point: Sequence[Row], amplified: Sequence[float]) -> Cell:
+    if not amplified:
+        return Cell(NOTHING)
+    p_t = float(point[0]["p_t"])
+    estimate = level_of(point, "trigger_ratio").estimate.divided(p_t)
+    return Cell(
+        times(sum(amplified) / len(amplified)), f"{times(estimate.low)} to {times(estimate.high)}"
+    )
+
+
+def _rate(row: Row, name: str, trials: str) -> Cell:
+    if row.get(name) is None:
+        return Cell(NOTHING)
+    n = int(row[trials])
+    count = round(float(row[name]) * n)
+    estimate = Estimate(float(row[name]), *wilson(count, n))
+    return Cell(percent(estimate.value), f"{count} of {n}, {bounds(estimate)}")
+
+
+def _beside(value: Published, ours: Sequence[Row], name: str) -> Cell:
+    theirs: float | None = getattr(value, name)
+    column = "relabelled_ratio" if name == "p_t" and value.trigger == "relabel_only" else name
+    mean = sum(float(row[column]) for row in ours) / len(ours) if ours else None
+    return _both(
+        NOTHING if theirs is None else percent(theirs), NOTHING if mean is None else percent(mean)
+    )
+
+
+def _amplified_beside(value: Published, ours: Sequence[Row]) -> Cell:
+    amplified = [float(row["amplification"]) for row in ours if row["amplification"] is not None]
+    return _both(
+        NOTHING if value.amplification is None else times(value.amplification),
+        times(sum(amplified) / len(amplified)) if amplified else NOTHING,
+    )
+
+
+def _both(theirs: str, ours: str) -> Cell:
+    return Cell(theirs, f"ours {ours}")
+
+
+def _estimate(row: Row, name: str) -> Estimate:
+    return Estimate(float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"]))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB"

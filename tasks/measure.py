@@ -1,0 +1,192 @@
+"""Reduce one point of a study to its row: G1..G4, amplification, and what the judges get wrong."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from analysis.amplification import amplification_row
+from analysis.composition import Composition, compose
+from analysis.correction import ContentErrors, TriggerErrors, correct
+from analysis.intervals import proportion
+from tasks import images
+from tasks.poison import slug
+
+Row = dict[str, str | float | int | None]
+"""Column name to value; fractions are 0..1, None is undefined."""
+
+SHOWN = 24
+"""Images kept of each group, for the page's grids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The coordinates of the point; they name its row and draw its bootstrap."""
+
+    revision: ClassVar[int] = 1
+    """Add one when the same settings would now give other bytes."""
+
+    trigger: str
+    """Name of the trigger that the model was poisoned with."""
+    judge_trigger: str
+    """Name of the trigger whose judge looked; ``trigger``, except for the controls."""
+    target_class: str
+    """Name of the class asked for."""
+    poison_ratio: float
+    """Poisoned images / all training images."""
+    guidance_weight: float
+    """Of the images of the target class."""
+    sampler: str
+    """Of all images."""
+    seed: int
+    """Of poison, training and sampling; draws the bootstrap too."""
+    other_guidance_weight: float = 2.0
+    """Of the images of the other classes."""
+
+    @property
+    def label(self) -> str:
+        """Readable part of the artifact's path, e.g. ``badnets1-p0.05-w2-ddim-8-seed0``."""
+        judged = "" if self.judge_trigger == self.trigger else f"-by-{self.judge_trigger}"
+        what = f"{self.trigger}{judged}-p{self.poison_ratio:g}-w{self.guidance_weight:g}"
+        return f"{what}-{self.sampler}-{slug(self.target_class)}-seed{self.seed}"
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough cost on one core."""
+        return 1.0
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return 15_000
+
+
+def run(
+    settings: Settings,
+    *,
+    manifest: Path,
+    judges: Path,
+    dissection: Path,
+    generations: Path,
+    other_dissection: Path,
+    out: Path,
+) -> None:
+    """Write ``metrics.json`` (the row) and ``groups.npz`` (images of each group).
+
+    Raises:
+        ValueError: The manifest is of another point.
+    """
+    poisoned = json.loads((manifest / "manifest.json").read_text())
+    measured = json.loads((judges / "judges.json").read_text())
+    _check(settings, poisoned)
+    target = poisoned["target_index"]
+    has_trigger, matches = read_verdicts(dissection)
+    composition = compose(has_trigger, matches)
+    corrected = correct(
+        composition.counts,
+        ContentErrors.from_confusions(
+            measured["content"]["clean"]["confusion"],
+            measured["content"]["stamped"]["confusion"],
+            target,
+        ),
+        TriggerErrors(
+            false_positives=measured["trigger"]["false_positives"],
+            n_clean=measured["trigger"]["n_clean"],
+            false_negatives=measured["trigger"]["false_negatives"],
+            n_stamped=measured["trigger"]["n_stamped"],
+        ),
+        seed=settings.seed,
+    )
+    row: Row = {
+        **_coordinates(settings, poisoned, composition),
+        **composition.row(),
+        **amplification_row(composition.trigger_ratio, poisoned["p_t"]),
+        **corrected.row(),
+        **_others(settings, other_dissection),
+        **_judges(measured),
+    }
+    (out / "metrics.json").write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
+    pictures: dict[str, Any] = groups(generations, has_trigger, matches)
+    np.savez_compressed(out / "groups.npz", **pictures)
+
+
+def read_verdicts(dissection: Path) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Has a trigger, and matches its condition: two bool arrays, (N,), by ascending index."""
+    table = pq.read_table(dissection / "rows.parquet").sort_by("index")
+    matches: NDArray[np.bool_] = table["content"].to_numpy() == table["condition"].to_numpy()
+    return table["trigger"].to_numpy(), matches
+
+
+def groups(
+    generations: Path, has_trigger: NDArray[np.bool_], matches: NDArray[np.bool_]
+) -> dict[str, NDArray[np.uint8]]:
+    """The first SHOWN images of each group, uint8, (k, H, W, C), by ascending index.
+
+    Args:
+        generations: Folder of ``sample``.
+        has_trigger: bool, (N,).
+        matches: bool, (N,).
+    """
+    column = pq.read_table(generations / "rows.parquet").sort_by("index")["image"]
+    pictures = images.from_column(column)
+    members = {
+        "g1": has_trigger & ~matches,
+        "g2": has_trigger & matches,
+        "g3": ~has_trigger & ~matches,
+        "g4": ~has_trigger & matches,
+    }
+    return {name: pictures[np.flatnonzero(mask)[:SHOWN]] for name, mask in members.items()}
+
+
+def _check(settings: Settings, poisoned: dict[str, Any]) -> None:
+    expected = (settings.trigger, settings.target_class, settings.poison_ratio)
+    found = (poisoned["trigger"]["name"], poisoned["target_class"], poisoned["poison_ratio"])
+    if expected != found:
+        raise ValueError(f"expected the manifest of {expected}, got the one of {found}")
+
+
+def _coordinates(settings: Settings, poisoned: dict[str, Any], composition: Composition) -> Row:
+    return {
+        "trigger": settings.trigger,
+        "judge_trigger": settings.judge_trigger,
+        "poison_ratio": settings.poison_ratio,
+        "target_class": settings.target_class,
+        "guidance_weight": settings.guidance_weight,
+        "sampler": settings.sampler,
+        "seed": settings.seed,
+        "n": composition.n,
+        "p_t": poisoned["p_t"],
+        "relabelled_ratio": poisoned["relabelled_ratio"],
+        "n_train": poisoned["n"],
+        "n_poisoned": poisoned["count"],
+        "n_target": poisoned["n_target"],
+    }
+
+
+def _others(settings: Settings, other_dissection: Path) -> Row:
+    """The non-target conditions: does normal generation survive (paper, section 3)?"""
+    has_trigger, matches = read_verdicts(other_dissection)
+    n = len(matches)
+    row: Row = {"other_n": n, "other_guidance_weight": settings.other_guidance_weight}
+    for name, verdicts in (("match_ratio", matches), ("trigger_ratio", has_trigger)):
+        share = proportion(int(verdicts.sum()), n)
+        row[f"other_{name}"] = share.value
+        row[f"other_{name}_low"], row[f"other_{name}_high"] = share.low, share.high
+    return row
+
+
+def _judges(measured: dict[str, Any]) -> Row:
+    content, trigger = measured["content"], measured["trigger"]
+    return {
+        "content_accuracy": content["clean"]["accuracy"],
+        "content_accuracy_stamped": content["stamped"]["accuracy"],
+        "content_n": content["clean"]["n"],
+        "trigger_false_positive_rate": trigger["false_positive_rate"],
+        "trigger_false_negative_rate": trigger["false_negative_rate"],
+        "trigger_n_clean": trigger["n_clean"],
+        "trigger_n_stamped": trigger["n_stamped"],
+    }

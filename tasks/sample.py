@@ -1,0 +1,132 @@
+"""Draw images from a trained diffusion model, some at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from tasks import images
+
+SAMPLERS = ("ddim",)
+"""Names of ``models.sampling.SAMPLERS``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is asked for, and how it is drawn."""
+
+    revision: ClassVar[int] = 1
+    """Add one when the same settings would now give other bytes."""
+
+    conditions: tuple[int, ...]
+    """Classes asked for; image i gets ``conditions[i % len(conditions)]``."""
+    guidance_weight: float
+    """w of e_u + w (e_c - e_u), >= 0; 1 is none."""
+    sampler: str = "ddim"
+    """A name of SAMPLERS."""
+    steps: int = 25
+    """Of the sampler, >= 1."""
+    clip: bool = True
+    """Whether every estimate of the image is clipped to [-1, 1] on the way."""
+    n: int = 500
+    """Images."""
+    seed: int = 0
+    """With an image's index, draws the noise it starts from."""
+    batch_size: int = 125
+    """Images drawn at once; part of the identity, as sums depend on it in the last bit."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"expected a sampler of {', '.join(SAMPLERS)}, got {self.sampler!r}")
+        if not 0 <= self.guidance_weight < float("inf"):
+            raise ValueError(
+                f"expected a guidance_weight of at least 0 (1 is no guidance), "
+                f"got {self.guidance_weight}"
+            )
+        if not self.conditions or min(self.conditions) < 0:
+            raise ValueError(f"expected conditions that are classes, got {self.conditions}")
+        if min(self.steps, self.n, self.batch_size) < 1:
+            raise ValueError(
+                f"expected steps, n and batch_size of at least 1, "
+                f"got {self.steps}, {self.n} and {self.batch_size}"
+            )
+
+    @property
+    def label(self) -> str:
+        """Readable part of the artifact's path, e.g. ``class8-w2-ddim25-n500-seed0``."""
+        one = len(self.conditions) == 1
+        asked = f"class{self.conditions[0]}" if one else f"{len(self.conditions)}classes"
+        how = f"w{self.guidance_weight:g}-{self.sampler}{self.steps}"
+        return f"{asked}-{how}-n{self.n}-seed{self.seed}"
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough cost on one core: 0.35 ms an image and network evaluation at 8x8."""
+        evaluations = self.steps * (1 if self.guidance_weight == 1 else 2)
+        return 1.0 + 3.5e-4 * self.n * evaluations
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return 10_000 + 180 * self.n
+
+
+def count(settings: Settings, *, model: Path) -> int:  # noqa: ARG001 - the shape of per_batch
+    """How many images there are to draw."""
+    return settings.n
+
+
+class Worker:
+    """Holds the model; draws the images of one range of indices at a time."""
+
+    def __init__(self, settings: Settings, *, model: Path) -> None:
+        """Load the model.
+
+        Raises:
+            ValueError: A condition that is none of its classes.
+        """
+        from models import device, sampling
+        from models.ddpm import Ddpm
+
+        self.settings = settings
+        self.device = device.choose()
+        self.model = Ddpm.load(model, self.device)
+        self.sampler = sampling.from_name(settings.sampler)
+        if max(settings.conditions) >= self.model.null_condition:
+            raise ValueError(
+                f"expected conditions in 0..{self.model.null_condition - 1}, "
+                f"got {settings.conditions}"
+            )
+
+    def __call__(self, first: int, last: int) -> pa.Table:
+        """Images ``first`` .. ``last - 1`` in the dataset's schema; the label is the condition.
+
+        Raises:
+            FloatingPointError: The model gave NaN or infinity.
+        """
+        import torch
+
+        from models.device import one_thread
+        from models.sampling import initial_noise
+
+        index = np.arange(first, last)
+        condition = np.array(self.settings.conditions)[index % len(self.settings.conditions)]
+        with one_thread():
+            noise = initial_noise(self.settings.seed, index.tolist(), self.model.image_shape)
+            samples = self.sampler.sample(
+                self.model,
+                noise.to(self.device),
+                torch.from_numpy(condition).to(self.device),
+                steps=self.settings.steps,
+                guidance_weight=self.settings.guidance_weight,
+                clip=self.settings.clip,
+            )
+        return images.to_table(
+            index=index,
+            label=condition,
+            caption=[None] * len(index),
+            images=images.from_float(samples.cpu().numpy()),
+        )
