@@ -351,7 +351,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         name="clean-model-draws-no-trigger",
         statement="Without poison no trigger is drawn (the control that all of this rests on).",
-        source="a control of ours, not a figure of the paper",
+        source="Our control, not a figure of the paper",
         rule="At every guidance weight the whole interval of the trigger ratio lies below 2 points "
         "above the judge's false-positive rate (the margin is ours).",
         test=clean_model_draws_no_trigger,

@@ -155,6 +155,7 @@ def _transitions(family: Family) -> list[tuple[float, Transition]]:
 def _gallery(family: Family, report: StudyReport) -> list[dict[str, Any]]:
     """Per guidance weight, per poison ratio with both controls, per group: a grid of images."""
     shelves = []
+    first_seed = min(row["seed"] for row in family.rows)
     for weight in family.guidance_weights:
         lines = []
         for row in (
@@ -162,6 +163,8 @@ def _gallery(family: Family, report: StudyReport) -> list[dict[str, Any]]:
             *guided(family.rows, weight),
             *guided(family.relabel_only, weight),
         ):
+            if row["seed"] != first_seed:
+                continue
             images = report.groups.get(row_key(row))
             if images is not None:
                 lines.append({"name": _point_name(row), "cells": _cells(row, images)})
@@ -178,8 +181,7 @@ def _gallery(family: Family, report: StudyReport) -> list[dict[str, Any]]:
 
 def _point_name(row: Row) -> str:
     names = {"none": "clean, p = 0", "relabel_only": f"relabel-only, {_ratio(row)}"}
-    seed = f", seed {row['seed']}" if row["seed"] else ""
-    return f"{names.get(row['trigger'], f'p = {_ratio(row)}')}{seed}"
+    return names.get(row["trigger"], f"p = {_ratio(row)}")
 
 
 def _ratio(row: Row) -> str:

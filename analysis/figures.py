@@ -29,7 +29,7 @@ from analysis.style import (
 )
 from analysis.wording import crossing_place, ratio_name
 
-WIDE = (4.5, 3.4)
+WIDE = (3.95, 3.35)
 """Inches of the panels of which two stand side by side."""
 
 Curve = tuple[str, Sequence[float], Sequence[Estimate]]

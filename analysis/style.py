@@ -33,7 +33,7 @@ GROUP_COLORS = {"g1": "#c2413b", "g2": "#f0b135", "g3": "#b9bfd0", "g4": "#3b7a9
 GROUP_LABEL_COLORS = {"g1": ON_DARK, "g2": ON_LIGHT, "g3": ON_LIGHT, "g4": ON_DARK}
 """Words on a group's bar."""
 
-RAMP = ("#3f8fd2", "#2a9d8f", "#8a5cc7", "#d1495b", "#b7791f")
+RAMP = ("#3f8fd2", "#2a9d8f", "#9468d1", "#d1495b", "#b7791f")
 """Lines of one figure, in order; readable on white and on black, told apart by marker too."""
 MARKERS = "osD^v"
 """Markers that go with `RAMP`."""
@@ -139,7 +139,7 @@ def inlined(svg: str, description: str) -> str:
         description: What a screen reader says; plain words, escaped here.
     """
     element = svg[svg.index("<svg") :]
-    element = re.sub(r' id="[A-Za-z0-9]+_\d+"', "", element)
+    element = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", element)
     element = re.sub(r' xmlns(:xlink)?="[^"]*"', "", element)
     element = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", element, count=1)
     element = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", element, count=1)

@@ -173,7 +173,7 @@ def transitions(curves: Sequence[tuple[float, Transition]]) -> Table:
                 Cell(f"{crossing.draws_without} of {crossing.draws}"),
             ]
         lines.append([*cells, Cell(resampled)])
-    about = ("95% interval", "draws without")
+    about = ("95% interval", "draws that never cross")
     headers = ("w", "p*_gap", *about, "p*_dom", *about, "bootstrap over")
     return Table(headers, lines, len(headers))
 

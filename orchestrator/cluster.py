@@ -109,9 +109,8 @@ def _probe(address: str) -> None:
 
 
 def _session_folder() -> Path | None:
-    with suppress(AttributeError):
-        return Path(ray._private.worker._global_node.get_session_dir_path())
-    return None
+    node: Any = ray._private.worker._global_node
+    return Path(node.get_session_dir_path()) if node else None
 
 
 def nodes() -> list[Mapping[str, float]]:

@@ -4,7 +4,7 @@ The driving process holds no CPU; the conductor keeps the step's whole need free
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class _RangeActor:
         return {"position": batch["position"], "table": [sink.getvalue().to_pybytes()]}
 
 
-def _in_order(made: Iterator[Any], items: list[dict[str, int]], note: Note) -> Iterator[Any]:
+def _in_order(made: Iterable[Any], items: list[dict[str, int]], note: Note) -> Iterator[Any]:
     """Yield tables by position as soon as their turn comes."""
     import pyarrow as pa
 

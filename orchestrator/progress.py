@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -124,7 +124,7 @@ class Watch(threading.Thread):
     """
 
     def __init__(
-        self, poll: Callable[[], list[Event]], view: Display, heard: Callable[[Event], None]
+        self, poll: Callable[[], Sequence[Event]], view: Display, heard: Callable[[Event], None]
     ) -> None:
         super().__init__(name="watch", daemon=True)
         self.poll, self.view, self.heard = poll, view, heard

@@ -1,6 +1,7 @@
 """What the commands print: studies, plans, results, explanations."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from orchestrator.step import ancestors
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
     from orchestrator.run import Request, Result
+    from orchestrator.step import Step
+    from orchestrator.store import Store
 
 
 def cores() -> int:
@@ -100,12 +103,19 @@ def print_explanation(request: "Request", wanted: str, console: Console) -> None
             f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
             f"`castlewalls plan {request.study.name}` prints it, with the same axes."
         )
-    [step] = found
-    damage = request.store.damage(step, content=True)
-    console.print(f"{step.path}: {'finished' if damage is None else damage}", markup=False)
+    for line in explanation(request.store, found[0]):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def explanation(store: "Store", step: "Step", indent: str = "") -> Iterator[str]:
+    """Yield why a step is to run, and why each source that it waits for is."""
+    damage = store.damage(step, content=True)
+    yield f"{indent}{step.path}: {damage or 'finished'}"
     if damage is not None:
-        for line in request.store.explain(step, content=True):
-            console.print(f"  {line}", soft_wrap=True, markup=False)
+        yield from (f"{indent}  {line}" for line in store.explain(step, content=True))
+        for source in step.sources:
+            if store.damage(source) is not None:
+                yield from explanation(store, source, indent + "    ")
 
 
 def duration(seconds: float) -> str:

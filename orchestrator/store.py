@@ -58,7 +58,9 @@ class Store:
             return f"{RECORD} is damaged"
         if changes:
             return f"{RECORD} describes another result: {'; '.join(changes)}"
-        return next(filter(None, (_file_damage(folder, *file, content) for file in files)), None)
+        return next(
+            filter(None, (_file_damage(folder, *file, content=content) for file in files)), None
+        )
 
     def has(self, step: Step) -> bool:
         """Whether the step is finished and its files have the recorded sizes."""
@@ -174,10 +176,12 @@ def folder_damage(folder: Path) -> str | None:
         files = json.loads((folder / RECORD).read_text())["files"].items()
     except (OSError, ValueError, KeyError, AttributeError):
         return f"{RECORD} is missing or damaged"
-    return next(filter(None, (_file_damage(folder, *file, True) for file in files)), None)
+    return next(filter(None, (_file_damage(folder, *file, content=True) for file in files)), None)
 
 
-def _file_damage(folder: Path, name: str, expected: Mapping[str, Any], content: bool) -> str | None:
+def _file_damage(
+    folder: Path, name: str, expected: Mapping[str, Any], *, content: bool
+) -> str | None:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         return f"{RECORD} names {name}, which is outside the folder"

@@ -77,9 +77,10 @@ def sweep(
             verbose=0,
         ),
     ).fit()
+    ended = [results[place] for place in range(len(results))]
     return [
         Failure(by_axes[_key(result.config)], _reason(result.error))
-        for result in results
+        for result in ended
         if result.error is not None and result.config is not None
     ]
 

@@ -8,6 +8,7 @@ writer, from one thread, and nothing waits for it or fails with it.
 
 import csv
 import json
+import logging
 import os
 import queue
 import threading
@@ -24,6 +25,7 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 DIGEST = "castlewalls.digest"
 PATIENCE_SECONDS = 60.0
@@ -89,10 +91,7 @@ class Mirror(threading.Thread):
 
     def _open(self) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-        import logging
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
         self.client = MlflowClient(uri(self.store))

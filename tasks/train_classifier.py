@@ -41,9 +41,9 @@ class Settings:
     """Color channels of the images, 1 or 3."""
     network: str = "small"
     """A name of NETWORKS."""
-    augment: bool = False
-    """Whether images are shifted and partly erased in training; not for a judge of triggers."""
-    steps: int = 600
+    erase: bool = False
+    """Whether training images are partly painted over at random; not for a judge of triggers."""
+    steps: int = 300
     """Updates, 10 or more."""
     batch_size: int = 128
     """Images of a global batch."""
@@ -52,7 +52,7 @@ class Settings:
     weight_decay: float = 1e-2
     """Of AdamW, >= 0."""
     seed: int = 0
-    """Draws initial weights, order and augmentation."""
+    """Draws initial weights, order and erasing."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built or trained."""
@@ -70,7 +70,7 @@ class Settings:
     @property
     def expected_seconds(self) -> float:
         """Rough cost on one core, scaled from the measured 8x8 default."""
-        per_image = 5e-5 if self.network == "small" else 4e-3
+        per_image = 1.2e-4 if self.network == "small" else 4e-3
         return 2.0 + per_image * (self.image_size / 8) ** 2 * self.steps * self.batch_size
 
     @property
@@ -122,8 +122,8 @@ def fit(
         own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)
         for batch in stream.steps(batches, training.step, settings.steps):
             image, label = batch["image"], torch.from_numpy(batch["label"])
-            if settings.augment:
-                image = augmented(image, settings, training.step, own)
+            if settings.erase:
+                image = erased(image, settings, training.step, own)
             x = torch.from_numpy(images.to_float(image)).to(training.device)
             training.update(partial(_loss, x=x, label=label.to(training.device)))
             training.report_if_due(report)
@@ -133,15 +133,15 @@ def fit(
             training.write_history(out / "history.csv")
 
 
-def augmented(
+def erased(
     image: NDArray[np.uint8], settings: Settings, step: int, own: slice
 ) -> NDArray[np.uint8]:
-    """This worker's images of one step, shifted and partly painted over; uint8, (B, H, W, C)."""
-    from models.augmentation import augment
+    """This worker's images of one step, partly painted over; uint8, (B, H, W, C)."""
+    from models.augmentation import erase
     from models.randomness import generator
 
-    draws = generator(settings.seed, "augmentation", step)
-    return augment(image, draws, whole=settings.batch_size, own=own)
+    draws = generator(settings.seed, "erasing", step)
+    return erase(image, draws, whole=settings.batch_size, own=own)
 
 
 def _loss(

@@ -96,7 +96,7 @@ class _Steps:
             "generations": generations,
             "other_dissection": self._dissect(other, judged_by),
         }
-        axes = {
+        axes: dict[str, str | float | int] = {
             "trigger": trigger.name,
             "judge_trigger": judged_by.name,
             "poison_ratio": ratio,

@@ -1,6 +1,7 @@
 """Scales: one dial that sets the data, the networks and the lengths of everything."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator import choices
 from orchestrator.studies.study import Axes
@@ -44,7 +45,7 @@ LAPTOP_DIFFUSION = train_diffusion.Settings(
     learning_rate=1e-3,
     ema_decay=0.995,
 )
-LAPTOP_JUDGE = train_classifier.Settings(name="content", classes=10, augment=True)
+LAPTOP_JUDGE = train_classifier.Settings(name="content", classes=10, erase=True, steps=300)
 LAPTOP_SAMPLES = sample.Settings(
     conditions=(0,), guidance_weight=2.0, steps=25, clip=True, n=500, batch_size=125
 )
@@ -63,7 +64,7 @@ LAPTOP = Scale(
     ),
     diffusion=LAPTOP_DIFFUSION,
     content_judge=LAPTOP_JUDGE,
-    trigger_judge=replace(LAPTOP_JUDGE, name="trigger", classes=2, augment=False),
+    trigger_judge=replace(LAPTOP_JUDGE, name="trigger", classes=2, erase=False),
     generations=LAPTOP_SAMPLES,
     others=LAPTOP_SAMPLES,
 )
@@ -116,8 +117,6 @@ def chosen_axes(
     hint = "1 is no guidance."
     choices.in_range(numbers["guidance_weight"] or (), "--guidance-weight", 0, 1000, hint)
     choices.in_range(numbers["seed"] or (), "--seed", 0, 2**31, "any whole number from 0 on.")
-    chosen = {**{axis: typed for axis, (typed, _) in names.items()}, **numbers}
-    given = {axis: value for axis, value in chosen.items() if value is not None}
-    if target_class:
-        given["target_class"] = target_class
-    return replace(scale.axes, **given)
+    given: dict[str, Any] = {axis: typed for axis, (typed, _) in names.items()}
+    given |= {**numbers, "target_class": target_class}
+    return replace(scale.axes, **{axis: value for axis, value in given.items() if value})

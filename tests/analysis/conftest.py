@@ -36,7 +36,7 @@ COUNTS = {  # (trigger, ratio, weight): images in g1, g2, g3, g4
 
 
 def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 290), **changes):
-    """One row as tasks/measure.py writes it."""
+    """One row as the measure step writes it, but for the corrected columns."""
     poisoned = int(ratio * N_TRAIN)
     share = poisoned / (poisoned + N_TARGET)
     stamped = trigger not in ("none", "relabel_only")
@@ -60,7 +60,6 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
         "n_target": N_TARGET,
         **composition.row(),
         **amplification_row(composition.trigger_ratio, p_t),
-        **correct(counts, CONTENT, TRIGGER, seed=0).row(),
         "other_n": 500,
         "other_guidance_weight": 2.0,
         "content_accuracy": 0.978,
@@ -84,7 +83,10 @@ def row() -> Callable[..., dict]:
 
 @pytest.fixture(scope="session")
 def sweep() -> list[dict]:
-    return [make_row(*point, counts) for point, counts in COUNTS.items()]
+    return [
+        {**make_row(*point, counts), **correct(counts, CONTENT, TRIGGER, seed=0).row()}
+        for point, counts in COUNTS.items()
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,114 @@
+from math import exp, inf, log, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.intervals import (
+    difference_of_proportions,
+    difference_of_shares,
+    mean_over_seeds,
+    percentile_interval,
+    proportion,
+    ratio_of_proportions,
+    wilson,
+)
+
+Z = 1.959963984540054
+
+
+@given(n=st.integers(1, 5000), share=st.floats(0, 1))
+def test_wilson_bounds_solve_the_score_equation(n, share):
+    count = round(share * n)
+    for bound in wilson(count, n):
+        assert (count / n - bound) ** 2 == pytest.approx(Z**2 * bound * (1 - bound) / n, abs=1e-12)
+
+
+def test_wilson_agrees_with_the_published_example():
+    # Newcombe 1998, table I: 81 of 263, and 0 of 20.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+
+
+def test_wilson_touches_the_ends_exactly():
+    assert wilson(0, 500)[0] == 0.0
+    assert wilson(500, 500)[1] == 1.0
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
+def test_wilson_covers_the_truth_about_as_often_as_it_says(share):
+    n = 500
+    draws = np.random.default_rng(0).binomial(n, share, 4000)
+    bounds = {count: wilson(int(count), n) for count in set(draws.tolist())}
+    covered = np.mean([bounds[c][0] <= share <= bounds[c][1] for c in draws.tolist()])
+    assert 0.93 <= covered <= 0.975
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_a_count_that_is_none_is_refused(count, n):
+    with pytest.raises(ValueError, match=r"image|count"):
+        wilson(count, n)
+
+
+def test_a_coverage_of_ninety_five_is_refused_with_what_to_type():
+    with pytest.raises(ValueError, match=r"try 0\.95"):
+        wilson(1, 2, level=95)
+
+
+def test_difference_agrees_with_newcombe():
+    # Newcombe 1998 (two samples), table II, method 10: 56/70 - 48/80.
+    found = difference_of_proportions(56, 70, 48, 80)
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(600, 900))
+def test_difference_of_shares_is_antisymmetric_and_contains_its_value(first, second, n):
+    there, back = difference_of_shares(first, second, n), difference_of_shares(second, first, n)
+    assert there.low <= there.value <= there.high
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+
+
+def test_difference_of_shares_covers_like_a_multinomial():
+    truth = np.array([0.1, 0.06, 0.84])
+    draws = np.random.default_rng(1).multinomial(500, truth, 2000)
+    intervals = [difference_of_shares(int(a), int(b), 500) for a, b, _ in draws]
+    covered = np.mean([one.low <= 0.04 <= one.high for one in intervals])
+    assert 0.93 <= covered <= 0.975
+
+
+def test_ratio_is_the_log_interval_with_half_a_count():
+    found = ratio_of_proportions(134, 500, 3, 500)
+    half = Z * sqrt(1 / 134.5 - 1 / 500.5 + 1 / 3.5 - 1 / 500.5)
+    middle = log(134.5 / 3.5)
+    assert found.value == pytest.approx(134 / 3)
+    assert (found.low, found.high) == pytest.approx((exp(middle - half), exp(middle + half)))
+
+
+def test_ratio_over_nothing_is_infinite_with_a_finite_lower_bound():
+    found = ratio_of_proportions(50, 500, 0, 500)
+    assert found.value == found.high == inf
+    assert 5 < found.low < 50
+
+
+def test_seeds_give_students_interval():
+    found = mean_over_seeds([1.0, 2.0, 3.0])
+    assert found.value == 2
+    assert found.high - 2 == pytest.approx(4.302652729911275 / sqrt(3))
+    with pytest.raises(ValueError, match="two seeds"):
+        mean_over_seeds([1.0])
+
+
+def test_infinite_draws_lie_beyond_every_bound():
+    draws = np.concatenate([np.linspace(1, 2, 90), np.full(10, np.inf)])
+    low, high = percentile_interval(draws)
+    assert low < 1.1
+    assert high == inf
+    with pytest.raises(ValueError, match="NaN"):
+        percentile_interval(np.array([np.nan]))
+
+
+def test_estimates_move_and_scale_with_their_bounds():
+    share = proportion(50, 100)
+    assert share.shifted(-0.5).value == 0
+    assert share.divided(0.25).high == pytest.approx(4 * share.high)
