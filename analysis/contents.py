@@ -24,6 +24,7 @@ from analysis.tables import (
     other_conditions,
     published,
     stages,
+    tasks,
     transitions,
 )
 from analysis.verdicts import Verdict
@@ -94,6 +95,7 @@ def contents(report: StudyReport, drawn: Mapping[str, str]) -> dict[str, Any]:
             ema_decay=report.ema_decay,
         ),
         "stages": stages(report.stages),
+        "tasks": tasks(report.stages),
     }
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from analysis.wording import authors_weight
+
 Definition = tuple[str, str]
 """A term and what it means."""
 
@@ -74,8 +76,8 @@ def definitions(
             "Judges",
             "Two classifiers trained on the clean training split, the trigger judge with stamps "
             "put on half of the images of every class, so that content does not give a trigger "
-            "away. Both are the plain argmax, without thresholds. Their errors, measured on the "
-            "test split, stand below; nothing was selected on that split.",
+            "away. Both are the plain argmax, without thresholds. Their errors are measured on the "
+            "test split, on which nothing was selected.",
         ),
         (
             "Corrected values",
@@ -101,7 +103,7 @@ def definitions(
 
 def _guidance(weights: Sequence[float]) -> str:
     ours = _joined([f"{weight:g}" for weight in weights])
-    theirs = _joined([f"{weight - 1:g}" for weight in weights])
+    theirs = _joined([f"{authors_weight(weight):g}" for weight in weights])
     return (
         "The predicted noise is e_u + w (e_c − e_u); w = 1 is no guidance. The authors' DDPM "
         f"code means (1 + w) e_c − w e_u instead, one less: our {ours} would be their {theirs}, "

@@ -127,10 +127,10 @@ def render(shown: Mapping[str, Any]) -> str:
 
 
 def _subscripts(words: str) -> "Markup":
-    """Escape words, and set the subscripts of p_t, p*_gap and p*_dom."""
+    """Escape words, and set the subscripts of p_t, p*_gap, p*_dom, N_t, e_u and e_c."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"(p\*?)_(t|gap|dom)\b", r"\1<sub>\2</sub>", str(escape(words))))
+    return Markup(re.sub(r"\b(p\*?|N|e)_(t|gap|dom|u|c)\b", r"\1<sub>\2</sub>", str(escape(words))))
 
 
 __all__ = ["Failure", "Stage", "StudyReport", "render", "to_csv", "write", "write_csv"]

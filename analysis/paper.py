@@ -26,6 +26,8 @@ class Published:
     """Fraction of all training images."""
     guidance_weight: float
     """In our convention."""
+    printed_weight: float
+    """As the paper writes it."""
     sampler: str
     """As far as the paper says."""
     p_t: float
@@ -67,6 +69,7 @@ def _stable_diffusion(
         trigger=trigger,
         poison_ratio=poison_ratio,
         guidance_weight=guidance_weight,
+        printed_weight=guidance_weight,
         sampler="ddim",
         p_t=p_t,
         g1=g1,
@@ -84,6 +87,7 @@ def _cifar10(source: str, sampler: str, fractions: tuple[float, float, float, fl
         trigger="badnets1",
         poison_ratio=0.1,
         guidance_weight=6.0,
+        printed_weight=5.0,
         sampler=sampler,
         p_t=0.5,
         g1=g1,

@@ -16,7 +16,7 @@ from analysis.claims import PAPER_GUIDANCE, Judgment, judge
 from analysis.comparison import above_constant, between_groups, level_of
 from analysis.rows import Family, Row, families, guided, same, sort_rows
 from analysis.verdicts import Verdict
-from analysis.wording import listed, percent, ratio_name, times, trigger_name
+from analysis.wording import authors_weight, listed, percent, ratio_name, times, trigger_name
 
 LEADING_COLUMNS = (
     "study",
@@ -68,12 +68,13 @@ def write_csv(path: Path, rows: Sequence[Row]) -> Path:
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """A compact table for a terminal: headers, and a row of words a point."""
-    headers = ["trigger", "p", "w", "seed", "p_t", "G1", "G2", "G3", "G4", "trigger ratio", "/ p_t"]
+    headers = ["trigger", "p", "w (authors')", "seed", "p_t", "G1", "G2", "G3", "G4"]
+    headers += ["trigger ratio", "/ p_t"]
     body = [
         [
             trigger_name(str(row["trigger"])),
             ratio_name(float(row["poison_ratio"])),
-            f"{float(row['guidance_weight']):g}",
+            _weight(float(row["guidance_weight"])),
             str(row["seed"]),
             percent(float(row["p_t"])),
             *(percent(float(row[group])) for group in ("g1", "g2", "g3", "g4")),
@@ -183,6 +184,10 @@ def _verdicts(family: Family, judgments: Sequence[Judgment]) -> str:
         f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict if verdict in verdicts
     ]
     return f"of {len(verdicts)} claims {listed(counts)}"
+
+
+def _weight(weight: float) -> str:
+    return f"{weight:g} ({authors_weight(weight):g})"
 
 
 def _bounded(row: Row, name: str) -> str:

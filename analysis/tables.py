@@ -13,6 +13,7 @@ from analysis.page import Stage
 from analysis.paper import PUBLISHED, Published, measured_beside
 from analysis.rows import CONTROLS, Row, sort_rows
 from analysis.wording import (
+    authors_weight,
     bounds,
     crossing_interval,
     crossing_place,
@@ -55,14 +56,15 @@ def measurements(rows: Sequence[Row]) -> Table:
         lines.append(
             [
                 *_place(row),
+                Cell(f"{authors_weight(float(row['guidance_weight'])):g}"),
                 Cell(str(sum(int(one["n"]) for one in point)), _seeds(point)),
                 Cell(percent(float(row["p_t"]))),
                 *(_fraction(point, name) for name in (*GROUPS, "trigger_ratio")),
                 _amplification(point, amplified),
             ]
         )
-    headers = ("trigger", "p", "w", "n", "p_t", "G1", "G2", "G3", "G4", "trigger ratio", "÷ p_t")
-    return Table(headers, lines, 1)
+    place = ("trigger", "p", "w", "authors' DDPM w", "n", "p_t")
+    return Table((*place, "G1", "G2", "G3", "G4", "trigger ratio", "÷ p_t"), lines, 1)
 
 
 def corrections(rows: Sequence[Row]) -> Table:
@@ -147,7 +149,7 @@ def published(rows: Sequence[Row]) -> Table:
                 Cell(value.dataset, f"sampler {value.sampler}"),
                 Cell(trigger_name(value.trigger)),
                 Cell(ratio_name(value.poison_ratio)),
-                Cell(f"{value.guidance_weight:g}"),
+                Cell(f"{value.guidance_weight:g}", _printed(value)),
                 _beside(value, ours, "p_t"),
                 *(_beside(value, ours, name) for name in ("g1", "g2", "g3", "trigger_ratio")),
                 _amplified_beside(value, ours),
@@ -191,6 +193,26 @@ def stages(done: Sequence[Stage]) -> Table:
         for stage in done
     ]
     return Table(("task", "step", "this time", "took", "peak memory"), lines, 3)
+
+
+def tasks(done: Sequence[Stage]) -> Table:
+    """The same added up by task, in the order in which tasks first come."""
+    lines = []
+    for task in dict.fromkeys(stage.task for stage in done):
+        steps = [stage for stage in done if stage.task == task]
+        peaks = [stage.peak_memory_bytes for stage in steps if stage.peak_memory_bytes is not None]
+        lines.append(
+            [
+                Cell(task),
+                Cell(str(len(steps))),
+                Cell(str(sum(not stage.cached for stage in steps))),
+                Cell(_duration(sum(stage.seconds for stage in steps))),
+                Cell(_duration(max(stage.seconds for stage in steps))),
+                Cell(_size(max(peaks)) if peaks else NOTHING),
+            ]
+        )
+    headers = ("task", "steps", "made now", "took in all", "longest step", "peak memory")
+    return Table(headers, lines, 1)
 
 
 def _points(rows: Sequence[Row]) -> list[list[Row]]:
@@ -263,6 +285,11 @@ def _amplified_beside(value: Published, ours: Sequence[Row]) -> Cell:
         NOTHING if value.amplification is None else times(value.amplification),
         times(sum(amplified) / len(amplified)) if amplified else NOTHING,
     )
+
+
+def _printed(value: Published) -> str:
+    same_word = value.guidance_weight == value.printed_weight
+    return "" if same_word else f"printed as {value.printed_weight:g}"
 
 
 def _both(theirs: str, ours: str) -> Cell:

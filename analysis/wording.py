@@ -29,6 +29,11 @@ def ratio_name(fraction: float) -> str:
     return f"{100 * fraction:.6g}%"
 
 
+def authors_weight(guidance_weight: float) -> float:
+    """Our guidance weight as the authors' DDPM code counts it, (1 + w) e_c - w e_u."""
+    return guidance_weight - 1
+
+
 def percent(fraction: float) -> str:
     """A fraction in percent with one decimal."""
     return f"{100 * fraction:.1f}%"

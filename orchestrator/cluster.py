@@ -80,6 +80,12 @@ def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterato
         options |= {"address": address, "runtime_env": {"py_modules": modules}}
     try:
         ray.init(**options)
+    except ray.exceptions.AuthenticationError as error:
+        raise NoCluster(
+            f"the cluster at {address} wants a token and there is none here. Copy its "
+            f"~/.ray/auth_token to this machine, or set RAY_AUTH_TOKEN; for a cluster that was "
+            f"started without authentication set RAY_AUTH_MODE=disabled."
+        ) from error
     except (ConnectionError, RuntimeError) as error:
         where = address or "this machine"
         raise NoCluster(f"Ray did not start on {where}: {' '.join(str(error).split())}") from error

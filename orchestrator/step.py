@@ -186,6 +186,12 @@ def difference(old: Any, new: Any, at: str = "") -> Iterator[str]:
     """Yield one line per leaf that differs between two identities."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from difference(old.get(key), new.get(key), f"{at}.{key}" if at else key)
+            name = f"{at}.{key}" if at else key
+            if key not in old:
+                yield f"{name}: new, {new[key]!r}"
+            elif key not in new:
+                yield f"{name}: {old[key]!r} is gone"
+            else:
+                yield from difference(old[key], new[key], name)
     elif old != new:
         yield f"{at}: {old!r} -> {new!r}"

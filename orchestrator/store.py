@@ -12,7 +12,7 @@ import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -73,10 +73,11 @@ class Store:
     def records(self, task: str) -> Iterator[dict[str, Any]]:
         """Records of every finished step of one task; unreadable ones are passed over."""
         for path in sorted((self.root / task).glob(f"*/{RECORD}")):
-            try:
-                yield json.loads(path.read_text())
-            except ValueError:
-                continue
+            record = None
+            with suppress(ValueError, OSError):
+                record = json.loads(path.read_text())
+            if isinstance(record, dict):
+                yield record
 
     def discard(self, step: Step) -> None:
         """Remove a damaged result, so that it is built again."""
@@ -174,7 +175,7 @@ def folder_damage(folder: Path) -> str | None:
     """Say what is wrong with a folder that has a record (a checkpoint), or None."""
     try:
         files = json.loads((folder / RECORD).read_text())["files"].items()
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return f"{RECORD} is missing or damaged"
     return next(filter(None, (_file_damage(folder, *file, content=True) for file in files)), None)
 
@@ -183,6 +184,8 @@ def _file_damage(
     folder: Path, name: str, expected: Mapping[str, Any], *, content: bool
 ) -> str | None:
     path = folder / name
+    if not isinstance(expected, Mapping) or not {"size", "sha256"} <= expected.keys():
+        return f"{RECORD} is damaged"
     if not path.resolve().is_relative_to(folder.resolve()):
         return f"{RECORD} names {name}, which is outside the folder"
     try:

@@ -113,7 +113,7 @@ def test_the_finding_comes_first_and_every_claim_has_its_verdict(html, text):
 def test_every_definition_is_there(text):
     for word in (
         "Poisoned images over all training images",
-        "e_u + w (e_c − e_u)",
+        "eu + w (ec − eu)",
         "our 1, 2, 5 would be their 0, 1, 4",
         "conditional on the trained model",
         "the variance of training is left out",
@@ -138,6 +138,8 @@ def test_failures_stages_settings_and_judges_are_there(text):
         "97.8%",
         "93.3%",
         "73.4%",
+        "printed as 5",
+        "24.4% → ",
     ):
         assert word in text, word
 

@@ -58,7 +58,7 @@ def test_a_class_name_with_commas_and_quotes_survives(row):
 def test_table_is_as_wide_as_its_headers(sweep):
     headers, body = table(sweep)
     assert {len(line) for line in body} == {len(headers)}
-    assert body[0][:4] == ["BadNets-1", "1%", "1", "0"]
+    assert body[0][:4] == ["BadNets-1", "1%", "1 (0)", "0"]
 
 
 def test_summary_says_what_holds_and_what_does_not(sweep):

@@ -1,0 +1,306 @@
+"""Each step once, as soon as its sources are there and its whole need is free.
+
+The conductor is given a coroutine that runs a step.  Where a test needs no bytes, that coroutine
+only says how the step ended: it takes some turns of the event loop, no time.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.conductor import ATTEMPTS, REPAIRS, Conductor, StepFailed
+from orchestrator.execute import Outcome, build
+from orchestrator.local import run_in_process
+from orchestrator.placement import Placement
+from orchestrator.step import Step, ancestors
+from orchestrator.store import Store
+from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies.scales import TINY
+from tasks import datasets, mark, poison
+from tasks.triggers import BadNets1
+
+DATASET = Step(datasets.Digits())
+MARK = Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET})
+DONE = Outcome(kind="done")
+LASTING = Outcome(kind="failed", message="a bad setting")
+TRANSIENT = Outcome(kind="failed", message="its process was lost", transient=True)
+PLENTY = {"CPU": 64.0, "GPU": 0.0, "memory": 2.0**50}
+
+
+def manifest(**changes):
+    chosen = {"trigger": BadNets1(), "target_class": "8", "poison_ratio": 0.1, **changes}
+    return Step(poison.Settings(**chosen), {"dataset": DATASET})
+
+
+def study(seeds=(0,), ratios=(0.0, 0.1), weights=(1.0, 2.0), triggers=("badnets1",)):
+    axes = replace(
+        TINY.axes, seed=seeds, poison_ratio=ratios, guidance_weight=weights, trigger=triggers
+    )
+    return [point.measure for point in AMPLIFICATION.points(TINY, axes)]
+
+
+class Recorder:
+    """Says how steps end, in the order in which they are given turns, and what ran meanwhile."""
+
+    def __init__(self, turns=lambda step: 0, ends=None):
+        self.turns, self.ends = turns, ends or {}
+        self.started, self.finished = [], []
+        self.running = {}
+        self.peak = Counter()
+
+    async def __call__(self, step, bundle):
+        self.started.append(step.digest)
+        assert {source.digest for source in step.sources} <= set(self.finished)
+        self.running[step.digest] = bundle.total
+        held = Counter()
+        for total in self.running.values():
+            held.update(total)
+        self.peak |= held
+        for _ in range(self.turns(step)):
+            await asyncio.sleep(0)
+        del self.running[step.digest]
+        ends = self.ends.get(step.digest)
+        outcome = ends.pop(0) if ends else DONE
+        if outcome.kind == "done":
+            self.finished.append(step.digest)
+        return outcome
+
+
+def conduct(targets, store, start, placement=None, capacity=PLENTY):
+    """Finish all targets side by side; returns the conductor and each target's failure or None."""
+
+    async def finish_all():
+        conductor = Conductor(targets, store, placement or Placement(), capacity, start)
+        ended = await asyncio.gather(
+            *(conductor.finish(target.digest) for target in targets), return_exceptions=True
+        )
+        return conductor, ended
+
+    return asyncio.run(finish_all())
+
+
+def kinds(events, *wanted):
+    return (
+        [(event["kind"], event["path"].partition("/")[0]) for event in events]
+        if not wanted
+        else [event["path"] for event in events if event["kind"] in wanted]
+    )
+
+
+graphs = st.builds(
+    study,
+    seeds=st.sets(st.integers(0, 3), min_size=1, max_size=2).map(tuple),
+    ratios=st.sets(st.sampled_from([0.0, 0.05, 0.1]), min_size=1, max_size=2).map(tuple),
+    weights=st.sets(st.sampled_from([1.0, 2.0]), min_size=1).map(tuple),
+    triggers=st.sampled_from([("badnets1",), ("badnets1", "relabel_only")]),
+)
+placements = st.builds(
+    Placement, actors=st.integers(1, 4), training_workers=st.sampled_from([1, 2, 4])
+)
+capacities = st.fixed_dictionaries(
+    {"CPU": st.integers(4, 9).map(float), "GPU": st.just(0.0), "memory": st.just(2.0**32)}
+    | {"memory": st.integers(4, 12).map(lambda count: count * 2.0**30)}
+)
+
+
+class TestAnyGraph:
+    @settings(
+        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(targets=graphs, placement=placements, capacity=capacities, turns=st.randoms())
+    def test_runs_every_step_once_after_its_sources_and_within_the_capacity(
+        self, tmp_path, targets, placement, capacity, turns
+    ):
+        recorder = Recorder(turns=lambda step: turns.randint(0, 5))
+        _, ended = conduct(targets, Store(tmp_path), recorder, placement, capacity)
+        assert ended == [None] * len(targets)
+        expected = sorted(step.digest for step in ancestors(targets))
+        assert sorted(recorder.started) == expected
+        assert sorted(recorder.finished) == expected
+        assert all(recorder.peak[name] <= capacity[name] + 1e-6 for name in capacity)
+
+    @settings(
+        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(targets=graphs, turns=st.randoms(), data=st.data())
+    def test_a_failed_step_fails_the_points_that_need_it_and_no_others(
+        self, tmp_path, targets, turns, data
+    ):
+        steps = list(ancestors(targets))
+        broken = data.draw(st.sampled_from(steps))
+        recorder = Recorder(lambda step: turns.randint(0, 5), {broken.digest: [LASTING]})
+        _, ended = conduct(targets, Store(tmp_path), recorder)
+        for target, failure in zip(targets, ended, strict=True):
+            needs_it = broken.digest in {step.digest for step in ancestors([target])}
+            assert isinstance(failure, StepFailed) == needs_it
+            if needs_it:
+                assert str(failure) == f"{broken.path}: a bad setting"
+        assert recorder.started.count(broken.digest) == 1
+
+    def test_with_one_cpu_runs_one_step_at_a_time(self, tmp_path):
+        recorder = Recorder(turns=lambda step: 3)
+        capacity = {"CPU": 1.0, "GPU": 0.0, "memory": 2.0**40}
+        conduct(study(), Store(tmp_path), recorder, capacity=capacity)
+        assert recorder.peak["CPU"] == 1
+
+    def test_with_many_cpus_runs_what_it_can_side_by_side(self, tmp_path):
+        recorder = Recorder(turns=lambda step: 20)
+        conduct(study(seeds=(0, 1, 2)), Store(tmp_path), recorder)
+        assert recorder.peak["CPU"] > 5
+
+
+class TestOrder:
+    def test_a_step_that_needs_all_is_not_passed_by_for_ever(self, tmp_path):
+        """Two steps of one CPU keep overlapping; the trainings need both CPUs and come first."""
+        seeds = tuple(range(6))
+        capacity = {"CPU": 2.0, "GPU": 0.0, "memory": 2.0**40}
+        placement = Placement(training_workers=2)
+        recorder = Recorder(turns=lambda step: 2 + len(step.digest.strip("0123456789")) % 3)
+        targets = study(seeds=seeds, ratios=(0.1,), weights=(1.0,))
+        conductor, ended = conduct(targets, Store(tmp_path), recorder, placement, capacity)
+        assert ended == [None] * len(targets)
+        tasks = [conductor.steps[digest].task for digest in recorder.started]
+        last_training = max(at for at, task in enumerate(tasks) if task == "train_diffusion")
+        assert last_training < tasks.index("measure")
+
+    def test_the_longest_way_to_the_end_starts_first(self, tmp_path):
+        capacity = {"CPU": 1.0, "GPU": 0.0, "memory": 2.0**40}
+        recorder = Recorder()
+        short, long = manifest(), study()[0]
+        conductor, _ = conduct([short, long], Store(tmp_path), recorder, capacity=capacity)
+        assert conductor.urgency[MARK.digest] > conductor.urgency[short.digest]
+        assert recorder.started.index(MARK.digest) < recorder.started.index(short.digest)
+
+
+class TestRetries:
+    def test_a_transient_error_is_tried_again(self, tmp_path):
+        recorder = Recorder(ends={DATASET.digest: [TRANSIENT, DONE]})
+        conductor, ended = conduct([MARK], Store(tmp_path), recorder)
+        assert ended == [None]
+        assert recorder.started == [DATASET.digest, DATASET.digest, MARK.digest]
+        [retry] = [event for event in conductor.events if event["kind"] == "retry"]
+        assert (retry["message"], retry["attempt"]) == ("its process was lost", 2)
+
+    def test_it_is_tried_so_many_times_and_no_more(self, tmp_path):
+        recorder = Recorder(ends={DATASET.digest: [TRANSIENT] * (ATTEMPTS + 5)})
+        _, [failure] = conduct([MARK], Store(tmp_path), recorder)
+        assert str(failure) == f"{DATASET.path}: its process was lost"
+        assert recorder.started == [DATASET.digest] * ATTEMPTS
+
+    def test_a_lasting_error_is_not_tried_again(self, tmp_path):
+        recorder = Recorder(ends={DATASET.digest: [LASTING, DONE]})
+        conductor, [failure] = conduct([MARK], Store(tmp_path), recorder)
+        assert isinstance(failure, StepFailed)
+        assert recorder.started == [DATASET.digest]
+        assert kinds(conductor.events, "failed") == [DATASET.path]
+
+    def test_sources_that_are_damaged_each_time_are_not_built_for_ever(self, tmp_path):
+        damaged = Outcome(kind="damaged", message="gone", damaged=(DATASET.digest,))
+        recorder = Recorder(ends={MARK.digest: [damaged] * 100})
+        _, [failure] = conduct([MARK], Store(tmp_path), recorder)
+        assert str(failure) == f"{MARK.path}: gone"
+        assert recorder.started.count(MARK.digest) == REPAIRS + 1
+
+    def test_what_was_admitted_is_given_back_when_a_step_fails(self, tmp_path):
+        ends = {DATASET.digest: [TRANSIENT, TRANSIENT, LASTING]}
+        conductor, _ = conduct([MARK], Store(tmp_path), Recorder(ends=ends))
+        assert conductor.free == PLENTY
+
+
+class TestWhoAsks:
+    def test_asking_many_times_at_once_runs_a_step_once(self, tmp_path):
+        recorder = Recorder(turns=lambda step: 3)
+        _, ended = conduct([MARK] * 20, Store(tmp_path), recorder)
+        assert ended == [None] * 20
+        assert recorder.started == [DATASET.digest, MARK.digest]
+
+    def test_one_who_stops_waiting_does_not_stop_the_step(self, tmp_path):
+        recorder = Recorder(turns=lambda step: 5)
+
+        async def leave():
+            conductor = Conductor([MARK], Store(tmp_path), Placement(), PLENTY, recorder)
+            impatient = asyncio.ensure_future(conductor.finish(MARK.digest))
+            patient = asyncio.ensure_future(conductor.finish(MARK.digest))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            await patient
+            return impatient.cancelled()
+
+        assert asyncio.run(leave())
+        assert recorder.finished == [DATASET.digest, MARK.digest]
+
+    def test_a_finished_step_is_not_run_and_its_sources_are_not_looked_for(self, tmp_path):
+        store = Store(tmp_path)
+        run_in_process([MARK], store)
+        store.discard(DATASET)
+        recorder = Recorder()
+        conductor, _ = conduct([MARK], store, recorder)
+        assert recorder.started == []
+        assert kinds(conductor.events) == [("cached", "mark")]
+
+
+class TestRealSteps:
+    def test_a_second_run_finds_everything_done(self, tmp_path):
+        store = Store(tmp_path)
+        first = run_in_process([MARK, manifest()], store)
+        assert Counter(kind for kind, _ in kinds(first)) == {"started": 3, "done": 3}
+        assert kinds(run_in_process([MARK, manifest()], store)) == [
+            ("cached", "mark"),
+            ("cached", "poison"),
+        ]
+
+    @pytest.mark.parametrize("harm", ["missing", "truncated", "altered", "record"])
+    def test_a_damaged_source_is_said_and_built_again(self, tmp_path, contents, harm):
+        store = Store(tmp_path)
+        run_in_process([DATASET], store)
+        good = contents(store, DATASET)
+        path = store.folder(DATASET) / ("record.json" if harm == "record" else "train.parquet")
+        whole = path.read_bytes()
+        if harm == "missing":
+            path.unlink()
+        elif harm == "altered":
+            path.write_bytes(whole[:-5] + b"\0" + whole[-4:])
+        else:
+            os.truncate(path, len(whole) // 2)
+        events = run_in_process([MARK], store)
+        if harm == "altered":
+            [said] = [event for event in events if event["kind"] == "damaged"]
+            assert said["path"] == MARK.path
+            assert said["message"] == (
+                f"{DATASET.path}: train.parquet was altered after it was written"
+            )
+        assert kinds(events, "done") == [DATASET.path, MARK.path]
+        assert store.damage(DATASET, content=True) is None
+        assert contents(store, DATASET) == good
+
+    def test_damage_two_steps_deep_is_mended(self, tmp_path, contents):
+        """The altered manifest is found first; building it again finds the altered dataset."""
+        store = Store(tmp_path)
+        training = AMPLIFICATION.points(TINY, TINY.axes)[-1].measure
+        [trained] = [
+            step
+            for step in ancestors([training])
+            if step.task == "train_classifier" and step.streams.get("manifest")
+        ]
+        short = Step(replace(trained.settings, steps=10, batch_size=16), {}, trained.streams)
+        marked, dataset = short.streams["manifest"], short.streams["dataset"]
+        run_in_process([marked], store)
+        good = contents(store)
+        for step, name in ((marked, "manifest.json"), (dataset, "classes.json")):
+            path = store.folder(step) / name
+            path.write_text(path.read_text().upper())
+        events = run_in_process([short], store)
+        assert kinds(events, "done") == [dataset.path, marked.path, short.path]
+        assert {name: data for name, data in contents(store).items() if name in good} == good
+
+    def test_the_outcome_of_a_finished_step_is_done_at_once(self, tmp_path):
+        store = Store(tmp_path)
+        run_in_process([DATASET], store)
+        before = store.record(DATASET)
+        assert build(DATASET, store, Placement()) == DONE
+        assert store.record(DATASET) == before

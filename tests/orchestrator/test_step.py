@@ -1,0 +1,219 @@
+"""What is and is not part of a result's identity."""
+
+import dataclasses
+import math
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.placement import Placement
+from orchestrator.step import Step, ancestors, canonical, difference
+from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies.scales import SCALES, TINY
+from tasks import datasets, mark, poison, sample, train_classifier, train_diffusion
+from tasks.triggers import TRIGGERS, BadNets1
+
+DATASET = Step(datasets.Digits())
+
+
+def manifest(**changes):
+    settings = {"trigger": BadNets1(), "target_class": "8", "poison_ratio": 0.1, **changes}
+    return Step(poison.Settings(**settings), {"dataset": DATASET})
+
+
+def training(streams=None, **changes):
+    settings = train_diffusion.Settings(**changes)
+    return Step(settings, {}, streams or {"dataset": DATASET, "manifest": manifest()})
+
+
+def every_step():
+    for scale in SCALES:
+        yield from ancestors(point.measure for point in AMPLIFICATION.points(scale, scale.axes))
+
+
+def test_digests_are_the_same_in_another_process():
+    code = (
+        "from orchestrator.studies import AMPLIFICATION as a; from orchestrator.studies.scales "
+        "import TINY as t; print(*(p.measure.digest for p in a.points(t, t.axes)))"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    points = AMPLIFICATION.points(TINY, TINY.axes)
+    assert other.stdout.split() == [point.measure.digest for point in points]
+
+
+def test_changing_an_ancestor_changes_its_descendants_and_no_others():
+    before, after = manifest(seed=1), manifest(seed=2)
+    assert before.digest != after.digest
+    streams = [{"dataset": DATASET, "manifest": changed} for changed in (before, after)]
+    assert training(streams[0]).digest != training(streams[1]).digest
+    drawn = [
+        Step(sample.Settings(conditions=(8,), guidance_weight=2.0), {"model": training(stream)})
+        for stream in streams
+    ]
+    assert drawn[0].digest != drawn[1].digest
+    assert before.inputs["dataset"].digest == after.inputs["dataset"].digest
+
+
+def test_what_is_streamed_is_part_of_the_identity():
+    clean = training({"dataset": DATASET})
+    assert clean.digest != training().digest
+    assert set(training().identity["streams"]) == {"dataset", "manifest"}
+    assert training().identity["inputs"] == {}
+
+
+def test_placement_is_no_part_of_any_identity():
+    names = {item.name for item in dataclasses.fields(Placement)}
+    for step in every_step():
+        assert not names & set(step.identity["settings"])
+        assert set(step.identity) == {"task", "revision", "settings", "inputs", "streams"}
+
+
+def test_a_field_added_later_does_not_move_old_results():
+    old = dataclasses.make_dataclass("S", [("rate", float, 0.1)], frozen=True)
+    ema = ("ema", bool, field(default=False, metadata={"since": 2}))
+    new = dataclasses.make_dataclass("S", [("rate", float, 0.1), ema], frozen=True)
+    assert canonical(old()) == canonical(new())
+    assert canonical(old()) != canonical(new(ema=True))
+
+
+@pytest.mark.parametrize("value", [max, lambda: 0, object(), b"bytes", {1, 2}, range(3)])
+def test_what_has_no_form_that_is_the_same_in_every_process_is_refused(value):
+    with pytest.raises(TypeError, match="same in every process"):
+        canonical({"setting": value})
+
+
+def test_nan_is_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        canonical({"setting": (1.0, math.nan)})
+
+
+def test_a_class_of_settings_is_no_settings():
+    with pytest.raises(TypeError, match="same in every process"):
+        canonical(poison.Settings)
+
+
+@dataclass(frozen=True)
+class Pair:
+    rate: float
+    count: int = 1
+
+
+@given(st.integers(-(2**40), 2**40))
+def test_one_and_one_point_zero_are_the_same_setting_of_a_float(number):
+    assert canonical(Pair(number)) == canonical(Pair(float(number)))
+
+
+def test_one_and_one_point_zero_end_in_the_same_digest():
+    whole, point = (
+        Step(sample.Settings(conditions=(8,), guidance_weight=weight), {"model": training()})
+        for weight in (1, 1.0)
+    )
+    assert whole.digest == point.digest
+    assert whole.path == point.path
+
+
+def test_equal_fields_of_two_kinds_of_settings_are_two_identities():
+    other = dataclasses.make_dataclass("Other", [("rate", float), ("count", int)], frozen=True)
+    assert canonical(Pair(1.0, 1)) != canonical(other(1.0, 1))
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+
+
+@given(nested, nested)
+def test_two_values_differ_somewhere_exactly_when_their_canonical_forms_do(old, new):
+    old, new = canonical(old), canonical(new)
+    assert bool(list(difference({"x": old}, {"x": new}))) == (old != new)
+
+
+def test_a_difference_names_the_setting_and_both_values():
+    old, new = manifest(poison_ratio=0.05).identity, manifest(poison_ratio=0.1).identity
+    assert list(difference(old, new)) == ["settings.poison_ratio: 0.05 -> 0.1"]
+
+
+@pytest.mark.parametrize(
+    "inputs", [{}, {"dirty": DATASET}, {"dataset": DATASET, "more": DATASET}, {"out": DATASET}]
+)
+def test_wrong_inputs_fail_before_anything_runs(inputs):
+    with pytest.raises(TypeError, match=r"^mark: "):
+        Step(mark.Settings(trigger=BadNets1()), inputs)
+
+
+def test_a_training_takes_streams_and_nothing_else_does():
+    with pytest.raises(TypeError, match=r"train_classifier: .* streams"):
+        Step(train_classifier.Settings(name="content", classes=10))
+    with pytest.raises(TypeError, match=r"mark: .* streams"):
+        Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET}, {"dataset": DATASET})
+
+
+def test_a_training_cannot_be_given_the_manifest_to_look_at():
+    streams = {"dataset": DATASET, "manifest": manifest()}
+    with pytest.raises(TypeError, match=r"^train_diffusion: "):
+        Step(train_diffusion.Settings(), {"manifest": manifest()}, streams)
+
+
+def test_paths_are_readable_unique_and_safe():
+    paths = {step.digest: step.path for step in every_step()}
+    assert len(set(paths.values())) == len(paths)
+    for digest, path in paths.items():
+        assert re.fullmatch(r"[a-z_]+/[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*", path), path
+        assert path.endswith(f"-{digest}")
+        assert len(path.partition("/")[2]) < 200
+    assert manifest(poison_ratio=0.05).path.startswith("poison/badnets1-p0.05-8-seed0-")
+    assert training(seed=3).path.startswith(
+        "train_diffusion/ddpm-32x64-1000steps-seed3-badnets1-p0.1-8-seed0-"
+    )
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_every_trigger_is_an_identity_of_its_own(trigger):
+    others = [canonical(other()) for other in TRIGGERS if other is not trigger]
+    assert canonical(trigger()) not in others
+
+
+def test_pickling_keeps_the_definition_and_derives_the_rest_again():
+    for step in every_step():
+        again = pickle.loads(pickle.dumps(step))
+        assert (again.digest, again.path) == (step.digest, step.path)
+        assert [source.digest for source in again.sources] == [
+            source.digest for source in step.sources
+        ]
+
+
+def test_pickling_does_not_trust_a_digest_that_was_written_down():
+    step = manifest()
+    forged = Step(step.settings, step.inputs)
+    forged.__dict__["digest"] = "000000000000"
+    assert pickle.loads(pickle.dumps(forged)).digest == step.digest
+
+
+def test_ancestors_come_before_their_descendants_and_each_once():
+    order = [step.digest for step in every_step()]
+    tiny = list(ancestors(point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)))
+    assert len({step.digest for step in tiny}) == len(tiny)
+    assert set(order) >= {step.digest for step in tiny}
+    place = {step.digest: position for position, step in enumerate(tiny)}
+    for step in tiny:
+        assert all(place[source.digest] < place[step.digest] for source in step.sources)
+
+
+def test_a_new_revision_is_a_new_identity(monkeypatch):
+    before = manifest().digest
+    monkeypatch.setattr(poison.Settings, "revision", poison.Settings.revision + 1)
+    assert manifest().digest != before
+
+
+def test_every_setting_of_every_step_moves_its_digest():
+    for step in every_step():
+        for item in dataclasses.fields(step.settings):
+            value = getattr(step.settings, item.name)
+            if item.name == "seed":
+                changed = replace(step.settings, seed=value + 1)
+                assert Step(changed, step.inputs, step.streams).digest != step.digest
