@@ -13,7 +13,7 @@ from rich.console import Console
 from orchestrator import choices
 
 if TYPE_CHECKING:
-    from orchestrator.run import Request
+    from orchestrator.request import Request
 
 USAGE, SOME_FAILED, INTERRUPTED = 2, 1, 130
 """Exit codes: bad usage; some points failed or the run could not start; Ctrl-C."""
@@ -83,7 +83,7 @@ def _request(
     **more: Any,
 ) -> "Request":
     """Turn words into a request; what is wrong with them ends the command with code 2."""
-    from orchestrator.run import Request
+    from orchestrator.request import Request
     from orchestrator.store import Store
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES, chosen_axes
@@ -180,14 +180,15 @@ def run(
 
 
 def _run(request: "Request") -> None:
-    from orchestrator.run import NoCluster, log_of
+    from orchestrator.request import NoCluster, log_of
     from orchestrator.run import run as run_study
+    from orchestrator.show import print_result
 
     try:
         result = run_study(request, console)
     except (OSError, ValueError, NoCluster) as error:
         _fail(error, SOME_FAILED)
-    _report(request, result)
+    print_result(request, result, console)
     for failure in result.failures:
         _complain(f"{failure.point.name} failed: {failure.message}")
         if log := log_of(failure.point, request.store):
@@ -200,22 +201,16 @@ def _run(request: "Request") -> None:
 @on_a_study
 def report(request: Callable[..., "Request"]) -> None:
     """Write the page, the CSV and the figures of what is finished.  Starts nothing."""
-    from orchestrator.run import Result
-
-    asked = request()
-    _report(asked, Result(points=asked.points()))
-
-
-def _report(request: "Request", result: Any) -> None:
-    """Write the report and say what it says."""
-    from orchestrator import report as reporting
+    from orchestrator.report import reported
+    from orchestrator.request import Result
     from orchestrator.show import print_result
 
+    asked = request()
     try:
-        page = reporting.write(request, result)
-    except (OSError, ValueError) as error:
+        result = reported(asked, Result(points=asked.points()))
+    except OSError as error:
         _fail(error, SOME_FAILED)
-    print_result(request, result, page, console)
+    print_result(asked, result, console)
 
 
 @on_a_study

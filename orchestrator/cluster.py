@@ -38,7 +38,7 @@ import ray  # noqa: E402 - it reads the environment when it is imported
 from orchestrator.conductor import Conductor  # noqa: E402
 from orchestrator.execute import Outcome, build  # noqa: E402
 from orchestrator.placement import Bundle, Placement, refusal  # noqa: E402
-from orchestrator.run import NoCluster  # noqa: E402
+from orchestrator.request import NoCluster  # noqa: E402
 from orchestrator.step import Step, ancestors  # noqa: E402
 from orchestrator.store import Store  # noqa: E402
 from orchestrator.stream import RayRows  # noqa: E402
@@ -53,8 +53,11 @@ PACKAGES = ("orchestrator", "tasks", "models", "analysis")
 
 
 @contextmanager
-def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterator[None]:
+def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterator[str | None]:
     """Join the cluster at ``address``, or start one in this machine that ends with this block.
+
+    Yields:
+        Where Ray's dashboard is, host:port, or None without one.
 
     Raises:
         NoCluster: When nothing answers at ``address``.
@@ -79,7 +82,7 @@ def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterato
         modules = [str(root / name) for name in PACKAGES]
         options |= {"address": address, "runtime_env": {"py_modules": modules}}
     try:
-        ray.init(**options)
+        context = ray.init(**options)
     except ray.exceptions.AuthenticationError as error:
         raise NoCluster(
             f"the cluster at {address} wants a token and there is none here. Copy its "
@@ -93,7 +96,7 @@ def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterato
         logging.getLogger(name).setLevel(level if verbose else logging.CRITICAL)
     session = _session_folder() if address is None else None
     try:
-        yield
+        yield context.dashboard_url or None
     finally:
         ray.shutdown()
         if session:

@@ -4,6 +4,7 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from analysis.page import Failure, Stage, StudyReport
 from analysis.page import write as write_page
 from analysis.rows import row_key
 from orchestrator import show
-from orchestrator.run import Request, Result, log_of
+from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
@@ -22,11 +23,13 @@ EXAMPLES = 8
 """Training images shown clean and stamped."""
 
 
-def write(request: Request, result: Result) -> Path | None:
-    """Write ``index.html``, ``results.csv`` and figures; None when no point is finished."""
+def reported(request: Request, result: Result) -> Result:
+    """Write ``index.html``, ``results.csv`` and figures, unless no point is finished."""
     points = finished(request)
-    if not points:
-        return None
+    return replace(result, page=_write(request, result, points)) if points else result
+
+
+def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
     rows = [row_of(request, point) for point in points]
     diffusion = request.scale.diffusion
     report = StudyReport(

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from orchestrator.step import ancestors
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
-    from orchestrator.run import Request, Result
+    from orchestrator.request import Request, Result
     from orchestrator.step import Step
     from orchestrator.store import Store
 
@@ -66,7 +65,7 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
     console.print(summary, soft_wrap=True, markup=False)
 
 
-def print_result(request: "Request", result: "Result", page: Path | None, console: Console) -> None:
+def print_result(request: "Request", result: "Result", console: Console) -> None:
     """The table of the points that are finished, the finding, and where the report is."""
     from analysis.results import summary, table
     from orchestrator.report import rows_of
@@ -83,8 +82,8 @@ def print_result(request: "Request", result: "Result", page: Path | None, consol
         console.print("everything was finished already; nothing was started.")
     for remark in result.remarks:
         console.print(remark, markup=False)
-    if page:
-        console.print(f"report: {page}", soft_wrap=True, markup=False)
+    if result.page:
+        console.print(f"report: {result.page}", soft_wrap=True, markup=False)
     else:
         console.print("no point is finished yet; run it first.")
 

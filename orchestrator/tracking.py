@@ -12,9 +12,11 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
@@ -30,6 +32,8 @@ QUIET = {
 DIGEST = "castlewalls.digest"
 PATIENCE_SECONDS = 60.0
 """How long the end of a run waits for what is still to be sent."""
+SEEN_PIXELS = 64
+"""Height to which smaller images are enlarged for MLflow's pages."""
 BATCH = 500
 """Metrics of one request, at most."""
 
@@ -53,7 +57,7 @@ class Mirror(threading.Thread):
         self.store, self.experiment, self.launch = store, experiment, dict(launch)
         self.waiting: queue.Queue[Point | None] = queue.Queue()
         self.failure: str | None = None
-        self.sent = 0
+        self.report: Path | None = None
         self.client: Any = None
         self.ids: dict[str, str] = {}
 
@@ -62,12 +66,13 @@ class Mirror(threading.Thread):
         for point in points:
             self.waiting.put(point)
 
-    def close(self) -> str | None:
-        """Wait for what is still to be sent.
+    def close(self, report: Path | None) -> str | None:
+        """Wait for what is still to be sent, the report among it.
 
         Returns:
             None, or one line saying why MLflow lacks something.
         """
+        self.report = report
         self.waiting.put(None)
         self.join(PATIENCE_SECONDS)
         if self.is_alive():
@@ -85,6 +90,8 @@ class Mirror(threading.Thread):
             self._open()
             while (point := self.waiting.get()) is not None:
                 self._send(point)
+            if self.report:
+                self.client.log_artifacts(self.ids["launch"], str(self.report), "report")
             self.client.set_terminated(self.ids["launch"])
         except Exception as error:  # tracking mirrors: whatever it says must not end a run
             self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -125,6 +132,7 @@ class Mirror(threading.Thread):
         folder = self.store.folder(point.measure)
         row = json.loads((folder / "metrics.json").read_text())
         tags = {DIGEST: point.measure.digest, "castlewalls.path": point.measure.path, **DEFINITIONS}
+        tags["p_t"] = str(row["p_t"])
         run = self._create("point", point.name, tags)
         numbers = {
             name: value
@@ -132,10 +140,10 @@ class Mirror(threading.Thread):
             if isinstance(value, int | float) and name not in point.axes
         }
         self._log(run, point.axes, [(name, value, 0) for name, value in numbers.items()])
-        for path in [*sorted(folder.glob("*.png")), folder / "metrics.json"]:
-            self.client.log_artifact(run, str(path))
+        self.client.log_artifact(run, str(folder / "metrics.json"))
+        for name, picture in pictures(folder / "groups.npz"):
+            self.client.log_image(run, picture, artifact_file=f"{name}.png")
         self.client.set_terminated(run)
-        self.sent += 1
 
     def _send_training(self, step: Step) -> None:
         folder = self.store.folder(step)
@@ -145,7 +153,6 @@ class Mirror(threading.Thread):
         parameters = {name: value for name, value in settings.items() if value is not None}
         self._log(run, parameters, loss_curve(folder / "history.csv"))
         self.client.set_terminated(run)
-        self.sent += 1
 
     def _log(
         self, run: str, parameters: Mapping[str, Any], metrics: Sequence[tuple[str, float, int]]
@@ -160,6 +167,17 @@ class Mirror(threading.Thread):
         self.client.log_batch(run, params=params)
         for first in range(0, len(entries), BATCH):
             self.client.log_batch(run, metrics=entries[first : first + BATCH])
+
+
+def pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each group's images side by side, enlarged to be seen: uint8, (H, W, 1 or 3)."""
+    with np.load(path, allow_pickle=False) as groups:
+        for name in groups.files:
+            images = groups[name]
+            if len(images):
+                row = np.concatenate(list(images), axis=1)
+                times = max(1, SEEN_PIXELS // row.shape[0])
+                yield name, row.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def trainings(measure: Step) -> list[Step]:

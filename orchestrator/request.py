@@ -1,0 +1,66 @@
+"""What is asked for, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.placement import Placement
+from orchestrator.step import ancestors
+from orchestrator.store import Store
+from orchestrator.studies.scales import Scale
+from orchestrator.studies.study import Axes, Point, Study
+
+if TYPE_CHECKING:
+    from orchestrator.sweep import Failure
+
+
+class NoCluster(RuntimeError):
+    """No Ray cluster answers where the user says there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to run, where to keep it, and on what."""
+
+    study: Study
+    scale: Scale
+    axes: Axes
+    store: Store
+    placement: Placement = field(default_factory=Placement)
+    address: str | None = None
+    """An existing Ray cluster; None starts one in this machine."""
+    dashboard: bool = False
+    """Start Ray's dashboard, on loopback."""
+    verbose: bool = False
+    """Let Ray and the workers print."""
+
+    @property
+    def label(self) -> str:
+        """Study and scale, and a digest of the axes when they are not the scale's own."""
+        plain = f"{self.study.name}-{self.scale.name}"
+        return plain if self.axes == self.scale.axes else f"{plain}-{self.axes.digest}"
+
+    def points(self) -> Sequence[Point]:
+        """The study's points for these axes."""
+        return self.study.points(self.scale, self.axes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run came to."""
+
+    points: Sequence[Point]
+    failures: Sequence["Failure"] = ()
+    made: frozenset[str] = frozenset()
+    """Digests of the steps that this run made."""
+    page: Path | None = None
+    """The report, if any point is finished."""
+    remarks: Sequence[str] = ()
+    """What the user should know although nothing failed for it."""
+
+
+def log_of(point: Point, store: Store) -> str:
+    """Path of the log that says most about why a point failed, or an empty string."""
+    logs = [store.log_path(step) for step in ancestors([point.measure]) if not store.has(step)]
+    return next((str(path) for path in logs if path.exists()), "")

@@ -1,0 +1,86 @@
+"""The README's code runs, its commands parse, and its paths exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from orchestrator import plan
+from orchestrator.cli import app
+from orchestrator.local import run_in_process
+from orchestrator.step import Step
+from orchestrator.store import Store
+from orchestrator.studies import amplification
+from orchestrator.studies.scales import TINY, chosen_axes
+from tasks import poison, triggers
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^(castlewalls [^#\n]+)", README, re.MULTILINE)
+
+
+def code(name):
+    [block] = re.findall(rf"<!-- test: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
+    return block
+
+
+def test_the_trigger_stamps_every_image_alone_and_poisons(monkeypatch, tmp_path):
+    module = vars(triggers)
+    names = {}
+    exec(compile(code("trigger"), "README.md", "exec"), module, names)
+    stripe = names["Stripe"]
+    images = np.random.default_rng(0).integers(0, 200, (5, 8, 8, 1), dtype=np.uint8)
+    before = images.copy()
+    stamped = stripe().stamp(images)
+    assert (stamped != images).any(axis=(1, 2, 3)).all()
+    assert (images == before).all()
+    np.testing.assert_array_equal(stripe().stamp(images[:1]), stamped[:1])
+
+    monkeypatch.setattr(triggers, "TRIGGERS", (*triggers.TRIGGERS, stripe))
+    points = amplification.points(TINY, chosen_axes(TINY, trigger="stripe"))
+    assert {"stripe"} == {point.axes["judge_trigger"] for point in points}
+    manifest = points[-1].measure.inputs["manifest"]
+    store = Store(tmp_path)
+    run_in_process([manifest], store)
+    assert isinstance(poison.Manifest.read(store.folder(manifest)).trigger, stripe)
+    judge = Step(TINY.content_judge, {}, {"dataset": Step(TINY.dataset)})
+    assert judge.digest in {step.digest for step in plan.make(points, store).to_run}
+
+
+def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):
+    names = {}
+    exec(compile(code("study"), "README.md", "exec"), names)
+    points = names["RELABELLING"].points(TINY, TINY.axes)
+    assert {point.axes["trigger"] for point in points} == {"badnets1", "relabel_only"}
+    assert len({point.name for point in points}) == len(points) == 4
+    assert len(plan.make(points, Store(tmp_path)).unfinished()) == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one(command):
+    name, *words = shlex.split(command)[1:]
+    words = [word for word in words if "N" != word]
+    subcommand = typer.main.get_command(app).commands[name]
+    subcommand.make_context(name, words)  # raises for a word that it does not know
+
+
+def test_every_path_in_the_tree_exists():
+    tree = README.split("```\norchestrator/")[1].split("```")[0]
+    folder, missing = "orchestrator", []
+    for line in tree.splitlines():
+        top = re.match(r"([a-z]+)/ ", line)
+        folder = top[1] if top else folder
+        missing += [
+            name
+            for name in re.findall(r"\b[a-z_]+\.py\b", line)
+            if not any(ROOT.glob(f"{folder}/**/{name}"))
+        ]
+    assert not missing
+
+
+def test_the_picture_is_there():
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / path).exists(), path
