@@ -6,10 +6,12 @@ Everything is seen from outside: when lines arrive, what events and records say,
 import json
 import os
 import re
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +75,7 @@ def tiny(folder: Path) -> Overhead:
     last = max(when for when, match in events if match[2] == "done")
     page = store.root / "reports" / "amplification-tiny"
     swept = _changed(store.root / "tune")
-    mirrored = (store.root / "mlflow.db").stat().st_mtime
+    mirrored = _mirrored(store.root / "mlflow.db")
     marks = {
         "command, plan": began + planned,
         "Ray: import, start": shown,
@@ -81,15 +83,15 @@ def tiny(folder: Path) -> Overhead:
         "Tune: first trial; conductor": first,
         "steps": last,
         "Tune: end": swept,
-        "MLflow: the rest": max(swept, mirrored),
-        "Ray: end; report: imports": (page / "results.csv").stat().st_mtime,
+        "Ray: end; report's imports": (page / "results.csv").stat().st_mtime,
         "report": _changed(page),
+        "MLflow: the rest": mirrored,
         "table, exit": ended,
     }
     parts, before = {}, began
     for name, mark in marks.items():
-        parts[name] = mark - before
-        before = mark
+        parts[name] = max(0.0, mark - before)
+        before += parts[name]
 
     targets = [point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)]
     steps = {step.path: step for step in ancestors(targets)}
@@ -146,6 +148,13 @@ def _warm_seconds(root: Path) -> float:
     targets = [point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)]
     run_in_process(targets, store)
     return sum(store.record(step)["seconds"] for step in ancestors(targets))
+
+
+def _mirrored(database: Path) -> float:
+    """When the last MLflow run ended; the file itself is written to again when it is closed."""
+    with closing(sqlite3.connect(database)) as connection:
+        [[milliseconds]] = connection.execute("SELECT max(end_time) FROM runs")
+    return float(milliseconds) / 1000
 
 
 def _changes(folder: Path) -> list[float]:

@@ -19,7 +19,7 @@ from orchestrator.studies.scales import LAPTOP
 
 BARE = Path(__file__).with_name("bare.py")
 NICENESS = int(os.environ.get("RAY_worker_niceness", "15"))
-"""What Ray gives its workers; the bare loop gets the same, or it would win any contest for a core."""
+"""What Ray gives its workers; the bare loop gets the same, or it would win every contest."""
 MOST_SECONDS = 120.0
 """Of one measured run."""
 
@@ -67,7 +67,7 @@ def sampling(folder: Path, runs: int, batches: int, enough: Callable[[], bool]) 
 
 
 def _steps(scale: Any, task: str, runs: int) -> list[Step]:
-    """The study's own step of this task, at the bare loop's guidance weight, a seed for each run."""
+    """The study's own steps of this task, one a seed, at the bare loop's guidance weight."""
     axes = replace(
         scale.axes,
         trigger=("badnets1",),

@@ -33,22 +33,22 @@ def words(text: str | None) -> tuple[str, ...] | None:
 
 
 def numbers(text: str | None, flag: str, kind: type[int] | type[float]) -> tuple[float, ...] | None:
-    """Split ``1,2,5`` and convert.
+    """Split ``1,2,5`` and convert; 1 and 1.0 are one number.
 
     Raises:
         ValueError: Naming the flag and the word that is no number.
     """
     if text is None:
         return None
-    return tuple(_number(word, flag, kind) for word in words(text) or ())
+    return tuple(dict.fromkeys(_number(word, flag, kind) for word in words(text) or ()))
 
 
 def _number(word: str, flag: str, kind: type[int] | type[float]) -> float:
     try:
         value = kind(word)
     except ValueError:
-        sort = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{flag} takes {sort}, e.g. {flag} 1,2,5; got {word!r}.") from None
+        sort, example = ("whole numbers", "0,1,2") if kind is int else ("numbers", "0,0.1")
+        raise ValueError(f"{flag} takes {sort}, e.g. {flag} {example}; got {word!r}.") from None
     if value != value or value in (float("inf"), float("-inf")):
         raise ValueError(f"{flag} takes finite numbers, got {word!r}.")
     return value

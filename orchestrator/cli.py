@@ -50,15 +50,16 @@ Target = Annotated[str | None, typer.Option("--target-class", help="Name of the 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted. What is finished stays; the same command goes on from there.")
-        sys.exit(INTERRUPTED)
+        code = app(standalone_mode=False) or 0
     except Exception as error:
         if not hasattr(error, "format_message"):  # what the parser says of a wrong word
             raise
-        _complain(f"{error.format_message()}  Try --help.")
-        sys.exit(USAGE)
+        if said := error.format_message():  # without a command there is the help instead
+            _complain(f"{said}  Try --help.")
+        code = USAGE
+    if code == INTERRUPTED:  # the parser's code for Ctrl-C
+        _complain("interrupted. What is finished stays; the same command goes on from there.")
+    sys.exit(code)
 
 
 def _complain(message: object) -> None:

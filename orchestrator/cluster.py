@@ -71,8 +71,10 @@ def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterato
     if address is None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # one process's, in no file
         options |= {
+            "address": "local",  # else Ray joins whatever cluster was last started on this machine
             "num_cpus": len(os.sched_getaffinity(0)),
             "include_dashboard": dashboard,
+            "_node_ip_address": "127.0.0.1",  # every port of it on loopback
             "dashboard_host": "127.0.0.1",
             "object_store_memory": EMBEDDED_OBJECT_STORE,
         }

@@ -28,9 +28,10 @@ class Placement:
 
     def __post_init__(self) -> None:
         """Reject counts that mean nothing."""
-        for name, least in (("actors", 1), ("training_workers", 1), ("gpus_per_training", 0)):
+        least_of = {"actors": 1, "training_workers": 1, "gpus_per_training": 0}
+        for name, least in {**least_of, "checkpoint_seconds": 0}.items():
             value = getattr(self, name)
-            if value < least:
+            if not value >= least:  # NaN is not
                 flag = "--" + name.replace("_", "-")
                 raise ValueError(f"{flag} must be at least {least}, got {value}.")
         if self.gpus_per_training % self.training_workers and self.gpus_per_training:

@@ -123,10 +123,14 @@ class Pace:
     def seconds(self, step: Step) -> float:
         """Expected seconds of a step on one core."""
         if step.task not in self.ratios:
-            measured = [
-                record["seconds"] / record["expected_seconds"]
+            costs = [
+                (record.get("seconds"), record.get("expected_seconds"))
                 for record in self.store.records(step.task)
-                if record.get("seconds") and record.get("expected_seconds")
+            ]
+            measured = [
+                took / expected
+                for took, expected in costs
+                if isinstance(took, float) and isinstance(expected, float) and expected > 0
             ]
             self.ratios[step.task] = statistics.median(measured) if measured else 1.0
         return float(step.settings.expected_seconds * self.ratios[step.task])

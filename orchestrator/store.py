@@ -52,8 +52,10 @@ class Store:
             record = json.loads((folder / RECORD).read_text())
             files = record["files"].items()
             changes = list(difference(record["identity"], step.identity))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return NOT_BUILT
+        except OSError as error:
+            return f"{RECORD} cannot be read: {error.strerror}"
         except (ValueError, KeyError, AttributeError, TypeError):
             return f"{RECORD} is damaged"
         if changes:

@@ -46,7 +46,8 @@ class Settings:
                 f"poison_ratio is a fraction of the training set in [0, 1), "
                 f"got {self.poison_ratio}; for ten percent write 0.1"
             )
-        if (self.poison_ratio == 0) != (not self.trigger.relabels):
+        poisons = self.trigger.relabels or self.trigger.stamps
+        if poisons != (self.poison_ratio > 0):
             raise ValueError(
                 f"trigger {triggers.Nothing.name} goes with poison_ratio 0 and only with it, "
                 f"got trigger {self.trigger.name} with poison_ratio {self.poison_ratio}"

@@ -112,11 +112,10 @@ def fit(
         ema_decay=None,
         seed=settings.seed,
     )
-    training = Training(
-        partial(classifiers.build, shape), recipe, rank=batches.rank, workers=batches.workers
-    )
-    # After accelerate, which sets a thread count of its own when it joins a process group.
     with one_thread():
+        training = Training(
+            partial(classifiers.build, shape), recipe, rank=batches.rank, workers=batches.workers
+        )
         if resume is not None:
             training.load(resume)
         own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)

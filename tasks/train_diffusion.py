@@ -150,11 +150,10 @@ def fit(
         ema_decay=settings.ema_decay,
         seed=settings.seed,
     )
-    training = Training(
-        lambda: _build(settings), recipe, rank=batches.rank, workers=batches.workers
-    )
-    # After accelerate, which sets a thread count of its own when it joins a process group.
     with one_thread():
+        training = Training(
+            lambda: _build(settings), recipe, rank=batches.rank, workers=batches.workers
+        )
         scheduler = ddpm.build_scheduler(steps=settings.diffusion_steps, betas=settings.betas)
         if resume is not None:
             training.load(resume)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -64,10 +65,15 @@ class Running:
 
     def kill(self, title: str) -> None:
         """SIGKILL one of the command's processes that goes by ``title``."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        found = [child for child in family if title in " ".join(_command_line(child))]
-        assert found, f"no process {title} among {[_command_line(child) for child in family]}"
+        deadline = time.monotonic() + PATIENCE
+        while not (found := [child for child in self.family() if _title(child) == title]):
+            assert time.monotonic() < deadline, [_title(child) for child in self.family()]
+            with self.news:
+                self.news.wait(0.05)
         found[0].kill()
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
 
     def end(self) -> int:
         code = self.process.wait(timeout=PATIENCE)
@@ -75,11 +81,11 @@ class Running:
         return code
 
 
-def _command_line(process: psutil.Process) -> list[str]:
+def _title(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+        return process.cmdline()[0]
+    except (psutil.Error, IndexError):
+        return ""
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +163,7 @@ class TestTheMainJob:
         interrupted.wait_for("done", count=chance.randint(1, 5))
         interrupted.process.send_signal(signal.SIGINT)
         assert interrupted.end() == 130, "".join(interrupted.lines)
-        assert "the same command goes on from there" in interrupted.lines[-1]
+        assert "the same command goes on from there" in "".join(interrupted.lines)
 
         killed = Running(tmp_path, *often)
         killed.wait_for("started", "train_diffusion")

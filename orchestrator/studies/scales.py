@@ -102,7 +102,10 @@ def chosen_axes(
     names = {
         "trigger": (choices.words(trigger), [item.name for item in triggers.TRIGGERS]),
         "sampler": (choices.words(sampler), sample.SAMPLERS),
-        "target_class": ((target_class,) if target_class else None, scale.dataset.class_names),
+        "target_class": (
+            None if target_class is None else (target_class,),
+            scale.dataset.class_names,
+        ),
     }
     for axis, (typed, options) in names.items():
         for word in typed or ():

@@ -181,6 +181,16 @@ class TestDamage:
         (store.folder(DATASET) / RECORD).unlink()
         assert store.damage(DATASET) == NOT_BUILT
 
+    def test_where_there_can_be_no_folder_nothing_is_built(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        assert Store(tmp_path / "file").damage(DATASET) == NOT_BUILT
+        assert Store(tmp_path / "none").damage(DATASET) == NOT_BUILT
+
+    def test_a_record_that_cannot_be_read_is_damaged(self, store):
+        (store.folder(DATASET) / RECORD).unlink()
+        (store.folder(DATASET) / RECORD).mkdir()
+        assert store.damage(DATASET) == f"{RECORD} cannot be read: Is a directory"
+
     def test_a_record_of_another_result_is_not_believed(self, store):
         def relabel(record):
             record["identity"]["settings"]["target_class"] = "5"

@@ -1,0 +1,186 @@
+"""What the orchestration costs, measured on this machine: `make bench`, or `bench.py --help`.
+
+A benchmark, not a test: it says what was met and what was not, and fails only if it cannot measure.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import overhead
+import psutil
+import rates
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).with_name("results")
+MOST_SECONDS = 450.0
+"""No further run of a rate is begun when more than its share of this has gone by."""
+BUSY = 0.15
+"""Cores that others may use before figures are called noisy."""
+RATIO, HELP, PLAN = 0.95, 0.5, 2.0
+"""Targets: at least, at most, at most."""
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Measure what was asked for, show it, and keep it."""
+    sections: dict[str, Callable[[Path, argparse.Namespace, float], Any]] = {
+        "commands": _commands,
+        "training": _training,
+        "sampling": _sampling,
+        "tiny": _tiny,
+    }
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=sections, nargs="+", default=list(sections))
+    parser.add_argument("--runs", type=int, default=3, help="Pairs of runs of each rate.")
+    parser.add_argument("--quick", action="store_true", help="Short runs, to try the benchmark.")
+    asked = parser.parse_args()
+
+    load = [_load("before")]
+    began = time.monotonic()
+    found: dict[str, Any] = {}
+    failed = False
+    for name in asked.only:
+        console.print(f"{time.monotonic() - began:4.0f} s  {name} ...", style="dim")
+        with tempfile.TemporaryDirectory(prefix="castlewalls-bench-") as scratch:
+            try:
+                found[name] = sections[name](Path(scratch), asked, began)
+            except Exception as error:  # the other sections are still worth measuring
+                failed = True
+                output = getattr(error, "stderr", None) or ""
+                console.print(f"{name} could not be measured: {error} {output}", markup=False)
+    load.append(_load("after"))
+    console.print(f"{time.monotonic() - began:4.0f} s  done", style="dim")
+
+    _show(found)
+    _keep({"load": load, "runs": asked.runs, "quick": asked.quick, **found})
+    return int(failed)
+
+
+def _load(when: str) -> dict[str, float]:
+    """Say so when something else keeps cores busy: nothing of ours runs at this moment."""
+    cores = psutil.cpu_count() or 1
+    busy = psutil.cpu_percent(interval=2.0) / 100 * cores
+    average = os.getloadavg()[0]
+    if busy > BUSY:
+        console.print(
+            f"{when} the benchmark something else used {busy:.1f} of {cores} cores "
+            f"(load average {average:.1f}): the figures are noisy; run it on an idle machine.",
+            style="yellow",
+        )
+    return {"busy_cores": busy, "load_average": average}
+
+
+def _commands(scratch: Path, asked: argparse.Namespace, _: float) -> dict[str, list[float]]:
+    times = 2 if asked.quick else 5
+    plan = ["plan", "amplification", "--store", str(scratch / "empty")]
+    return {
+        "--help": overhead.command_seconds(["--help"], times),
+        "plan": overhead.command_seconds(plan, times),
+    }
+
+
+def _training(scratch: Path, asked: argparse.Namespace, began: float) -> rates.Duel:
+    return rates.training(scratch, asked.runs, 100 if asked.quick else 250, _enough(began, 0.5))
+
+
+def _sampling(scratch: Path, asked: argparse.Namespace, began: float) -> rates.Duel:
+    return rates.sampling(scratch, asked.runs, 3 if asked.quick else 7, _enough(began, 0.8))
+
+
+def _tiny(scratch: Path, *_: Any) -> overhead.Overhead:
+    return overhead.tiny(scratch)
+
+
+def _enough(began: float, share: float) -> Callable[[], bool]:
+    return lambda: time.monotonic() - began > share * MOST_SECONDS
+
+
+def _show(found: dict[str, Any]) -> None:
+    """Print targets and what was measured, then where the time goes."""
+    table = Table("", "target", "measured", "range", "met", box=None, pad_edge=False)
+    for name in ("training", "sampling"):
+        if duel := found.get(name):
+            _add(table, f"{name} under Ray / bare loop", duel.ratios, "", duel.ratio, RATIO, True)
+            _add(table, f"  under Ray, {duel.unit}", duel.ours)
+            _add(table, f"  bare loop, {duel.unit}", duel.bare)
+            _add(table, "  not counted: Ray's start, s", duel.ray_start)
+            _add(table, "  not counted: the step's start, s", duel.step_start)
+    for name, most in (("--help", HELP), ("plan", PLAN)):
+        if taken := found.get("commands", {}).get(name):
+            _add(table, f"castlewalls {name}", taken, " s", statistics.median(taken), most, False)
+    console.print(table)
+    if tiny := found.get("tiny"):
+        console.print(_of_tiny(tiny))
+
+
+def _add(
+    table: Table,
+    name: str,
+    values: Sequence[float],
+    unit: str = "",
+    median: float | None = None,
+    target: float | None = None,
+    at_least: bool = True,
+) -> None:
+    median = statistics.median(values) if median is None else median
+    goal = met = ""
+    if target is not None:
+        goal = f"{'≥' if at_least else '<'} {target:g}{unit}"
+        met = "yes" if (median >= target if at_least else median < target) else "no"
+    span = f"{min(values):.3g} .. {max(values):.3g} ({len(values)})"
+    table.add_row(name, goal, f"{median:.3g}{unit}", span, met)
+
+
+def _of_tiny(tiny: overhead.Overhead) -> Table:
+    """Where the wall time of the whole study goes."""
+    table = Table("the whole study at scale tiny", "seconds", box=None, pad_edge=False)
+    steps = tiny.parts["steps"]
+    rows = {
+        "from the command to its end": tiny.wall,
+        "sum of the steps' own seconds": tiny.own,
+        "overhead: the first less the second": tiny.wall - tiny.own,
+        f"overhead, had {tiny.cores} cores shared the steps evenly": tiny.wall
+        - tiny.own / tiny.cores,
+        "": None,
+        "one after the other:": None,
+        **{f"  {name}": seconds for name, seconds in tiny.parts.items()},
+        f"within steps, {tiny.cores} cores x {steps:.1f} s:": None,
+        **{f"  {name}": seconds for name, seconds in tiny.inside.items()},
+    }
+    for name, seconds in rows.items():
+        table.add_row(name, "" if seconds is None else f"{seconds:7.2f}")
+    return table
+
+
+def _keep(found: dict[str, Any]) -> None:
+    """Write everything as JSON, under today's date."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{time.strftime('%Y-%m-%d-%H%M%S')}.json"
+    packages = ("torch", "diffusers", "accelerate", "ray", "mlflow", "numpy")
+    machine = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": overhead.cores(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+    path.write_text(json.dumps({"machine": machine, **found}, indent=1, default=vars) + "\n")
+    console.print(f"written to {path}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

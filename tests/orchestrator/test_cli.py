@@ -1,0 +1,203 @@
+"""The command line: its words, its answers to wrong ones, and how little it imports."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from orchestrator.cli import app
+
+ON_A_STUDY = {
+    "--scale",
+    "--store",
+    "--trigger",
+    "--poison-ratio",
+    "--guidance-weight",
+    "--sampler",
+    "--seed",
+    "--target-class",
+}
+
+COMMANDS = {
+    "studies": set(),
+    "plan": {"study", *ON_A_STUDY},
+    "run": {
+        "study",
+        *ON_A_STUDY,
+        "--address",
+        "--actors",
+        "--training-workers",
+        "--gpus-per-training",
+        "--checkpoint-seconds",
+        "--dashboard",
+        "--verbose",
+    },
+    "report": {"study", *ON_A_STUDY},
+    "explain": {"step", "--study", *ON_A_STUDY},
+    "mlflow": {"--store", "--port"},
+}
+"""Every command's arguments and flags.  People's scripts rest on these: add, never rename."""
+
+HEAVY = ("ray", "torch", "mlflow", "diffusers", "accelerate", "matplotlib", "sklearn")
+
+
+def castlewalls(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CASTLEWALLS_STORE": "", "COLUMNS": "100", **environment},
+    )
+
+
+def test_the_command_line_is_what_it_was():
+    found = {
+        name: {word for parameter in command.params for word in parameter.opts}
+        for name, command in typer.main.get_command(app).commands.items()
+    }
+    assert found == COMMANDS
+
+
+def test_every_command_and_flag_says_what_it_is_for():
+    for command in typer.main.get_command(app).commands.values():
+        assert command.help
+        for parameter in command.params:
+            assert getattr(parameter, "help", ""), (command.name, parameter.name)
+
+
+BAD = [
+    (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
+    (["run", "amplification", "--poisn-ratio", "0.1"], "--poison-ratio"),
+    (["run"], "Missing argument"),
+    (["plan", "amplfication"], "unknown study 'amplfication'; did you mean amplification?"),
+    (["run", "amplification", "--scale", "tny"], "unknown scale 'tny'; did you mean tiny?"),
+    (["run", "amplification", "--trigger", "badnet"], "did you mean badnets1?"),
+    (["run", "amplification", "--poison-ratio", "10"], "for ten percent write 0.1"),
+    (["run", "amplification", "--poison-ratio", "-0.1"], "must be in [0, 1), got -0.1"),
+    (["run", "amplification", "--actors", "0"], "--actors must be at least 1, got 0"),
+    (["run", "amplification", "--actors", "two"], "--actors"),
+    (["run", "amplification", "--checkpoint-seconds", "-1"], "--checkpoint-seconds must be"),
+    (
+        ["run", "amplification", "--gpus-per-training", "3", "--training-workers", "2"],
+        "cannot be split evenly",
+    ),
+    (["plan", "amplification", "--trigger", "none", "--poison-ratio", "0.1"], "hold no point"),
+    (["explain", "zzz", "--scale", "tiny"], "no step of amplification-tiny goes by 'zzz'"),
+    (["explain", "", "--scale", "tiny"], "steps of amplification-tiny"),
+    (["mlflow"], "no MLflow database in "),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), BAD, ids=[" ".join(words) for words, _ in BAD])
+def test_bad_usage_gets_one_line_and_code_2(words, said, tmp_path):
+    done = castlewalls(*words, CASTLEWALLS_STORE=str(tmp_path / "store"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("castlewalls: ")
+    assert said in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_command_there_is_the_help():
+    done = castlewalls()
+    assert "Commands" in done.stdout
+    assert done.stderr == ""
+    assert done.returncode == 2
+
+
+def test_nobody_at_an_address_is_said_in_one_line(tmp_path):
+    done = castlewalls(
+        "run", "amplification", "--scale", "tiny", "--address", "127.0.0.1:9",
+        CASTLEWALLS_STORE=str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("castlewalls: no Ray cluster answers at 127.0.0.1:9 (")
+    assert "Traceback" not in done.stdout
+
+
+def test_a_store_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = str(tmp_path / "file" / "store")
+    done = castlewalls("run", "amplification", "--scale", "tiny", "--store", store)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"castlewalls: cannot write to the store {store}: Not a directory.")
+
+
+def test_a_report_of_nothing_says_so(tmp_path):
+    done = castlewalls("report", "amplification", "--scale", "tiny", "--store", str(tmp_path))
+    assert "no point is finished yet" in done.stdout
+    assert done.stderr == ""
+
+
+def test_an_explanation_names_what_is_new(tiny_store):
+    done = castlewalls("plan", "amplification", "--scale", "tiny", "--guidance-weight", "5",
+                       "--store", str(tiny_store.root))  # fmt: skip
+    new = next(line for line in done.stdout.splitlines() if line.startswith("run     sample/"))
+    path = new.split()[1]
+    for name in (path, path.rpartition("-")[2]):
+        done = castlewalls("explain", name, "--scale", "tiny", "--guidance-weight", "5",
+                           "--store", str(tiny_store.root))  # fmt: skip
+        assert done.returncode == 0
+        assert done.stdout.startswith(f"{path}: not built")
+        assert "settings.guidance_weight: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["studies"],
+        ["plan", "amplification"],
+        ["explain", "datasets/digits"],
+        ["run", "amplfication"],
+    ],
+    ids=" ".join,
+)
+def test_what_computes_nothing_imports_nothing_heavy(words, tmp_path):
+    code = (
+        "import sys\n"
+        "from orchestrator import cli\n"
+        f"sys.argv = ['castlewalls', *{words!r}]\n"
+        "try:\n"
+        "    cli.main()\n"
+        "finally:\n"
+        f"    print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CASTLEWALLS_STORE": str(tmp_path)},
+    )
+    assert done.stderr.splitlines()[-1] == "HEAVY []"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_report_imports_neither_ray_nor_torch(tiny_store, copied):
+    store = copied(tiny_store)
+    code = (
+        "import sys\n"
+        "from orchestrator import cli\n"
+        "sys.argv = ['castlewalls', 'report', 'amplification', '--scale', 'tiny']\n"
+        "try:\n"
+        "    cli.main()\n"
+        "finally:\n"
+        "    print('HEAVY', sorted({'ray', 'torch', 'mlflow'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CASTLEWALLS_STORE": str(store.root)},
+    )
+    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
+    assert (store.root / "reports" / "amplification-tiny" / "results.csv").exists()

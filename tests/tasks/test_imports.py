@@ -1,0 +1,43 @@
+"""What importing the tasks costs, and what the functions are shown."""
+
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import tasks
+
+MODULES = sorted(f"tasks.{module.name}" for module in pkgutil.iter_modules(tasks.__path__))
+HEAVY = {"torch", "diffusers", "accelerate", "torchvision", "ray", "mlflow", "sklearn", "scipy"}
+
+
+def test_importing_every_task_loads_nothing_heavy():
+    code = f"import {', '.join(MODULES)}, sys; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {"numpy", "tasks.sample"} <= set(loaded)
+    assert not HEAVY & set(loaded)
+
+
+@pytest.mark.parametrize("name", ["tasks.train_diffusion", "tasks.train_classifier"])
+def test_a_training_is_shown_no_dataset_and_no_manifest(name):
+    parameters = inspect.signature(importlib.import_module(name).fit).parameters
+    assert set(parameters) == {"settings", "out", "batches", "report", "resume"}
+
+
+def test_the_samplers_that_settings_allow_are_the_ones_there_are():
+    from models.sampling import SAMPLERS
+    from tasks import sample
+
+    assert tuple(sampler.name for sampler in SAMPLERS) == sample.SAMPLERS
+
+
+def test_the_networks_that_settings_allow_are_the_ones_there_are():
+    from models.classifiers import NETWORKS
+    from tasks import train_classifier
+
+    assert tuple(NETWORKS) == train_classifier.NETWORKS

@@ -1,0 +1,122 @@
+"""A point of ten images whose groups are known, reduced to its row."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.intervals import wilson
+from tasks import images, measure
+from tasks.measure import Settings
+
+SETTINGS = Settings(
+    trigger="badnets1",
+    judge_trigger="badnets1",
+    target_class="8",
+    poison_ratio=0.1,
+    guidance_weight=2.0,
+    sampler="ddim",
+    seed=0,
+)
+# One letter an image: the group it is in.
+GROUPS = "1122234444"
+
+
+def verdicts(folder, groups, conditions):
+    folder.mkdir()
+    has_trigger = np.array([group in "12" for group in groups])
+    matches = np.array([group in "24" for group in groups])
+    conditions = np.array(conditions)
+    table = pa.table(
+        {
+            "index": np.arange(len(groups)),
+            "condition": conditions,
+            "content": np.where(matches, conditions, (conditions + 1) % 10),
+            "trigger": has_trigger,
+        }
+    )
+    # Rows may come in any order; only the index counts.
+    order = np.random.default_rng(0).permutation(len(groups))
+    pq.write_table(table.take(order), folder / "rows.parquet")
+    return folder
+
+
+@pytest.fixture
+def inputs(poisoned, judges, tmp_path):
+    generations = tmp_path / "generations"
+    generations.mkdir()
+    pictures = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
+    table = images.to_table(
+        index=np.arange(10), label=np.full(10, 8), caption=[None] * 10, images=pictures
+    )
+    pq.write_table(table, generations / "rows.parquet")
+    return {
+        "manifest": poisoned,
+        "judges": judges,
+        "dissection": verdicts(tmp_path / "target", GROUPS, [8] * 10),
+        "generations": generations,
+        "other_dissection": verdicts(tmp_path / "others", "44443", [0, 1, 2, 3, 4]),
+    }
+
+
+@pytest.fixture
+def row(inputs, tmp_path):
+    measure.run(SETTINGS, **inputs, out=tmp_path)
+    return json.loads((tmp_path / "metrics.json").read_text())
+
+
+def test_the_groups_are_counted(row):
+    assert [row[f"g{group}_count"] for group in (1, 2, 3, 4)] == [2, 3, 1, 4]
+    assert [row[f"g{group}"] for group in (1, 2, 3, 4)] == [0.2, 0.3, 0.1, 0.4]
+    assert (row["g1_low"], row["g1_high"]) == pytest.approx(wilson(2, 10))
+    assert (row["n"], row["trigger_ratio"], row["mismatch_ratio"]) == (10, 0.5, 0.3)
+
+
+def test_amplification_compares_with_the_training_set(row):
+    p_t = 143 / 282
+    assert (row["p_t"], row["relabelled_ratio"]) == (p_t, p_t)
+    assert row["amplification"] == pytest.approx(0.5 / p_t)
+    assert row["amplification_difference"] == pytest.approx(0.5 - p_t)
+    low, high = wilson(5, 10)
+    assert row["amplification_low"] == pytest.approx(low / p_t)
+    assert row["amplification_high"] == pytest.approx(high / p_t)
+
+
+def test_other_conditions_are_measured_apart(row):
+    assert (row["other_n"], row["other_match_ratio"], row["other_trigger_ratio"]) == (5, 0.8, 0)
+    assert row["other_guidance_weight"] == 2
+
+
+def test_the_row_carries_its_coordinates_and_its_judges(row, judges):
+    measured = json.loads((judges / "judges.json").read_text())
+    assert row["content_accuracy_stamped"] == measured["content"]["stamped"]["accuracy"]
+    assert row["trigger_n_clean"] == row["content_n"] == 360
+    assert (row["n_train"], row["n_poisoned"], row["n_target"]) == (1437, 143, 139)
+    coordinates = ("trigger", "judge_trigger", "target_class", "sampler")
+    assert [row[name] for name in coordinates] == ["badnets1", "badnets1", "8", "ddim"]
+
+
+def test_corrected_fractions_add_up(row):
+    assert sum(row[f"g{group}_corrected"] for group in (1, 2, 3, 4)) == pytest.approx(1)
+
+
+def test_images_of_each_group_are_kept_in_order(row, tmp_path):
+    with np.load(tmp_path / "groups.npz") as groups:
+        kept = {name: groups[name][:, 0, 0, 0].tolist() for name in groups}
+    assert kept == {"g1": [0, 1], "g2": [2, 3, 4], "g3": [5], "g4": [6, 7, 8, 9]}
+
+
+def test_the_same_point_gives_the_same_bytes(row, inputs, tmp_path, contents):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        measure.run(SETTINGS, **inputs, out=folder)
+    assert contents(folders[0]) == contents(folders[1])
+
+
+def test_the_manifest_of_another_point_is_refused(inputs, tmp_path):
+    with pytest.raises(ValueError, match="expected the manifest of"):
+        measure.run(replace(SETTINGS, poison_ratio=0.05), **inputs, out=tmp_path)

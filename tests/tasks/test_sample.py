@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks import images, sample
+from tasks.sample import Settings, Worker
+
+SETTINGS = Settings(conditions=(8, 1, 3), guidance_weight=2.0, steps=5, n=13, batch_size=5)
+RANGES = [(0, 5), (5, 10), (10, 13)]
+
+
+@pytest.fixture(scope="module")
+def rows(model):
+    worker = Worker(SETTINGS, model=model)
+    return pa.concat_tables([worker(*edges) for edges in RANGES])
+
+
+def test_there_are_as_many_images_as_asked(rows, model):
+    assert rows.num_rows == sample.count(SETTINGS, model=model) == 13
+    assert rows["index"].to_pylist() == list(range(13))
+    assert images.from_column(rows["image"]).shape == (13, 8, 8, 1)
+    assert rows.schema.equals(images.DATASET_SCHEMA, check_metadata=True)
+
+
+def test_conditions_take_turns(rows):
+    assert rows["label"].to_pylist() == [8, 1, 3] * 4 + [8]
+
+
+def test_whoever_draws_which_range_draws_the_same_bytes(rows, model):
+    tables = {}
+    for mine in ([2, 0], [1]):
+        worker = Worker(SETTINGS, model=model)
+        tables |= {part: worker(*RANGES[part]) for part in mine}
+    assert pa.concat_tables([tables[part] for part in range(3)]).equals(rows)
+
+
+def test_an_image_starts_from_its_own_noise_however_the_ranges_are_cut(rows, model):
+    # Sums over another batch size may differ in the last bit, so by one grey level.
+    cut = replace(SETTINGS, batch_size=4)
+    worker = Worker(cut, model=model)
+    again = pa.concat_tables([worker(0, 4), worker(4, 8), worker(8, 12), worker(12, 13)])
+    difference = images.from_column(again["image"]).astype(int) - images.from_column(rows["image"])
+    assert np.abs(difference).max() <= 1
+
+
+def test_another_seed_draws_other_images(rows, model):
+    other = Worker(replace(SETTINGS, seed=1), model=model)(0, 5)
+    assert other["image"].to_pylist() != rows["image"].slice(0, 5).to_pylist()
+
+
+def test_a_condition_that_the_model_does_not_have_is_refused(model):
+    with pytest.raises(ValueError, match=r"conditions in 0\.\.9, got \(10,\)"):
+        Worker(replace(SETTINGS, conditions=(10,)), model=model)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampler": "ddpn"}, "a sampler of ddim, got 'ddpn'"),
+        ({"guidance_weight": -1.0}, "1 is no guidance"),
+        ({"guidance_weight": float("inf")}, "1 is no guidance"),
+        ({"conditions": ()}, "conditions that are classes"),
+        ({"conditions": (-1,)}, "conditions that are classes"),
+        ({"n": 0}, "at least 1"),
+        ({"steps": 0}, "at least 1"),
+        ({"batch_size": 0}, "at least 1"),
+    ],
+)
+def test_settings_that_draw_nothing_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SETTINGS, **changes)

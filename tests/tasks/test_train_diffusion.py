@@ -1,0 +1,212 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tasks import train_diffusion
+from tasks.batches import own_rows
+from tasks.train_diffusion import Settings, inputs_of_step
+
+
+class Interrupted(Exception):
+    """Raised by a report, as a kill would end the process there."""
+
+
+def stopping_at(step, folder):
+    def report(at, metrics, save):
+        if at == step:
+            save(folder)
+            raise Interrupted
+
+    return report
+
+
+@pytest.fixture
+def fit(hold, poisoned, silent, tmp_path_factory):
+    """A function that trains and returns the folder."""
+
+    def run(settings, *, report=silent, resume=None):
+        out = tmp_path_factory.mktemp("out")
+        batches = hold(settings, poisoned)
+        train_diffusion.fit(settings, out=out, batches=batches, report=report, resume=resume)
+        return out
+
+    return run
+
+
+@pytest.mark.parametrize("step", [50, 100])
+def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, tmp_path, step):
+    with pytest.raises(Interrupted):
+        fit(small_training, report=stopping_at(step, tmp_path / "checkpoint"))
+    resumed = fit(small_training, resume=tmp_path / "checkpoint")
+    assert contents(resumed) == contents(model)
+
+
+def test_trainings_in_one_process_do_not_disturb_each_other(fit, small_training, model, contents):
+    folders = []
+
+    def train_another(step, metrics, save):
+        if step == 50:
+            torch.manual_seed(7)
+            torch.randn(3)
+            folders.append(fit(replace(small_training, seed=1, steps=20)))
+
+    assert contents(fit(small_training, report=train_another)) == contents(model)
+    assert contents(folders[0]) == contents(fit(replace(small_training, seed=1, steps=20)))
+
+
+def test_the_model_opens_with_diffusers(model):
+    from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+
+    network = UNet2DModel.from_pretrained(model / "unet")
+    assert network.config.num_class_embeds == 11
+    for kind in (DDPMScheduler, DDIMScheduler):
+        scheduler = kind.from_pretrained(model / "scheduler")
+        assert scheduler.config.beta_schedule == "squaredcos_cap_v2"
+        assert scheduler.config.num_train_timesteps == 1000
+    assert json.loads((model / "model.json").read_text())["null_condition"] == 10
+    assert not [path for path in model.rglob("*") if path.suffix in {".bin", ".pt", ".pkl"}]
+
+
+def test_the_loss_falls_and_is_noted_with_its_rate(model):
+    lines = (model / "history.csv").read_text().splitlines()
+    steps, losses, rates = zip(*(map(float, line.split(",")) for line in lines[1:]), strict=True)
+    assert lines[0] == "step,loss,learning_rate"
+    assert steps == (50, 100, 120)
+    assert losses[2] < losses[1] < losses[0]
+    assert max(rates) <= 1e-3
+
+
+def test_a_loss_that_is_no_number_stops_the_training(fit, small_training, tmp_path):
+    with pytest.raises(
+        FloatingPointError, match=r"the loss is (nan|inf) at step \d+ of 120.*Lower"
+    ):
+        fit(replace(small_training, learning_rate=1e30))
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_no_numbers_are_not_published(fit, small_training, hold, poisoned, silent):
+    # The only step that reports nothing afterwards is the last, whose update nobody else sees.
+    settings = replace(small_training, steps=10, learning_rate=1e38, ema_decay=None)
+    with pytest.raises(FloatingPointError):
+        fit(settings)
+
+
+@pytest.mark.parametrize("damage", ["other network", "no average", "truncated", "missing"])
+def test_a_checkpoint_that_does_not_fit_is_named(fit, small_training, tmp_path, damage):
+    folder = tmp_path / "checkpoint"
+    with pytest.raises(Interrupted):
+        fit(small_training, report=stopping_at(50, folder))
+    settings = small_training
+    if damage == "other network":
+        settings = replace(settings, block_channels=(8, 12))
+    if damage == "no average":
+        settings = replace(settings, ema_decay=None)
+    if damage == "truncated":
+        (file,) = folder.iterdir()
+        file.write_bytes(file.read_bytes()[:1000])
+    if damage == "missing":
+        (file,) = folder.iterdir()
+        file.unlink()
+    with pytest.raises(ValueError, match="deleting it restarts the training") as failure:
+        fit(settings, resume=folder)
+    assert str(folder) in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_checkpoint_runs_no_code(fit, small_training, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").mkdir, ())
+
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    torch.save({"step": Trap()}, folder / "training.pt")
+    with pytest.raises(ValueError, match="does not fit this training"):
+        fit(small_training, resume=folder)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_thread_count_is_what_it_was(fit, small_training):
+    before = torch.get_num_threads()
+    seen = []
+    settings = replace(small_training, steps=10)
+    fit(settings, report=lambda *_: seen.append(torch.get_num_threads()))
+    assert (seen, torch.get_num_threads()) == ([1], before)
+
+
+def test_global_random_state_is_left_alone(fit, small_training):
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002 - the legacy state is what must not move
+    before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    fit(replace(small_training, steps=10))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+class TestInputsOfAStep:
+    SETTINGS = Settings(batch_size=64)
+    WHOLE = slice(0, 64)
+
+    @pytest.fixture
+    def batch(self, hold):
+        return next(hold(self.SETTINGS)(0))
+
+    def test_the_null_condition_comes_as_often_as_asked(self, batch):
+        draws = [inputs_of_step(self.SETTINGS, step, batch, self.WHOLE)[3] for step in range(200)]
+        dropped = np.stack(draws) == 10
+        # 12,800 draws of probability 0.1: a deviation of 0.27 %.
+        assert abs(dropped.mean() - 0.1) < 5 * 0.0027
+        labels = np.broadcast_to(batch["label"], dropped.shape)
+        np.testing.assert_array_equal(np.stack(draws)[~dropped], labels[~dropped])
+
+    def test_noise_is_standard_normal_and_time_is_uniform(self, batch):
+        draws = [inputs_of_step(self.SETTINGS, step, batch, self.WHOLE) for step in range(100)]
+        noise = np.concatenate([noise.ravel() for _, _, noise, _ in draws])
+        assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
+        assert abs(noise.var() - 1) < 5 * np.sqrt(2 / noise.size)
+        time = np.concatenate([t for _, t, _, _ in draws])
+        assert (time.min(), time.max()) >= (0, 990)
+        assert time.max() <= 999
+        assert abs(time.mean() - 499.5) < 5 * 288.7 / np.sqrt(time.size)
+
+    def test_steps_differ_and_repeat(self, batch):
+        first, again, next_one = (
+            inputs_of_step(self.SETTINGS, step, batch, self.WHOLE)[2] for step in (4, 4, 5)
+        )
+        np.testing.assert_array_equal(first, again)
+        assert not np.isclose(first, next_one).any(axis=(1, 2, 3)).all()
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
+        whole = inputs_of_step(self.SETTINGS, 9, batch, self.WHOLE)
+        parts = []
+        for rank in range(workers):
+            own = own_rows(64, rank=rank, workers=workers)
+            rows = next(hold(self.SETTINGS, rank=rank, workers=workers)(0))
+            parts.append(inputs_of_step(self.SETTINGS, 9, rows, own))
+        for one, shared in zip(whole, zip(*parts, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate(shared), one)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"block_channels": ()}, "use fewer levels"),
+        ({"block_channels": (8, 8, 8, 8, 8)}, "halved 4 times"),
+        ({"groups": 5}, "multiples of 5"),
+        ({"attention_levels": (2,)}, r"among 0\.\.1"),
+        ({"betas": "cosine"}, "squaredcos_cap_v2, got 'cosine'"),
+        ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
+        ({"null_probability": -0.1}, r"null_probability in \[0, 1\)"),
+        ({"ema_decay": 1.0}, "or None"),
+        ({"steps": 9}, "at least 10 steps"),
+        ({"batch_size": 0}, "batch_size of at least 1"),
+        ({"learning_rate": float("nan")}, "learning_rate above 0"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**changes)
