@@ -74,18 +74,15 @@ def tiny(folder: Path) -> Overhead:
     first = min(when for when, match in events if match[2] == "started")
     last = max(when for when, match in events if match[2] == "done")
     page = store.root / "reports" / "amplification-tiny"
-    swept = _changed(store.root / "tune")
-    mirrored = _mirrored(store.root / "mlflow.db")
     marks = {
         "command, plan": began + planned,
-        "Ray: import, start": shown,
-        "Tune: import, set up": min(_changes(store.root / "tune")),
+        "Ray and Tune: import; Ray: start": shown,
         "Tune: first trial; conductor": first,
         "steps": last,
-        "Tune: end": swept,
+        "Tune: end": _changed(store.root / "tune"),
         "Ray: end; report's imports": (page / "results.csv").stat().st_mtime,
         "report": _changed(page),
-        "MLflow: the rest": mirrored,
+        "MLflow: the rest": _mirrored(store.root / "mlflow.db"),
         "table, exit": ended,
     }
     parts, before = {}, began
@@ -120,8 +117,12 @@ def _run(words: list[str]) -> list[tuple[float, str]]:
         env=_environment(),
     ) as process:
         assert process.stdout is not None
-        for text in process.stdout:
-            lines.append((time.time(), text))
+        try:
+            for text in process.stdout:
+                lines.append((time.time(), text))
+        except BaseException:
+            process.terminate()  # else it would be waited for
+            raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, ["castlewalls", *words])
     return lines
@@ -157,12 +158,9 @@ def _mirrored(database: Path) -> float:
     return float(milliseconds) / 1000
 
 
-def _changes(folder: Path) -> list[float]:
-    return [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
-
-
 def _changed(folder: Path) -> float:
-    return max(_changes(folder))
+    """When a file of the folder was last written to."""
+    return max(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
 
 
 if __name__ == "__main__":

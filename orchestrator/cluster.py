@@ -70,11 +70,11 @@ def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterato
     }
     if address is None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # one process's, in no file
+        _stay_on_loopback()
         options |= {
             "address": "local",  # else Ray joins whatever cluster was last started on this machine
             "num_cpus": len(os.sched_getaffinity(0)),
             "include_dashboard": dashboard,
-            "_node_ip_address": "127.0.0.1",  # every port of it on loopback
             "dashboard_host": "127.0.0.1",
             "object_store_memory": EMBEDDED_OBJECT_STORE,
         }
@@ -103,6 +103,16 @@ def connected(address: str | None, *, dashboard: bool, verbose: bool) -> Iterato
         ray.shutdown()
         if session:
             shutil.rmtree(session, ignore_errors=True)
+
+
+def _stay_on_loopback() -> None:
+    """Have every port of a Ray that is started here bound to 127.0.0.1.
+
+    Ray does so by itself on macOS and Windows; elsewhere only this switch turns it on, which this
+    process has read already and its children are still to read.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _probe(address: str) -> None:

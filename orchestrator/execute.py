@@ -1,6 +1,7 @@
 """Run one step, in this process or, when placement says so, spread over several."""
 
 import errno
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -178,9 +179,14 @@ def _failure(step: Step, store: Store, error: Exception) -> Outcome:
         log.write_text(f"{step.path}\n\n{''.join(traceback.format_exception(error))}")
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, OSError) and error.errno in LASTING:
-        return Outcome(kind="failed", message=f"cannot write to {store.root}: {error.strerror}")
+        reason = os.strerror(error.errno)
+        return Outcome(kind="failed", message=f"cannot write to {store.root}: {reason}")
     if not isinstance(error, ValueError | FloatingPointError):
         text = f"{type(error).__name__}: {text}"
+        try:  # libraries say all sorts of things when the store is full
+            store.check_writable(0)
+        except OSError as full:
+            return Outcome(kind="failed", message=str(full))
     return Outcome(kind="failed", message=text, transient=is_transient(error))
 
 

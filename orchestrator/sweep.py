@@ -63,10 +63,10 @@ def sweep(
         param_space=space,
         tune_config=tune.TuneConfig(
             search_alg=BasicVariantGenerator(
-                points_to_evaluate=[dict(point.axes) for point in points]
+                points_to_evaluate=[dict(point.axes) for point in points],
+                max_concurrent=min(slots + 1, MOST_TRIALS),  # TuneConfig's own is not heeded here
             ),
             num_samples=len(points),
-            max_concurrent_trials=min(len(points), slots + 1, MOST_TRIALS),
             reuse_actors=True,
             trial_name_creator=lambda trial: names[_key(trial.config)],
             trial_dirname_creator=lambda trial: names[_key(trial.config)],

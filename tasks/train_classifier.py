@@ -47,7 +47,7 @@ class Settings:
     """Updates, 10 or more."""
     batch_size: int = 128
     """Images of a global batch."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     """Peak of the one-cycle schedule, > 0."""
     weight_decay: float = 1e-2
     """Of AdamW, >= 0."""

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -72,7 +71,7 @@ class Listener:
     def __init__(self, end_at=None):
         self.end_at, self.heard = end_at, []
 
-    def __call__(self, position, metrics):
+    def __call__(self, position, _metrics):
         self.heard.append(position)
         if position == self.end_at:
             raise Interrupted
@@ -226,8 +225,16 @@ class TestFailing:
         largest = Step(replace(POISON.settings, poison_ratio=0.903), POISON.inputs)
         assert build(largest, store, Placement()).kind == "done"
 
-    def test_poor_judges_are_not_asked(self, store):
-        content = classifier()
+    @pytest.mark.parametrize(
+        ("content_rate", "said"),
+        [
+            (1e-9, r"content judge with at least 80% accuracy on clean test images, got \d"),
+            (2e-3, r"trigger judge with at least 95% balanced accuracy on test images, got \d"),
+        ],
+        ids=["content", "trigger"],
+    )
+    def test_poor_judges_are_not_asked(self, store, content_rate, said):
+        content = classifier(steps=40, learning_rate=content_rate)
         trigger = classifier(MARK, name="trigger", classes=2)
         judges = {"content_judge": content, "trigger_judge": trigger}
         assessed = Step(assess.Settings(trigger=BadNets1()), {"dataset": DATASET, **judges})
@@ -236,30 +243,42 @@ class TestFailing:
             {"model": diffusion()},
         )
         inputs = {"generations": drawn, "judges": assessed, **judges}
-        dissected = Step(dissect.Settings(), inputs)
-        with pytest.raises(StepFailed, match=r"at least 80% accuracy .* train it for more steps"):
-            run_in_process([dissected], store)
+        with pytest.raises(StepFailed, match=said) as caught:
+            run_in_process([Step(dissect.Settings(), inputs)], store)
+        assert str(caught.value).endswith("train it for more steps")
         assert store.has(assessed)
         assert store.has(drawn)
 
-    def test_a_full_disk_is_said_in_one_line_and_not_tried_again(self, tmp_path):
+    @pytest.mark.parametrize("task", ["datasets", "train_classifier"])
+    def test_a_full_store_is_said_in_one_line_and_not_tried_again(self, made, tmp_path, task):
+        """A limit on file sizes stands for a full disk; a training meets it at a checkpoint."""
         code = (
             "import sys; from pathlib import Path; from orchestrator.execute import build\n"
             "from orchestrator.placement import Placement; from orchestrator.step import Step\n"
-            "from orchestrator.store import Store; from tasks import datasets\n"
-            "print(build(Step(datasets.Digits()), Store(Path(sys.argv[1])), Placement()))"
+            "from orchestrator.store import Store; from tasks import datasets, train_classifier\n"
+            "import resource\n"
+            "if sys.argv[2] == 'train_classifier': import models.training\n"
+            "dataset = Step(datasets.Digits()); store = Store(Path(sys.argv[1]))\n"
+            "training = train_classifier.Settings(name='c', classes=10, steps=60, batch_size=16)\n"
+            "steps = [dataset, Step(training, {}, {'dataset': dataset})]\n"
+            "[step] = [step for step in steps if step.task == sys.argv[2]]\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+            "outcome = build(step, store, Placement(checkpoint_seconds=0))\n"
+            "print(outcome.transient, outcome.kind, outcome.message)"
         )
+        store = Store(tmp_path)
+        if task == "train_classifier":
+            shutil.copytree(made.folder(DATASET), store.folder(DATASET))
         full = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)],
+            [sys.executable, "-c", code, str(tmp_path), task],
             capture_output=True,
             text=True,
             check=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
         )
-        message = f"cannot write to {tmp_path}: File too large"
-        expected = Outcome(kind="failed", message=message)
-        assert full.stdout.strip() == repr(expected)
-        assert not list(tmp_path.glob("datasets/*"))
+        [said] = full.stdout.splitlines()
+        assert said.startswith("False failed cannot write to ")
+        assert f" {tmp_path}: File too large" in said
+        assert not list(tmp_path.glob(f"{task}/*"))
 
     def test_what_a_library_says_in_many_lines_becomes_one(self, store):
         path = store.folder(DATASET) / "train.parquet"

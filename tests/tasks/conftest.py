@@ -1,4 +1,4 @@
-"""One small chain of steps, made once: digits, manifests, judges, and a model of little learning."""
+"""One small chain of steps, made once: digits, manifests, judges and a hardly trained model."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,7 +73,7 @@ def content_judge(hold, silent, tmp_path_factory):
 def trigger_judge(digits, hold, silent, tmp_path_factory):
     marks, out = tmp_path_factory.mktemp("mark"), tmp_path_factory.mktemp("trigger")
     mark.run(mark.Settings(trigger=TRIGGER), dataset=digits, out=marks)
-    settings = train_classifier.Settings(name="badnets1", classes=2, steps=100, batch_size=64)
+    settings = train_classifier.Settings(name="badnets1", classes=2, steps=150, batch_size=64)
     batches = hold(settings, marks)
     train_classifier.fit(settings, out=out, batches=batches, report=silent, resume=None)
     return out

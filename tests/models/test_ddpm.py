@@ -1,0 +1,103 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from models.ddpm import Ddpm, build_network, build_scheduler, noise_loss
+
+STEPS = 1000
+
+
+def cosine_signal(t):
+    """Cumulative alpha of the cosine schedule (Nichol and Dhariwal 2021, equation 17), in Python."""
+
+    def f(u):
+        return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    product = 1.0
+    for step in range(t + 1):
+        product *= 1 - min(1 - f((step + 1) / STEPS) / f(step / STEPS), 0.999)
+    return product
+
+
+class Scripted(nn.Module):
+    """Predicts a multiple of its input, whatever the condition."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x_t, t, *, class_labels, return_dict):
+        return (self.factor * x_t,)
+
+
+@pytest.mark.parametrize("t", [0, 1, 500, 998])
+@pytest.mark.parametrize("factor", [0.0, 1.0])
+def test_the_loss_of_a_step_is_the_one_on_paper(t, factor):
+    generator = torch.Generator().manual_seed(0)
+    x_0, noise = torch.randn(2, 3, 1, 8, 8, generator=generator)
+    signal = cosine_signal(t)
+    x_t = math.sqrt(signal) * x_0 + math.sqrt(1 - signal) * noise
+    expected = ((factor * x_t - noise) ** 2).mean()
+    loss = noise_loss(
+        Scripted(factor),
+        scheduler=build_scheduler(steps=STEPS, betas="squaredcos_cap_v2"),
+        x_0=x_0,
+        t=torch.full((3,), t),
+        noise=noise,
+        condition=torch.zeros(3, dtype=torch.int64),
+    )
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+
+
+def network(**changes):
+    arguments = {
+        "image_size": 8,
+        "channels": 3,
+        "classes": 4,
+        "block_channels": (8, 16),
+        "layers_per_block": 1,
+        "attention_levels": (),
+        "groups": 4,
+        "dropout": 0.0,
+        **changes,
+    }
+    return build_network(**arguments)
+
+
+def has_attention(model):
+    return any(type(module).__name__ == "Attention" for module in model.modules())
+
+
+def test_attention_is_only_where_it_was_asked_for():
+    assert not has_attention(network())
+    assert has_attention(network(attention_levels=(1,)))
+
+
+def test_the_main_job_has_the_size_it_says():
+    model = network(channels=1, classes=10, block_channels=(32, 64), groups=8)
+    assert sum(weights.numel() for weights in model.parameters()) == 635_681
+
+
+def test_dropout_reaches_every_residual_block():
+    rates = [
+        module.p for module in network(dropout=0.3).modules() if isinstance(module, nn.Dropout)
+    ]
+    assert rates
+    assert set(rates) == {0.3}
+
+
+@torch.no_grad()
+def test_a_model_comes_back_from_its_folder(tmp_path):
+    scheduler = build_scheduler(steps=50, betas="linear")
+    saved = Ddpm(network().eval(), scheduler)
+    saved.save(tmp_path)
+    loaded = Ddpm.load(tmp_path, torch.device("cpu"))
+    assert (loaded.null_condition, loaded.image_shape) == (4, (3, 8, 8))
+    assert loaded.scheduler.config.num_train_timesteps == 50
+    inputs = torch.ones(2, 3, 8, 8), torch.tensor(7), torch.tensor([1, 4])
+    torch.testing.assert_close(
+        loaded.predict_noise(*inputs), saved.predict_noise(*inputs), rtol=0, atol=0
+    )
+    assert not loaded.network.training

@@ -1,0 +1,87 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.guidance import from_authors, guided_noise, to_authors
+
+NULL = 10
+X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+CONDITION = torch.tensor([0, 3, 8, 9])
+WEIGHTS = st.floats(0, 50)
+
+
+class Affine:
+    """Predicts x times the condition plus t, and remembers how many images it was asked about."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, x_t, t, condition):
+        self.batches.append(len(x_t))
+        return x_t * condition[:, None, None, None] + t
+
+
+def guide(predict, weight):
+    t = torch.tensor(7)
+    return guided_noise(predict, X, t, CONDITION, null_condition=NULL, weight=weight)
+
+
+@given(WEIGHTS)
+def test_guidance_extrapolates_from_the_unconditional_prediction(weight):
+    unconditional = X * NULL + 7
+    conditional = X * CONDITION[:, None, None, None] + 7
+    expected = unconditional + weight * (conditional - unconditional)
+    torch.testing.assert_close(guide(Affine(), weight), expected, rtol=1e-5, atol=1e-3)
+
+
+@given(WEIGHTS)
+def test_the_authors_convention_is_one_less(weight):
+    theirs = to_authors(weight)
+    unconditional = X * NULL + 7
+    conditional = X * CONDITION[:, None, None, None] + 7
+    expected = (1 + theirs) * conditional - theirs * unconditional
+    torch.testing.assert_close(guide(Affine(), weight), expected, rtol=1e-4, atol=1e-2)
+    assert from_authors(theirs) == pytest.approx(weight)
+
+
+def test_the_papers_five_is_our_six():
+    assert (from_authors(5), to_authors(6)) == (6, 5)
+
+
+@pytest.mark.parametrize(("weight", "batches"), [(1, [4]), (1.0, [4]), (0, [8]), (2.0, [8])])
+def test_one_forward_pass_that_skips_the_unconditional_half_if_it_can(weight, batches):
+    model = Affine()
+    guide(model, weight)
+    assert model.batches == batches
+
+
+@pytest.fixture(scope="module")
+def network():
+    from models.ddpm import build_network
+    from models.randomness import torch_seeded
+
+    with torch_seeded(0, "test"):
+        return build_network(
+            image_size=8,
+            channels=1,
+            classes=10,
+            block_channels=(8, 16),
+            layers_per_block=1,
+            attention_levels=(1,),
+            groups=4,
+            dropout=0.0,
+        ).eval()
+
+
+@torch.no_grad()
+def test_one_batched_pass_equals_two_passes_of_a_real_network(network):
+    def predict(x_t, t, condition):
+        return network(x_t, t, class_labels=condition).sample
+
+    t = torch.tensor(7)
+    nothing = torch.full_like(CONDITION, NULL)
+    unconditional, conditional = predict(X, t, nothing), predict(X, t, CONDITION)
+    expected = unconditional + 3 * (conditional - unconditional)
+    torch.testing.assert_close(guide(predict, 3.0), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(guide(predict, 1.0), conditional, rtol=0, atol=0)

@@ -1,0 +1,160 @@
+"""A one-weight network, so that every update can be followed by hand."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from models.training import REPORT_EVERY, Recipe, Training, accelerator, averaged
+
+
+def recipe(**changes):
+    given = {
+        "steps": 20,
+        "learning_rate": 0.1,
+        "weight_decay": 0.0,
+        "ema_decay": None,
+        "seed": 0,
+        **changes,
+    }
+    return Recipe(**given)
+
+
+def start(**changes):
+    return Training(lambda: nn.Linear(1, 1, bias=False), recipe(**changes), rank=0, workers=1)
+
+
+def distance(network):
+    """A loss with its minimum at weight 3."""
+    return (network.weight - 3).square().mean()
+
+
+def run(training, steps):
+    """Take steps and return the weight after each."""
+    weights = []
+    for _ in range(steps):
+        training.update(distance)
+        weights.append(training.plain.weight.detach().clone())
+    return torch.stack(weights).double().ravel()
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.995])
+def test_averaged_weights_have_their_closed_form(decay):
+    training = start(ema_decay=decay, steps=60)
+    weights = run(training, 60)
+    # The first step's weights are the start; from then on the decay is exact.
+    powers = decay ** torch.arange(59, -1, -1).double()
+    share = torch.cat([powers[:1], (1 - decay) * powers[1:]])
+    assert share.sum() == pytest.approx(1)
+    expected = float((share * weights).sum())
+    (shadow,) = training.ema.shadow_params
+    assert float(shadow) == pytest.approx(expected, rel=1e-5)
+    assert float(training.finish().weight) == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_an_average_the_last_weights_are_published():
+    training = start()
+    weights = run(training, 20)
+    assert float(training.finish().weight) == float(weights[-1])
+    assert averaged(training.parameters, None) is None
+
+
+def test_the_first_update_is_adams():
+    training = start(steps=20)
+    before = float(training.plain.weight)
+    rate = training.schedule.get_last_lr()[0]
+    (after,) = run(training, 1)
+    # Adam's first step has length rate, whatever the gradient; one cycle starts at a 25th of it.
+    assert rate == pytest.approx(0.1 / 25)
+    assert abs(float(after) - before) == pytest.approx(rate, rel=1e-3)
+
+
+def test_the_rate_rises_for_three_tenths_and_falls_to_nothing():
+    training = start(steps=100)
+    rates = []
+    for _ in range(100):
+        rates.append(training.schedule.get_last_lr()[0])
+        training.update(distance)
+    assert max(rates) == pytest.approx(0.1)
+    assert rates.index(max(rates)) == 29
+    assert rates[-1] < 1e-5
+
+
+@pytest.mark.parametrize("steps", [10, 11, 50, 51, 125])
+def test_reports_come_every_so_often_and_at_the_last_step(steps):
+    training, reported = start(steps=steps), []
+    for _ in range(steps):
+        training.update(distance)
+        training.report_if_due(lambda step, *_: reported.append(step))
+    assert reported == [*range(REPORT_EVERY, steps, REPORT_EVERY), steps]
+
+
+def test_what_is_reported_is_the_mean_loss_since_the_report_before(tmp_path):
+    training, expected, reported = start(steps=100), [], []
+    for _ in range(100):
+        expected.append(float(distance(training.plain)))
+        training.update(distance)
+        training.report_if_due(lambda step, metrics, save: reported.append(metrics["loss"]))
+    means = [sum(expected[:50]) / 50, sum(expected[50:]) / 50]
+    assert reported == pytest.approx(means, rel=1e-5)
+    training.write_history(tmp_path / "history.csv")
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+
+
+def test_the_step_whose_loss_is_no_number_is_named():
+    training = start(steps=50)
+    run(training, 7)
+    training.update(lambda network: distance(network) * float("nan"))
+    run(training, 42)
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 8 of 50"):
+        training.report_if_due(lambda *_: pytest.fail("reported"))
+
+
+def test_weights_that_are_no_numbers_are_not_handed_out():
+    training = start()
+    run(training, 3)
+    with torch.no_grad():
+        training.plain.weight.fill_(float("inf"))
+    with pytest.raises(FloatingPointError, match="weights are NaN or infinite after step 3"):
+        training.finish()
+
+
+def test_a_resumed_run_takes_the_same_steps(tmp_path):
+    whole, first, second = (start(ema_decay=0.9, steps=40) for _ in range(3))
+    weights = run(whole, 40)
+    run(first, 17)
+    first.save(tmp_path)
+    second.load(tmp_path)
+    assert second.step == 17
+    torch.testing.assert_close(run(second, 23), weights[17:], rtol=0, atol=0)
+    assert float(second.finish().weight) == float(whole.finish().weight)
+
+
+def test_a_checkpoint_of_a_longer_training_does_not_fit(tmp_path):
+    longer = start(steps=40)
+    run(longer, 30)
+    longer.save(tmp_path)
+    with pytest.raises(ValueError, match=r"step 30 of 20\); deleting it restarts"):
+        start(steps=20).load(tmp_path)
+
+
+def test_initial_weights_come_from_the_seed():
+    weights = [float(start(seed=seed).plain.weight) for seed in (0, 0, 1)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_worker_that_no_process_group_knows_is_refused():
+    with pytest.raises(RuntimeError, match="expected worker 0 of 2"):
+        accelerator(rank=0, workers=2)
+    assert accelerator(rank=0, workers=1).num_processes == 1
+
+
+def test_one_worker_is_not_wrapped():
+    training = start()
+    assert training.network is training.plain
+
+
+def test_a_missing_checkpoint_is_named():
+    with pytest.raises(ValueError, match="the checkpoint /nowhere does not fit"):
+        start().load(Path("/nowhere"))
