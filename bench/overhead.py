@@ -69,7 +69,7 @@ def tiny(folder: Path) -> Overhead:
     lines = _run(["run", *words])
     ended = time.time()
 
-    shown = lines[0][0]
+    shown = next(when for when, text in lines if text.endswith("steps to run\n"))
     events = [(shown + float(match[1]), match) for _, text in lines if (match := LINE.match(text))]
     first = min(when for when, match in events if match[2] == "started")
     last = max(when for when, match in events if match[2] == "done")
@@ -113,6 +113,7 @@ def _run(words: list[str]) -> list[tuple[float, str]]:
     with subprocess.Popen(
         ["timeout", str(MOST_SECONDS), CASTLEWALLS, *words],
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         env=_environment(),
     ) as process:
@@ -124,7 +125,10 @@ def _run(words: list[str]) -> list[tuple[float, str]]:
             process.terminate()  # else it would be waited for
             raise
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, ["castlewalls", *words])
+        said = "".join(text for _, text in lines[-3:])
+        raise subprocess.CalledProcessError(
+            process.returncode, ["castlewalls", *words], stderr=said
+        )
     return lines
 
 

@@ -117,10 +117,16 @@ def _under_ray(step: Step, store: Store) -> tuple[float, float, float]:
         import ray
 
         ray_start = time.time() - began
-        name = cluster.start_conductor([step], store, Placement())
-        actor = cluster.conductor(name)
-        ray.get(actor.finish.remote(step.digest), timeout=MOST_SECONDS)
-        events = [event for event in cluster.Follower(name).poll() if event["path"] == step.path]
+        conductor = cluster.Conducting([step], store, Placement())
+        actor = conductor.actor
+        finished = actor.finish.remote(step.digest)
+        news = []
+        while not ray.wait([finished], timeout=0.2)[0]:
+            news += conductor.poll()
+            if time.time() - began > MOST_SECONDS:
+                raise TimeoutError(f"{step.path} took more than {MOST_SECONDS:.0f} s")
+        ray.get(finished)
+        events = [event for event in [*news, *conductor.poll()] if event["path"] == step.path]
     started = next(event["time"] for event in events if event["kind"] == "started")
     progress = [event for event in events if event["kind"] == "progress"]
     first, last = progress[0], progress[-1]

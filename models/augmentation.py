@@ -3,7 +3,8 @@
 A judge has to read a class although a few pixels of the image were painted over.  So in training a
 rectangle of arbitrary pixels is painted at an arbitrary place (random erasing with random values;
 Zhong et al. 2020).  It was chosen against doing nothing and against moving images by a pixel, on
-training images held out and painted over at random; no trigger and no test image was looked at.
+training images held out and painted over at random; how images with a trigger fared did not decide,
+and no test image was looked at.
 """
 
 from typing import Final

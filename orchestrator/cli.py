@@ -104,7 +104,11 @@ def _request(
             target_class=target_class,
         )
         request = Request(
-            study=chosen_study, scale=chosen_scale, axes=axes, store=Store(Path(store)), **more
+            study=chosen_study,
+            scale=chosen_scale,
+            axes=axes,
+            store=Store(choices.folder(store)),
+            **more,
         )
         request.points()  # a point that makes no sense is bad usage too
     except ValueError as error:

@@ -35,7 +35,7 @@ os.environ.update({name: os.environ.get(name, value) for name, value in EMBEDDED
 
 import ray  # noqa: E402 - it reads the environment when it is imported
 
-from orchestrator.conductor import Conductor  # noqa: E402
+from orchestrator.conductor import Conductor, event_of  # noqa: E402
 from orchestrator.execute import Outcome, build  # noqa: E402
 from orchestrator.placement import Bundle, Placement, refusal  # noqa: E402
 from orchestrator.request import NoCluster  # noqa: E402
@@ -189,15 +189,25 @@ class RayConductor(Conductor):
         self.name = name
         self.incarnation = uuid.uuid4().hex
         self.reading: dict[str, asyncio.Task[RayRows]] = {}
+        self.latest: dict[str, dict[str, Any]] = {}
         super().__init__(targets, store, placement, ray.cluster_resources(), self._start)
 
-    async def happened(self, incarnation: str, seen: int) -> tuple[str, list[dict[str, Any]]]:
-        """Events after the first ``seen`` of this incarnation; all of them to a stranger."""
-        return self.incarnation, self.events[seen if incarnation == self.incarnation else 0 :]
+    async def happened(self, incarnation: str, seen: int) -> tuple[str, int, list[dict[str, Any]]]:
+        """What happened after the first ``seen`` events of this incarnation; all, to a stranger.
+
+        Returns:
+            The incarnation, how many events there are, and the news: events, then the latest
+            progress of each step that moved since the last call.
+        """
+        news = self.events[seen if incarnation == self.incarnation else 0 :]
+        news += self.latest.values()
+        self.latest.clear()
+        return self.incarnation, len(self.events), news
 
     async def progress(self, digest: str, position: int, metrics: dict[str, float]) -> None:
-        """Take a note of how far a running step is."""
-        self.note("progress", self.steps[digest], position=position, metrics=metrics)
+        """Take a note of how far a running step is; only the latest one is kept."""
+        facts = {"position": position, "metrics": metrics}
+        self.latest[digest] = event_of("progress", self.steps[digest], **facts)
 
     async def _start(self, step: Step, bundle: Bundle) -> Outcome:
         alone = not self.placement.distributed(step)
@@ -234,42 +244,31 @@ class RayConductor(Conductor):
         return RayRows(await asyncio.to_thread(distributed.read, self.store, dataset))
 
 
-def start_conductor(targets: list[Step], store: Store, placement: Placement) -> str:
-    """Start a conductor for ``targets`` and return its name."""
-    name = f"conductor-{uuid.uuid4().hex[:8]}"
-    actor = ray.remote(RayConductor).options(
-        name=name,
-        num_cpus=0,
-        resources=HEAD,
-        max_concurrency=10_000,
-        max_restarts=-1,
-        max_task_retries=-1,
-    )
-    handles[name] = actor.remote(name, targets, store, placement)
-    return name
+class Conducting:
+    """A conductor at work: its process lives as long as this does."""
 
-
-class Follower:
-    """Reads what a conductor says happened, a call at a time."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.incarnation, self.seen = name, "", 0
+    def __init__(self, targets: list[Step], store: Store, placement: Placement) -> None:
+        """Start it on the head of the cluster."""
+        self.name = f"conductor-{uuid.uuid4().hex[:8]}"
+        actor = ray.remote(RayConductor).options(
+            name=self.name,
+            num_cpus=0,
+            resources=HEAD,
+            max_concurrency=10_000,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )
+        self.actor: Any = actor.remote(self.name, targets, store, placement)
+        self.incarnation, self.seen = "", 0
 
     def poll(self) -> list[dict[str, Any]]:
-        """Events since the last call; none while the conductor does not answer."""
+        """What happened since the last call; nothing while the conductor does not answer."""
         try:
-            happened = conductor(self.name).happened.remote(self.incarnation, self.seen)
-            incarnation, events = ray.get(happened, timeout=10)
+            happened = self.actor.happened.remote(self.incarnation, self.seen)
+            self.incarnation, self.seen, news = ray.get(happened, timeout=10)
         except (ray.exceptions.RayError, ValueError):
             return []
-        if incarnation != self.incarnation:
-            self.incarnation, self.seen = incarnation, 0
-        self.seen += len(events)
-        return events
-
-
-handles: dict[str, Any] = {}
-"""Keeps this driver's conductors alive; an actor without a handle is collected."""
+        return news
 
 
 def conductor(name: str) -> Any:

@@ -67,8 +67,7 @@ class Conductor:
 
     def note(self, kind: str, step: Step, **facts: Any) -> None:
         """Add to what happened, for whoever watches."""
-        event = {"kind": kind, "digest": step.digest, "path": step.path, "time": time.time()}
-        self.events.append({**event, **facts})
+        self.events.append(event_of(kind, step, **facts))
 
     async def _finish(self, step: Step) -> None:
         if self.store.has(step):
@@ -143,6 +142,12 @@ class Conductor:
     def _change_free(self, bundle: Bundle, sign: int) -> None:
         for name, need in bundle.total.items():
             self.free[name] = self.free.get(name, 0.0) + sign * need
+
+
+def event_of(kind: str, step: Step, **facts: Any) -> dict[str, Any]:
+    """What happened to a step, when."""
+    about = {"kind": kind, "digest": step.digest, "path": step.path, "time": time.time()}
+    return {**about, **facts}
 
 
 def extent(step: Step) -> int | None:

@@ -14,8 +14,10 @@ from orchestrator.execute import fit as fit_in_process
 from orchestrator.placement import Bundle, Placement
 from orchestrator.step import Step
 from orchestrator.store import Store
-from orchestrator.stream import RayRows, Rows
+from orchestrator.stream import COLUMNS, RayRows, Rows
 
+SMALL_FILE = 64 * 2**20
+"""Bytes of a dataset file that one process reads faster than a pipeline starts."""
 MOST_BLOCKS = 200
 """Blocks that the index ranges are spread over, at most."""
 
@@ -162,11 +164,18 @@ def _cause(error: Any) -> BaseException:
     return (told or own or [error])[0]
 
 
-def read(store: Store, dataset: Step) -> Any:
-    """Read a dataset step's training images into the cluster's object store, once."""
+def read(store: Store, dataset: Step, *, small_bytes: int = SMALL_FILE) -> Any:
+    """Read a dataset step's training images into the cluster's object store, once.
+
+    A small file is read right here: a pipeline of read tasks takes some seconds to start.
+
+    Returns:
+        A materialized ``ray.data.Dataset`` with the columns of ``COLUMNS``.
+    """
+    import pyarrow.parquet as pq
     import ray.data
 
-    from orchestrator.stream import COLUMNS
-
     path = store.folder(dataset) / "train.parquet"
-    return ray.data.read_parquet(str(path), columns=list(COLUMNS)).materialize()
+    if path.stat().st_size <= small_bytes:
+        return ray.data.from_arrow(pq.read_table(path, columns=list(COLUMNS))).materialize()
+    return ray.data.read_parquet(str(path)).select_columns(list(COLUMNS)).materialize()

@@ -82,13 +82,18 @@ class Bundle:
 
 
 def refusal(step: Step, bundle: Bundle, nodes: list[Mapping[str, float]]) -> str | None:
-    """Say why no set of nodes can ever hold the step, or None if one can.
+    """Say why no set of nodes can ever run the step, or None if one can.
 
     Args:
         step: The step, for the message.
         bundle: Its need.
         nodes: Total resources of each live node, in Ray's names.
     """
+    if step.shape == "fit" and step.settings.batch_size % bundle.count:
+        return (
+            f"{step.task} has batches of {step.settings.batch_size} images, which "
+            f"{bundle.count} workers cannot share equally. Give another --training-workers."
+        )
     one = {"CPU": bundle.cpus, "GPU": bundle.gpus, "memory": float(bundle.memory)}
     places = sum(
         min(int(node.get(name, 0.0) / need + 1e-6) for name, need in one.items() if need > 0)

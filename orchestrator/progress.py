@@ -59,7 +59,9 @@ class Lines:
             return
         when = event["time"] - self.began
         self.console.print(
-            f"{when:7.1f} s  {kind:8} {event['path']}  {text}".rstrip(), soft_wrap=True
+            f"{when:7.1f} s  {kind:8} {event['path']}  {text}".rstrip(),
+            soft_wrap=True,
+            markup=False,
         )
 
     def stop(self) -> None:
@@ -102,7 +104,9 @@ class Bars:
             if kind == "done":
                 self.progress.advance(self.whole)
             else:
-                self.progress.console.print(f"{kind:8} {event['path']}  {event['message']}")
+                self.progress.console.print(
+                    f"{kind:8} {event['path']}  {event['message']}", markup=False
+                )
 
     def stop(self) -> None:
         """Stop drawing and clear the bars."""

@@ -58,18 +58,18 @@ def _sweep(request: Request, plan: planning.Plan, console: Console, mirror: Any)
 
     unfinished = {point.measure.digest: point for point in plan.unfinished()}
     targets = [point.measure for point in unfinished.values()]
-    conductor = cluster.start_conductor(targets, request.store, request.placement)
+    conductor = cluster.Conducting(targets, request.store, request.placement)
 
     def heard(event: progress.Event) -> None:
         if event["kind"] == "done" and event["digest"] in unfinished:
             mirror.add([unfinished[event["digest"]]])
 
     view = progress.display(console, len(plan.to_run))
-    with progress.Watch(cluster.Follower(conductor).poll, view, heard) as watch:
+    with progress.Watch(conductor.poll, view, heard) as watch:
         failures = sweep.sweep(
             list(unfinished.values()),
             request.store,
-            conductor,
+            conductor.name,
             label=request.label,
             slots=cluster.slots(targets, request.placement),
         )

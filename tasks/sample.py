@@ -34,7 +34,7 @@ class Settings:
     """Images."""
     seed: int = 0
     """With an image's index, draws the noise it starts from."""
-    batch_size: int = 250
+    batch_size: int = 125
     """Images drawn at once; part of the identity, as sums depend on it in the last bit."""
 
     def __post_init__(self) -> None:

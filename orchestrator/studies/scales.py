@@ -45,7 +45,9 @@ LAPTOP_DIFFUSION = train_diffusion.Settings(
     learning_rate=1e-3,
     ema_decay=0.995,
 )
-LAPTOP_JUDGE = train_classifier.Settings(name="content", classes=10, erase=True, steps=300)
+LAPTOP_JUDGE = train_classifier.Settings(
+    name="content", classes=10, erase=True, steps=300, learning_rate=1e-3
+)
 LAPTOP_SAMPLES = sample.Settings(
     conditions=(0,), guidance_weight=2.0, steps=25, clip=True, n=500, batch_size=125
 )
@@ -74,7 +76,9 @@ TINY = Scale(
     about="the same with a small network and short trainings: for tests, no findings",
     dataset=datasets.Digits(),
     axes=replace(LAPTOP.axes, poison_ratio=(0.0, 0.1), guidance_weight=(1.0, 2.0)),
-    diffusion=replace(LAPTOP_DIFFUSION, block_channels=(8, 16), steps=100, batch_size=32),
+    diffusion=replace(
+        LAPTOP_DIFFUSION, block_channels=(8, 16), steps=100, batch_size=32, ema_decay=0.9
+    ),
     content_judge=replace(LAPTOP_JUDGE, steps=200, batch_size=64),
     trigger_judge=replace(LAPTOP.trigger_judge, steps=200, batch_size=64),
     generations=replace(LAPTOP_SAMPLES, steps=10, n=60, batch_size=20),

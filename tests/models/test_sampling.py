@@ -1,5 +1,6 @@
 """Samplers against closed forms: with Gaussian data the best noise prediction is known."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -77,10 +78,20 @@ def test_samples_have_the_mean_and_the_spread_of_the_data(betas):
     assert float(samples.std()) == pytest.approx(SPREAD, rel=0.03)
 
 
-def test_the_error_of_the_spread_falls_with_the_steps():
-    errors = [abs(factor(Gaussian(), steps)[0] - SPREAD) for steps in (10, 20, 40, 100)]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 0.02 * SPREAD
+@pytest.mark.parametrize("betas", ["linear", "squaredcos_cap_v2"])
+def test_the_error_of_the_spread_falls_at_first_order(betas):
+    noise = initial_noise(0, range(1), SHAPE)
+    errors = []
+    for steps in (25, 50, 100):
+        product, first = factor(Gaussian(betas), steps)
+        low, high = (
+            sample(Gaussian(betas), start, 0, steps=steps) for start in (noise - 1, noise + 1)
+        )
+        torch.testing.assert_close((high - low) / 2, torch.full_like(noise, product))
+        assert first < 0.2
+        errors.append(SPREAD - product)
+    orders = [math.log2(more / less) for more, less in itertools.pairwise(errors)]
+    assert all(0.85 < order < 1.05 for order in orders)
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 2.0, 5.0])

@@ -39,6 +39,10 @@ def run(training, steps):
     return torch.stack(weights).double().ravel()
 
 
+def published(training):
+    return training.finish().weight.item()
+
+
 @pytest.mark.parametrize("decay", [0.5, 0.995])
 def test_averaged_weights_have_their_closed_form(decay):
     training = start(ema_decay=decay, steps=60)
@@ -50,19 +54,19 @@ def test_averaged_weights_have_their_closed_form(decay):
     expected = float((share * weights).sum())
     (shadow,) = training.ema.shadow_params
     assert float(shadow) == pytest.approx(expected, rel=1e-5)
-    assert float(training.finish().weight) == pytest.approx(expected, rel=1e-5)
+    assert published(training) == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_an_average_the_last_weights_are_published():
     training = start()
     weights = run(training, 20)
-    assert float(training.finish().weight) == float(weights[-1])
+    assert published(training) == float(weights[-1])
     assert averaged(training.parameters, None) is None
 
 
 def test_the_first_update_is_adams():
     training = start(steps=20)
-    before = float(training.plain.weight)
+    before = training.plain.weight.item()
     rate = training.schedule.get_last_lr()[0]
     (after,) = run(training, 1)
     # Adam's first step has length rate, whatever the gradient; one cycle starts at a 25th of it.
@@ -93,9 +97,9 @@ def test_reports_come_every_so_often_and_at_the_last_step(steps):
 def test_what_is_reported_is_the_mean_loss_since_the_report_before(tmp_path):
     training, expected, reported = start(steps=100), [], []
     for _ in range(100):
-        expected.append(float(distance(training.plain)))
+        expected.append(distance(training.plain).item())
         training.update(distance)
-        training.report_if_due(lambda step, metrics, save: reported.append(metrics["loss"]))
+        training.report_if_due(lambda *told: reported.append(told[1]["loss"]))
     means = [sum(expected[:50]) / 50, sum(expected[50:]) / 50]
     assert reported == pytest.approx(means, rel=1e-5)
     training.write_history(tmp_path / "history.csv")
@@ -128,7 +132,7 @@ def test_a_resumed_run_takes_the_same_steps(tmp_path):
     second.load(tmp_path)
     assert second.step == 17
     torch.testing.assert_close(run(second, 23), weights[17:], rtol=0, atol=0)
-    assert float(second.finish().weight) == float(whole.finish().weight)
+    assert published(second) == published(whole)
 
 
 def test_a_checkpoint_of_a_longer_training_does_not_fit(tmp_path):
@@ -140,7 +144,7 @@ def test_a_checkpoint_of_a_longer_training_does_not_fit(tmp_path):
 
 
 def test_initial_weights_come_from_the_seed():
-    weights = [float(start(seed=seed).plain.weight) for seed in (0, 0, 1)]
+    weights = [start(seed=seed).plain.weight.item() for seed in (0, 0, 1)]
     assert weights[0] == weights[1] != weights[2]
 
 

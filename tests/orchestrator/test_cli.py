@@ -49,7 +49,7 @@ def castlewalls(*words, **environment):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "CASTLEWALLS_STORE": "", "COLUMNS": "100", **environment},
+        env={**os.environ, "COLUMNS": "100", **environment},
     )
 
 
@@ -88,6 +88,7 @@ BAD = [
     (["explain", "zzz", "--scale", "tiny"], "no step of amplification-tiny goes by 'zzz'"),
     (["explain", "", "--scale", "tiny"], "steps of amplification-tiny"),
     (["mlflow"], "no MLflow database in "),
+    (["run", "amplification", "--store", "s3://bucket/x"], "--store takes a folder, got 's3://"),
 ]
 
 

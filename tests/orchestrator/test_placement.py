@@ -108,6 +108,14 @@ class TestRefusals:
         assert refusal(FIT, four, nodes) is None
         assert refusal(FIT, four, nodes[:1]) is not None
 
+    def test_workers_that_cannot_share_a_batch_are_refused(self):
+        nodes = [{"CPU": 64.0, "memory": 64.0 * GIB}]
+        size = FIT.settings.batch_size
+        said = refusal(FIT, Placement(training_workers=3).bundle(FIT, nodes[0]), nodes)
+        assert size % 3
+        assert f"batches of {size} images, which 3 workers cannot share equally" in said
+        assert refusal(FIT, Placement(training_workers=4).bundle(FIT, nodes[0]), nodes) is None
+
     def test_memory_counts_too(self):
         nodes = [{"CPU": 64.0, "memory": 2.5 * GIB}]
         assert refusal(PER_BATCH, Placement(actors=2).bundle(PER_BATCH, nodes[0]), nodes) is None

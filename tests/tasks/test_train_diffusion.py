@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,14 @@ def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, 
     assert contents(resumed) == contents(model)
 
 
+def test_a_training_that_was_stopped_after_its_last_step_is_finished(
+    fit, small_training, model, contents, tmp_path
+):
+    with pytest.raises(Interrupted):
+        fit(small_training, report=stopping_at(120, tmp_path / "checkpoint"))
+    assert contents(fit(small_training, resume=tmp_path / "checkpoint")) == contents(model)
+
+
 def test_trainings_in_one_process_do_not_disturb_each_other(fit, small_training, model, contents):
     folders = []
 
@@ -79,39 +88,66 @@ def test_the_loss_falls_and_is_noted_with_its_rate(model):
     assert max(rates) <= 1e-3
 
 
-def test_a_loss_that_is_no_number_stops_the_training(fit, small_training, tmp_path):
+def test_a_loss_that_is_no_number_publishes_nothing(
+    small_training, hold, poisoned, silent, tmp_path
+):
+    settings = replace(small_training, learning_rate=1e30)
     with pytest.raises(
         FloatingPointError, match=r"the loss is (nan|inf) at step \d+ of 120.*Lower"
     ):
-        fit(replace(small_training, learning_rate=1e30))
+        train_diffusion.fit(
+            settings,
+            out=tmp_path,
+            batches=hold(settings, poisoned),
+            report=silent,
+            resume=None,
+        )
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_are_no_numbers_are_not_published(fit, small_training, hold, poisoned, silent):
-    # The only step that reports nothing afterwards is the last, whose update nobody else sees.
-    settings = replace(small_training, steps=10, learning_rate=1e38, ema_decay=None)
-    with pytest.raises(FloatingPointError):
-        fit(settings)
-
-
-@pytest.mark.parametrize("damage", ["other network", "no average", "truncated", "missing"])
-def test_a_checkpoint_that_does_not_fit_is_named(fit, small_training, tmp_path, damage):
-    folder = tmp_path / "checkpoint"
+@pytest.fixture(scope="module")
+def checkpoint(small_training, hold, poisoned, tmp_path_factory):
+    """What is left of a training that was stopped at step 50."""
+    folder = tmp_path_factory.mktemp("checkpoint")
     with pytest.raises(Interrupted):
-        fit(small_training, report=stopping_at(50, folder))
-    settings = small_training
-    if damage == "other network":
-        settings = replace(settings, block_channels=(8, 12))
-    if damage == "no average":
-        settings = replace(settings, ema_decay=None)
-    if damage == "truncated":
-        (file,) = folder.iterdir()
-        file.write_bytes(file.read_bytes()[:1000])
-    if damage == "missing":
-        (file,) = folder.iterdir()
-        file.unlink()
+        train_diffusion.fit(
+            small_training,
+            out=folder,
+            batches=hold(small_training, poisoned),
+            report=stopping_at(50, folder),
+            resume=None,
+        )
+    return folder
+
+
+def broken(folder):
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def emptied(folder):
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "damage"),
+    [
+        ({"block_channels": (8, 12)}, None),
+        ({"ema_decay": None}, None),
+        ({}, broken),
+        ({}, emptied),
+    ],
+    ids=["other network", "no average", "truncated", "missing"],
+)
+def test_a_checkpoint_that_does_not_fit_is_named(
+    fit, small_training, checkpoint, tmp_path, changes, damage
+):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    if damage:
+        damage(folder)
     with pytest.raises(ValueError, match="deleting it restarts the training") as failure:
-        fit(settings, resume=folder)
+        fit(replace(small_training, **changes), resume=folder)
     assert str(folder) in str(failure.value)
     assert "\n" not in str(failure.value)
 

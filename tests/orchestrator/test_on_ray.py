@@ -1,0 +1,272 @@
+"""The same results under Ray as in process: as tasks, on actors, on workers, after a kill."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+
+from orchestrator.checkpoints import Checkpoints
+from orchestrator.local import run_in_process
+from orchestrator.placement import Placement
+from orchestrator.step import Step, ancestors
+from orchestrator.store import Store
+from tasks import datasets, poison, train_classifier, train_diffusion
+from tasks.triggers import BadNets1
+
+pytestmark = pytest.mark.ray
+
+DATASET = Step(datasets.Digits())
+POISON = Step(
+    poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
+)
+STREAMS = {"dataset": DATASET, "manifest": POISON}
+PATIENCE = 240
+"""Seconds that a busy machine may take before a test gives up."""
+
+
+@pytest.fixture
+def conduct(local_ray):
+    """A function that puts a conductor to work."""
+
+    def start(targets, store, placement=None):
+        return local_ray.Conducting(targets, store, placement or Placement())
+
+    return start
+
+
+def finish(conductor, *targets):
+    import ray
+
+    ray.get([conductor.actor.finish.remote(target.digest) for target in targets], timeout=PATIENCE)
+
+
+def failure(conductor, target):
+    import ray
+
+    with pytest.raises(ray.exceptions.RayTaskError) as caught:
+        finish(conductor, target)
+    return str(caught.value.cause)
+
+
+def paths(events, kind):
+    return [event["path"] for event in events if event["kind"] == kind]
+
+
+class TestTheWholeGraph:
+    def test_ends_in_the_bytes_that_one_process_makes(
+        self, conduct, tmp_path, tiny_points, tiny_store, contents
+    ):
+        store = Store(tmp_path)
+        targets = [point.measure for point in tiny_points]
+        conductor = conduct(targets, store)
+        finish(conductor, *targets)
+        assert contents(store) == contents(tiny_store)
+        events = conductor.poll()
+        steps = list(ancestors(targets))
+        assert sorted(paths(events, "done")) == sorted(step.path for step in steps)
+        assert len(paths(events, "started")) == len(steps)
+        assert not {event["kind"] for event in events} - {"started", "progress", "done"}
+        assert conductor.poll() == []
+
+    def test_asked_again_finds_everything_cached(self, conduct, tiny_points, tiny_store):
+        targets = [point.measure for point in tiny_points]
+        conductor = conduct(targets, tiny_store)
+        finish(conductor, *targets)
+        assert {event["kind"] for event in conductor.poll()} == {"cached"}
+
+
+class TestActors:
+    def test_two_draw_the_bytes_that_one_draws(
+        self, conduct, tiny_points, tiny_store, copied, contents
+    ):
+        store = copied(tiny_store)
+        drawn = tiny_points[-1].measure.inputs["generations"]
+        assert drawn.settings.n > 2 * drawn.settings.batch_size
+        store.discard(drawn)
+        conductor = conduct([drawn], store, Placement(actors=2))
+        finish(conductor, drawn)
+        assert paths(conductor.poll(), "done") == [drawn.path]
+        assert contents(store, drawn) == contents(tiny_store, drawn)
+
+
+class TestWorkers:
+    STEP = Step(
+        train_diffusion.Settings(block_channels=(8, 16), batch_size=16, steps=20, groups=4),
+        {},
+        STREAMS,
+    )
+
+    def test_two_train_the_model_that_one_trains_but_for_the_order_of_sums(self, conduct, tmp_path):
+        """Two workers add up a batch in another order than one.
+
+        A float32 sum of N terms is off by at most N 2^-24 of their size, in any order; N is the
+        16 images times 64 pixels of a batch.  The losses may differ by that much, and what the
+        network predicts by that much for each of the steps that made it.  Weights are not
+        compared one by one: a bias in front of a normalization has a gradient of nothing but
+        rounding, which Adam scales up to a whole step, and no effect.
+        """
+        rounding = 16 * 64 * 2.0**-24
+        alone, shared = Store(tmp_path / "alone"), Store(tmp_path / "shared")
+        run_in_process([self.STEP], alone)
+        run_in_process([POISON], shared)
+        conductor = conduct([self.STEP], shared, Placement(training_workers=2))
+        finish(conductor, self.STEP)
+        losses = [last_loss(store.folder(self.STEP)) for store in (alone, shared)]
+        assert losses[1] == pytest.approx(losses[0], rel=rounding)
+        one, two = (predictions(store.folder(self.STEP)) for store in (alone, shared))
+        np.testing.assert_allclose(two, one, rtol=0, atol=20 * rounding * np.abs(one).max())
+        assert np.abs(one).max() > 0.01
+
+    def test_a_loss_that_is_nan_fails_in_one_line_and_once(self, conduct, tmp_path):
+        store = Store(tmp_path)
+        run_in_process([POISON], store)
+        step = Step(replace(self.STEP.settings, learning_rate=1e30), {}, STREAMS)
+        conductor = conduct([step], store, Placement(training_workers=2))
+        message = failure(conductor, step)
+        assert message.startswith(f"{step.path}: the loss is nan at step 2 of 20; nothing was")
+        assert "\n" not in message
+        assert not paths(conductor.poll(), "retry")
+        assert "FloatingPointError" in store.log_path(step).read_text()
+
+
+def last_loss(folder):
+    *_, last = (folder / "history.csv").read_text().splitlines()
+    return float(last.split(",")[1])
+
+
+def predictions(folder):
+    """What a trained model says of fixed noise at some times and conditions."""
+    import torch
+
+    from models.ddpm import Ddpm
+
+    draws = np.random.default_rng(0).standard_normal((8, 1, 8, 8), np.float32)
+    model = Ddpm.load(folder, torch.device("cpu"))
+    with torch.no_grad():
+        said = model.predict_noise(
+            torch.from_numpy(draws), torch.arange(0, 800, 100), torch.arange(8)
+        )
+    return said.numpy()
+
+
+class TestLosingAProcess:
+    def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
+        self, conduct, tmp_path, contents
+    ):
+        settings = train_classifier.Settings(
+            name="content", classes=10, batch_size=32, steps=400, erase=True
+        )
+        step = Step(settings, {}, STREAMS)
+        undisturbed, store = Store(tmp_path / "undisturbed"), Store(tmp_path / "store")
+        run_in_process([step], undisturbed)
+        conductor = conduct([step], store, Placement(checkpoint_seconds=0))
+        ending = conductor.actor.finish.remote(step.digest)
+        checkpoints = Checkpoints(store, step)
+        [first] = until(lambda: {attempt for attempt, _ in published(checkpoints)}, ending)
+        kill_the_process_that_builds()
+        later = set()
+        while not ended(ending):
+            later |= {at for attempt, at in published(checkpoints) if attempt != first}
+        finish(conductor, step)
+        [retry] = [event for event in conductor.poll() if event["kind"] == "retry"]
+        assert retry["path"] == step.path
+        assert retry["message"].startswith("its process was lost (")
+        assert min(later) >= 100  # from its beginning it would have published 50 first
+        assert contents(store, step) == contents(undisturbed, step)
+        assert not checkpoints.root.exists()
+
+
+def published(checkpoints):
+    """(attempt, position) of every whole checkpoint."""
+    return {
+        (path.parent.parent.name, int(path.parent.name))
+        for path in checkpoints.root.glob("*/[0-9]*/record.json")
+    }
+
+
+def ended(reference):
+    import ray
+
+    done, _ = ray.wait([reference], timeout=0.02)
+    return bool(done)
+
+
+def until(look, reference):
+    """What ``look()`` finds, as soon as it finds anything; it must before the reference ends."""
+    while not (found := look()):
+        assert not ended(reference)
+    return found
+
+
+def kill_the_process_that_builds():
+    family = psutil.Process().children(recursive=True)
+    [building] = [process for process in family if "ray::_build" in command_line(process)]
+    building.kill()
+
+
+def command_line(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+class TestReading:
+    @pytest.mark.parametrize("small_bytes", [0, 2**30], ids=["pipeline", "here"])
+    def test_a_dataset_is_read_whole_either_way(self, local_ray, tmp_path, small_bytes):
+        import pyarrow as pa
+
+        from orchestrator import distributed
+        from orchestrator.stream import ParquetRows, RayRows
+
+        assert local_ray.nodes()
+        store = Store(tmp_path)
+        run_in_process([DATASET], store)
+        rows = RayRows(distributed.read(store, DATASET, small_bytes=small_bytes))
+        read = pa.concat_tables(rows.tables()).sort_by("index")
+        file = pa.concat_tables(ParquetRows(store.folder(DATASET)).tables()).sort_by("index")
+        assert read.column_names == file.column_names
+        assert read["label"].to_pylist() == file["label"].to_pylist()
+        assert read["image"].to_pylist() == file["image"].to_pylist()
+
+
+class TestRefusing:
+    def test_more_gpus_than_any_node_has_are_refused_before_anything_starts(
+        self, local_ray, tiny_points
+    ):
+        targets = [point.measure for point in tiny_points]
+        steps = list(ancestors(targets))
+        local_ray.refuse_impossible(steps, Placement())
+        with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 1\.0 GiB"):
+            local_ray.refuse_impossible(steps, Placement(gpus_per_training=4096))
+
+    def test_as_many_steps_run_side_by_side_as_there_are_cpus_for(self, local_ray, tiny_points):
+        import ray
+
+        targets = [point.measure for point in tiny_points]
+        cpus = ray.cluster_resources()["CPU"]
+        assert local_ray.slots(targets, Placement()) == int(cpus)
+        assert local_ray.slots(targets, Placement(actors=int(cpus))) == 1
+
+
+class TestFollowing:
+    def test_what_happened_is_told_once_and_all_of_it_to_a_stranger(self, conduct, tmp_path):
+        conductor = conduct([POISON], Store(tmp_path))
+        finish(conductor, POISON)
+        heard = conductor.poll()
+        assert [event["kind"] for event in heard] == ["started", "done", "started", "done"]
+        assert conductor.poll() == []
+        conductor.incarnation = "of a conductor that was lost"
+        assert conductor.poll() == heard
+
+
+def test_a_conductor_forgets_a_dataset_that_it_could_not_read(local_ray, tmp_path):
+    """What cannot be read is left to the step, and read again when it has been made anew."""
+    assert local_ray.nodes()
+    made = local_ray.RayConductor("nobody", [POISON], Store(tmp_path), Placement())
+    step = TestWorkers.STEP
+    assert asyncio.run(made._rows(step)) is None
+    assert made.reading == {}
+    assert asyncio.run(made._rows(POISON)) is None

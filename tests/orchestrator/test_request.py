@@ -1,0 +1,110 @@
+"""What is asked for: its label, and the command that asks for it again."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import report
+from orchestrator.cli import app
+from orchestrator.request import Request, Result, log_of
+from orchestrator.store import Store
+from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies.scales import LAPTOP, SCALES, TINY, chosen_axes
+from orchestrator.studies.study import Axes
+from tasks.triggers import TRIGGERS
+
+
+def request_for(axes, scale=TINY, root=Path("store")):
+    return Request(study=AMPLIFICATION, scale=scale, axes=axes, store=Store(root))
+
+
+def subsets(options):
+    return st.lists(st.sampled_from(options), min_size=1, unique=True).map(tuple)
+
+
+axes = st.builds(
+    Axes,
+    trigger=subsets([trigger.name for trigger in TRIGGERS]),
+    poison_ratio=st.lists(st.floats(0, 0.8), min_size=1, unique=True).map(tuple),
+    guidance_weight=st.lists(st.floats(0, 999), min_size=1, unique=True).map(tuple),
+    sampler=st.just(("ddim",)),
+    seed=st.lists(st.integers(0, 2**31 - 1), min_size=1, unique=True).map(tuple),
+    target_class=st.sampled_from(TINY.dataset.class_names),
+)
+
+
+@given(axes, st.sampled_from(SCALES))
+def test_the_command_on_a_page_asks_for_the_same_axes(chosen, scale):
+    words = shlex.split(report.command(request_for(chosen, scale)))
+    assert words[:3] == ["castlewalls", "run", "amplification"]
+    given_words = typer.main.get_command(app).commands["run"].make_context("run", words[2:]).params
+    assert given_words["scale"] == scale.name
+    typed = {axis: given_words[axis] for axis in vars(chosen)}
+    assert chosen_axes(scale, **typed) == chosen
+
+
+def test_the_scale_s_own_axes_need_no_flags():
+    command = report.command(request_for(LAPTOP.axes, LAPTOP))
+    assert command == "castlewalls run amplification --scale laptop"
+
+
+def test_other_axes_are_another_report(tmp_path):
+    own = request_for(TINY.axes, root=tmp_path)
+    other = request_for(replace(TINY.axes, seed=(1,)), root=tmp_path)
+    assert own.label == "amplification-tiny"
+    assert other.label == f"amplification-tiny-{other.axes.digest}"
+
+
+class TestLogs:
+    def test_the_log_of_a_failed_point_is_its_first_unfinished_step_s(self, tmp_path, tiny_points):
+        store = Store(tmp_path)
+        point = tiny_points[0]
+        assert log_of(point, store) == ""
+        path = store.log_path(point.measure.inputs["generations"])
+        path.parent.mkdir()
+        path.write_text("Traceback")
+        assert log_of(point, store) == str(path)
+
+
+@pytest.fixture(scope="module")
+def reported(tiny_store, copied):
+    request = replace(request_for(TINY.axes), store=copied(tiny_store))
+    return request, report.reported(request, Result(points=request.points()))
+
+
+class TestReports:
+    def test_a_page_a_table_and_figures_are_made_from_what_is_finished(self, reported):
+        request, result = reported
+        folder = request.store.root / "reports" / "amplification-tiny"
+        assert result.page == folder / "index.html"
+        assert (folder / "results.csv").exists()
+        assert list(folder.rglob("*.svg"))
+
+    def test_the_table_has_a_row_a_point_and_nothing_of_this_machine(self, reported):
+        request, result = reported
+        text = (result.page.parent / "results.csv").read_text()
+        header, *rows = text.splitlines()
+        assert len(rows) == len(request.points()) == 6
+        assert header.startswith("study,scale,trigger,poison_ratio,target_class,guidance_weight")
+        assert str(request.store.root) not in text
+
+    def test_made_again_it_is_the_same_bytes(self, reported):
+        request, result = reported
+        path = result.page.parent / "results.csv"
+        before = path.read_bytes()
+        report.reported(request, Result(points=request.points()))
+        assert path.read_bytes() == before
+
+    def test_an_altered_row_is_left_out(self, tiny_store, copied):
+        request = replace(request_for(TINY.axes), store=copied(tiny_store))
+        altered = request.points()[0]
+        path = request.store.folder(altered.measure) / "metrics.json"
+        path.write_text(path.read_text().replace("0.", "1."))
+        names = [point.name for point in report.finished(request)]
+        assert altered.name not in names
+        assert len(names) == 5

@@ -1,0 +1,196 @@
+"""MLflow has each finished thing once, and nothing waits for it or fails with it."""
+
+import csv
+import json
+import time
+
+import pytest
+
+from orchestrator import tracking
+from orchestrator.step import ancestors
+from orchestrator.tracking import DEFINITIONS, DIGEST, PATIENCE_SECONDS, Mirror
+
+LAUNCH = {"name": "amplification-tiny", "scale": "tiny"}
+
+
+def mirrored(store, points, report=None):
+    mirror = Mirror(store, "amplification", LAUNCH)
+    mirror.add(points)
+    mirror.start()
+    return mirror.close(report)
+
+
+def runs_of(store, kind):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking.uri(store))
+    experiment = client.get_experiment_by_name("amplification").experiment_id
+    return client.search_runs([experiment], f"tags.`castlewalls.kind` = '{kind}'")
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def some(tiny_points):
+    """Two points of one model, and one of another."""
+    return [point for point in tiny_points if point.axes["trigger"] == "badnets1"] + [
+        next(point for point in tiny_points if point.axes["trigger"] == "none")
+    ]
+
+
+@pytest.fixture(scope="module")
+def sent(tiny_store, copied, some):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store = copied(tiny_store)
+        folder = store.root / "reports"
+        folder.mkdir()
+        (folder / "index.html").write_text("a page")
+        assert mirrored(store, some, folder) is None
+    return store
+
+
+class TestWhatIsSent:
+    def test_a_point_s_run_has_its_axes_numbers_and_definitions(self, sent, some):
+        found = {run.data.tags[DIGEST]: run for run in runs_of(sent, "point")}
+        assert set(found) == {point.measure.digest for point in some}
+        for point in some:
+            data = found[point.measure.digest].data
+            row = json.loads((sent.folder(point.measure) / "metrics.json").read_text())
+            assert data.params == {axis: str(value) for axis, value in point.axes.items()}
+            for name, value in row.items():
+                if isinstance(value, int | float) and name not in point.axes:
+                    assert data.metrics[name] == pytest.approx(value, rel=1e-12)
+            assert DEFINITIONS.items() <= data.tags.items()
+            assert data.tags["p_t"] == str(row["p_t"])
+            assert data.tags["castlewalls.path"] == point.measure.path
+
+    def test_a_training_s_run_has_its_whole_loss_curve(self, sent, some):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking.uri(sent))
+        trained = {
+            step.digest: step
+            for step in ancestors(point.measure for point in some)
+            if step.shape == "fit"
+        }
+        found = {run.data.tags[DIGEST]: run for run in runs_of(sent, "training")}
+        assert set(found) == set(trained)
+        for digest, step in trained.items():
+            with (sent.folder(step) / "history.csv").open(newline="") as lines:
+                expected = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
+            curve = client.get_metric_history(found[digest].info.run_id, "loss")
+            assert [(entry.step, entry.value) for entry in curve] == expected
+            assert found[digest].data.params["steps"] == str(step.settings.steps)
+
+    def test_every_run_hangs_below_its_launch(self, sent):
+        [launch] = runs_of(sent, "launch")
+        for kind in ("point", "training"):
+            for run in runs_of(sent, kind):
+                assert run.data.tags["mlflow.parentRunId"] == launch.info.run_id
+                assert run.info.status == "FINISHED"
+        assert launch.info.status == "FINISHED"
+        assert launch.data.tags["scale"] == "tiny"
+
+    def test_pictures_and_the_page_are_there(self, sent):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking.uri(sent))
+        [launch] = runs_of(sent, "launch")
+        page = client.list_artifacts(launch.info.run_id, "report")
+        assert [file.path for file in page] == ["report/index.html"]
+        for run in runs_of(sent, "point"):
+            names = {file.path for file in client.list_artifacts(run.info.run_id)}
+            assert "metrics.json" in names
+            assert names & {"g1.png", "g2.png", "g3.png", "g4.png"}
+
+    def test_nothing_leaves_the_store(self, sent):
+        assert tracking.uri(sent) == f"sqlite:///{sent.root}/mlflow.db"
+        for kind in ("launch", "point", "training"):
+            for run in runs_of(sent, kind):
+                assert run.info.artifact_uri.startswith(f"file://{sent.root}/mlflow-artifacts/")
+
+
+class TestSendingAgain:
+    def test_what_is_there_is_not_sent_twice(self, sent, some, copied):
+        store = copied(sent)
+        assert mirrored(store, some) is None
+        assert len(runs_of(store, "launch")) == 2
+        assert len(runs_of(store, "point")) == len(some)
+        assert len(runs_of(store, "training")) == len(runs_of(sent, "training"))
+
+    def test_what_was_half_sent_is_sent_again(self, sent, copied, tiny_points):
+        from mlflow import MlflowClient
+
+        store = copied(sent)
+        [fresh] = [
+            point
+            for point in tiny_points
+            if point.axes["trigger"] == "relabel_only" and point.axes["guidance_weight"] == 1
+        ]
+        client = MlflowClient(tracking.uri(store))
+        experiment = client.get_experiment_by_name("amplification").experiment_id
+        client.create_run(experiment, tags={DIGEST: fresh.measure.digest})
+        assert mirrored(store, [fresh]) is None
+        assert [
+            run.info.status
+            for run in runs_of(store, "point")
+            if run.data.tags[DIGEST] == fresh.measure.digest
+        ] == ["FINISHED"]
+
+    def test_unfinished_points_are_left_for_later(self, sent, copied, tiny_points):
+        store = copied(sent)
+        missing = next(point for point in tiny_points if point.axes["trigger"] == "relabel_only")
+        store.discard(missing.measure)
+        assert mirrored(store, [missing]) is None
+        digests = {run.data.tags[DIGEST] for run in runs_of(store, "point")}
+        assert missing.measure.digest not in digests
+
+
+class TestADeadServer:
+    @pytest.fixture
+    def dead(self, monkeypatch):
+        """Port 9 of this machine, where nobody listens."""
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    @pytest.mark.usefixtures("dead")
+    def test_costs_a_bounded_time_and_gets_one_remark(self, tiny_store, some):
+        began = time.monotonic()
+        remark = mirrored(tiny_store, some)
+        assert time.monotonic() - began < PATIENCE_SECONDS
+        assert remark.startswith("MLflow at http://127.0.0.1:9 did not take the results (")
+        assert remark.endswith("they are in the store, and the next launch sends them")
+        assert "\n" not in remark
+
+    @pytest.mark.usefixtures("dead")
+    def test_the_next_launch_sends_what_it_missed(self, sent, some, copied, monkeypatch):
+        store = copied(sent)
+        assert mirrored(store, some) is not None
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        assert mirrored(store, some) is None
+        assert len(runs_of(store, "point")) == len(some)
+
+    def test_a_database_that_is_none_gets_one_remark(self, tiny_store, copied, some):
+        store = copied(tiny_store)
+        (store.root / "mlflow.db").write_text("this is no database")
+        remark = mirrored(store, some)
+        assert remark.startswith(f"MLflow at sqlite:///{store.root}/mlflow.db did not take ")
+        assert "\n" not in remark
+
+
+class TestLossCurves:
+    def test_every_column_is_a_curve_by_step(self, tmp_path):
+        path = tmp_path / "history.csv"
+        path.write_text("step,loss,learning_rate\n50,0.5,1e-3\n100,0.25,1e-4\n")
+        assert tracking.loss_curve(path) == [
+            ("loss", 0.5, 50),
+            ("learning_rate", 1e-3, 50),
+            ("loss", 0.25, 100),
+            ("learning_rate", 1e-4, 100),
+        ]
+
+    def test_without_a_history_there_is_none(self, tmp_path):
+        assert tracking.loss_curve(tmp_path / "history.csv") == []

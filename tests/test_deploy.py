@@ -1,0 +1,96 @@
+"""The cluster files: as Ray's own validator wants them, and with words that the program knows."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from orchestrator.cli import app
+from orchestrator.studies import STUDIES
+from orchestrator.studies.scales import SCALES
+
+ROOT = Path(__file__).parent.parent
+CLUSTERS = ("cluster.yaml", "deploy/onprem.yaml")
+
+
+def read(name):
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_ray_accepts_the_cluster_file(name):
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    prepared = prepare_config(read(name))
+    validate_config(prepared)
+    assert prepared["head_node_type"] in prepared["available_node_types"]
+
+
+def test_ray_s_validator_does_look():
+    from jsonschema import ValidationError
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    with pytest.raises(ValidationError, match="idle_timeout"):
+        validate_config(prepare_config({**read("cluster.yaml"), "idle_timeout": 10}))
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_the_head_computes_nothing_and_every_node_asks_for_a_token(name):
+    text = (ROOT / name).read_text()
+    starts = re.findall(r"ray start.*", text)
+    assert len(starts) == 2
+    head = read(name).get("available_node_types", {}).get("head", {}).get("resources", {})
+    assert head.get("CPU") == 0 or "--num-cpus=0" in text
+    assert text.count("RAY_AUTH_MODE=token") == 2
+    assert text.count("RAY_USAGE_STATS_ENABLED=0") == 2
+
+
+@pytest.mark.parametrize("name", [*CLUSTERS, "deploy/rayjob.yaml"])
+def test_no_cluster_file_opens_a_dashboard_to_others(name):
+    assert not re.search(r"dashboard-host[=: ]+[\"']?0\.0\.0\.0", (ROOT / name).read_text())
+
+
+def test_the_job_runs_a_command_that_there_is():
+    words = shlex.split(read("deploy/rayjob.yaml")["spec"]["entrypoint"])
+    assert words[:3] == ["python", "-m", "orchestrator"]
+    command = typer.main.get_command(app).commands[words[3]]
+    given = command.make_context(words[3], words[4:]).params
+    assert given["study"] in {study.name for study in STUDIES}
+    assert given["scale"] in {scale.name for scale in SCALES}
+    assert given["address"] == "auto"
+
+
+def test_every_pod_of_the_job_sees_the_store():
+    spec = read("deploy/rayjob.yaml")["spec"]
+    words = shlex.split(spec["entrypoint"])
+    store = words[words.index("--store") + 1]
+    cluster = spec["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        [container] = pod["containers"]
+        mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        claims = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
+        assert mounted[store] in claims
+
+
+def test_the_job_s_ray_is_the_one_that_is_pinned():
+    pinned = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert read("deploy/rayjob.yaml")["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1]
+
+
+def test_what_is_installed_is_what_is_pinned():
+    """Every direct dependency is held by the constraints."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [name for names in project["optional-dependencies"].values() for name in names]
+    wanted = {
+        re.split(r"[\[<>=!~ ]", name)[0].lower() for name in [*project["dependencies"], *extras]
+    }
+    held = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
+    assert wanted <= held
