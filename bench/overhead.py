@@ -69,7 +69,7 @@ def tiny(folder: Path) -> Overhead:
     lines = _run(["run", *words])
     ended = time.time()
 
-    shown = next(when for when, text in lines if text.endswith("steps to run\n"))
+    shown = next(when for when, text in lines if " steps to run, " in text)
     events = [(shown + float(match[1]), match) for _, text in lines if (match := LINE.match(text))]
     first = min(when for when, match in events if match[2] == "started")
     last = max(when for when, match in events if match[2] == "done")

@@ -44,8 +44,7 @@ class Lines:
         self.began = time.time()
 
     def start(self) -> None:
-        """Say how much is to do."""
-        self.console.print(f"{self.steps} steps to run")
+        """Nothing to draw."""
 
     def show(self, event: Event) -> None:
         """Print an event, if it is no mere progress."""
@@ -96,8 +95,12 @@ class Bars:
                 event["path"].rpartition("-")[0], total=event["total"], metrics=""
             )
         elif kind == "progress" and digest in self.running:
-            metrics = "  ".join(f"{name} {value:.3g}" for name, value in event["metrics"].items())
-            self.progress.update(self.running[digest], completed=event["position"], metrics=metrics)
+            loss = event["metrics"].get("loss")
+            self.progress.update(
+                self.running[digest],
+                completed=event["position"],
+                metrics="" if loss is None else f"loss {loss:.3g}",
+            )
         elif kind in ("done", "failed", "retry", "damaged"):
             if digest in self.running:
                 self.progress.remove_task(self.running.pop(digest))

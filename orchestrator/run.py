@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator import plan as planning
-from orchestrator import report
+from orchestrator import report, show
 from orchestrator.request import Request, Result
 
 
@@ -64,6 +64,8 @@ def _sweep(request: Request, plan: planning.Plan, console: Console, mirror: Any)
         if event["kind"] == "done" and event["digest"] in unfinished:
             mirror.add([unfinished[event["digest"]]])
 
+    expected = show.duration(plan.expected_seconds(show.cores()))
+    console.print(f"{len(plan.to_run)} steps to run, about {expected} on {show.cores()} cores")
     view = progress.display(console, len(plan.to_run))
     with progress.Watch(conductor.poll, view, heard) as watch:
         failures = sweep.sweep(

@@ -1,7 +1,6 @@
 """The same results under Ray as in process: as tasks, on actors, on workers, after a kill."""
 
 import asyncio
-from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -40,14 +39,6 @@ def finish(conductor, *targets):
     import ray
 
     ray.get([conductor.actor.finish.remote(target.digest) for target in targets], timeout=PATIENCE)
-
-
-def failure(conductor, target):
-    import ray
-
-    with pytest.raises(ray.exceptions.RayTaskError) as caught:
-        finish(conductor, target)
-    return str(caught.value.cause)
 
 
 def paths(events, kind):
@@ -119,16 +110,18 @@ class TestWorkers:
         np.testing.assert_allclose(two, one, rtol=0, atol=20 * rounding * np.abs(one).max())
         assert np.abs(one).max() > 0.01
 
-    def test_a_loss_that_is_nan_fails_in_one_line_and_once(self, conduct, tmp_path):
-        store = Store(tmp_path)
-        run_in_process([POISON], store)
-        step = Step(replace(self.STEP.settings, learning_rate=1e30), {}, STREAMS)
-        conductor = conduct([step], store, Placement(training_workers=2))
-        message = failure(conductor, step)
-        assert message.startswith(f"{step.path}: the loss is nan at step 2 of 20; nothing was")
-        assert "\n" not in message
-        assert not paths(conductor.poll(), "retry")
-        assert "FloatingPointError" in store.log_path(step).read_text()
+    def test_of_what_the_workers_say_the_task_s_own_word_counts(self):
+        """One worker's NaN takes the other's connection with it; only the NaN tells why."""
+        from ray.exceptions import ActorDiedError, RayTaskError
+        from ray.train import WorkerGroupError
+
+        from orchestrator.distributed import _cause
+
+        nan, lost = FloatingPointError("the loss is nan at step 2"), ActorDiedError()
+        wrapped = RayTaskError("fit", "Traceback ...", nan)
+        for told in (nan, wrapped):
+            assert _cause(WorkerGroupError("workers failed", {0: lost, 1: told})) is nan
+        assert _cause(WorkerGroupError("workers failed", {0: lost})) is lost
 
 
 def last_loss(folder):
