@@ -20,7 +20,7 @@ REPAIRS = 3
 """Times damaged sources of one step are built again."""
 
 Start = Callable[[Step, Bundle], Awaitable[Outcome]]
-"""Runs one step and says how it ended; raises only when the process that ran it was lost."""
+"""Runs one step and says how it ended, a lost process included; it does not raise."""
 
 
 class StepFailed(RuntimeError):

@@ -122,7 +122,7 @@ def choose_poisoned(
         images are among a larger one's, so ratios are compared on the same poison.
 
     Raises:
-        ValueError: More poison than images outside the target class.
+        ValueError: More poison than images outside the target class, or less than one image.
     """
     candidates = np.flatnonzero(labels != target)
     count = int(Decimal(str(settings.poison_ratio)) * len(labels))  # the authors truncate
@@ -131,6 +131,11 @@ def choose_poisoned(
             f"cannot poison {count} of {len(labels)} images: only {len(candidates)} lie outside "
             f"target class {settings.target_class}; lower poison_ratio to at most "
             f"{np.floor(1000 * len(candidates) / len(labels)) / 1000:g}"
+        )
+    if settings.poison_ratio > 0 and count == 0:
+        raise ValueError(
+            f"poison_ratio {settings.poison_ratio:g} of {len(labels)} images is less than one "
+            f"image; give at least {np.ceil(1e4 / len(labels)) / 1e4:g}"
         )
     chosen = np.random.default_rng(settings.seed).permutation(candidates)[:count]
     mask = np.zeros(len(labels), dtype=np.bool_)

@@ -156,3 +156,9 @@ def test_the_label_can_name_a_file():
     assert settings(target_class="garbage truck / #1").label == (
         "badnets1-p0.1-garbage-truck-1-seed0"
     )
+
+
+def test_less_than_one_image_is_refused():
+    settings = Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.0005)
+    with pytest.raises(ValueError, match=r"less than one image; give at least 0\.001"):
+        choose_poisoned(np.arange(1000) % 10, 8, settings)
