@@ -18,7 +18,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_main_job.py tests
 
 bench: .venv/installed
 	$(BIN)/python bench/bench.py
