@@ -94,7 +94,7 @@ class Mirror(threading.Thread):
                 self.client.log_artifacts(self.ids["launch"], str(self.report), "report")
             self.client.set_terminated(self.ids["launch"])
         except Exception as error:  # tracking mirrors: whatever it says must not end a run
-            self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:120]
 
     def _open(self) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
