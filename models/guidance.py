@@ -5,7 +5,8 @@ Here and everywhere in this project a weight w means
     e = e_u + w (e_c - e_u)                                     (Ho and Salimans 2022, rearranged)
 
 so 0 is unconditional and 1 is no guidance.  The authors' DDPM code means (1 + w) e_c - w e_u, whose
-"5" is our 6; their Stable Diffusion code means ours.  This is the only module that knows.
+"5" is our 6; their Stable Diffusion code means ours.  Only here is a weight applied; what is shown
+to people is converted in ``analysis.wording``.
 """
 
 from collections.abc import Callable
@@ -45,13 +46,3 @@ def guided_noise(
     both = predict_noise(torch.cat([x_t, x_t]), t, torch.cat([nothing, condition]))
     unconditional, conditional = both.chunk(2)
     return torch.lerp(unconditional, conditional, weight)
-
-
-def to_authors(weight: float) -> float:
-    """What the authors' DDPM code calls our ``weight``."""
-    return weight - 1
-
-
-def from_authors(weight: float) -> float:
-    """Our weight for the ``weight`` of the authors' DDPM code."""
-    return weight + 1

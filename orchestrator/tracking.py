@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import queue
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,13 +77,17 @@ class Mirror(threading.Thread):
         self.waiting.put(None)
         self.join(PATIENCE_SECONDS)
         if self.is_alive():
-            return f"MLflow at {uri(self.store)} is slow; the next launch sends the rest"
+            return self._remark("is slow; the next launch sends the rest")
         if self.failure:
-            return (
-                f"MLflow at {uri(self.store)} did not take the results ({self.failure}); "
-                f"they are in the store, and the next launch sends them"
+            return self._remark(
+                f"did not take the results ({self.failure}); they are in the store, and the next "
+                f"launch sends them"
             )
         return None
+
+    def _remark(self, text: str) -> str:
+        """A line about the server, without the password that its address may hold."""
+        return re.sub(r"//[^/@\s]*@", "//", f"MLflow at {uri(self.store)} {text}")
 
     def run(self) -> None:
         """Open the experiment, then send until told that there is no more."""

@@ -154,7 +154,7 @@ class TestADeadServer:
     @pytest.fixture
     def dead(self, monkeypatch):
         """Port 9 of this machine, where nobody listens."""
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
 
     @pytest.mark.usefixtures("dead")
     def test_costs_a_bounded_time_and_gets_one_remark(self, tiny_store, some):
@@ -163,6 +163,7 @@ class TestADeadServer:
         assert time.monotonic() - began < PATIENCE_SECONDS
         assert remark.startswith("MLflow at http://127.0.0.1:9 did not take the results (")
         assert remark.endswith("they are in the store, and the next launch sends them")
+        assert "hunter2" not in remark
         assert "\n" not in remark
 
     @pytest.mark.usefixtures("dead")
