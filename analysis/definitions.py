@@ -2,22 +2,68 @@
 
 from collections.abc import Sequence
 
+from analysis.rows import COMPOSITION, Row, has_witness, study_of
 from analysis.wording import authors_weight
 
 Definition = tuple[str, str]
 """A term and what it means."""
 
 
-def definitions(
-    *, images_per_point: Sequence[int], guidance_weights: Sequence[float], ema_decay: float | None
-) -> list[Definition]:
-    """Every definition, in reading order.
+TRANSITION: Definition = (
+    "p*_gap, p*_dom",
+    "The phase transition, which the paper shows but does not number. p*_gap is the "
+    "smallest poison ratio with G1 ≥ p_t, p*_dom the smallest with G1 ≥ G2, each "
+    "linear in log p between the ratios measured. The two need not coincide.",
+)
+
+WITNESS: Definition = (
+    "Witness",
+    "A second opinion on the trigger that needs no training: it compares the pixels where the "
+    "trigger's patch is stamped with the patch itself, and sees the trigger where, over the pixels "
+    "of every color of the patch, the mean difference from that color is below a tenth of the "
+    "range (for black and white the authors' own unused check: black below 0.1, white above 0.9). "
+    "It cannot be fooled by content, but it looks at one place only and a faint patch escapes it. "
+    "Agreement is the share of a point's images on which judge and witness say the same. A "
+    "trigger without a patch, such as BadNets-2, which covers the whole image, has no witness. All "
+    "groups, amplification and verdicts rest on the trained judge.",
+)
+
+SAMPLERS: dict[str, str] = {
+    "ddim": "DDIM with η = 0: no noise after the first; what the authors' code samples both "
+    "Stable Diffusion and CIFAR10 with",
+    "ddpm": "DDPM, ancestral sampling: every step draws from the posterior with its own "
+    "variance (“fixed small”), at evenly spaced time steps of the training's (the authors' code "
+    "takes all of them, and β_t for the variance)",
+    "sde": "SDE-DPM-Solver++ of order 2, which adds fresh noise at every step but the last. The "
+    "paper names neither solver nor steps of its SDE sampling, and its code has none: this one "
+    "is our choice",
+}
+"""What each sampler is."""
+
+TRIGGERS: dict[str, str] = {
+    "badnets1": "BadNets-1 is a black and white square in the lower right corner, a tenth of the "
+    "image's side (2 pixels below 30)",
+    "blend": "BadNets-2 is a pattern blended over the whole image, (1 − α) x + α K with α = 0.2 "
+    "as in the authors' code; the paper's text adds α K instead, which is an option here. K is a "
+    "cat's face that we draw in place of the authors' Hello Kitty, unless a file was given",
+    "unicolor": "One color is a square of a single color with the place and size of BadNets-1's; "
+    "magenta unless set otherwise, on grey images its luminance (the paper says neither color, "
+    "size nor place)",
+}
+"""What each trigger is."""
+
+
+def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definition]:
+    """Every definition that the rows of a study call for, in reading order.
 
     Args:
-        images_per_point: The different n of the sweep.
-        guidance_weights: In our convention, ascending.
+        rows: What was measured.
         ema_decay: Of the weights that were sampled from; None when they are the last ones.
     """
+    images = sorted({int(row["n"]) for row in rows})
+    weights = sorted({float(row["guidance_weight"]) for row in rows})
+    transition = [] if study_of(rows) == COMPOSITION else [TRANSITION]
+    witness = [WITNESS] if any(map(has_witness, rows)) else []
     return [
         (
             "Poison ratio p",
@@ -45,16 +91,13 @@ def definitions(
             "difference the trigger ratio minus p_t; both are about the target class only. "
             "Without a stamp p_t is 0 and the quotient is left empty.",
         ),
-        (
-            "p*_gap, p*_dom",
-            "The phase transition, which the paper shows but does not number. p*_gap is the "
-            "smallest poison ratio with G1 ≥ p_t, p*_dom the smallest with G1 ≥ G2, each "
-            "linear in log p between the ratios measured. The two need not coincide.",
-        ),
-        ("Guidance weight w", _guidance(guidance_weights)),
+        *transition,
+        ("Guidance weight w", _guidance(weights)),
+        *samplers(rows),
+        *triggers(rows),
         (
             "n",
-            f"Images generated and judged at each point: {_joined(images_per_point)}. The paper "
+            f"Images generated and judged at each point: {_joined(images)}. The paper "
             "dissects 1,000.",
         ),
         (
@@ -79,6 +122,7 @@ def definitions(
             "away. Both are the plain argmax, without thresholds. Their errors are measured on the "
             "test split, on which nothing was selected.",
         ),
+        *witness,
         (
             "Corrected values",
             "G1 to G4 with the judges' errors undone: the four seen fractions are a known mixture "
@@ -90,8 +134,9 @@ def definitions(
         ),
         (
             "Other conditions",
-            "Once for every model, images of the classes that are not the target: how many "
-            "match what was asked for, and how many carry the trigger. The paper compares FID.",
+            "Once for every model, whatever the samplers of its points, images of the classes that "
+            "are not the target: how many match what was asked for, and how many carry the "
+            "trigger. The paper compares FID.",
         ),
         (
             "Attack success rate (ASR)",
@@ -99,6 +144,27 @@ def definitions(
             "non-target test images only.",
         ),
     ]
+
+
+def samplers(rows: Sequence[Row]) -> list[Definition]:
+    """What the samplers of some rows are, with their steps where the rows say them."""
+    parts = []
+    for sampler in sorted({str(row["sampler"]) for row in rows}):
+        steps = sorted({int(row["sampler_steps"]) for row in rows if _stepped(row, sampler)})
+        taken = f" ({_joined(steps)} steps)" if steps else ""
+        parts.append(f"{SAMPLERS.get(sampler, sampler)}{taken}.")
+    return [("Sampler", " ".join(parts))] if parts else []
+
+
+def triggers(rows: Sequence[Row]) -> list[Definition]:
+    """What the triggers of some rows are, as far as we have built them."""
+    names = sorted({str(row["judge_trigger"]) for row in rows})
+    parts = [f"{TRIGGERS[name]}." for name in names if name in TRIGGERS]
+    return [("Trigger", " ".join(parts))] if parts else []
+
+
+def _stepped(row: Row, sampler: str) -> bool:
+    return row["sampler"] == sampler and row.get("sampler_steps") is not None
 
 
 def _guidance(weights: Sequence[float]) -> str:

@@ -13,53 +13,58 @@ from matplotlib.patches import Patch
 from analysis.amplification import Crossing, Transition
 from analysis.comparison import above_constant, level_of
 from analysis.composition import GROUPS
+from analysis.drawing import (
+    in_percent,
+    in_points,
+    legend,
+    lines,
+    paper_points,
+    ratio_axis,
+    stack,
+    times_axis,
+)
 from analysis.intervals import Estimate
 from analysis.paper import Published
 from analysis.rows import Family, Row, guided, same
 from analysis.style import (
     GROUP_COLORS,
-    GROUP_LABEL_COLORS,
     INK,
-    MARKERS,
-    MUTED,
+    LABEL_SIZE,
     PAPER,
-    RAMP,
     panel,
     to_svg,
 )
 from analysis.wording import crossing_place, ratio_name
 
-WIDE = (3.95, 3.35)
+WIDE = (3.5, 3.1)
 """Inches of the panels of which two stand side by side."""
 
-Curve = tuple[str, Sequence[float], Sequence[Estimate]]
-"""A line: its label, where along x, and what was measured there."""
 
-
-def composition(family: Family, guidance_weight: float, salt: str) -> str:
+def composition(family: Family, guidance_weight: float, salt: str, title: str = "") -> str:
     """Stacked G1..G4, a bar a poison ratio with both controls, and p_t drawn across each bar.
 
     Args:
         family: What was measured.
         guidance_weight: The panel's.
         salt: Sets this figure's identifiers apart from those of others on a page.
+        title: The panel's; by default its guidance weight.
     """
     bars = _bars(family, guidance_weight)
-    with panel() as (figure, axes):
+    with panel(tick_lines=1 + any("\n" in name for name, _ in bars)) as (figure, axes):
         for x, (_, rows) in enumerate(bars):
-            _stack(axes, x, rows)
+            stack(axes, x, rows)
         axes.set_xticks(range(len(bars)), [name for name, _ in bars])
         axes.set_xlim(-0.6, len(bars) - 0.4)
         axes.set_ylim(0, 1)
-        axes.yaxis.set_major_formatter(_in_percent)
-        axes.set_title(f"Guidance w = {guidance_weight:g}")
+        axes.yaxis.set_major_formatter(in_percent)
+        axes.set_title(title or f"Guidance w = {guidance_weight:g}")
         axes.set_xlabel("poison ratio p (of all training images)")
         handles = [
             Patch(facecolor=GROUP_COLORS[group], edgecolor="none", label=group.upper())
             for group in GROUPS
         ]
         line = Line2D([], [], color=INK, linewidth=1.8, label="p_t")
-        _legend(axes, [*handles, line])
+        legend(axes, [*handles, line])
         return to_svg(figure, salt)
 
 
@@ -88,17 +93,17 @@ def amplification_by_ratio(
     ]
     points = [(ratio, share - p_t if difference else share / p_t) for ratio, share, p_t in theirs]
     with panel(*WIDE) as (figure, axes):
-        _lines(axes, curves)
-        _paper_points(axes, points, "paper")
+        lines(axes, curves)
+        paper_points(axes, points, "paper")
         axes.axhline(0 if difference else 1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-        _ratio_axis(axes, [*family.poison_ratios, *(ratio for ratio, _ in points)])
+        ratio_axis(axes, [*family.poison_ratios, *(ratio for ratio, _ in points)])
         if difference:
             axes.set_title("Trigger ratio − p_t (points)")
-            axes.yaxis.set_major_formatter(_in_points)
+            axes.yaxis.set_major_formatter(in_points)
         else:
             axes.set_title("Trigger ratio ÷ p_t")
-            _times_axis(axes)
-        _legend(axes, axes.get_legend_handles_labels()[0])
+            times_axis(axes)
+        legend(axes, axes.get_legend_handles_labels()[0])
         return to_svg(figure, salt)
 
 
@@ -136,8 +141,8 @@ def trigger_by_guidance(
         if value.trigger_ratio is not None
     ]
     with panel(*WIDE) as (figure, axes):
-        _lines(axes, curves)
-        _paper_points(axes, points, "paper", joined=True)
+        lines(axes, curves)
+        paper_points(axes, points, "paper", joined=True)
         weights = sorted({*family.guidance_weights, *(weight for weight, _ in points)})
         axes.set_xscale("log")
         axes.set_xticks(weights, [f"{weight:g}" for weight in weights])
@@ -146,12 +151,12 @@ def trigger_by_guidance(
         if amplified:
             axes.set_title("Trigger ratio ÷ p_t")
             axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-            _times_axis(axes)
+            times_axis(axes)
         else:
             axes.set_title("Trigger ratio")
             axes.set_ylim(0, 1)
-            axes.yaxis.set_major_formatter(_in_percent)
-        _legend(axes, axes.get_legend_handles_labels()[0])
+            axes.yaxis.set_major_formatter(in_percent)
+        legend(axes, axes.get_legend_handles_labels()[0])
         return to_svg(figure, salt)
 
 
@@ -179,14 +184,14 @@ def transition_gaps(family: Family, curve: Transition, guidance_weight: float, s
                 markeredgecolor=PAPER,
                 label=f"{group.upper()} − p_t",
             )
-        _ratio_axis(axes, curve.poison_ratios)
+        ratio_axis(axes, curve.poison_ratios)
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.22 * (high - low), high)
         _mark(axes, curve, curve.gap, "p*_gap", 0.12)
         _mark(axes, curve, curve.dominance, "p*_dom", 0.035)
-        axes.yaxis.set_major_formatter(_in_points)
+        axes.yaxis.set_major_formatter(in_points)
         axes.set_title(f"Guidance w = {guidance_weight:g}")
-        _legend(axes, axes.get_legend_handles_labels()[0])
+        legend(axes, axes.get_legend_handles_labels()[0])
         return to_svg(figure, salt)
 
 
@@ -204,46 +209,6 @@ def _bars(family: Family, weight: float) -> list[tuple[str, list[Row]]]:
     return bars
 
 
-def _stack(axes: Axes, x: int, rows: Sequence[Row]) -> None:
-    relabelled = rows[0]["trigger"] == "relabel_only"
-    p_t = float(rows[0]["relabelled_ratio"] if relabelled else rows[0]["p_t"])
-    bottom = 0.0
-    for group in GROUPS:
-        share = float(np.mean([row[group] for row in rows]))
-        axes.bar(x, share, 0.78, bottom, color=GROUP_COLORS[group], edgecolor=PAPER, linewidth=0.7)
-        height = _clear_of(p_t, bottom, share)
-        if height is not None:
-            axes.text(
-                x,
-                height,
-                f"{100 * share:.0f}",
-                ha="center",
-                va="center_baseline",
-                color=GROUP_LABEL_COLORS[group],
-                fontsize=8,
-            )
-        bottom += share
-    for name, shift in (("g1", -0.29), ("trigger_ratio", 0.29)):
-        bounds = level_of(rows, name).estimate
-        axes.plot([x + shift] * 2, [bounds.low, bounds.high], color=PAPER, linewidth=2.6)
-        axes.plot([x + shift] * 2, [bounds.low, bounds.high], color=INK, linewidth=1.1)
-    if p_t > 0:
-        style = (0, (1.2, 1.2)) if relabelled else "solid"
-        axes.plot([x - 0.44, x + 0.44], [p_t, p_t], color=PAPER, linewidth=3.6)
-        axes.plot([x - 0.44, x + 0.44], [p_t, p_t], color=INK, linewidth=1.8, linestyle=style)
-
-
-def _clear_of(line: float, bottom: float, share: float) -> float | None:
-    """Height for a bar segment's number: its middle, beside a line through it, or no room."""
-    middle, room, half_a_digit = bottom + share / 2, 0.045, 0.0275
-    if share < 2 * half_a_digit:
-        return None
-    if abs(middle - line) >= room:
-        return middle
-    moved = line + room if middle >= line else line - room
-    return moved if abs(moved - middle) <= share / 2 - half_a_digit else None
-
-
 def _amplify(difference: bool) -> Callable[[Sequence[Row]], Estimate]:
     def measure(rows: Sequence[Row]) -> Estimate:
         share = level_of(rows, "trigger_ratio").estimate
@@ -258,42 +223,6 @@ def _curve(
 ) -> tuple[list[float], list[Estimate]]:
     places = sorted({float(row[column]) for row in rows})
     return places, [measure([row for row in rows if same(row[column], x)]) for x in places]
-
-
-def _lines(axes: Axes, curves: Sequence[Curve]) -> None:
-    for number, (label, places, estimates) in enumerate(curves):
-        color, marker = RAMP[number % len(RAMP)], MARKERS[number % len(MARKERS)]
-        # Markers side by side: intervals of several lines at one place would hide each other.
-        moved = [place * 1.018 ** (number - (len(curves) - 1) / 2) for place in places]
-        for x, estimate in zip(moved, estimates, strict=True):
-            axes.plot([x, x], [estimate.low, estimate.high], color=color, linewidth=1.1)
-        values = [estimate.value for estimate in estimates]
-        axes.plot(
-            moved,
-            values,
-            color=color,
-            marker=marker,
-            markeredgecolor=PAPER,
-            markeredgewidth=0.8,
-            label=label,
-        )
-
-
-def _paper_points(
-    axes: Axes, points: Sequence[tuple[float, float]], label: str, joined: bool = False
-) -> None:
-    if points:
-        axes.plot(
-            [x for x, _ in points],
-            [y for _, y in points],
-            color=MUTED,
-            linestyle=(0, (1, 2)) if joined else "none",
-            linewidth=1.2,
-            marker="o",
-            markerfacecolor=PAPER,
-            markeredgecolor=MUTED,
-            label=label,
-        )
 
 
 def _mark(axes: Axes, curve: Transition, crossing: Crossing, name: str, height: float) -> None:
@@ -315,43 +244,6 @@ def _mark(axes: Axes, curve: Transition, crossing: Crossing, name: str, height: 
         textcoords="offset points",
         ha="right" if left else "left",
         va="center",
-        fontsize=8,
+        fontsize=LABEL_SIZE,
         color=INK,
     )
-
-
-def _ratio_axis(axes: Axes, ratios: Sequence[float]) -> None:
-    ticks = sorted(set(ratios))
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, [ratio_name(ratio) for ratio in ticks])
-    axes.minorticks_off()
-    axes.set_xlim(ticks[0] / 1.18, ticks[-1] * 1.18)
-    axes.set_xlabel("poison ratio p (of all training images)")
-
-
-def _times_axis(axes: Axes) -> None:
-    # A count of zero would pull a logarithmic axis to nothing; below a twentieth it is cut off.
-    low = max(0.05, min(0.85, 0.85 * axes.dataLim.ymin))
-    high = max(1.3, 1.15 * axes.dataLim.ymax)
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
-    axes.set_yticks(ticks, [f"×{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-
-
-def _legend(axes: Axes, handles: Sequence[object]) -> None:
-    axes.legend(
-        handles=list(handles),
-        loc="lower left",
-        bbox_to_anchor=(-0.01, 1.025),
-        ncols=5,
-    )
-
-
-def _in_percent(value: float, _: object) -> str:
-    return f"{100 * value:.0f}%"
-
-
-def _in_points(value: float, _: object) -> str:
-    return f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0")

@@ -66,8 +66,8 @@ class StudyReport:
     """One a finished point, with ``study`` and ``scale``."""
     groups: Mapping[tuple[Any, ...], Mapping[str, Images]] = field(default_factory=dict)
     """By `analysis.rows.row_key` of a row: "g1".."g4", each uint8, (k, H, W, 1 or 3)."""
-    trigger_example: tuple[Images, Images] | None = None
-    """Some training images clean and the same ones stamped, each uint8, (k, H, W, 1 or 3)."""
+    trigger_examples: Mapping[str, tuple[Images, Images]] = field(default_factory=dict)
+    """By name of a trigger: some training images clean and stamped, uint8, (k, H, W, 1 or 3)."""
     stages: Sequence[Stage] = ()
     """Every step the study needed, in the order of the plan."""
     failures: Sequence[Failure] = ()
@@ -93,9 +93,9 @@ def write(folder: Path, report: StudyReport) -> Path:
         The path of ``index.html``.
     """
     # Imported here: `castlewalls plan` imports this module and must stay instant.
-    from analysis.contents import contents, figures
+    from analysis.contents import contents, figures, template
 
-    drawn = figures(report.rows)
+    drawn = figures(report.study, report.rows)
     pictures = folder / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     for stale in pictures.glob("*.svg"):
@@ -105,12 +105,12 @@ def write(folder: Path, report: StudyReport) -> Path:
         (pictures / f"{name}.svg").write_text(svg, encoding="utf-8")
     write_csv(folder / "results.csv", report.rows)
     page = folder / "index.html"
-    page.write_text(render(contents(report, drawn)), encoding="utf-8")
+    page.write_text(render(template(report.study), contents(report, drawn)), encoding="utf-8")
     return page
 
 
-def render(shown: Mapping[str, Any]) -> str:
-    """Fill the page's template, everything escaped but what is marked as markup."""
+def render(template: str, shown: Mapping[str, Any]) -> str:
+    """Fill one of ``templates``, everything escaped but what is marked as markup."""
     import jinja2
     from markupsafe import Markup
 
@@ -123,14 +123,16 @@ def render(shown: Mapping[str, Any]) -> str:
     )
     templates.filters["subscripts"] = _subscripts
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return templates.get_template("index.html").render(style=Markup(style), **shown)
+    return templates.get_template(template).render(style=Markup(style), **shown)
 
 
 def _subscripts(words: str) -> "Markup":
-    """Escape words, and set the subscripts of p_t, p*_gap, p*_dom, N_t, e_u and e_c."""
+    """Escape words, and set the subscripts of p_t, p*_gap, p*_dom, N_t, e_u, e_c and β_t."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"\b(p\*?|N|e)_(t|gap|dom|u|c)\b", r"\1<sub>\2</sub>", str(escape(words))))
+    return Markup(
+        re.sub(r"\b(p\*?|N|e|β)_(t|gap|dom|u|c)\b", r"\1<sub>\2</sub>", str(escape(words)))
+    )
 
 
 __all__ = ["Failure", "Stage", "StudyReport", "render", "to_csv", "write", "write_csv"]

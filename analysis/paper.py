@@ -9,7 +9,7 @@ Diffusion's w is ours, the authors' DDPM code means (1 + w) e_c - w e_u, so its 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from analysis.rows import Row, same
+from analysis.rows import PAPER_GUIDANCE, Row, same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def _stable_diffusion(
         poison_ratio=poison_ratio,
         guidance_weight=guidance_weight,
         printed_weight=guidance_weight,
-        sampler="ddim",
+        sampler=AUTHORS_SAMPLER,
         p_t=p_t,
         g1=g1,
         g2=g2,
@@ -97,6 +97,8 @@ def _cifar10(source: str, sampler: str, fractions: tuple[float, float, float, fl
     )
 
 
+AUTHORS_SAMPLER = "ddim"
+"""What the authors' code samples with, Stable Diffusion and CIFAR10 alike."""
 IMAGENETTE_SWEEP = "ImageNette, Stable Diffusion"
 """The dataset of the guidance sweep, drawn beside ours."""
 
@@ -120,11 +122,12 @@ PUBLISHED: tuple[Published, ...] = (
         "Tab. 6", "Caltech15", "badnets1", (0.528, 0.376, None, None), 0.429, poison_ratio=0.05
     ),
     _stable_diffusion("Fig. 2", "Caltech15", "blend", (0.528, 0.206, 0.045, 0.221), 0.600),
+    _stable_diffusion("Fig. A4", "ImageNette", "unicolor", (0.555, 0.139, 0.009, 0.297), 0.496),
     _cifar10("Fig. A6, A8", "ddpm", (0.698, 0.186, 0.001, 0.115)),
     _cifar10("Fig. A8", "sde", (0.527, 0.108, 0.000, 0.365)),
     _stable_diffusion("Fig. A2", "ImageNette", "relabel_only", (None, None, 0.518, 0.482), 0.496),
 )
-"""Every composition the paper prints for the targets of this study."""
+"""Every composition the paper prints for the triggers that are built here."""
 
 DASHED_LINES: dict[str, dict[float, float]] = {
     "ImageNette": {0.01: 0.090, 0.02: 0.165, 0.05: 0.330, 0.1: 0.496},
@@ -158,12 +161,28 @@ def ratio_sweep(trigger: str, guidance_weight: float) -> list[Published]:
     return sorted(found, key=lambda value: value.poison_ratio)
 
 
-def measured_beside(published: Published, rows: Iterable[Row]) -> list[Row]:
-    """Our rows of the same trigger, poison ratio and guidance weight, any dataset and sampler."""
+def at_paper_guidance() -> list[Published]:
+    """What the paper prints at the guidance weight that it writes as 5, by trigger and sampler."""
+    found = [value for value in PUBLISHED if same(value.printed_weight, PAPER_GUIDANCE)]
+    return sorted(found, key=lambda value: (value.trigger, value.sampler))
+
+
+def measured_beside(
+    published: Published, rows: Iterable[Row], guidance_weight: float | None = None
+) -> list[Row]:
+    """Our rows of the same trigger, poison ratio, sampler and guidance weight, any dataset.
+
+    Args:
+        published: Of the paper.
+        rows: Ours.
+        guidance_weight: Ours to take in place of the paper's, in our convention.
+    """
+    weight = published.guidance_weight if guidance_weight is None else guidance_weight
     return [
         row
         for row in rows
         if row["trigger"] == published.trigger
+        and row["sampler"] == published.sampler
         and same(row["poison_ratio"], published.poison_ratio)
-        and same(row["guidance_weight"], published.guidance_weight)
+        and same(row["guidance_weight"], weight)
     ]

@@ -12,11 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis.claims import PAPER_GUIDANCE, Judgment, judge
-from analysis.comparison import above_constant, between_groups, level_of
-from analysis.rows import Family, Row, families, guided, same, sort_rows
-from analysis.verdicts import Verdict
-from analysis.wording import authors_weight, listed, percent, ratio_name, times, trigger_name
+from analysis import amplification_finding, composition_finding
+from analysis.rows import COMPOSITION, Row, has_witness, sort_rows, study_of
+from analysis.wording import (
+    authors_weight,
+    percent,
+    ratio_name,
+    sampler_name,
+    times,
+    trigger_name,
+)
 
 LEADING_COLUMNS = (
     "study",
@@ -67,123 +72,52 @@ def write_csv(path: Path, rows: Sequence[Row]) -> Path:
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """A compact table for a terminal: headers, and a row of words a point."""
-    headers = ["trigger", "p", "w (authors')", "seed", "p_t", "G1", "G2", "G3", "G4"]
-    headers += ["trigger ratio", "/ p_t"]
-    body = [
-        [
-            trigger_name(str(row["trigger"])),
-            ratio_name(float(row["poison_ratio"])),
-            _weight(float(row["guidance_weight"])),
-            str(row["seed"]),
-            percent(float(row["p_t"])),
-            *(percent(float(row[group])) for group in ("g1", "g2", "g3", "g4")),
-            _bounded(row, "trigger_ratio"),
-            "" if row.get("amplification") is None else times(float(row["amplification"])),
-        ]
-        for row in sort_rows(rows)
-    ]
-    return headers, body
+    """A compact table for a terminal: headers, and a row of words a point.
+
+    The sampler has a column where there are several, the witness where it looked at any point.
+    """
+    samplers = len({row["sampler"] for row in rows}) > 1
+    witnessed = any(map(has_witness, rows))
+    headers = ["trigger", *(["sampler"] if samplers else []), "p", "w (authors')", "seed", "p_t"]
+    headers += ["G1", "G2", "G3", "G4", "trigger ratio", "/ p_t"]
+    headers += ["witness (agreement)"] if witnessed else []
+    return headers, [_line(row, samplers, witnessed) for row in sort_rows(rows)]
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """What was found, in one sentence a trigger, generated from the numbers whatever they say."""
-    judgments = judge(rows)
-    return (
-        " ".join(
-            f"{_amplified(family)}{_shifted(family)}; {_verdicts(family, judgments)}."
-            for family in families(rows)
-        )
-        or "No poisoned point has been measured yet."
-    )
+    """What was found, in a sentence or a few, generated from the numbers whatever they say."""
+    return " ".join(sentences(rows))
 
 
-def reported_guidance(family: Family) -> float:
-    """The guidance weight a headline is about: the paper's where measured, else the highest."""
-    weights = family.guidance_weights
-    return next((weight for weight in weights if same(weight, PAPER_GUIDANCE)), weights[-1])
+def sentences(rows: Sequence[Row]) -> list[str]:
+    """`summary` by its sentences, one each thing that the study tells apart."""
+    found = composition_finding if study_of(rows) == COMPOSITION else amplification_finding
+    return found.sentences(rows) or ["No poisoned point has been measured yet."]
 
 
-def headline(family: Family) -> list[tuple[str, str]]:
-    """A few big numbers about a family, each with a line that says what it is."""
-    weight = reported_guidance(family)
-    measured = [ratio for ratio in family.poison_ratios if family.at(ratio, weight)]
-    facts = []
-    for ratio in dict.fromkeys((measured[0], measured[-1])):
-        rows = family.at(ratio, weight)
-        share = level_of(rows, "trigger_ratio").estimate.value
-        p_t = float(rows[0]["p_t"])
-        facts.append(
-            (
-                times(share / p_t),
-                f"the training share of triggers at p = {ratio_name(ratio)}, w = {weight:g}: "
-                f"{percent(p_t)} in training, {percent(share)} generated",
-            )
-        )
-    if family.clean:
-        share = level_of(guided(family.clean, weight), "trigger_ratio").estimate.value
-        facts.append((percent(share), f"triggers from the clean model, w = {weight:g}"))
-    return facts
-
-
-def _amplified(family: Family) -> str:
-    weight = reported_guidance(family)
-    at_weight = guided(family.rows, weight)
-    shown: list[str] = []
-    above: list[str] = []
-    not_above: list[str] = []
-    for ratio in family.poison_ratios:
-        rows = [row for row in at_weight if same(row["poison_ratio"], ratio)]
-        if not rows:
-            continue
-        share = level_of(rows, "trigger_ratio").estimate.value
-        excess = above_constant(rows, "trigger_ratio", "p_t").estimate
-        name = ratio_name(ratio)
-        shown.append(f"{share / float(rows[0]['p_t']):.2g} times at {name}")
-        (above if excess.low > 0 else not_above).append(name)
-    sentence = (
-        f"Asked for class “{family.target_class}” at guidance {weight:g}, the poisoned models draw "
-        f"the {trigger_name(family.trigger)} trigger {listed(shown)} of poison as often as it "
-        "occurs among the training images of that label"
-    )
-    if not not_above:
-        return f"{sentence}, with the whole interval above the training ratio every time"
-    if not above:
-        return f"{sentence}, with no interval wholly above the training ratio"
-    return (
-        f"{sentence}, with the whole interval above the training ratio at {listed(above)} but not "
-        f"at {listed(not_above)}"
-    )
-
-
-def _shifted(family: Family) -> str:
-    """Which of G1 and G2 leads at the lowest and at the highest ratio, at the headline's weight."""
-    weight = reported_guidance(family)
-    ratios = [ratio for ratio in family.poison_ratios if family.at(ratio, weight)]
-    if len(ratios) < 2:
-        return ""
-    first, last = (_leader(family.at(ratio, weight)) for ratio in (ratios[0], ratios[-1]))
-    low, high = ratio_name(ratios[0]), ratio_name(ratios[-1])
-    if first == last:
-        return f"; at {low} and at {high} alike {first}"
-    return f"; at {low} {first}, at {high} {last}"
-
-
-def _leader(rows: Sequence[Row]) -> str:
-    lead = between_groups(rows, "g1", "g2").estimate
-    if lead.low > 0:
-        return "most of these images mismatch the prompt (G1)"
-    if lead.high < 0:
-        return "most of these images match the prompt (G2)"
-    return "neither mismatches (G1) nor matches (G2) lead among them"
-
-
-def _verdicts(family: Family, judgments: Sequence[Judgment]) -> str:
-    verdicts = [judgment.verdict for judgment in judgments if judgment.family == family]
-    counts = [
-        f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict if verdict in verdicts
+def _line(row: Row, samplers: bool, witnessed: bool) -> list[str]:
+    cells = [trigger_name(str(row["trigger"]))]
+    if samplers:
+        cells.append(sampler_name(str(row["sampler"])))
+    cells += [
+        ratio_name(float(row["poison_ratio"])),
+        _weight(float(row["guidance_weight"])),
+        str(row["seed"]),
+        percent(float(row["p_t"])),
+        *(percent(float(row[group])) for group in ("g1", "g2", "g3", "g4")),
+        _bounded(row, "trigger_ratio"),
+        "" if row.get("amplification") is None else times(float(row["amplification"])),
     ]
-    return f"of {len(verdicts)} claims {listed(counts)}"
+    if witnessed:
+        cells.append(_witness(row))
+    return cells
+
+
+def _witness(row: Row) -> str:
+    if not has_witness(row):
+        return ""
+    share, agreement = (float(row[f"witness_{name}"]) for name in ("trigger_ratio", "agreement"))
+    return f"{percent(share)} ({percent(agreement)})"
 
 
 def _weight(weight: float) -> str:

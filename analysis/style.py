@@ -38,6 +38,9 @@ RAMP = ("#3f8fd2", "#2a9d8f", "#9468d1", "#d1495b", "#b7791f")
 MARKERS = "osD^v"
 """Markers that go with `RAMP`."""
 
+LABEL_SIZE = 9.0
+"""Points of all words but titles: about 12 pixels where a panel is as wide as a phone."""
+
 FONT_STACK = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 """The reader's own sans serif; nothing is loaded."""
 
@@ -59,23 +62,23 @@ _SETTINGS: Any = {  # matplotlib's own type of this is a literal of every settin
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.labelcolor": MUTED,
-    "axes.labelsize": 8.5,
+    "axes.labelsize": LABEL_SIZE,
     "axes.spines.left": False,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
     "axes.titlepad": 25.0,
-    "axes.titlesize": 10.0,
+    "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "figure.facecolor": PAPER,
     "font.family": "DejaVu Sans",
-    "font.size": 8.5,
+    "font.size": LABEL_SIZE,
     "grid.color": LINE,
     "grid.linewidth": 0.8,
     "legend.borderaxespad": 0.0,
     "legend.columnspacing": 1.1,
-    "legend.fontsize": 8.0,
+    "legend.fontsize": LABEL_SIZE,
     "legend.frameon": False,
     "legend.handlelength": 0.9,
     "legend.handletextpad": 0.45,
@@ -87,26 +90,30 @@ _SETTINGS: Any = {  # matplotlib's own type of this is a literal of every settin
     "text.parse_math": False,
     "xtick.color": LINE,
     "xtick.labelcolor": MUTED,
-    "xtick.labelsize": 8.5,
+    "xtick.labelsize": LABEL_SIZE,
     "ytick.color": LINE,
     "ytick.labelcolor": MUTED,
-    "ytick.labelsize": 8.5,
+    "ytick.labelsize": LABEL_SIZE,
     "ytick.left": False,
 }
 
 
 @contextmanager
-def panel(width: float = 3.7, height: float = 3.5) -> Iterator[tuple[Figure, Axes]]:
+def panel(
+    width: float = 3.5, height: float = 3.4, tick_lines: int = 1
+) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one pair of axes, to be drawn and rendered inside of the block.
 
     Args:
         width: Inches; at 72 points an inch, near the pixels it takes on a phone.
         height: Inches.
+        tick_lines: Lines of words that the ticks along x take.
     """
+    bottom = 0.115 + 0.04 * tick_lines
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height))
         # Fixed margins: fitting them would measure text in a font that the reader does not have.
-        axes = figure.add_axes((0.125, 0.165, 0.855, 0.665))
+        axes = figure.add_axes((0.135, bottom, 0.845, 0.82 - bottom))
         yield figure, axes
 
 

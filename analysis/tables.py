@@ -10,8 +10,8 @@ from analysis.comparison import counted, level_of
 from analysis.composition import GROUPS
 from analysis.intervals import Estimate, wilson
 from analysis.page import Stage
-from analysis.paper import PUBLISHED, Published, measured_beside
-from analysis.rows import CONTROLS, Row, sort_rows
+from analysis.paper import PUBLISHED, Published, at_paper_guidance, measured_beside
+from analysis.rows import CONTROLS, Row, has_witness, sort_rows
 from analysis.wording import (
     authors_weight,
     bounds,
@@ -19,11 +19,17 @@ from analysis.wording import (
     crossing_place,
     percent,
     ratio_name,
+    sampler_name,
     times,
     trigger_name,
 )
 
 NOTHING = "–"
+PLACE = ("trigger", "sampler", "p", "w")
+"""Headers of the cells that say which point a line is about."""
+JUDGED_BY = ("judge", "witness")
+WITNESS = ("witness_trigger_ratio", "witness_agreement")
+"""What stands beside the trigger judge's numbers."""
 
 
 class Cell(NamedTuple):
@@ -48,23 +54,40 @@ class Table:
 
 
 def measurements(rows: Sequence[Row]) -> Table:
-    """Every point: G1..G4, trigger ratio and amplification, over its seeds where it has several."""
+    """Every point: G1..G4, trigger ratio and amplification, over its seeds where it has several.
+
+    Two columns more where any row has a witness: its trigger ratio, and how often it agrees.
+    """
+    witnessed = any(map(has_witness, rows))
     lines = []
     for point in _points(rows):
         row = point[0]
         amplified = [one["amplification"] for one in point if one.get("amplification") is not None]
-        lines.append(
-            [
-                *_place(row),
-                Cell(f"{authors_weight(float(row['guidance_weight'])):g}"),
-                Cell(str(sum(int(one["n"]) for one in point)), _seeds(point)),
-                Cell(percent(float(row["p_t"]))),
-                *(_fraction(point, name) for name in (*GROUPS, "trigger_ratio")),
-                _amplification(point, amplified),
-            ]
-        )
-    place = ("trigger", "p", "w", "authors' DDPM w", "n", "p_t")
-    return Table((*place, "G1", "G2", "G3", "G4", "trigger ratio", "÷ p_t"), lines, 1)
+        cells = [
+            *_place(row),
+            Cell(f"{authors_weight(float(row['guidance_weight'])):g}"),
+            Cell(str(sum(int(one["n"]) for one in point)), _seeds(point)),
+            Cell(percent(float(row["p_t"]))),
+            *(_fraction(point, name) for name in (*GROUPS, "trigger_ratio")),
+            _amplification(point, amplified),
+        ]
+        if witnessed:
+            cells += [_witnessed(point, name) for name in WITNESS]
+        lines.append(cells)
+    headers = (*PLACE, "authors' DDPM w", "n", "p_t", "G1", "G2", "G3", "G4", "trigger ratio")
+    last = ("÷ p_t", *(("by the witness", "they agree") if witnessed else ()))
+    return Table((*headers, *last), lines, 2)
+
+
+def witnesses(rows: Sequence[Row]) -> Table:
+    """Trigger judge and witness side by side, at every point that the witness looked at."""
+    lines = []
+    for point in _points([row for row in rows if has_witness(row)]):
+        share = [_fraction(point, name) for name in ("trigger_ratio", "witness_trigger_ratio")]
+        groups = [_fraction(point, name) for name in ("g1", "witness_g1", "g2", "witness_g2")]
+        lines.append([*_place(point[0]), *share, *groups, _fraction(point, "witness_agreement")])
+    pairs = tuple(f"{name}, {by}" for name in ("trigger ratio", "G1", "G2") for by in JUDGED_BY)
+    return Table((*PLACE, *pairs, "they agree"), lines, 2)
 
 
 def corrections(rows: Sequence[Row]) -> Table:
@@ -82,81 +105,97 @@ def corrections(rows: Sequence[Row]) -> Table:
             for name in names
         ]
         lines.append([*_place(row), Cell(str(row["seed"])), *corrected])
-    return Table(("trigger", "p", "w", "seed", "G1", "G2", "G3", "G4", "trigger ratio"), lines, 1)
+    return Table((*PLACE, "seed", "G1", "G2", "G3", "G4", "trigger ratio"), lines, 2)
 
 
 def judges(rows: Sequence[Row]) -> Table:
-    """What the judges get wrong on the test split, a line a trigger."""
+    """What the judges and the witness get wrong on the test split, a line a trigger."""
+    rates = [
+        ("content accuracy, clean", "content_accuracy", "content_n"),
+        ("content accuracy, stamped", "content_accuracy_stamped", "content_n"),
+        ("trigger false positives", "trigger_false_positive_rate", "trigger_n_clean"),
+        ("trigger false negatives", "trigger_false_negative_rate", "trigger_n_stamped"),
+    ]
+    if any(map(has_witness, rows)):
+        rates += [
+            ("witness false positives", "witness_false_positive_rate", "trigger_n_clean"),
+            ("witness false negatives", "witness_false_negative_rate", "trigger_n_stamped"),
+        ]
     lines = []
     for trigger in sorted({str(row["judge_trigger"]) for row in rows}):
         row = next(row for row in rows if row["judge_trigger"] == trigger)
         lines.append(
-            [
-                Cell(trigger_name(trigger)),
-                _rate(row, "content_accuracy", "content_n"),
-                _rate(row, "content_accuracy_stamped", "content_n"),
-                _rate(row, "trigger_false_positive_rate", "trigger_n_clean"),
-                _rate(row, "trigger_false_negative_rate", "trigger_n_stamped"),
-            ]
+            [Cell(trigger_name(trigger)), *(_rate(row, name, trials) for _, name, trials in rates)]
         )
-    headers = (
-        "judges for",
-        "content accuracy, clean",
-        "content accuracy, stamped",
-        "trigger false positives",
-        "trigger false negatives",
-    )
-    return Table(headers, lines, 1)
+    return Table(("judges for", *(header for header, _, _ in rates)), lines, 1)
 
 
 def other_conditions(rows: Sequence[Row]) -> Table:
-    """The classes that are not the target, a line a model."""
+    """The classes that are not the target, a line a model.
+
+    They are sampled once a model and repeated on each of its rows, whatever the row's sampler.
+    """
+    names = ["other_match_ratio", "other_trigger_ratio"]
+    headers = ["trigger", "p", "w", "seed", "n", "match", "carry the trigger"]
+    if any(row.get("other_witness_ratio") is not None for row in rows):
+        names.append("other_witness_ratio")
+        headers.append("by the witness")
+    place = ("trigger", "judge_trigger", "poison_ratio", "target_class", "seed")
     models: dict[tuple[object, ...], Row] = {}
     for row in sort_rows(rows):
-        key = (row["trigger"], row["judge_trigger"], row["poison_ratio"], row["target_class"])
         if row.get("other_n"):
-            models.setdefault((*key, row["sampler"], row["seed"]), row)
-    lines = []
-    for row in models.values():
-        shares = []
-        for name in ("other_match_ratio", "other_trigger_ratio"):
-            count, n = counted(row, name)
-            shares.append(Cell(percent(count / n), bounds(Estimate(count / n, *wilson(count, n)))))
-        lines.append(
-            [
-                Cell(trigger_name(str(row["trigger"])), _controlled(row)),
-                Cell(ratio_name(float(row["poison_ratio"]))),
-                Cell(f"{float(row['other_guidance_weight']):g}"),
-                Cell(str(row["seed"])),
-                Cell(str(row["other_n"])),
-                *shares,
-            ]
-        )
-    return Table(("trigger", "p", "w", "seed", "n", "match", "carry the trigger"), lines, 1)
+            models.setdefault(tuple(row.get(column) for column in (*place, *names)), row)
+    lines = [
+        [
+            Cell(trigger_name(str(row["trigger"])), _controlled(row)),
+            Cell(ratio_name(float(row["poison_ratio"]))),
+            Cell(f"{float(row['other_guidance_weight']):g}"),
+            Cell(str(row["seed"])),
+            Cell(str(row["other_n"])),
+            *(_counted(row, name) for name in names),
+        ]
+        for row in models.values()
+    ]
+    return Table(tuple(headers), lines, 1)
 
 
 def published(rows: Sequence[Row]) -> Table:
-    """The paper's values, and ours at the same trigger, poison ratio and guidance weight."""
+    """The paper's values, and ours at the same trigger, ratio, sampler and guidance weight."""
+    return _published(rows, PUBLISHED, None)
+
+
+def published_at_paper_guidance(rows: Sequence[Row], guidance_weight: float) -> Table:
+    """The paper's values at its guidance of 5, and ours at one weight whatever its convention.
+
+    Args:
+        rows: Of a study at one guidance weight.
+        guidance_weight: That weight.
+    """
+    return _published(rows, at_paper_guidance(), guidance_weight)
+
+
+def _published(rows: Sequence[Row], values: Sequence[Published], weight: float | None) -> Table:
     measured = {str(row["trigger"]) for row in rows}
     lines = []
-    for value in PUBLISHED:
+    for value in values:
         if value.trigger not in measured:
             continue
-        ours = measured_beside(value, rows)
+        ours = measured_beside(value, rows, weight)
         lines.append(
             [
                 Cell(value.source),
-                Cell(value.dataset, f"sampler {value.sampler}"),
+                Cell(value.dataset),
                 Cell(trigger_name(value.trigger)),
+                Cell(sampler_name(value.sampler)),
                 Cell(ratio_name(value.poison_ratio)),
                 Cell(f"{value.guidance_weight:g}", _printed(value)),
                 _beside(value, ours, "p_t"),
-                *(_beside(value, ours, name) for name in ("g1", "g2", "g3", "trigger_ratio")),
+                *(_beside(value, ours, name) for name in (*GROUPS, "trigger_ratio")),
                 _amplified_beside(value, ours),
             ]
         )
-    headers = ("source", "data", "trigger", "p", "w", "p_t", "G1", "G2", "G3", "trigger ratio")
-    return Table((*headers, "÷ p_t"), lines, 3)
+    place = ("source", "data", "trigger", "sampler", "p", "w", "p_t")
+    return Table((*place, "G1", "G2", "G3", "G4", "trigger ratio", "÷ p_t"), lines, 4)
 
 
 def transitions(curves: Sequence[tuple[float, Transition]]) -> Table:
@@ -227,6 +266,7 @@ def _points(rows: Sequence[Row]) -> list[list[Row]]:
 def _place(row: Row) -> list[Cell]:
     return [
         Cell(trigger_name(str(row["trigger"])), _controlled(row)),
+        Cell(sampler_name(str(row["sampler"]))),
         Cell(ratio_name(float(row["poison_ratio"]))),
         Cell(f"{float(row['guidance_weight']):g}"),
     ]
@@ -249,6 +289,17 @@ def _fraction(point: Sequence[Row], name: str) -> Cell:
     values = [float(row[name]) for row in point]
     spread = f"sd {100 * stdev(values):.1f}"
     return Cell(percent(sum(values) / len(values)), f"{spread}, {bounds(estimate)}")
+
+
+def _witnessed(point: Sequence[Row], name: str) -> Cell:
+    return _fraction(point, name) if all(map(has_witness, point)) else Cell(NOTHING)
+
+
+def _counted(row: Row, name: str) -> Cell:
+    if row.get(name) is None:
+        return Cell(NOTHING)
+    count, n = counted(row, name)
+    return Cell(percent(count / n), bounds(Estimate(count / n, *wilson(count, n))))
 
 
 def _amplification(point: Sequence[Row], amplified: Sequence[float]) -> Cell:

@@ -1,10 +1,15 @@
 """What the data say about a claim, and the few rules that decide it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from analysis.intervals import Estimate
+from analysis.wording import listed
+
+Subject = TypeVar("Subject")
+"""The rows that a claim is held against."""
 
 
 class Verdict(StrEnum):
@@ -54,3 +59,51 @@ def together(parts: Sequence[Part]) -> Verdict:
         if verdict in verdicts:
             return verdict
     return Verdict.SUPPORTED if verdicts else Verdict.NOT_TESTED
+
+
+def counts(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, int]]:
+    """Each verdict that occurs with how often, in the order of `Verdict`."""
+    return [(verdict, verdicts.count(verdict)) for verdict in Verdict if verdict in verdicts]
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """How many of each there are: "6 supported, 2 failed and 2 undecided"."""
+    return listed([f"{count} {verdict.value}" for verdict, count in counts(verdicts)])
+
+
+@dataclass(frozen=True)
+class Claim(Generic[Subject]):
+    """One thing the paper says."""
+
+    name: str
+    """Short, file-name-safe."""
+    statement: str
+    """What the paper says, in a sentence."""
+    source: str
+    """Where it says so."""
+    rule: str
+    """What the data must show."""
+    test: Callable[[Subject], list[Part]]
+    """The parts that must all hold; none at all when the claim is not about the subject."""
+
+
+@dataclass(frozen=True)
+class Judgment(Generic[Subject]):
+    """A claim held against the rows that it is about."""
+
+    claim: Claim[Subject]
+    """What was tested."""
+    subject: Subject
+    """On which rows."""
+    parts: tuple[Part, ...]
+    """What each thing it says came to."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What became of the claim."""
+        return together(self.parts)
+
+    @property
+    def evidence(self) -> str:
+        """The numbers, in a sentence or a few."""
+        return " ".join(part.evidence for part in self.parts)

@@ -24,6 +24,20 @@ def trigger_name(trigger: str) -> str:
     return TRIGGER_NAMES.get(trigger, trigger)
 
 
+def titled(words: str) -> str:
+    """Words as a heading starts: the first letter is a capital, the others stay."""
+    return words[:1].upper() + words[1:]
+
+
+SAMPLER_NAMES = {"ddim": "DDIM", "ddpm": "DDPM", "sde": "SDE"}
+"""How pages call the samplers; anything else is called by its own word."""
+
+
+def sampler_name(sampler: str) -> str:
+    """The sampler as a page calls it."""
+    return SAMPLER_NAMES.get(sampler, sampler)
+
+
 def ratio_name(fraction: float) -> str:
     """A poison ratio in as few digits as it has: 0.01 is "1%"."""
     return f"{100 * fraction:.6g}%"

@@ -71,6 +71,7 @@ def build_network(
     attention_levels: tuple[int, ...],
     groups: int,
     dropout: float,
+    attention_heads: int | None = None,
 ) -> UNet2DModel:
     """A U-Net with one level per entry of ``block_channels``, freshly initialized.
 
@@ -83,6 +84,7 @@ def build_network(
         attention_levels: Levels with self-attention; the middle has it if any level has.
         groups: Of the group normalization.
         dropout: Probability.
+        attention_heads: 1 for one head over all channels; None for a head every 8 channels.
     """
     attends = [level in attention_levels for level in range(len(block_channels))]
     down = tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends)
@@ -99,6 +101,7 @@ def build_network(
         dropout=dropout,
         num_class_embeds=classes + 1,
         add_attention=any(attends),
+        attention_head_dim=8 if attention_heads is None else None,
     )
 
 

@@ -5,6 +5,7 @@ and an interrupted run ends in the bytes of an uninterrupted one.
 """
 
 import csv
+import math
 import pickle
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +18,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.optimizer import Optimizer
 
 from models import randomness
 
@@ -31,18 +34,89 @@ Report = Callable[[int, Mapping[str, float], Callable[[Path], None]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained: AdamW under torch's ``OneCycleLR`` with its defaults."""
+    """How a network is trained."""
 
     steps: int
     """Updates; the one-cycle schedule needs 10 or so to divide into its phases."""
     learning_rate: float
-    """The peak, reached after 30 % of the steps."""
+    """The peak of the schedule."""
     weight_decay: float
-    """Decoupled (AdamW)."""
+    """Decoupled in AdamW, added to the gradient in SGD."""
     ema_decay: float | None
     """Decay of the averaged weights per step, exact from the second step on; None for none."""
     seed: int
     """Draws the initial weights and dropout."""
+    optimizer: str = "adamw"
+    """A name of OPTIMIZERS."""
+    schedule: str = "one_cycle"
+    """A name of SCHEDULES."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names.
+
+        Raises:
+            ValueError: There is no such optimizer or schedule.
+        """
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if (asked := getattr(self, name)) not in known:
+                raise ValueError(f"expected {name} of {', '.join(known)}, got {asked!r}")
+
+
+def adamw(parameters: list[nn.Parameter], recipe: Recipe) -> Optimizer:
+    """AdamW with torch's defaults."""
+    # One kernel instead of one per tensor: 5 % of a small U-Net's step on a CPU.
+    return torch.optim.AdamW(
+        parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+
+
+def sgd(parameters: list[nn.Parameter], recipe: Recipe) -> Optimizer:
+    """SGD with momentum 0.9, which the one-cycle schedule moves between 0.85 and 0.95."""
+    return torch.optim.SGD(
+        parameters,
+        recipe.learning_rate,
+        momentum=0.9,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def one_cycle(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
+    """Torch's ``OneCycleLR`` with its defaults: the peak comes after 30 % of the steps."""
+    return OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.steps)
+
+
+def warmup_cosine(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
+    """The schedule of the authors' CIFAR10 models; theirs moves once an epoch, this every step.
+
+    From peak / 2.5 up a line to the peak after a tenth of the steps, then down a cosine that would
+    reach 0 a tenth after the end: the last step has 2.4 % of the peak.
+    """
+
+    def share(step: int) -> float:
+        risen = step / (recipe.steps / 10)
+        if risen < 1:
+            return 0.4 + 0.6 * risen
+        return (1 + math.cos(math.pi * (step / recipe.steps - 0.1))) / 2
+
+    return LambdaLR(optimizer, share)
+
+
+def cosine(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
+    """From the peak down half a cosine, which is 0 after the last step."""
+    return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / recipe.steps)) / 2)
+
+
+OPTIMIZERS: Final[Mapping[str, Callable[[list[nn.Parameter], Recipe], Optimizer]]] = {
+    "adamw": adamw,
+    "sgd": sgd,
+}
+
+SCHEDULES: Final[Mapping[str, Callable[[Optimizer, Recipe], LRScheduler]]] = {
+    "one_cycle": one_cycle,
+    "warmup_cosine": warmup_cosine,
+    "cosine": cosine,
+}
 
 
 class Training:
@@ -67,14 +141,9 @@ class Training:
         self.network = self.accelerator.prepare_model(network.train())
         self.plain: nn.Module = self.accelerator.unwrap_model(self.network)
         self.parameters = list(self.plain.parameters())
-        # One kernel instead of one per tensor: 5 % of a small U-Net's step on a CPU.
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
+        self.optimizer = OPTIMIZERS[recipe.optimizer](self.parameters, recipe)
         # Not prepared: a scheduler that accelerate wraps steps once per worker, not once per step.
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.learning_rate, total_steps=recipe.steps
-        )
+        self.schedule = SCHEDULES[recipe.schedule](self.optimizer, recipe)
         self.ema = averaged(self.parameters, recipe.ema_decay)
         self.has_dropout = any(
             isinstance(module, nn.Dropout) and module.p > 0 for module in self.plain.modules()

@@ -3,17 +3,16 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-from orchestrator import choices
-
 if TYPE_CHECKING:
     from orchestrator.request import Request
+    from orchestrator.studies.study import Point
 
 USAGE, SOME_FAILED, INTERRUPTED = 2, 1, 130
 """Exit codes: bad usage; some points failed or the run could not start; Ctrl-C."""
@@ -30,7 +29,9 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
 StudyName = Annotated[str, typer.Argument(help="A study's name; `castlewalls studies` lists them.")]
-ScaleName = Annotated[str, typer.Option("--scale", help="tiny (seconds) or laptop (minutes).")]
+ScaleName = Annotated[
+    str, typer.Option("--scale", help="tiny (seconds), laptop (minutes) or cifar10 (GPUs).")
+]
 StoreRoot = Annotated[
     str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help="Folder that keeps everything.")
 ]
@@ -45,6 +46,54 @@ Weights = Annotated[
 Samplers = Annotated[str | None, typer.Option("--sampler", help="E.g. ddim.")]
 Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
 Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
+OWN, BLEND, LENGTH = "Your own images and CIFAR10", "The blend trigger", "How long, how large"
+Images = Annotated[
+    str | None, typer.Option(help="Folder with a folder of images a class.", rich_help_panel=OWN)
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Pixels they are reduced to; 32.", rich_help_panel=OWN)
+]
+Channels = Annotated[
+    int | None, typer.Option(help="1 grey, 3 color; what they are.", rich_help_panel=OWN)
+]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave undecodable files out.", rich_help_panel=OWN)
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Where CIFAR10's binary version is.", envvar="CASTLEWALLS_DATA", rich_help_panel=OWN
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch CIFAR10 if it is missing.", rich_help_panel=OWN)
+]
+BlendPattern = Annotated[
+    str | None, typer.Option(help="An image instead of our cat.", rich_help_panel=BLEND)
+]
+BlendAlpha = Annotated[
+    float | None, typer.Option(help="Weight of the pattern; 0.2.", rich_help_panel=BLEND)
+]
+BlendAdditive = Annotated[
+    bool, typer.Option("--blend-additive", help="Add it, do not mix it in.", rich_help_panel=BLEND)
+]
+TrainingSteps = Annotated[
+    int | None, typer.Option(help="Of each diffusion model.", rich_help_panel=LENGTH)
+]
+Generations = Annotated[
+    int | None, typer.Option(help="Images drawn a point.", rich_help_panel=LENGTH)
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Wall time that chooses these two: 20m.", rich_help_panel=LENGTH),
+]
+StreamMemory = Annotated[
+    str | None,
+    typer.Option(
+        help="Images held by a training; larger sets are re-streamed: 2GiB.",
+        rich_help_panel=LENGTH,
+    ),
+]
 
 
 def main() -> NoReturn:
@@ -81,39 +130,59 @@ def _request(
     sampler: Samplers = None,
     seed: Seeds = None,
     target_class: Target = None,
+    images: Images = None,
+    image_size: ImageSize = None,
+    channels: Channels = None,
+    skip_broken: SkipBroken = False,
+    data: Data = None,
+    download: Download = False,
+    blend_pattern: BlendPattern = None,
+    blend_alpha: BlendAlpha = None,
+    blend_additive: BlendAdditive = False,
+    training_steps: TrainingSteps = None,
+    generations: Generations = None,
+    budget: Budget = None,
+    stream_memory: StreamMemory = None,
     **more: Any,
 ) -> "Request":
     """Turn words into a request; what is wrong with them ends the command with code 2."""
-    from orchestrator.request import Request
-    from orchestrator.store import Store
-    from orchestrator.studies import STUDIES
-    from orchestrator.studies.scales import SCALES, chosen_axes
+    from orchestrator import asking
 
-    studies = {item.name: item for item in STUDIES}
-    scales = {item.name: item for item in SCALES}
     try:
-        chosen_study = studies[choices.known(study, studies, "study")]
-        chosen_scale = scales[choices.known(scale, scales, "scale")]
-        axes = chosen_axes(
-            chosen_scale,
-            trigger=trigger,
-            poison_ratio=poison_ratio,
-            guidance_weight=guidance_weight,
-            sampler=sampler,
-            seed=seed,
-            target_class=target_class,
-        )
-        request = Request(
-            study=chosen_study,
-            scale=chosen_scale,
-            axes=axes,
-            store=Store(choices.folder(store)),
+        return asking.request(
+            study,
+            scale=scale,
+            store=store,
+            axes={
+                "trigger": trigger,
+                "poison_ratio": poison_ratio,
+                "guidance_weight": guidance_weight,
+                "sampler": sampler,
+                "seed": seed,
+                "target_class": target_class,
+            },
+            images=images,
+            image_size=image_size,
+            channels=channels,
+            skip_broken=skip_broken,
+            data=data,
+            download=download,
+            blend_pattern=blend_pattern,
+            blend_alpha=blend_alpha,
+            blend_additive=blend_additive,
+            training_steps=training_steps,
+            generations=generations,
+            budget=budget,
+            stream_memory=stream_memory,
+            say=_say,
             **more,
         )
-        request.points()  # a point that makes no sense is bad usage too
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _fail(error, USAGE)
-    return request
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def on_a_study(command: Callable[..., None]) -> Callable[..., None]:
@@ -149,10 +218,13 @@ def studies() -> None:
 @on_a_study
 def plan(request: Callable[..., "Request"]) -> None:
     """Say what a run would do and why, and what it costs.  Starts nothing."""
+    from orchestrator import pace
     from orchestrator import plan as planning
     from orchestrator.show import print_plan
 
     asked = request()
+    if asked.scale.to_be_timed:
+        pace.measure((point.measure for point in asked.points()), asked.store, _say)
     print_plan(planning.make(asked.points(), asked.store), asked.label, console)
 
 
@@ -185,7 +257,7 @@ def run(
 
 
 def _run(request: "Request") -> None:
-    from orchestrator.request import NoCluster, log_of
+    from orchestrator.request import NoCluster, by_message, log_of
     from orchestrator.run import run as run_study
     from orchestrator.show import print_result
 
@@ -194,13 +266,18 @@ def _run(request: "Request") -> None:
     except (OSError, ValueError, NoCluster) as error:
         _fail(error, SOME_FAILED)
     print_result(request, result, console)
-    for failure in result.failures:
-        _complain(f"{failure.point.name} failed: {failure.message}")
-        if log := log_of(failure.point, request.store):
+    for message, points in by_message(result.failures).items():
+        _complain(f"{_named(points)} failed: {message}")
+        if log := log_of(points[0], request.store):
             _complain(f"  its log: {log}")
     if result.failures:
         _complain("what is finished is kept; the same command tries the rest again.")
         raise typer.Exit(SOME_FAILED)
+
+
+def _named(points: "Sequence[Point]") -> str:
+    """A point's name, or how many points there are."""
+    return points[0].name if len(points) == 1 else f"{len(points)} points"
 
 
 @on_a_study

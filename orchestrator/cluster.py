@@ -41,7 +41,7 @@ from orchestrator.placement import Bundle, Placement, refusal  # noqa: E402
 from orchestrator.request import NoCluster  # noqa: E402
 from orchestrator.step import Step, ancestors  # noqa: E402
 from orchestrator.store import Store  # noqa: E402
-from orchestrator.stream import RayRows  # noqa: E402
+from orchestrator.stream import RayRows, TrainingSet  # noqa: E402
 
 NAMESPACE = "castlewalls"
 HEAD = {"node:__internal_head__": 0.001}
@@ -225,14 +225,17 @@ class RayConductor(Conductor):
         """The step's dataset in the object store; read once per run, whoever asks first.
 
         It is read with the CPU that the step was admitted with and does not use yet.  A dataset
-        that cannot be read is left to the step, which finds out what is wrong with it.
+        that is larger than the step may hold never goes there: the step reads the file, a window
+        at a time.  One that cannot be read is left to the step, which finds out what is wrong.
         """
         dataset = step.streams.get("dataset")
         if dataset is None:
             return None
-        if dataset.digest not in self.reading:
-            self.reading[dataset.digest] = asyncio.create_task(self._read(dataset))
         try:
+            if TrainingSet.of(self.store.folder(dataset)).exceeds(step.settings.window_bytes):
+                return None
+            if dataset.digest not in self.reading:
+                self.reading[dataset.digest] = asyncio.create_task(self._read(dataset))
             return await asyncio.shield(self.reading[dataset.digest])
         except Exception:
             self.reading.pop(dataset.digest, None)

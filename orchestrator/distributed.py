@@ -14,7 +14,7 @@ from orchestrator.execute import fit as fit_in_process
 from orchestrator.placement import Bundle, Placement
 from orchestrator.step import Step
 from orchestrator.store import Store
-from orchestrator.stream import COLUMNS, RayRows, Rows
+from orchestrator.stream import COLUMNS, RayRows, Rows, TrainingSet
 
 SMALL_FILE = 64 * 2**20
 """Bytes of a dataset file that one process reads faster than a pipeline starts."""
@@ -94,14 +94,15 @@ def fit(
     """Train under Ray Train with ``bundle.count`` data-parallel workers.
 
     Every worker sees the whole stream and keeps its own rows of each global batch, so nothing is
-    dropped and the result does not depend on how Ray would split it.  Resuming is ours alone: the
-    run gets a fresh name, and each worker takes up our newest checkpoint.
+    dropped and the result does not depend on how Ray would split it.  Of a dataset that is larger
+    than the step may hold each worker reads its rows from the file itself.  Resuming is ours alone:
+    the run gets a fresh name, and each worker takes up our newest checkpoint.
     """
     import ray.data
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    dataset = rows.source if isinstance(rows, RayRows) else read(store, step.streams["dataset"])
+    resident = _resident(step, store, rows)
     checkpoints = Checkpoints(store, step)
     with tempfile.TemporaryDirectory(prefix="castlewalls-") as scratch:
         trainer = TorchTrainer(
@@ -114,8 +115,9 @@ def fit(
                 "out": out,
                 "inputs": dict(inputs),
                 "note": note,
+                "resident": bool(resident),
             },
-            datasets={"train": dataset},
+            datasets=resident,
             dataset_config=ray.train.DataConfig(datasets_to_split=[]),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=bundle.count,
@@ -132,6 +134,14 @@ def fit(
             raise _cause(error) from error
 
 
+def _resident(step: Step, store: Store, rows: Rows | None) -> dict[str, Any]:
+    """The training set as Ray Train's ``datasets``; none if it is to be re-streamed."""
+    dataset = step.streams["dataset"]
+    if TrainingSet.of(store.folder(dataset)).exceeds(step.settings.window_bytes):
+        return {}
+    return {"train": rows.source if isinstance(rows, RayRows) else read(store, dataset)}
+
+
 def _train_worker(config: dict[str, Any]) -> None:
     """One Ray Train worker: this rank's rows of the stream, the same loop as in process."""
     import ray.train
@@ -144,7 +154,7 @@ def _train_worker(config: dict[str, Any]) -> None:
         config["checkpoints"],
         config["out"],
         config["inputs"],
-        RayRows(ray.train.get_dataset_shard("train")),
+        RayRows(ray.train.get_dataset_shard("train")) if config["resident"] else None,
         config["note"],
         rank=context.get_world_rank(),
         workers=context.get_world_size(),

@@ -14,7 +14,7 @@ from orchestrator.checkpoints import Checkpoints, Reporter
 from orchestrator.placement import Bundle, Placement
 from orchestrator.step import Step
 from orchestrator.store import Store
-from orchestrator.stream import ParquetRows, Rows, hold
+from orchestrator.stream import Rows, batches
 
 Note = Callable[[int, Mapping[str, float]], None]
 """Called with how far a step is (in its own units) and its latest metrics."""
@@ -54,7 +54,8 @@ def build(
         step: What to make.
         store: Where its sources are and its result goes.
         placement: One process or several.
-        rows: The stream's dataset if somebody holds it already; else it is read from the store.
+        rows: The stream's dataset if somebody holds it already; else it is read from the store,
+            once, or, if it is larger than the training may hold, every epoch anew.
         bundle: What each process of a distributed step holds.
         note: Told about progress.
     """
@@ -124,18 +125,17 @@ def fit(
     """Train one worker's share; the only worker's, unless Ray Train starts several."""
     reporter = Reporter(checkpoints, placement.checkpoint_seconds, note)
     manifest = step.streams.get("manifest")
-    batches = hold(
-        rows or ParquetRows(store.folder(step.streams["dataset"])),
-        store.folder(manifest) if manifest else None,
-        batch_size=step.settings.batch_size,
-        seed=step.settings.seed,
-        rank=rank,
-        workers=workers,
-    )
     step.function(
         step.settings,
         out=out,
-        batches=batches,
+        batches=batches(
+            step.settings,
+            store.folder(step.streams["dataset"]),
+            store.folder(manifest) if manifest else None,
+            rows,
+            rank=rank,
+            workers=workers,
+        ),
         report=reporter if rank == 0 else _unheard,
         resume=checkpoints.newest(),
         **inputs,

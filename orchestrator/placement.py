@@ -56,6 +56,10 @@ class Placement:
         share = min(1.0, math.floor(1000 * cluster.get("CPU", 1.0) / count) / 1000)
         gpus = self.gpus_per_training / count if step.shape == "fit" else 0.0
         memory = PLAIN_PROCESS if step.shape == "whole" else TORCH_PROCESS
+        if step.shape == "fit":
+            data = step.streams["dataset"].settings
+            images = sum(data.counts()["train"]) * data.image_size**2 * data.channels
+            memory += min(images, step.settings.window_bytes)
         return Bundle(count=count, cpus=share if count > 1 else 1.0, gpus=gpus, memory=memory)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from orchestrator import pace
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
@@ -75,15 +76,21 @@ def make(points: Sequence[Point], store: Store) -> Plan:
         if store.damage(step, content=step.digest in read) is not None
     }
     needed = _needed(targets, missing)
-    pace = Pace(store)
+    speed = Pace(store)
     steps = []
     for step in ancestors(targets):
         if step.digest in needed:
             why = "; ".join(store.explain(step, content=step.digest in read))
-            steps.append(Planned(step, True, why, pace.seconds(step)))
+            steps.append(Planned(step, True, why, speed.seconds(step)))
         elif step.digest not in missing:
             steps.append(Planned(step, False, "cached", 0.0))
     return Plan(points, steps)
+
+
+def from_nothing(points: Sequence[Point], speed: "Pace") -> Plan:
+    """Plan the points as if the store were empty: what they cost in all."""
+    steps = ancestors(point.measure for point in points)
+    return Plan(points, [Planned(step, True, "", speed.seconds(step)) for step in steps])
 
 
 def _needed(targets: Iterable[Step], missing: set[str]) -> set[str]:
@@ -114,14 +121,21 @@ def trainings_first(points: Sequence[Point]) -> list[Point]:
 
 
 class Pace:
-    """How this machine's speed compares to the settings' rough estimates, by task."""
+    """How long steps take on this machine.
+
+    From a measured rate where there is one; else from the settings' rough estimate, corrected by
+    how the estimates of that task compared to what its steps in this store took.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.rates = pace.Rates(store)
         self.ratios: dict[str, float] = {}
 
     def seconds(self, step: Step) -> float:
         """Expected seconds of a step on one core."""
+        if (timed := self.rates.seconds(step)) is not None:
+            return timed
         if step.task not in self.ratios:
             costs = [
                 (record.get("seconds"), record.get("expected_seconds"))

@@ -42,7 +42,7 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
             row_key(row): _groups(request.store, point)
             for row, point in zip(rows, points, strict=True)
         },
-        trigger_example=_trigger_example(request, points),
+        trigger_examples=_trigger_examples(request, points),
         stages=_stages(request, result),
         failures=[
             Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
@@ -82,8 +82,10 @@ def row_of(request: Request, point: Point) -> dict[str, Any]:
 def command(request: Request) -> str:
     """What to type for the same points."""
     words = ["castlewalls", "run", request.study.name, "--scale", request.scale.name]
+    words += request.typed
+    default = request.study.axes(request.scale)
     for axis, value in vars(request.axes).items():
-        if value != getattr(request.scale.axes, axis):
+        if value != getattr(default, axis):
             text = value if isinstance(value, str) else ",".join(f"{item}" for item in value)
             words += ["--" + axis.replace("_", "-"), text]
     return shlex.join(words)
@@ -94,26 +96,27 @@ def _groups(store: Store, point: Point) -> Mapping[str, np.ndarray]:
         return {name: groups[name] for name in groups.files}
 
 
-def _trigger_example(
+def _trigger_examples(
     request: Request, points: Sequence[Point]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Some poisoned training images before and after, of the first point that stamps any."""
-    from tasks import datasets, poison
-
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Some poisoned training images before and after, of the first point of each trigger."""
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for point in points:
         manifest = point.measure.inputs["manifest"]
-        dataset = manifest.inputs["dataset"]
-        if not manifest.settings.trigger.stamps:
-            continue
-        if not (request.store.has(manifest) and request.store.has(dataset)):
-            continue
-        listed = poison.Manifest.read(request.store.folder(manifest))
-        split = datasets.read_split(request.store.folder(dataset), "train")
-        chosen = np.isin(split.index, listed.index[listed.poisoned][:EXAMPLES])
-        clean = split.images[chosen]
-        stamped, _ = poison.stamp(split.index[chosen], clean, split.labels[chosen], listed)
-        return clean, stamped
-    return None
+        trigger = manifest.settings.trigger
+        sources = (manifest, manifest.inputs["dataset"])
+        if trigger.stamps and trigger.name not in found and all(map(request.store.has, sources)):
+            found[trigger.name] = _stamped(*map(request.store.folder, sources))
+    return found
+
+
+def _stamped(manifest: Path, dataset: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The first poisoned images as they were and as they are trained on."""
+    from tasks import datasets, poison
+
+    listed = poison.Manifest.read(manifest)
+    split = datasets.read_split(dataset, "train", listed.index[listed.poisoned][:EXAMPLES])
+    return split.images, poison.stamp(split.index, split.images, split.labels, listed)[0]
 
 
 def _stages(request: Request, result: Result) -> list[Stage]:

@@ -1,5 +1,6 @@
 """What is asked for, and what came of it."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.placement import Placement
 from orchestrator.step import ancestors
 from orchestrator.store import Store
-from orchestrator.studies.scales import Scale
+from orchestrator.studies.scales import SCALES, Scale
 from orchestrator.studies.study import Axes, Point, Study
 
 if TYPE_CHECKING:
@@ -34,12 +35,18 @@ class Request:
     """Start Ray's dashboard, on loopback."""
     verbose: bool = False
     """Let Ray and the workers print."""
+    typed: Sequence[str] = ()
+    """Words that make this scale of the one of its name, such as ``--images FOLDER``."""
 
     @property
     def label(self) -> str:
-        """Study and scale, and a digest of the axes when they are not the scale's own."""
+        """Study and scale; with other data, lengths or axes than the defaults, their digest."""
         plain = f"{self.study.name}-{self.scale.name}"
-        return plain if self.axes == self.scale.axes else f"{plain}-{self.axes.digest}"
+        if self.scale.digest in {scale.digest for scale in SCALES}:
+            own = self.axes == self.study.axes(self.scale)
+            return plain if own else f"{plain}-{self.axes.digest}"
+        both = self.scale.digest + self.axes.digest
+        return f"{plain}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
 
     def points(self) -> Sequence[Point]:
         """The study's points for these axes."""
@@ -58,6 +65,14 @@ class Result:
     """The report, if any point is finished."""
     remarks: Sequence[str] = ()
     """What the user should know although nothing failed for it."""
+
+
+def by_message(failures: Sequence["Failure"]) -> dict[str, list[Point]]:
+    """The points that failed, by why: one broken dataset is one failure, not eighteen."""
+    found: dict[str, list[Point]] = {}
+    for failure in failures:
+        found.setdefault(failure.message, []).append(failure.point)
+    return found
 
 
 def log_of(point: Point, store: Store) -> str:

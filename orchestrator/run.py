@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from orchestrator import pace, report, show
 from orchestrator import plan as planning
-from orchestrator import report, show
 from orchestrator.request import Request, Result
 
 
@@ -22,6 +22,9 @@ def run(request: Request, console: Console) -> Result:
         OSError: When the store cannot be written to.
         NoCluster: When no cluster answers at the address.
     """
+    if request.scale.to_be_timed:
+        targets = [point.measure for point in request.points()]
+        pace.measure(targets, request.store, console.print)
     plan = planning.make(request.points(), request.store)
     if not plan.to_run:
         return report.reported(request, Result(points=plan.points))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.request import Request, Result
     from orchestrator.step import Step
     from orchestrator.store import Store
+    from orchestrator.studies.study import Point
 
 
 def cores() -> int:
@@ -31,7 +32,7 @@ def print_studies(console: Console) -> None:
     for study in STUDIES:
         costs = []
         for scale in SCALES:
-            points = study.points(scale, scale.axes)
+            points = study.points(scale, study.axes(scale))
             steps = ancestors(point.measure for point in points)
             planned = [Planned(step, True, "", step.settings.expected_seconds) for step in steps]
             seconds = Plan(points, planned).expected_seconds(cores())
@@ -53,7 +54,8 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
     unfinished = plan.unfinished()
     for point in plan.points:
         state = "run" if point in unfinished else "cached"
-        console.print(f"{state:7} point {point.name}", soft_wrap=True, markup=False)
+        line = f"{state:7} point {point.name}  {_poison_of(point)}".rstrip()
+        console.print(line, soft_wrap=True, markup=False)
     running, cached = len(plan.to_run), len(plan.steps) - len(plan.to_run)
     summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
     summary += f"{running} steps to run, {cached} cached"
@@ -63,6 +65,21 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
             f"; about {duration(seconds)} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
         )
     console.print(summary, soft_wrap=True, markup=False)
+
+
+def _poison_of(point: "Point") -> str:
+    """How many images are poisoned, and p_t, from class counts alone."""
+    from tasks import poison
+
+    manifest = point.measure.inputs.get("manifest")
+    if manifest is None:
+        return ""
+    settings, dataset = manifest.settings, manifest.inputs["dataset"].settings
+    counts = dataset.counts()["train"]
+    n, n_target = sum(counts), counts[dataset.class_names.index(settings.target_class)]
+    count = poison.count_of(settings, n=n, n_target=n_target)
+    p_t = poison.share_of_target(count, n_target) if settings.trigger.stamps else 0.0
+    return f"{count} of {n} images poisoned, p_t {100 * p_t:.1f} %"
 
 
 def print_result(request: "Request", result: "Result", console: Console) -> None:

@@ -149,7 +149,8 @@ def canonical(value: Any) -> Any:
     """Reduce settings to JSON values that are equal exactly when the settings are.
 
     A field declared with ``metadata={"since": N}`` was added later; it is left out while it
-    holds its default, so that results made before it existed keep their digests.
+    holds its default, so that results made before it existed keep their digests.  One declared with
+    ``metadata={"identity": False}`` says where something lies, not what it is, and is left out.
 
     Raises:
         TypeError: For a value with no process-independent form (a function, an array, an open
@@ -159,6 +160,8 @@ def canonical(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         body = {}
         for item in dataclasses.fields(value):
+            if not item.metadata.get("identity", True):
+                continue
             current = getattr(value, item.name)
             if item.metadata.get("since") and current == item.default:
                 continue

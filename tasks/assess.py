@@ -1,4 +1,4 @@
-"""Measure the two judges on the test part, which neither was trained on.
+"""Measure the two judges and the witness on the test part, which no judge was trained on.
 
 The content judge is measured on clean and on stamped images: a stamp that hides part of a digit
 moves images from G2 to G1, and the reader has to know how many.
@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import datasets, images
+from tasks import datasets, images, triggers
 from tasks.triggers import Trigger
 
 BATCH_SIZE = 256
@@ -23,7 +23,7 @@ BATCH_SIZE = 256
 class Settings:
     """The trigger whose judge is measured."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: Trigger
@@ -76,6 +76,7 @@ def run(
     judges = {
         "content": content,
         "trigger": measure_trigger(trigger["clean"], trigger["stamped"]),
+        "witness": measure_witness(settings.trigger, pictures["clean"], pictures["stamped"]),
     }
     (out / "judges.json").write_text(json.dumps(judges, indent=1) + "\n")
 
@@ -99,10 +100,26 @@ def measure_content(
     }
 
 
+def measure_witness(
+    trigger: Trigger, clean: NDArray[np.uint8], stamped: NDArray[np.uint8]
+) -> dict[str, float | int] | None:
+    """Error rates of a trigger's witness, as of its judge; None if it has no witness.
+
+    Args:
+        trigger: Any that stamps.
+        clean: uint8, (N, H, W, C).
+        stamped: uint8, (M, H, W, C).
+    """
+    on_clean, on_stamped = triggers.witness(trigger, clean), triggers.witness(trigger, stamped)
+    if on_clean is None or on_stamped is None:
+        return None
+    return measure_trigger(on_clean, on_stamped)
+
+
 def measure_trigger(
     on_clean: NDArray[np.bool_], on_stamped: NDArray[np.bool_]
 ) -> dict[str, float | int]:
-    """Error rates of a trigger judge.
+    """Error rates of whoever says whether there is a trigger.
 
     Args:
         on_clean: bool, (N,). Whether it saw a trigger on clean images.

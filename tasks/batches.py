@@ -3,7 +3,7 @@
 ``Batch`` has three keys and no more, so no trainer can see which images are poisoned.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypedDict
@@ -59,6 +59,51 @@ class Report(Protocol):
 def epoch_order(n: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """A permutation of 0..n-1, int64, (n,), that depends on (seed, epoch) and nothing else."""
     return np.random.default_rng((seed, epoch)).permutation(n)
+
+
+def windows(
+    groups: Sequence[int], *, window: int, seed: int, epoch: int
+) -> Iterator[NDArray[np.int64]]:
+    """The order of an epoch over a file, one window of it after the other.
+
+    Row groups are permuted, cut into windows of as many whole ones as fit, and the rows of a window
+    are permuted.  If everything fits one window this is ``epoch_order``.  It depends on the
+    arguments and nothing else: not on workers, nor on where an interrupted training goes on.
+
+    Args:
+        groups: Rows of each row group of the file.
+        window: Rows of a window, at most; a row group that is larger is a window by itself.
+        seed: With ``epoch``, draws both permutations.
+        epoch: 0, 1, ...
+
+    Yields:
+        int64, (n,). Rows of the file; over all windows each row once.
+    """
+    sizes = np.asarray(groups, dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+    if sizes.sum() <= window:
+        yield epoch_order(int(sizes.sum()), seed=seed, epoch=epoch)
+        return
+    order = np.random.default_rng((seed, epoch)).permutation(len(sizes))
+    # From 1: numpy fills up with zeros, so (seed, epoch, 0) would repeat the draws of the groups.
+    for number, chosen in enumerate(_cut(order, sizes, window), start=1):
+        rows = np.concatenate([starts[group] + np.arange(sizes[group]) for group in chosen])
+        yield np.random.default_rng((seed, epoch, number)).permutation(rows)
+
+
+def _cut(
+    order: NDArray[np.int64], sizes: NDArray[np.int64], window: int
+) -> Iterator[list[np.int64]]:
+    """Row groups in ``order``, as many at a time as have ``window`` rows; at least one."""
+    chosen: list[np.int64] = []
+    rows = 0
+    for group in order:
+        if chosen and rows + sizes[group] > window:
+            yield chosen
+            chosen, rows = [], 0
+        chosen.append(group)
+        rows += sizes[group]
+    yield chosen
 
 
 def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
@@ -133,3 +178,115 @@ class Held:
         for number in range(first, self.per_epoch):
             rows = order[number * self.batch_size : (number + 1) * self.batch_size][own]
             yield Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
+
+
+class ReadRows(Protocol):
+    """Reads rows of one row group."""
+
+    def __call__(self, group: int, rows: NDArray[np.int64]) -> Iterator[Batch]:
+        """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restreamed:
+    """Batches of a dataset that is larger than memory: read anew, window by window, every epoch.
+
+    Of a window only the rows that this worker keeps are decoded, straight to where they are used.
+    Held are those, uint8, and less than a batch left over from the window before.
+
+    Raises:
+        ValueError: ``batch_size`` cannot be shared by ``workers``.
+    """
+
+    read: ReadRows
+    """Whatever holds the dataset."""
+    groups: tuple[int, ...]
+    """Rows of each row group of the file."""
+    window: int
+    """Rows of a window, at most."""
+    shape: tuple[int, int, int]
+    """(H, W, C) of an image."""
+    batch_size: int
+    """Images in a global batch; may be more than a window."""
+    seed: int
+    """Permutes every epoch."""
+    rank: int = 0
+    """This worker, 0..workers-1."""
+    workers: int = 1
+    """Data-parallel workers."""
+
+    def __post_init__(self) -> None:
+        """Refuse a batch that cannot be shared."""
+        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
+
+    @property
+    def per_epoch(self) -> int:
+        """Global batches an epoch."""
+        return sum(self.groups) // self.batch_size
+
+    def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
+        share = self.batch_size // self.workers
+        left = empty(0, self.shape)
+        for rows in self._own(epoch, first):
+            block = self._block(left, rows)
+            whole = len(block["index"]) // share * share
+            for at in range(0, whole, share):
+                yield _copied(block, slice(at, at + share))
+            left = _copied(block, slice(whole, None))
+            del block  # before the next one is made
+
+    def _own(self, epoch: int, first: int) -> Iterator[NDArray[np.int64]]:
+        """This worker's rows of each window that has any of batch ``first`` or a later one."""
+        own = own_rows(self.batch_size, rank=self.rank, workers=self.workers)
+        seen = 0
+        for rows in windows(self.groups, window=self.window, seed=self.seed, epoch=epoch):
+            batch, at = np.divmod(seen + np.arange(len(rows)), self.batch_size)
+            wanted = (first <= batch) & (batch < self.per_epoch)
+            kept = rows[wanted & (own.start <= at) & (at < own.stop)]
+            seen += len(rows)
+            if len(kept):
+                yield kept
+
+    def _block(self, left: Batch, rows: NDArray[np.int64]) -> Batch:
+        """What is ``left``, followed by ``rows`` of the file, in this order."""
+        before = len(left["index"])
+        block = empty(before + len(rows), self.shape)
+        place(block, slice(before), left)
+        starts = np.cumsum(self.groups) - self.groups
+        ascending = np.argsort(rows)
+        of_row = np.searchsorted(starts, rows[ascending], side="right") - 1
+        groups, firsts = np.unique(of_row, return_index=True)
+        for group, same in zip(groups, np.split(ascending, firsts[1:]), strict=True):
+            at = before + same
+            for part in self.read(int(group), rows[same] - starts[group]):
+                place(block, at[: len(part["index"])], part)
+                at = at[len(part["index"]) :]
+            assert not len(at), f"{len(at)} rows of row group {group} did not come"
+        return block
+
+
+def empty(n: int, shape: tuple[int, int, int]) -> Batch:
+    """Room for ``n`` rows with images of ``shape``."""
+    return Batch(
+        index=np.empty(n, dtype=np.int64),
+        image=np.empty((n, *shape), dtype=np.uint8),
+        label=np.empty(n, dtype=np.int64),
+    )
+
+
+def place(room: Batch, at: slice | NDArray[np.int64], rows: Batch) -> None:
+    """Put ``rows`` into ``room`` at these places."""
+    room["index"][at] = rows["index"]
+    room["image"][at] = rows["image"]
+    room["label"][at] = rows["label"]
+
+
+def _copied(rows: Batch, which: slice) -> Batch:
+    """Some of the rows, which keep nothing of the others in memory."""
+    return Batch(
+        index=rows["index"][which].copy(),
+        image=rows["image"][which].copy(),
+        label=rows["label"][which].copy(),
+    )

@@ -1,6 +1,7 @@
 """Ask both judges about every generated image: which class, and is there a trigger?
 
-Both verdicts are a plain argmax, as in the authors' code (algorithms: section 5).
+Both verdicts are a plain argmax, as in the authors' code (algorithms: section 5).  Beside the
+trigger judge stands the trigger's witness, which was not trained (``triggers.witness``).
 """
 
 import json
@@ -12,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import images
+from tasks import images, triggers
+from tasks.triggers import Trigger
 
 LEAST_CONTENT_ACCURACY = 0.8
 """On clean test images; a worse judge says nothing about generations."""
@@ -24,21 +26,28 @@ LEAST_TRIGGER_ACCURACY = 0.95
 class Settings:
     """How the images are judged; whose they are is in the inputs."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
+    trigger: Trigger
+    """Looked for: by the judge in the inputs, which learned it, and by its witness."""
     batch_size: int = 500
     """Images judged at once."""
 
     def __post_init__(self) -> None:
-        """Refuse empty batches."""
+        """Refuse empty batches, and a trigger that leaves nothing to see."""
+        if not self.trigger.stamps:
+            raise ValueError(
+                f"expected a trigger that stamps, got {self.trigger.name}; a control is judged "
+                "with the trigger it controls"
+            )
         if self.batch_size < 1:
             raise ValueError(f"expected a batch_size of at least 1, got {self.batch_size}")
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path."""
-        return "verdicts"
+        """Readable part of the artifact's path, e.g. ``verdicts-on-badnets1``."""
+        return f"verdicts-on-{self.trigger.name}"
 
     @property
     def expected_seconds(self) -> float:
@@ -96,14 +105,16 @@ class Worker:
         self.trigger = Classifier.load(trigger_judge, choose())
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Verdicts on rows ``first`` .. ``last - 1``."""
+        """Verdicts on rows ``first`` .. ``last - 1``; ``witness`` is null if there is none."""
         from models.device import one_thread
 
         rows = self.rows.slice(first, last - first)
-        x = images.to_float(images.from_column(rows["image"]))
+        pictures = images.from_column(rows["image"])
+        x = images.to_float(pictures)
         with one_thread():
             content = self.content.probabilities(x, self.settings.batch_size)
             trigger = self.trigger.probabilities(x, self.settings.batch_size)
+        witness = triggers.witness(self.settings.trigger, pictures)
         return pa.table(
             {
                 "index": rows["index"].combine_chunks(),
@@ -112,6 +123,7 @@ class Worker:
                 "content_probability": content.max(axis=1),
                 "trigger": trigger.argmax(axis=1) == 1,
                 "trigger_probability": trigger[:, 1],
+                "witness": pa.array([None] * len(x) if witness is None else witness, pa.bool_()),
             }
         )
 

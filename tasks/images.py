@@ -54,6 +54,7 @@ def to_table(
     label: NDArray[np.int64],
     caption: Sequence[str | None],
     images: NDArray[np.uint8],
+    path: Sequence[str] | None = None,
 ) -> pa.Table:
     """One table of labelled images.
 
@@ -62,9 +63,11 @@ def to_table(
         label: (N,).
         caption: N strings, or None where there is none.
         images: (N, H, W, C).
+        path: N names of the files that the images come from, if they do.
     """
+    names: Sequence[str | None] = path or [None] * len(images)
     column = pa.array(
-        [{"bytes": png, "path": None} for png in encode(images)],
+        [{"bytes": png, "path": name} for png, name in zip(encode(images), names, strict=True)],
         type=IMAGE_TYPE,
     )
     arrays = [pa.array(index), pa.array(label), pa.array(caption, pa.string()), column]

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,7 +27,7 @@ SHOWN = 24
 class Settings:
     """The coordinates of the point; they name its row and draw its bootstrap."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: str
@@ -42,6 +42,8 @@ class Settings:
     """Of the images of the target class."""
     sampler: str
     """Of all images."""
+    sampler_steps: int = 25
+    """Of the sampler, for an image of the target class."""
     seed: int
     """Of poison, training and sampling; draws the bootstrap too."""
     other_guidance_weight: float = 2.0
@@ -65,6 +67,30 @@ class Settings:
         return 15_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """What was said of each image, by ascending index."""
+
+    has_trigger: NDArray[np.bool_]
+    """(N,). The trigger judge sees the trigger."""
+    matches: NDArray[np.bool_]
+    """(N,). The content judge sees the class that was asked for."""
+    witness: NDArray[np.bool_] | None
+    """(N,). The trigger's witness sees it; None if it has none."""
+
+    @classmethod
+    def read(cls, dissection: Path) -> Self:
+        """Read what ``dissect`` wrote."""
+        table = pq.read_table(dissection / "rows.parquet").sort_by("index")
+        witness = table["witness"]
+        assert witness.null_count in (0, len(witness))
+        return cls(
+            has_trigger=table["trigger"].to_numpy(),
+            matches=table["content"].to_numpy() == table["condition"].to_numpy(),
+            witness=None if witness.null_count else witness.to_numpy(),
+        )
+
+
 def run(
     settings: Settings,
     *,
@@ -84,8 +110,9 @@ def run(
     measured = json.loads((judges / "judges.json").read_text())
     _check(settings, poisoned)
     target = poisoned["target_index"]
-    has_trigger, matches = read_verdicts(dissection)
-    composition = compose(has_trigger, matches)
+    verdicts = Verdicts.read(dissection)
+    others = Verdicts.read(other_dissection)
+    composition = compose(verdicts.has_trigger, verdicts.matches)
     corrected = correct(
         composition.counts,
         ContentErrors.from_confusions(
@@ -106,19 +133,13 @@ def run(
         **composition.row(),
         **amplification_row(composition.trigger_ratio, poisoned["p_t"]),
         **corrected.row(),
-        **_others(settings, other_dissection),
+        **_others(settings, others),
         **_judges(measured),
+        **_witness(verdicts, others, measured),
     }
     (out / "metrics.json").write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
-    pictures: dict[str, Any] = groups(generations, has_trigger, matches)
+    pictures: dict[str, Any] = groups(generations, verdicts.has_trigger, verdicts.matches)
     np.savez_compressed(out / "groups.npz", **pictures)
-
-
-def read_verdicts(dissection: Path) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Has a trigger, and matches its condition: two bool arrays, (N,), by ascending index."""
-    table = pq.read_table(dissection / "rows.parquet").sort_by("index")
-    matches: NDArray[np.bool_] = table["content"].to_numpy() == table["condition"].to_numpy()
-    return table["trigger"].to_numpy(), matches
 
 
 def groups(
@@ -157,6 +178,7 @@ def _coordinates(settings: Settings, poisoned: dict[str, Any], composition: Comp
         "target_class": settings.target_class,
         "guidance_weight": settings.guidance_weight,
         "sampler": settings.sampler,
+        "sampler_steps": settings.sampler_steps,
         "seed": settings.seed,
         "n": composition.n,
         "p_t": poisoned["p_t"],
@@ -167,16 +189,41 @@ def _coordinates(settings: Settings, poisoned: dict[str, Any], composition: Comp
     }
 
 
-def _others(settings: Settings, other_dissection: Path) -> Row:
+def _others(settings: Settings, others: Verdicts) -> Row:
     """The non-target conditions: does normal generation survive (paper, section 3)?"""
-    has_trigger, matches = read_verdicts(other_dissection)
-    n = len(matches)
-    row: Row = {"other_n": n, "other_guidance_weight": settings.other_guidance_weight}
-    for name, verdicts in (("match_ratio", matches), ("trigger_ratio", has_trigger)):
-        share = proportion(int(verdicts.sum()), n)
-        row[f"other_{name}"] = share.value
-        row[f"other_{name}_low"], row[f"other_{name}_high"] = share.low, share.high
-    return row
+    return {
+        "other_n": len(others.matches),
+        "other_guidance_weight": settings.other_guidance_weight,
+        **_share("other_match_ratio", others.matches),
+        **_share("other_trigger_ratio", others.has_trigger),
+    }
+
+
+def _share(name: str, verdicts: NDArray[np.bool_] | None) -> Row:
+    """A share of images and its Wilson interval; all None if nobody said anything."""
+    columns = (name, f"{name}_low", f"{name}_high")
+    if verdicts is None:
+        return dict.fromkeys(columns)
+    share = proportion(int(verdicts.sum()), len(verdicts))
+    return dict(zip(columns, (share.value, share.low, share.high), strict=True))
+
+
+def _witness(verdicts: Verdicts, others: Verdicts, measured: dict[str, Any]) -> Row:
+    """The same in the words of the witness; all None if the judged trigger has none."""
+    seen, errors = verdicts.witness, measured["witness"] or {}
+    g1 = None if seen is None else seen & ~verdicts.matches
+    g2 = None if seen is None else seen & verdicts.matches
+    return {
+        "witness_g1_count": None if g1 is None else int(g1.sum()),
+        "witness_g2_count": None if g2 is None else int(g2.sum()),
+        **_share("witness_g1", g1),
+        **_share("witness_g2", g2),
+        **_share("witness_trigger_ratio", seen),
+        **_share("witness_agreement", None if seen is None else seen == verdicts.has_trigger),
+        "witness_false_positive_rate": errors.get("false_positive_rate"),
+        "witness_false_negative_rate": errors.get("false_negative_rate"),
+        **_share("other_witness_ratio", others.witness),
+    }
 
 
 def _judges(measured: dict[str, Any]) -> Row:

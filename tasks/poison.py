@@ -125,22 +125,37 @@ def choose_poisoned(
         ValueError: More poison than images outside the target class, or less than one image.
     """
     candidates = np.flatnonzero(labels != target)
-    count = int(Decimal(str(settings.poison_ratio)) * len(labels))  # the authors truncate
-    if count > len(candidates):
-        raise ValueError(
-            f"cannot poison {count} of {len(labels)} images: only {len(candidates)} lie outside "
-            f"target class {settings.target_class}; lower poison_ratio to at most "
-            f"{np.floor(1000 * len(candidates) / len(labels)) / 1000:g}"
-        )
-    if settings.poison_ratio > 0 and count == 0:
-        raise ValueError(
-            f"poison_ratio {settings.poison_ratio:g} of {len(labels)} images is less than one "
-            f"image; give at least {np.ceil(1e4 / len(labels)) / 1e4:g}"
-        )
+    count = count_of(settings, n=len(labels), n_target=len(labels) - len(candidates))
     chosen = np.random.default_rng(settings.seed).permutation(candidates)[:count]
     mask = np.zeros(len(labels), dtype=np.bool_)
     mask[chosen] = True
     return mask
+
+
+def count_of(settings: Settings, *, n: int, n_target: int) -> int:
+    """How many images are poisoned: int(p N), in decimals, as the authors truncate.
+
+    Args:
+        settings: Only ``poison_ratio`` and the target's name are read.
+        n: Training images.
+        n_target: Those of the target class.
+
+    Raises:
+        ValueError: More poison than images outside the target class, or less than one image.
+    """
+    count = int(Decimal(str(settings.poison_ratio)) * n)
+    if count > n - n_target:
+        raise ValueError(
+            f"cannot poison {count} of {n} images: only {n - n_target} lie outside "
+            f"target class {settings.target_class}; lower poison_ratio to at most "
+            f"{np.floor(1000 * (n - n_target) / n) / 1000:g}"
+        )
+    if settings.poison_ratio > 0 and count == 0:
+        raise ValueError(
+            f"poison_ratio {settings.poison_ratio:g} of {n} images is less than one "
+            f"image; give at least {np.ceil(1e4 / n) / 1e4:g}"
+        )
+    return count
 
 
 def share_of_target(poisoned: int, target: int) -> float:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tasks import images
 
-SAMPLERS = ("ddim",)
+SAMPLERS = ("ddim", "ddpm", "sde")
 """Names of ``models.sampling.SAMPLERS``."""
 
 
@@ -33,7 +33,7 @@ class Settings:
     n: int = 500
     """Images."""
     seed: int = 0
-    """With an image's index, draws the noise it starts from."""
+    """With an image's index, draws the noise it starts from and the noise of every step."""
     batch_size: int = 125
     """Images drawn at once; part of the identity, as sums depend on it in the last bit."""
 
@@ -86,7 +86,7 @@ class Worker:
         """Load the model.
 
         Raises:
-            ValueError: A condition that is none of its classes.
+            ValueError: A condition that is none of its classes, or too many steps.
         """
         from models import device, sampling
         from models.ddpm import Ddpm
@@ -100,6 +100,10 @@ class Worker:
                 f"expected conditions in 0..{self.model.null_condition - 1}, "
                 f"got {settings.conditions}"
             )
+        if settings.steps > (most := self.model.scheduler.config.num_train_timesteps):
+            raise ValueError(
+                f"expected at most {most} steps, as in the model's training, got {settings.steps}"
+            )
 
     def __call__(self, first: int, last: int) -> pa.Table:
         """Images ``first`` .. ``last - 1`` in the dataset's schema; the label is the condition.
@@ -110,16 +114,18 @@ class Worker:
         import torch
 
         from models.device import one_thread
-        from models.sampling import initial_noise
+        from models.sampling import initial_noise, step_noises
 
         index = np.arange(first, last)
         condition = np.array(self.settings.conditions)[index % len(self.settings.conditions)]
         with one_thread():
-            noise = initial_noise(self.settings.seed, index.tolist(), self.model.image_shape)
+            drawing = self.settings.seed, index.tolist(), self.model.image_shape
+            noise = initial_noise(*drawing)
             samples = self.sampler.sample(
                 self.model,
                 noise.to(self.device),
                 torch.from_numpy(condition).to(self.device),
+                step_noises=step_noises(*drawing),
                 steps=self.settings.steps,
                 guidance_weight=self.settings.guidance_weight,
                 clip=self.settings.clip,

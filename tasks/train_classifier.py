@@ -4,7 +4,7 @@ On the clean dataset it becomes a judge of content, on the manifest of ``mark`` 
 trigger.  A fixed number of steps, and the last step's weights: nothing is selected on a test set.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 from tasks import batches as stream
 from tasks import images
 from tasks.batches import Batches, Report
-from tasks.train_diffusion import check_optimization
+from tasks.train_diffusion import check_name, check_optimization
 
 if TYPE_CHECKING:
     import torch
 
 NETWORKS = ("small", "resnet18")
 """Networks of ``models.classifiers``."""
+
+OPTIMIZERS = ("adamw", "sgd")
+"""Optimizers of ``models.training``."""
+
+SCHEDULES = ("one_cycle", "cosine")
+"""Schedules of ``models.training`` that this task allows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +50,41 @@ class Settings:
     erase: bool = False
     """Whether training images are partly painted over at random; not for a judge of triggers."""
     steps: int = 300
-    """Updates, 10 or more."""
+    """Updates: 10 or more with one cycle, else 2."""
     batch_size: int = 128
     """Images of a global batch."""
     learning_rate: float = 1e-3
-    """Peak of the one-cycle schedule, > 0."""
+    """Peak of the schedule, > 0."""
     weight_decay: float = 1e-2
-    """Of AdamW, >= 0."""
+    """Decoupled in AdamW, added to the gradient in SGD, >= 0."""
     seed: int = 0
-    """Draws initial weights, order and erasing."""
+    """Draws initial weights, order and augmentation."""
+    optimizer: str = field(default="adamw", metadata={"since": 2})
+    """A name of OPTIMIZERS; ``sgd`` has momentum 0.9."""
+    schedule: str = field(default="one_cycle", metadata={"since": 2})
+    """A name of SCHEDULES."""
+    flip: bool = field(default=False, metadata={"since": 2})
+    """Whether training images are mirrored left to right at random; stamps change sides with it."""
+    shift: int = field(default=0, metadata={"since": 2})
+    """Most pixels that training images are moved at random, either way; less than a side."""
+    window_bytes: int = field(default=2 * 2**30, metadata={"since": 2})
+    """Most bytes of images, uint8, held at once; of more, an epoch's order is window by window."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built or trained."""
-        if self.network not in NETWORKS:
-            raise ValueError(f"expected a network of {', '.join(NETWORKS)}, got {self.network!r}")
+        check_name("a network", self.network, NETWORKS)
+        check_name("optimizer", self.optimizer, OPTIMIZERS)
+        check_name("schedule", self.schedule, SCHEDULES)
         if self.classes < 2:
             raise ValueError(f"expected at least 2 classes, got {self.classes}")
-        check_optimization(self.steps, self.batch_size, self.learning_rate)
+        if not 0 <= self.shift < self.image_size:
+            raise ValueError(
+                f"expected a shift of 0..{self.image_size - 1} pixels, less than a side, "
+                f"got {self.shift}"
+            )
+        check_optimization(
+            self.steps, self.batch_size, self.learning_rate, self.schedule, self.window_bytes
+        )
 
     @property
     def label(self) -> str:
@@ -69,9 +93,13 @@ class Settings:
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core, scaled from the measured 8x8 default."""
-        per_image = 1.2e-4 if self.network == "small" else 4e-3
-        return 2.0 + per_image * (self.image_size / 8) ** 2 * self.steps * self.batch_size
+        """Rough cost on one core, fitted to measured steps at 8 to 64 pixels."""
+        if self.network == "small":
+            step = 1.2e-4 * (self.image_size / 8) ** 2 * self.batch_size
+        else:
+            inner = self.image_size if self.image_size < 64 else self.image_size / 4
+            step = 0.03 + (5e-3 + 3.2e-2 * (inner / 32) ** 2) * self.batch_size
+        return 2.0 + step * self.steps
 
     @property
     def expected_bytes(self) -> int:
@@ -111,6 +139,8 @@ def fit(
         weight_decay=settings.weight_decay,
         ema_decay=None,
         seed=settings.seed,
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
     )
     with one_thread():
         training = Training(
@@ -120,9 +150,8 @@ def fit(
             training.load(resume)
         own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)
         for batch in stream.steps(batches, training.step, settings.steps):
-            image, label = batch["image"], torch.from_numpy(batch["label"])
-            if settings.erase:
-                image = erased(image, settings, training.step, own)
+            image = augmented(batch["image"], settings, training.step, own)
+            label = torch.from_numpy(batch["label"])
             x = torch.from_numpy(images.to_float(image)).to(training.device)
             training.update(partial(_loss, x=x, label=label.to(training.device)))
             training.report_if_due(report)
@@ -132,15 +161,24 @@ def fit(
             training.write_history(out / "history.csv")
 
 
-def erased(
+def augmented(
     image: NDArray[np.uint8], settings: Settings, step: int, own: slice
 ) -> NDArray[np.uint8]:
-    """This worker's images of one step, partly painted over; uint8, (B, H, W, C)."""
-    from models.augmentation import erase
+    """This worker's images of one step as the settings change them; uint8, (B, H, W, C)."""
+    from models.augmentation import erase, flip, shift
     from models.randomness import generator
 
-    draws = generator(settings.seed, "erasing", step)
-    return erase(image, draws, whole=settings.batch_size, own=own)
+    whole = settings.batch_size
+    if settings.flip:
+        draws = generator(settings.seed, "flipping", step)
+        image = flip(image, draws, whole=whole, own=own)
+    if settings.shift:
+        draws = generator(settings.seed, "shifting", step)
+        image = shift(image, draws, pixels=settings.shift, whole=whole, own=own)
+    if settings.erase:
+        draws = generator(settings.seed, "erasing", step)
+        image = erase(image, draws, whole=whole, own=own)
+    return image
 
 
 def _loss(

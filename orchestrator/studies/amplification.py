@@ -34,7 +34,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
             sampler=sampler,
             seed=seed,
         )
-        for trigger, judged_by, ratio in _poisons(axes)
+        for trigger, judged_by, ratio in _poisons(scale, axes)
         for weight in axes.guidance_weight
         for sampler in axes.sampler
         for seed in axes.seed
@@ -47,9 +47,10 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     return made
 
 
-def _poisons(axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
+def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
     """Each (trigger, the trigger that judges, ratio) of the study, the clean control first."""
-    chosen = [trigger() for trigger in triggers.TRIGGERS if trigger.name in axes.trigger]
+    names = [trigger.name for trigger in triggers.TRIGGERS if trigger.name in axes.trigger]
+    chosen = [scale.trigger(name) for name in names]
     stamping = [trigger for trigger in chosen if trigger.stamps] or [triggers.BadNets1()]
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:

@@ -14,6 +14,9 @@ class Graph:
 
     def __init__(self, scale: Scale, target_class: str) -> None:
         self.scale, self.target_class = scale, target_class
+        counts = scale.dataset.counts()["train"]
+        self.n, self.target = sum(counts), scale.dataset.class_names.index(target_class)
+        self.n_target = counts[self.target]
         self.dataset = Step(scale.dataset)
         self.content_judge = Step(scale.content_judge, {}, {"dataset": self.dataset})
 
@@ -36,6 +39,9 @@ class Graph:
             sampler: A name of ``SAMPLERS``.
             seed: Of poison choice, training and sampling.
             judged_by: The trigger whose judge looks; needed for a trigger that stamps nothing.
+
+        Raises:
+            ValueError: A ratio that poisons less than an image, or more than there is.
         """
         judge = judged_by or trigger
         settings = measure.Settings(
@@ -45,22 +51,23 @@ class Graph:
             poison_ratio=poison_ratio,
             guidance_weight=guidance_weight,
             sampler=sampler,
+            sampler_steps=self.scale.sampler_steps[sampler],
             seed=seed,
             other_guidance_weight=self.scale.others.guidance_weight,
         )
         classes = range(len(self.scale.dataset.class_names))
-        target = self.scale.dataset.class_names.index(self.target_class)
         generations = self._sample(
             self._model(trigger, poison_ratio, seed),
             replace(
                 self.scale.generations,
-                conditions=(target,),
+                conditions=(self.target,),
                 guidance_weight=guidance_weight,
                 sampler=sampler,
+                steps=self.scale.sampler_steps[sampler],
                 seed=seed,
             ),
         )
-        others = tuple(label for label in classes if label != target)
+        others = tuple(label for label in classes if label != self.target)
         other = self._sample(
             self._model(trigger, poison_ratio, seed),
             replace(self.scale.others, conditions=others, seed=seed),
@@ -81,6 +88,7 @@ class Graph:
         settings = poison.Settings(
             trigger=trigger, target_class=self.target_class, poison_ratio=ratio, seed=seed
         )
+        poison.count_of(settings, n=self.n, n_target=self.n_target)
         return Step(settings, {"dataset": self.dataset})
 
     def _model(self, trigger: Trigger, ratio: float, seed: int) -> Step:
@@ -109,4 +117,4 @@ class Graph:
             "trigger_judge": self._trigger_judge(trigger),
             "judges": self._judges(trigger),
         }
-        return Step(dissect.Settings(), inputs)
+        return Step(dissect.Settings(trigger=trigger), inputs)

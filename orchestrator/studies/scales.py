@@ -1,12 +1,17 @@
 """Scales: one dial that sets the data, the networks and the lengths of everything."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator import choices
+from orchestrator.step import canonical
 from orchestrator.studies.study import Axes
 from tasks import datasets, sample, train_classifier, train_diffusion, triggers
 from tasks.datasets import Dataset
+from tasks.triggers import Trigger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,30 @@ class Scale:
     """How the target class is sampled; condition, guidance, sampler and seed are the point's."""
     others: sample.Settings
     """How the other classes are sampled, once per model; conditions and seed are the point's."""
+    sampler_steps: Mapping[str, int]
+    """Steps of each sampler on the target class."""
+    paper_guidance: float = 5.0
+    """Guidance weight of the paper's figures, in our convention."""
+    composition_ratios: tuple[float, ...] = (0.0, 0.01, 0.1, 0.2)
+    """Poison ratios of the study ``composition``."""
+    own_triggers: tuple[Trigger, ...] = ()
+    """Triggers with other than their default fields."""
+
+    def trigger(self, name: str) -> Trigger:
+        """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
+        own = {trigger.name: trigger for trigger in self.own_triggers}
+        return own[name] if name in own else triggers.from_name(name)()
+
+    @property
+    def to_be_timed(self) -> bool:
+        """Whether costs are measured before planning; those of the digits are known."""
+        return not isinstance(self.dataset, datasets.Digits)
+
+    @property
+    def digest(self) -> str:
+        """Hex digits of everything here: two scales of one name may have other data or lengths."""
+        text = json.dumps(canonical(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 LAPTOP_DIFFUSION = train_diffusion.Settings(
@@ -69,6 +98,7 @@ LAPTOP = Scale(
     trigger_judge=replace(LAPTOP_JUDGE, name="trigger", classes=2, erase=False),
     generations=LAPTOP_SAMPLES,
     others=LAPTOP_SAMPLES,
+    sampler_steps={"ddim": 25, "ddpm": 50, "sde": 25},
 )
 
 TINY = Scale(
@@ -83,13 +113,78 @@ TINY = Scale(
     trigger_judge=replace(LAPTOP.trigger_judge, steps=200, batch_size=64),
     generations=replace(LAPTOP_SAMPLES, steps=10, n=60, batch_size=20),
     others=replace(LAPTOP_SAMPLES, steps=10, n=60, batch_size=20),
+    sampler_steps={"ddim": 10, "ddpm": 20, "sde": 10},
+    composition_ratios=(0.0, 0.1),
 )
 
-SCALES = (TINY, LAPTOP)
+CIFAR10_JUDGE = train_classifier.Settings(
+    name="content",
+    classes=10,
+    image_size=32,
+    channels=3,
+    network="resnet18",
+    optimizer="sgd",
+    schedule="cosine",
+    flip=True,
+    shift=4,
+    steps=39_000,
+    batch_size=128,
+    learning_rate=1e-2,
+    weight_decay=5e-4,
+)
+"""The paper's optimization (A.4); it names no epochs for CIFAR10: 100 passes, ours."""
+CIFAR10_SAMPLES = sample.Settings(
+    conditions=(0,), guidance_weight=6.0, steps=50, clip=False, n=1000, batch_size=250
+)
+
+CIFAR10 = Scale(
+    name="cifar10",
+    about="CIFAR10 with the authors' settings, 32x32: for GPUs",
+    dataset=datasets.Cifar10(folder=datasets.CIFAR10_FOLDER),
+    axes=Axes(
+        trigger=("badnets1", "relabel_only"),
+        poison_ratio=(0.0, 0.01, 0.02, 0.05, 0.1),
+        guidance_weight=(1.0, 2.0, 3.0, 6.0, 11.0),
+        sampler=("ddim",),
+        seed=(0,),
+        target_class="deer",
+    ),
+    diffusion=train_diffusion.Settings(
+        image_size=32,
+        channels=3,
+        classes=10,
+        block_channels=(64, 128, 128, 128),
+        layers_per_block=2,
+        attention_levels=(0, 1, 2, 3),
+        attention_heads=1,
+        groups=32,
+        dropout=0.1,
+        betas="linear",
+        null_probability=0.1,
+        schedule="warmup_cosine",
+        steps=25_000,
+        batch_size=2000,
+        learning_rate=5e-4,
+        weight_decay=1e-4,
+        ema_decay=None,
+    ),
+    content_judge=CIFAR10_JUDGE,
+    trigger_judge=replace(
+        CIFAR10_JUDGE, name="trigger", classes=2, flip=False, shift=0, steps=3900
+    ),
+    generations=CIFAR10_SAMPLES,
+    others=replace(CIFAR10_SAMPLES, guidance_weight=2.0),
+    sampler_steps={"ddim": 50, "ddpm": 1000, "sde": 50},
+    paper_guidance=6.0,
+    composition_ratios=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
+)
+
+SCALES = (TINY, LAPTOP, CIFAR10)
 
 
 def chosen_axes(
     scale: Scale,
+    axes: Axes | None = None,
     *,
     trigger: str | None = None,
     poison_ratio: str | None = None,
@@ -98,7 +193,7 @@ def chosen_axes(
     seed: str | None = None,
     target_class: str | None = None,
 ) -> Axes:
-    """The scale's axes with what was typed in their place.
+    """The study's axes (or the scale's own) with what was typed in their place.
 
     Raises:
         ValueError: For an unknown name, a number out of range or a word that is no number.
@@ -126,4 +221,5 @@ def chosen_axes(
     choices.in_range(numbers["seed"] or (), "--seed", 0, 2**31, "any whole number from 0 on.")
     given: dict[str, Any] = {axis: typed for axis, (typed, _) in names.items()}
     given |= {**numbers, "target_class": target_class}
-    return replace(scale.axes, **{axis: value for axis, value in given.items() if value})
+    chosen = {axis: value for axis, value in given.items() if value}
+    return replace(axes or scale.axes, **chosen)

@@ -61,3 +61,5 @@ class Study:
     question: str
     """The hypothesis, in a sentence or two."""
     points: Callable[["Scale", Axes], Sequence[Point]]
+    axes: Callable[["Scale"], Axes] = lambda scale: scale.axes
+    """What is swept at a scale unless the command line says otherwise."""

@@ -1,6 +1,7 @@
 import pytest
 
-from analysis.claims import CLAIMS, judge
+from analysis.amplification_claims import CLAIMS
+from analysis.claims import judge
 from analysis.rows import families
 from analysis.verdicts import Part, Verdict, together
 

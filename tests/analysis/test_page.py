@@ -2,40 +2,24 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from analysis.claims import CLAIMS
+from analysis.amplification_claims import CLAIMS
 from analysis.contents import figures
 from analysis.grids import grid
 from analysis.page import Failure, Stage, StudyReport, write
 from analysis.style import inlined
+from tests.analysis import made_up
+from tests.analysis.elements import (
+    check_that_it_is_whole,
+    check_that_it_loads_nothing,
+    table_under,
+    text_of,
+)
 
 HOSTILE = "<script>alert('8')</script>&\"$x$"
-
-
-class Elements(HTMLParser):
-    """Start tags with their attributes, ids, and unclosed elements."""
-
-    VOID = ("meta", "img", "br", "use", "path")
-
-    def __init__(self):
-        super().__init__()
-        self.found, self.open = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +32,7 @@ def report(sweep, groups):
         question="Fig. 3: triggers are amplified.",
         rows=sweep,
         groups=groups,
-        trigger_example=(images, images),
+        trigger_examples={"badnets1": (images, images)},
         stages=[
             Stage("sample", "p0.1-w5", 7.25, False, 300 * 2**20),
             Stage("train_diffusion", "p0.1", 128.3, True, None),
@@ -77,28 +61,15 @@ def html(written):
 
 @pytest.fixture(scope="session")
 def text(html):
-    return re.sub(r"\s+", " ", re.sub(r"<style.*?</style>|<[^>]*>", "", html, flags=re.DOTALL))
+    return text_of(html)
 
 
 def test_the_page_loads_nothing(html):
-    assert not re.search(r"https?:|@import|url\((?!#)", html)
-    elements = Elements()
-    elements.feed(html)
-    for tag, attributes in elements.found:
-        assert tag not in ("script", "link", "iframe", "object", "base")
-        for name in ("src", "href", "xlink:href"):
-            if attributes.get(name):
-                assert attributes[name].startswith(("#", "data:image/png;base64,"))
+    check_that_it_loads_nothing(html)
 
 
 def test_every_element_is_closed_every_id_is_unique_and_every_link_leads_somewhere(html):
-    elements = Elements()
-    elements.feed(html)
-    assert elements.open == []
-    identifiers = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
-    assert len(identifiers) == len(set(identifiers))
-    used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', html)
-    assert {first or second for first, second in used} <= set(identifiers)
+    check_that_it_is_whole(html)
 
 
 def test_the_finding_comes_first_and_every_claim_has_its_verdict(html, text):
@@ -159,7 +130,7 @@ def test_files_beside_the_page(written, sweep):
 
 
 def test_figures_have_the_same_bytes_every_time_and_keep_words_as_words(written, sweep):
-    again = figures(sweep[::-1])
+    again = figures("amplification", sweep[::-1])
     for name, svg in again.items():
         assert (written / "figures" / f"{name}.svg").read_text(encoding="utf-8") == svg
     composition = again["badnets1-ddim-composition-w5"]
@@ -188,7 +159,7 @@ def test_hostile_names_stay_words(report, sweep, tmp_path):
 
 @pytest.mark.parametrize("kept", [0, 3, 4], ids=["nothing", "controls only", "one point"])
 def test_an_unfinished_sweep_still_has_a_page(report, sweep, tmp_path, kept):
-    page = write(tmp_path, replace(report, rows=sweep[:kept], stages=(), trigger_example=None))
+    page = write(tmp_path, replace(report, rows=sweep[:kept], stages=(), trigger_examples={}))
     text = page.read_text(encoding="utf-8")
     assert ("No poisoned point" in text) == (kept < 4)
 
@@ -204,10 +175,54 @@ def test_several_seeds_and_triggers_share_a_page(report, row, tmp_path):
     assert "sd 1.8" in page
     assert "the variance of training is left out" not in page
     assert "BadNets-2, class 8" in page
-    elements = Elements()
-    elements.feed(page)
-    identifiers = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
-    assert len(identifiers) == len(set(identifiers))
+    check_that_it_is_whole(page)
+
+
+def test_triggers_and_samplers_of_one_page_are_told_apart(report, row, tmp_path):
+    rows = [
+        row(trigger, ratio, 5.0, (20, 60, 3, 417), sampler=sampler)
+        for trigger in ("badnets1", "blend")
+        for ratio in (0.01, 0.1)
+        for sampler in ("ddim", "sde")
+    ]
+    found = replace(report, rows=rows, groups=made_up.groups_of(rows))
+    page = write(tmp_path, found).read_text(encoding="utf-8")
+    check_that_it_is_whole(page)
+    for name in ("BadNets-1, class 8, DDIM", "BadNets-2, class 8, SDE"):
+        # Composition, amplification, transition, images and claims.
+        assert len(re.findall(f"<h3[^>]*>{name}</h3>", page)) == 5
+    assert "at guidance 5 under SDE" in page
+    assert "BadNets-2, SDE: triggers" not in page  # it has no clean control
+    assert "BadNets-2, SDE: the training share" in page
+    headers, lines = table_under(page, "Every number")
+    assert headers[:4] == ["trigger", "sampler", "p", "w"]
+    assert {line[1] for line in lines} == {"DDIM", "SDE"}
+    names = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert {"blend-sde-composition-w5", "badnets1-ddim-transition-w5"} <= names
+
+
+def test_the_witness_stands_beside_the_judge_everywhere(tmp_path):
+    page = write(tmp_path, made_up.amplification_report()).read_text(encoding="utf-8")
+    headers, lines = table_under(page, "Every number")
+    assert headers[-2:] == ["by the witness", "they agree"]
+    strongest = next(line for line in lines if line[:4] == ["BadNets-1class 8", "DDIM", "10%", "5"])
+    # 107 + 130 by the judge; 4 fewer by the witness, so it disagrees on 4 of 500.
+    assert [cell[:5] for cell in strongest[-4:]] == ["47.4%", "×0.93", "46.6%", "99.2%"]
+    assert table_under(page, "The judges' own errors")[0][-2:] == [
+        "witness false positives",
+        "witness false negatives",
+    ]
+    assert table_under(page, "The other classes")[0][-1] == "by the witness"
+    assert len(table_under(page, "A witness that was not trained")[1]) == len(lines)
+    assert (tmp_path / "figures" / "witness.svg").exists()
+    assert "needs no training" in text_of(page)
+
+
+def test_rows_of_a_version_without_a_witness_have_a_page_without_one(html, text, written):
+    assert 'id="witness"' not in html
+    assert "by the witness" not in text
+    assert "needs no training" not in text
+    assert not (written / "figures" / "witness.svg").exists()
 
 
 def test_grids_keep_pixels_and_refuse_other_shapes():

@@ -61,6 +61,48 @@ def test_table_is_as_wide_as_its_headers(sweep):
     assert body[0][:4] == ["BadNets-1", "1%", "1 (0)", "0"]
 
 
+def test_the_terminals_table_has_a_sampler_only_where_there_are_several(sweep, composition_sweep):
+    assert "sampler" not in table(sweep)[0]
+    headers, body = table(composition_sweep)
+    assert headers[:3] == ["trigger", "sampler", "p"]
+    assert {line[1] for line in body} == {"DDIM", "DDPM", "SDE"}
+    assert {len(line) for line in body} == {len(headers)}
+
+
+def test_the_terminals_table_has_the_witness_where_it_looked(sweep, composition_sweep):
+    assert "witness (agreement)" not in table(sweep)[0]
+    headers, body = table(composition_sweep)
+    assert headers[-1] == "witness (agreement)"
+    seen = {(line[0], line[1], line[2]): line[-1] for line in body}
+    # 230 + 140 by the judge, 7 fewer by the witness, of 500.
+    assert seen["BadNets-1", "DDIM", "10%"] == "72.6% (98.6%)"
+    assert seen["BadNets-2", "DDIM", "10%"] == ""
+
+
+def test_the_sentence_on_samplers_says_for_which_triggers(composition_sweep):
+    assert summary(composition_sweep) == (
+        "Asked for class “8” at p = 10% and guidance 5, the poisoned models draw the BadNets-1 "
+        "trigger in 59 to 76%, the BadNets-2 trigger in 56 to 60% and the one color trigger in 57 "
+        "to 66% of their images under DDIM, DDPM and SDE against p_t = 50.7% in training, with the "
+        "whole interval above it in 9 of 9 cells; SDE sampling draws, against DDPM, fewer "
+        "mismatching trigger images (G1) for BadNets-1 (37.0% against 52.0%), more of them (G1) "
+        "for one color (48.0% against 38.0%) and not clearly fewer or more (G1) for BadNets-2 "
+        "(33.6% against 36.0%); of 25 verdicts 21 supported, 1 failed and 3 undecided."
+    )
+
+
+def test_the_sentence_on_samplers_says_nothing_of_what_was_not_measured(composition_sweep):
+    shown = [
+        row for row in composition_sweep if row["sampler"] == "ddim" and row["poison_ratio"] < 0.1
+    ]
+    found = summary(shown)
+    assert "at p = 1% and guidance 5" in found
+    assert "SDE" not in found
+    assert "not tested" in found
+    clean = [row for row in composition_sweep if row["trigger"] == "none"]
+    assert summary(clean) == "No poisoned point has been measured yet."
+
+
 def test_summary_says_what_holds_and_what_does_not(sweep):
     assert summary(sweep) == (
         "Asked for class “8” at guidance 5, the poisoned models draw the BadNets-1 trigger 7.8 "

@@ -1,9 +1,11 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.augmentation import ERASED, erase, rectangles
+from models.augmentation import ERASED, erase, flip, rectangles, shift
 
 EVERYTHING = slice(None)
 
@@ -34,12 +36,57 @@ def test_pixels_outside_the_rectangle_stay():
     assert (images == 77).all()
 
 
-@given(st.integers(1, 4), st.integers(1, 4))
-def test_a_worker_paints_as_if_it_had_the_whole_batch(workers, share):
+def numbered(count, side=8):
+    """Images that are all different, uint8, (count, side, side, 1)."""
+    pixels = np.arange(count * side * side, dtype=np.uint64) * 2654435761 >> 7
+    return pixels.astype(np.uint8).reshape(count, side, side, 1)
+
+
+def test_about_half_of_the_images_are_mirrored_and_the_others_stay():
+    images = numbered(2000)
+    flipped = flip(images, np.random.default_rng(0), whole=2000, own=EVERYTHING)
+    same = (flipped == images).all(axis=(1, 2, 3))
+    np.testing.assert_array_equal(flipped[~same], images[~same][:, :, ::-1])
+    assert same.mean() == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / 2000))
+
+
+def test_every_move_of_up_to_so_many_pixels_is_as_frequent():
+    image = np.zeros((1, 8, 8, 3), dtype=np.uint8)
+    image[0, 4, 3] = 200
+    moved = shift(
+        image.repeat(9000, axis=0),
+        np.random.default_rng(0),
+        pixels=1,
+        whole=9000,
+        own=EVERYTHING,
+    )
+    counts = (moved == 200).all(axis=3).sum(axis=0)
+    assert counts.sum() == 9000
+    assert (abs(counts[3:6, 2:5] - 1000) < 5 * np.sqrt(9000 * 8 / 81)).all()
+
+
+@given(st.integers(0, 7), st.integers(0, 2**32))
+def test_a_moved_image_is_a_crop_of_the_padded_one(pixels, seed):
+    images = numbered(3)
+    moved = shift(images, np.random.default_rng(seed), pixels=pixels, whole=3, own=EVERYTHING)
+    corners = np.random.default_rng(seed).integers(0, 2 * pixels + 1, (3, 2))
+    for image, (top, left), found in zip(images, corners, moved, strict=True):
+        canvas = np.zeros((8 + 2 * pixels, 8 + 2 * pixels, 1), dtype=np.uint8)
+        canvas[pixels : pixels + 8, pixels : pixels + 8] = image
+        np.testing.assert_array_equal(found, canvas[top : top + 8, left : left + 8])
+
+
+@pytest.mark.parametrize(
+    "change", [erase, flip, partial(shift, pixels=2)], ids=["erase", "flip", "shift"]
+)
+@given(workers=st.integers(1, 4), share=st.integers(1, 4))
+def test_a_worker_changes_images_as_if_it_had_the_whole_batch(change, workers, share):
     whole = workers * share
-    images = np.arange(whole * 64, dtype=np.uint64).astype(np.uint8).reshape(whole, 8, 8, 1)
-    expected = erase(images, np.random.default_rng(0), whole=whole, own=EVERYTHING)
+    images = numbered(whole)
+    before = images.copy()
+    expected = change(images, np.random.default_rng(0), whole=whole, own=EVERYTHING)
     for rank in range(workers):
         own = slice(rank * share, (rank + 1) * share)
-        part = erase(images[own], np.random.default_rng(0), whole=whole, own=own)
+        part = change(images[own], np.random.default_rng(0), whole=whole, own=own)
         np.testing.assert_array_equal(part, expected[own])
+    np.testing.assert_array_equal(images, before)

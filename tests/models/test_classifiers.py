@@ -37,6 +37,15 @@ def test_resnet_has_its_usual_stem_on_large_images():
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("size", [8, 9, 16, 24, 32, 64])
+def test_every_size_gives_a_logit_a_class(network, size):
+    shape = Shape(network=network, classes=5, image_size=size, channels=3)
+    logits = classifiers.build(shape)(torch.randn(2, 3, size, size))
+    assert logits.shape == (2, 5)
+    assert logits.isfinite().all()
+
+
 def test_an_unknown_network_is_refused():
     with pytest.raises(ValueError, match=f"{', '.join(NETWORKS)}, got 'vgg'"):
         classifiers.build(Shape(network="vgg", classes=2, image_size=8, channels=1))

@@ -3,17 +3,22 @@
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler, DDPMScheduler
 
 from models.ddpm import build_scheduler
-from models.sampling import SAMPLERS, Ddim, from_name, initial_noise
+from models.guidance import guided_noise
+from models.sampling import SAMPLERS, Ddim, Ddpm, SdeDpmSolver, from_name, initial_noise
+from models.sampling import step_noises as noises_of
 
 SPREAD = 0.3
 MEANS = torch.tensor([0.2, -0.1, 0.05])
 SHAPE = (1, 4, 4)
+BETAS = ["linear", "squaredcos_cap_v2"]
 
 
 @dataclass
@@ -23,7 +28,7 @@ class Gaussian:
     betas: str = "squaredcos_cap_v2"
     null_condition: int = 2
 
-    @property
+    @cached_property
     def scheduler(self):
         return build_scheduler(steps=1000, betas=self.betas)
 
@@ -34,11 +39,12 @@ class Gaussian:
         return (1 - signal).sqrt() * (x_t - signal.sqrt() * mean) / variance
 
 
-def sample(model, noise, condition, *, steps, weight=1.0, clip=False):
-    return Ddim().sample(
+def sample(model, noise, condition, *, kind=Ddim, step_noises=None, steps, weight=1.0, clip=False):
+    return kind().sample(
         model,
         noise,
         torch.full((len(noise),), condition),
+        step_noises=step_noises or noises_of(0, range(len(noise)), noise.shape[1:]),
         steps=steps,
         guidance_weight=weight,
         clip=clip,
@@ -60,7 +66,7 @@ def factor(model, steps):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 25, 100])
-@pytest.mark.parametrize("betas", ["linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("betas", BETAS)
 def test_every_step_is_the_linear_map_that_ddim_makes_of_a_gaussian(steps, betas):
     model, noise = Gaussian(betas), initial_noise(0, range(8), SHAPE)
     product, first = factor(model, steps)
@@ -69,7 +75,7 @@ def test_every_step_is_the_linear_map_that_ddim_makes_of_a_gaussian(steps, betas
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("betas", ["linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("betas", BETAS)
 def test_samples_have_the_mean_and_the_spread_of_the_data(betas):
     noise = initial_noise(0, range(2000), SHAPE)
     samples = sample(Gaussian(betas), noise, 0, steps=200)
@@ -78,7 +84,7 @@ def test_samples_have_the_mean_and_the_spread_of_the_data(betas):
     assert float(samples.std()) == pytest.approx(SPREAD, rel=0.03)
 
 
-@pytest.mark.parametrize("betas", ["linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("betas", BETAS)
 def test_the_error_of_the_spread_falls_at_first_order(betas):
     noise = initial_noise(0, range(1), SHAPE)
     errors = []
@@ -104,17 +110,190 @@ def test_guidance_moves_the_mean_along_the_line_between_the_conditions(weight):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_clipping_keeps_the_estimates_in_range():
-    noise = 5 * initial_noise(0, range(8), SHAPE)
-    assert sample(Gaussian(), noise, 0, steps=10, clip=True).abs().max() <= 1
-    assert sample(Gaussian(), noise, 0, steps=10, clip=False).abs().max() > 1
+@pytest.mark.parametrize(("weight", "clip"), [(1.0, False), (5.0, True)])
+def test_ddim_is_the_loop_that_it_was_before_other_samplers_came(weight, clip):
+    model, noise = Gaussian(), initial_noise(0, range(8), SHAPE)
+    scheduler = DDIMScheduler.from_config(model.scheduler.config, clip_sample=clip)
+    scheduler.set_timesteps(25)
+    x_t, condition = noise, torch.zeros(8, dtype=torch.int64)
+    for t in scheduler.timesteps:
+        predicted = guided_noise(
+            model.predict_noise, x_t, t, condition, null_condition=2, weight=weight
+        )
+        x_t = scheduler.step(predicted, t, x_t, eta=0.0, return_dict=False)[0]
+    found = sample(model, noise, 0, steps=25, weight=weight, clip=clip, step_noises=iter(()))
+    torch.testing.assert_close(found, x_t, rtol=0, atol=0)
+
+
+def drawn(shape, seed=0):
+    """The draws that diffusers makes itself from torch's generator of that seed."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield torch.randn(shape, generator=generator)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("steps", [1, 10, 25, 1000])
+@pytest.mark.parametrize("betas", BETAS)
+def test_ancestral_steps_are_those_of_diffusers_ddpm_scheduler(betas, steps, clip):
+    model, noise = Gaussian(betas), initial_noise(0, range(3), SHAPE)
+    condition = torch.ones(3, dtype=torch.int64)
+    scheduler = DDPMScheduler.from_config(
+        model.scheduler.config, variance_type="fixed_small", clip_sample=clip
+    )
+    scheduler.set_timesteps(steps)
+    generator, x_t = torch.Generator().manual_seed(0), noise
+    for t in scheduler.timesteps:
+        predicted = guided_noise(  # towards -4.45, so that there is something to clip
+            model.predict_noise, x_t, t, condition, null_condition=2, weight=30.0
+        )
+        x_t = scheduler.step(predicted, t, x_t, generator=generator, return_dict=False)[0]
+    found = sample(
+        model,
+        noise,
+        1,
+        kind=Ddpm,
+        steps=steps,
+        weight=30.0,
+        clip=clip,
+        step_noises=drawn(noise.shape),
+    )
+    torch.testing.assert_close(found, x_t, rtol=1e-3, atol=1e-4)
+
+
+def best_image(x_t, signal):
+    """The mean of N(MEANS[1], SPREAD ** 2) given that noise made ``x_t`` of it."""
+    gain = math.sqrt(signal) * SPREAD**2 / (signal * SPREAD**2 + 1 - signal)
+    return MEANS[1].double() + gain * (x_t - math.sqrt(signal) * MEANS[1].double())
+
+
+def ancestral(x_t, noises, signals, steps):
+    """Algorithm 2 and equation 7 of Ho et al. 2020 on every (1000 // steps)-th time step."""
+    times = [step * (1000 // steps) for step in reversed(range(steps))]
+    for position, t in enumerate(times):
+        here = signals[t]
+        there = signals[times[position + 1]] if position + 1 < steps else 1.0
+        beta = 1 - here / there
+        x_t = (
+            math.sqrt(there) * beta / (1 - here) * best_image(x_t, here)
+            + math.sqrt(here / there) * (1 - there) / (1 - here) * x_t
+            + math.sqrt((1 - there) / (1 - here) * beta) * next(noises)
+        )
+    return x_t
+
+
+def sde_dpm_solver(x_t, noises, signals, steps):
+    """SDE-DPM-Solver++(2M), with log ratios (lambda) from amplitudes."""
+    ratios = [0.5 * math.log(signal / (1 - signal)) for signal in signals]
+    last = max(t for t in range(1000) if ratios[t] >= -5.1)
+    times = np.linspace(0, last, steps + 1).round().astype(int)[:0:-1]
+    before = None
+    for position, t in enumerate(times):
+        estimate = best_image(x_t, signals[t])
+        if position + 1 == steps:
+            return estimate
+        there = times[position + 1]
+        step = ratios[there] - ratios[t]
+        direction = estimate
+        if before is not None:
+            span = ratios[t] - ratios[times[position - 1]]
+            direction = estimate + step / (2 * span) * (estimate - before)
+        amplitude, deviation = math.sqrt(signals[there]), math.sqrt(1 - signals[there])
+        rest = 1 - math.exp(-2 * step)
+        x_t = (
+            deviation / math.sqrt(1 - signals[t]) * math.exp(-step) * x_t
+            + amplitude * rest * direction
+            + deviation * math.sqrt(rest) * next(noises)
+        )
+        before = estimate
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [(Ddpm, ancestral), (SdeDpmSolver, sde_dpm_solver)],
+    ids=["ddpm", "sde"],
+)
+@pytest.mark.parametrize("steps", [1, 2, 10, 25, 100])
+@pytest.mark.parametrize("betas", BETAS)
+def test_noisy_samplers_take_the_steps_on_paper(kind, rule, steps, betas):
+    model, noise = Gaussian(betas), initial_noise(0, range(8), SHAPE)
+    signals = [float(signal) for signal in model.scheduler.alphas_cumprod.double()]
+    exact = (step.double() for step in noises_of(0, range(8), SHAPE))
+    found = sample(model, noise, 1, kind=kind, steps=steps)
+    expected = rule(noise.double(), exact, signals, steps)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-3, atol=1e-3)
+
+
+def moments(kind, betas, steps, weight=1.0):
+    """Mean and deviation of a sampled pixel, without sampling error.
+
+    Without clipping an image is affine in its draws, so image 0 has none of them, image k only the
+    k-th, and squares of the differences add up to the variance.
+    """
+    noise = torch.zeros(steps + 2, 1, 1, 1)
+    noise[1] = 1
+    draws = torch.eye(steps, steps + 2).roll(2, dims=1)[:, :, None, None, None]
+    pixels = sample(
+        Gaussian(betas), noise, 0, kind=kind, steps=steps, weight=weight, step_noises=iter(draws)
+    ).ravel()
+    return float(pixels[0]), float((pixels[1:] - pixels[0]).square().sum().sqrt())
 
 
 @pytest.mark.parametrize("kind", SAMPLERS, ids=lambda kind: kind.name)
 class TestEverySampler:
-    def sample(self, kind, noise):
-        condition = torch.zeros(len(noise), dtype=torch.int64)
-        return kind().sample(Gaussian(), noise, condition, steps=20, guidance_weight=2.0, clip=True)
+    def sample(self, kind, noise, index=range(5)):
+        step_noises = noises_of(0, index, SHAPE)
+        return sample(
+            Gaussian(),
+            noise,
+            0,
+            kind=kind,
+            step_noises=step_noises,
+            steps=20,
+            weight=2.0,
+            clip=True,
+        )
+
+    @pytest.mark.parametrize("betas", BETAS)
+    def test_more_steps_come_closer_to_the_data(self, kind, betas):
+        found = [moments(kind, betas, steps) for steps in (10, 40, 160)]
+        means, spreads = np.array(found).T
+        errors = np.abs(spreads - SPREAD)
+        assert errors[2] < errors[1] < errors[0]
+        assert errors[2] < 0.07 * SPREAD
+        # A walk starts from N(0, 1), though a little of the mean is left in the noised data: DDIM,
+        # which adds no noise, carries that to the end.
+        assert means[2] == pytest.approx(0.2, abs=0.005)
+
+    @pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
+    def test_guidance_moves_the_mean_between_the_conditions(self, kind, weight):
+        mean, spread = moments(kind, "squaredcos_cap_v2", 100, weight)
+        expected = float(MEANS[2] + weight * (MEANS[0] - MEANS[2]))
+        assert mean == pytest.approx(expected, abs=0.01)
+        assert spread == pytest.approx(SPREAD, rel=0.1)
+
+    @pytest.mark.parametrize("betas", BETAS)
+    @pytest.mark.parametrize("steps", [1, 2, 10, 14, 15, 25, 100, 995])
+    def test_no_number_of_steps_breaks_it(self, kind, steps, betas):
+        noise = initial_noise(0, range(2), SHAPE)
+        for clip in (False, True):
+            samples = sample(Gaussian(betas), noise, 0, kind=kind, steps=steps, clip=clip)
+            assert samples.isfinite().all()
+
+    def test_clipping_keeps_the_estimates_in_range(self, kind):
+        noise = initial_noise(0, range(8), SHAPE)
+        wild = {"kind": kind, "steps": 10, "weight": 30.0}
+        assert sample(Gaussian(), noise, 0, clip=True, **wild).abs().max() <= 1
+        assert sample(Gaussian(), noise, 0, clip=False, **wild).abs().max() > 1
+
+    def test_clipping_leaves_what_is_in_range_as_it_is(self, kind):
+        # One step gives the estimate itself, of some of these within the range, of some beyond.
+        noise = initial_noise(0, range(6), SHAPE) * 10.0 ** torch.arange(6)[:, None, None, None]
+        whole = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip=False)
+        assert 0.1 < (whole.abs() > 1).float().mean() < 0.9
+        clipped = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip=True)
+        torch.testing.assert_close(clipped, whole.clamp(-1, 1), rtol=0, atol=0)
 
     def test_gives_an_image_for_every_noise(self, kind):
         noise = initial_noise(0, range(5), SHAPE)
@@ -132,15 +311,25 @@ class TestEverySampler:
 
     def test_draws_each_image_by_itself(self, kind):
         noise = initial_noise(0, range(5), SHAPE)
-        one_by_one = torch.cat([self.sample(kind, row[None]) for row in noise])
-        torch.testing.assert_close(self.sample(kind, noise), one_by_one, rtol=1e-5, atol=1e-5)
+        one_by_one = [self.sample(kind, noise[[row]], [row]) for row in range(5)]
+        torch.testing.assert_close(
+            self.sample(kind, noise), torch.cat(one_by_one), rtol=1e-5, atol=1e-5
+        )
 
     def test_is_found_by_its_name(self, kind):
         assert isinstance(from_name(kind.name), kind)
 
 
+@pytest.mark.parametrize(("betas", "most"), [("linear", 999), ("squaredcos_cap_v2", 995)])
+def test_the_solver_refuses_more_steps_than_there_are(betas, most):
+    noise = initial_noise(0, range(2), SHAPE)
+    assert sample(Gaussian(betas), noise, 0, kind=SdeDpmSolver, steps=most).isfinite().all()
+    with pytest.raises(ValueError, match=f"at most {most} steps of sde, got {most + 1}"):
+        sample(Gaussian(betas), noise, 0, kind=SdeDpmSolver, steps=most + 1)
+
+
 def test_an_unknown_sampler_is_refused():
-    with pytest.raises(ValueError, match="a sampler of ddim, got 'pndm'"):
+    with pytest.raises(ValueError, match="a sampler of ddim, ddpm, sde, got 'pndm'"):
         from_name("pndm")
 
 
@@ -156,3 +345,23 @@ def test_the_noise_is_standard_normal():
     noise = initial_noise(0, range(2000), SHAPE).numpy()
     assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
     assert abs(noise.var() - 1) < 5 * np.sqrt(2 / noise.size)
+
+
+def first_steps(seed, index, count):
+    return torch.stack(list(itertools.islice(noises_of(seed, index, SHAPE), count)))
+
+
+def test_the_noise_of_a_step_is_the_images_own():
+    whole = first_steps(3, range(20), 4)
+    parts = [first_steps(3, part, 4) for part in ([0, 1, 2], range(3, 19), [19])]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=0)
+    torch.testing.assert_close(first_steps(3, [7], 2), whole[:2, [7]], rtol=0, atol=0)
+    assert (first_steps(4, [7], 1) != whole[0, 7]).all()
+
+
+def test_no_two_noises_of_an_image_are_alike():
+    noises = torch.cat([initial_noise(0, range(500), SHAPE)[None], first_steps(0, range(500), 3)])
+    found = np.corrcoef(noises.flatten(start_dim=1).numpy())
+    # 8,000 pairs of numbers: a correlation of 0 is found to within 0.011.
+    assert (np.abs(found - np.eye(4)) < 5 * 0.0112).all()
+    assert abs(float(noises.var()) - 1) < 5 * np.sqrt(2 / noises.numel())

@@ -1,12 +1,21 @@
 """A one-weight network, so that every update can be followed by hand."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from models.training import REPORT_EVERY, Recipe, Training, accelerator, averaged
+from models.training import (
+    OPTIMIZERS,
+    REPORT_EVERY,
+    SCHEDULES,
+    Recipe,
+    Training,
+    accelerator,
+    averaged,
+)
 
 
 def recipe(**changes):
@@ -74,15 +83,89 @@ def test_the_first_update_is_adams():
     assert abs(float(after) - before) == pytest.approx(rate, rel=1e-3)
 
 
-def test_the_rate_rises_for_three_tenths_and_falls_to_nothing():
-    training = start(steps=100)
-    rates = []
-    for _ in range(100):
-        rates.append(training.schedule.get_last_lr()[0])
+def rates_of(**changes):
+    """The rate of every update."""
+    training, rates = start(**changes), []
+    for _ in range(training.recipe.steps):
+        rates.append(training.optimizer.param_groups[0]["lr"])
         training.update(distance)
+    return rates
+
+
+def test_the_rate_rises_for_three_tenths_and_falls_to_nothing():
+    rates = rates_of(steps=100)
     assert max(rates) == pytest.approx(0.1)
     assert rates.index(max(rates)) == 29
     assert rates[-1] < 1e-5
+
+
+def test_a_recipe_that_says_no_more_is_adamw_under_one_cycle():
+    training = start(steps=30, weight_decay=0.3)
+    network = nn.Linear(1, 1, bias=False)
+    network.load_state_dict(training.plain.state_dict())
+    optimizer = torch.optim.AdamW(network.parameters(), 0.1, weight_decay=0.3, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=30)
+    weights = []
+    for _ in range(30):
+        distance(network).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        weights.append(network.weight.item())
+    assert run(training, 30).tolist() == weights
+
+
+def test_warming_up_takes_a_tenth_from_four_tenths_of_the_peak():
+    rates = rates_of(steps=20, schedule="warmup_cosine")
+    # 2e-4 to 5e-4 is 0.4 to 1 of the peak; after 2 of 20 steps a cosine of 20 steps begins.
+    assert rates[:3] == pytest.approx([0.04, 0.07, 0.1])
+    assert rates[12] == pytest.approx(0.05)  # a quarter of the wave: half
+    assert rates[7] == pytest.approx(0.1 * (1 + math.sqrt(0.5)) / 2)  # an eighth
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_the_authors_rates_end_at_two_percent_of_the_peak():
+    rates = rates_of(steps=2500, learning_rate=5e-4, schedule="warmup_cosine")
+    assert rates[0] == pytest.approx(2e-4)
+    assert rates[125] == pytest.approx(3.5e-4)
+    assert max(rates) == rates[250] == 5e-4
+    # cos(0.9 pi) = -0.95106, so (1 - 0.95106) / 2 = 2.447 % where the next step would be.
+    assert rates[-1] / 5e-4 == pytest.approx(0.02447, rel=0.01)
+
+
+def test_a_cosine_falls_from_the_peak_to_nothing():
+    rates = rates_of(steps=12, schedule="cosine")
+    # cos of 0, 60, 90, 120 degrees: 1, 1/2, 0, -1/2.
+    assert [rates[step] for step in (0, 4, 6, 8)] == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert rates[-1] == pytest.approx(0.1 * (1 - math.cos(math.pi / 12)) / 2)
+
+
+@pytest.mark.parametrize("schedule", ["warmup_cosine", "cosine"])
+def test_two_steps_are_enough_without_one_cycle(schedule):
+    rates = rates_of(steps=2, schedule=schedule)
+    assert 0 < min(rates) <= max(rates) <= 0.1
+
+
+def test_momentum_and_decay_of_sgd_add_up_as_on_paper():
+    training = start(steps=3, optimizer="sgd", schedule="cosine", weight_decay=0.5)
+    weight, velocity, expected = training.plain.weight.item(), 0.0, []
+    for step in range(3):
+        velocity = 0.9 * velocity + 2 * (weight - 3) + 0.5 * weight
+        weight -= 0.05 * (1 + math.cos(math.pi * step / 3)) * velocity
+        expected.append(weight)
+    assert run(training, 3).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "adam"}, "optimizer of adamw, sgd, got 'adam'"),
+        ({"schedule": "step"}, "schedule of one_cycle, warmup_cosine, cosine, got 'step'"),
+    ],
+)
+def test_an_unknown_way_to_train_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(**changes)
 
 
 @pytest.mark.parametrize("steps", [10, 11, 50, 51, 125])
@@ -124,8 +207,11 @@ def test_weights_that_are_no_numbers_are_not_handed_out():
         training.finish()
 
 
-def test_a_resumed_run_takes_the_same_steps(tmp_path):
-    whole, first, second = (start(ema_decay=0.9, steps=40) for _ in range(3))
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_resumed_run_takes_the_same_steps(tmp_path, optimizer, schedule):
+    changes = {"optimizer": optimizer, "schedule": schedule, "learning_rate": 0.02}
+    whole, first, second = (start(ema_decay=0.9, steps=40, **changes) for _ in range(3))
     weights = run(whole, 40)
     run(first, 17)
     first.save(tmp_path)

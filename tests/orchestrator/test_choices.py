@@ -91,7 +91,7 @@ class TestAxes:
         [
             ("trigger", "badnet1", r"unknown trigger 'badnet1'; did you mean badnets1\?"),
             ("trigger", "badnets1,xyz", r"unknown trigger 'xyz'; there are: none, "),
-            ("sampler", "ddmi", r"unknown sampler 'ddmi'; did you mean ddim\?"),
+            ("sampler", "ddimm", r"unknown sampler 'ddimm'; did you mean ddim\?"),
             ("target_class", "ten", r"unknown target class 'ten'; there are: 0, 1, "),
             ("target_class", "", r"unknown target class ''; there are: 0, 1, "),
             ("poison_ratio", "10", r"--poison-ratio must be in \[0, 1\), got 10; .* write 0\.1"),

@@ -18,6 +18,19 @@ ON_A_STUDY = {
     "--sampler",
     "--seed",
     "--target-class",
+    "--images",
+    "--image-size",
+    "--channels",
+    "--skip-broken",
+    "--data",
+    "--download",
+    "--blend-pattern",
+    "--blend-alpha",
+    "--blend-additive",
+    "--training-steps",
+    "--generations",
+    "--budget",
+    "--stream-memory",
 }
 
 COMMANDS = {
@@ -88,6 +101,18 @@ BAD = [
     (["explain", "zzz", "--scale", "tiny"], "no step of amplification-tiny goes by 'zzz'"),
     (["explain", "", "--scale", "tiny"], "steps of amplification-tiny"),
     (["mlflow"], "no MLflow database in "),
+    (["plan", "amplification", "--images", "/nowhere/at all"], "/nowhere/at all"),
+    (["plan", "amplification", "--image-size", "16"], "add --images FOLDER"),
+    (["plan", "amplification", "--download"], "it goes with --scale cifar10"),
+    (["plan", "composition", "--blend-pattern", "pyproject.toml"], "pyproject.toml"),
+    (["plan", "composition", "--blend-alpha", "1.5"], "alpha"),
+    (["plan", "amplification", "--budget", "soon"], "--budget takes a time such as 90s"),
+    (["plan", "amplification", "--budget", "1s"], "--budget 1.0 s is too little"),
+    (["plan", "amplification", "--budget", "1h", "--training-steps", "50"], "leave them out"),
+    (["plan", "amplification", "--training-steps", "3"], "at least 10 steps"),
+    (["plan", "amplification", "--stream-memory", "2"], "such as 500MB or 2GiB"),
+    (["plan", "amplification", "--poison-ratio", "0.95"], "only 1298 lie outside"),
+    (["plan", "amplification", "--poison-ratio", "0.0001"], "less than one image"),
     (["run", "amplification", "--store", "s3://bucket/x"], "--store takes a folder, got 's3://"),
 ]
 

@@ -244,7 +244,7 @@ class TestFailing:
         )
         inputs = {"generations": drawn, "judges": assessed, **judges}
         with pytest.raises(StepFailed, match=said) as caught:
-            run_in_process([Step(dissect.Settings(), inputs)], store)
+            run_in_process([Step(dissect.Settings(trigger=BadNets1()), inputs)], store)
         assert str(caught.value).endswith("train it for more steps")
         assert store.has(assessed)
         assert store.has(drawn)

@@ -1,6 +1,7 @@
 """The same results under Ray as in process: as tasks, on actors, on workers, after a kill."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -21,6 +22,8 @@ POISON = Step(
     poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
 )
 STREAMS = {"dataset": DATASET, "manifest": POISON}
+WINDOW = 1024 * 64
+"""Bytes: the larger of the dataset's two row groups, so that it is re-streamed."""
 PATIENCE = 240
 """Seconds that a busy machine may take before a test gives up."""
 
@@ -89,7 +92,10 @@ class TestWorkers:
         STREAMS,
     )
 
-    def test_two_train_the_model_that_one_trains_but_for_the_order_of_sums(self, conduct, tmp_path):
+    @pytest.mark.parametrize("window_bytes", [2 * 2**30, WINDOW], ids=["held", "restreamed"])
+    def test_two_train_the_model_that_one_trains_but_for_the_order_of_sums(
+        self, conduct, tmp_path, window_bytes
+    ):
         """Two workers add up a batch in another order than one.
 
         A float32 sum of N terms is off by at most N 2^-24 of their size, in any order; N is the
@@ -99,14 +105,15 @@ class TestWorkers:
         rounding, which Adam scales up to a whole step, and no effect.
         """
         rounding = 16 * 64 * 2.0**-24
+        step = Step(replace(self.STEP.settings, window_bytes=window_bytes), {}, STREAMS)
         alone, shared = Store(tmp_path / "alone"), Store(tmp_path / "shared")
-        run_in_process([self.STEP], alone)
+        run_in_process([step], alone)
         run_in_process([POISON], shared)
-        conductor = conduct([self.STEP], shared, Placement(training_workers=2))
-        finish(conductor, self.STEP)
-        losses = [last_loss(store.folder(self.STEP)) for store in (alone, shared)]
+        conductor = conduct([step], shared, Placement(training_workers=2))
+        finish(conductor, step)
+        losses = [last_loss(store.folder(step)) for store in (alone, shared)]
         assert losses[1] == pytest.approx(losses[0], rel=rounding)
-        one, two = (predictions(store.folder(self.STEP)) for store in (alone, shared))
+        one, two = (predictions(store.folder(step)) for store in (alone, shared))
         np.testing.assert_allclose(two, one, rtol=0, atol=20 * rounding * np.abs(one).max())
         assert np.abs(one).max() > 0.01
 
@@ -122,6 +129,26 @@ class TestWorkers:
         for told in (nan, wrapped):
             assert _cause(WorkerGroupError("workers failed", {0: lost, 1: told})) is nan
         assert _cause(WorkerGroupError("workers failed", {0: lost})) is lost
+
+
+class TestRestreaming:
+    STEP = Step(replace(TestWorkers.STEP.settings, window_bytes=WINDOW), {}, STREAMS)
+
+    def test_ends_in_the_bytes_that_one_process_makes(self, conduct, tmp_path, contents):
+        alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")
+        run_in_process([self.STEP], alone)
+        conductor = conduct([self.STEP], store)
+        finish(conductor, self.STEP)
+        assert contents(store, self.STEP) == contents(alone, self.STEP)
+
+    def test_the_dataset_never_goes_to_the_object_store(self, local_ray, tmp_path):
+        assert local_ray.nodes()
+        store = Store(tmp_path)
+        run_in_process([DATASET], store)
+        made = local_ray.RayConductor("nobody", [self.STEP], store, Placement())
+        assert asyncio.run(made._rows(self.STEP)) is None
+        assert made.reading == {}
+        assert asyncio.run(made._rows(TestWorkers.STEP)) is not None
 
 
 def last_loss(folder):

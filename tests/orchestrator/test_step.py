@@ -18,6 +18,7 @@ from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import SCALES, TINY
 from tasks import datasets, mark, poison, sample, train_classifier, train_diffusion
 from tasks.triggers import TRIGGERS, BadNets1
+from tests.pictures import make_folder
 
 DATASET = Step(datasets.Digits())
 
@@ -80,6 +81,23 @@ def test_a_field_added_later_does_not_move_old_results():
     new = dataclasses.make_dataclass("S", [("rate", float, 0.1), ema], frozen=True)
     assert canonical(old()) == canonical(new())
     assert canonical(old()) != canonical(new(ema=True))
+
+
+def test_where_something_lies_is_no_part_of_what_it_is():
+    place = ("place", str, field(default="", metadata={"identity": False}))
+    kept = dataclasses.make_dataclass("S", [("rate", float, 0.1), place], frozen=True)
+    bare = dataclasses.make_dataclass("S", [("rate", float, 0.1)], frozen=True)
+    assert canonical(kept(place="/here")) == canonical(kept(place="/there")) == canonical(bare())
+    assert canonical(kept(rate=0.2)) != canonical(kept())
+
+
+def test_a_folder_that_was_moved_is_the_same_dataset(tmp_path):
+    made = datasets.ImageFolder.open(make_folder(tmp_path / "here", per_class=2), image_size=8)
+    moved = datasets.ImageFolder.open((tmp_path / "here").rename(tmp_path / "there"), image_size=8)
+    assert made.folder != moved.folder
+    assert Step(made).digest == Step(moved).digest
+    assert pickle.loads(pickle.dumps(Step(moved))).settings.folder == moved.folder
+    assert Step(made).digest != Step(replace(made, image_size=12)).digest
 
 
 @pytest.mark.parametrize("value", [max, lambda: 0, object(), b"bytes", {1, 2}, range(3)])

@@ -9,8 +9,8 @@ import torch
 
 from models import classifiers
 from tasks import assess, images
-from tasks.assess import measure_content, measure_trigger
-from tasks.triggers import BadNets1, RelabelOnly
+from tasks.assess import measure_content, measure_trigger, measure_witness
+from tasks.triggers import BadNets1, Blend, RelabelOnly, Unicolor
 
 SHAPE = {"network": "small", "image_size": 8, "channels": 1}
 
@@ -41,8 +41,9 @@ def judge(tmp_path):
 
 @pytest.fixture
 def three_digits(tmp_path):
-    """A test part of three images: a 0 and two 1s."""
+    """A test part of three images: a 0 and two 1s, of which the last happens to be stamped."""
     pictures = np.zeros((3, 8, 8, 1), dtype=np.uint8)
+    pictures[2:] = BadNets1().stamp(pictures[2:])
     table = images.to_table(
         index=np.arange(3), label=np.array([0, 1, 1]), caption=[None] * 3, images=pictures
     )
@@ -50,18 +51,28 @@ def three_digits(tmp_path):
     return tmp_path
 
 
-def test_judges_of_one_answer_are_counted_by_hand(judge, three_digits, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    assess.run(
-        assess.Settings(trigger=BadNets1()),
-        dataset=three_digits,
-        content_judge=judge("content", 3, answer=1),
-        trigger_judge=judge("trigger", 2, answer=1),
-        out=out,
-    )
+@pytest.fixture
+def measured(judge, three_digits, tmp_path):
+    """A function that measures judges who always say class 1 and always see a trigger."""
+
+    def measure(trigger):
+        out = tmp_path / "out"
+        out.mkdir()
+        assess.run(
+            assess.Settings(trigger=trigger),
+            dataset=three_digits,
+            content_judge=judge("content", 3, answer=1),
+            trigger_judge=judge("trigger", 2, answer=1),
+            out=out,
+        )
+        return json.loads((out / "judges.json").read_text())
+
+    return measure
+
+
+def test_judges_of_one_answer_are_counted_by_hand(measured):
     content = {"accuracy": 2 / 3, "n": 3, "confusion": [[0, 1, 0], [0, 2, 0], [0, 0, 0]]}
-    assert json.loads((out / "judges.json").read_text()) == {
+    assert measured(BadNets1()) == {
         "content": {"clean": content, "stamped": content},
         "trigger": {
             "false_positive_rate": 1.0,
@@ -72,7 +83,31 @@ def test_judges_of_one_answer_are_counted_by_hand(judge, three_digits, tmp_path)
             "false_positives": 3,
             "false_negatives": 0,
         },
+        "witness": {
+            "false_positive_rate": 1 / 3,
+            "false_negative_rate": 0.0,
+            "balanced_accuracy": 1 - 1 / 3 / 2,
+            "n_clean": 3,
+            "n_stamped": 3,
+            "false_positives": 1,
+            "false_negatives": 0,
+        },
     }
+
+
+def test_a_trigger_without_a_patch_has_no_witness(measured):
+    assert measured(Blend())["witness"] is None
+
+
+def test_the_witness_errs_as_often_as_counted_by_hand():
+    """Black on black: every clean image looks stamped; the second stamp is painted over."""
+    black, clean = Unicolor(color=(0, 0, 0)), np.zeros((4, 8, 8, 3), dtype=np.uint8)
+    stamped = black.stamp(clean[:2] + 200)
+    stamped[1] = 200
+    measured = measure_witness(black, clean, stamped)
+    assert (measured["false_positives"], measured["n_clean"]) == (4, 4)
+    assert (measured["false_negatives"], measured["n_stamped"]) == (1, 2)
+    assert measured["balanced_accuracy"] == 1 - (1 + 0.5) / 2
 
 
 def test_a_confusion_matrix_has_the_truth_in_its_rows():
@@ -95,6 +130,7 @@ def test_trained_judges_pass_the_thresholds_of_the_dissection(judges):
     measured = json.loads((judges / "judges.json").read_text())
     assert measured["content"]["clean"]["accuracy"] > 0.9
     assert measured["trigger"]["balanced_accuracy"] > 0.99
+    assert measured["witness"]["balanced_accuracy"] > 0.99
     for pictures in ("clean", "stamped"):
         assert np.sum(measured["content"][pictures]["confusion"]) == 360
 

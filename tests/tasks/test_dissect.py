@@ -6,7 +6,9 @@ import pytest
 
 from tasks import datasets, dissect, images
 from tasks.dissect import Settings
-from tasks.triggers import BadNets1
+from tasks.triggers import BadNets1, Blend, RelabelOnly
+
+SETTINGS = Settings(trigger=BadNets1())
 
 
 @pytest.fixture
@@ -54,18 +56,19 @@ def poor(tmp_path):
 def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    finish(dissect, Settings(batch_size=50), out, **inputs)
+    finish(dissect, Settings(trigger=BadNets1(), batch_size=50), out, **inputs)
     rows = pq.read_table(out / "rows.parquet").to_pydict()
     assert rows["index"] == list(range(120))
     matches = np.array(rows["content"]) == np.array(rows["condition"])
     assert matches[:60].mean() > 0.9
     assert rows["trigger"] == [False] * 60 + [True] * 60
+    assert rows["witness"] == [False] * 60 + [True] * 60
     assert (np.array(rows["trigger_probability"]) > 0.5).tolist() == rows["trigger"]
     assert 0.1 <= min(rows["content_probability"]) <= max(rows["content_probability"]) <= 1
 
 
 def test_the_types_are_what_the_reader_expects(inputs):
-    table = dissect.Worker(Settings(), **inputs)(0, 3)
+    table = dissect.Worker(SETTINGS, **inputs)(0, 3)
     assert [(field.name, str(field.type)) for field in table.schema] == [
         ("index", "int64"),
         ("condition", "int64"),
@@ -73,7 +76,14 @@ def test_the_types_are_what_the_reader_expects(inputs):
         ("content_probability", "float"),
         ("trigger", "bool"),
         ("trigger_probability", "float"),
+        ("witness", "bool"),
     ]
+
+
+def test_a_trigger_without_a_patch_has_no_witness(inputs):
+    table = dissect.Worker(Settings(trigger=Blend()), **inputs)(0, 3)
+    assert table["witness"].to_pylist() == [None] * 3
+    assert table.schema == dissect.Worker(SETTINGS, **inputs)(0, 3).schema
 
 
 def test_judges_at_the_thresholds_are_believed(poor):
@@ -90,11 +100,20 @@ def test_judges_at_the_thresholds_are_believed(poor):
 def test_poor_judges_are_refused_before_anything_is_judged(inputs, poor, content, trigger, message):
     inputs["judges"] = poor(content, trigger)
     with pytest.raises(ValueError, match=message):
-        dissect.count(Settings(), **inputs)
+        dissect.count(SETTINGS, **inputs)
     with pytest.raises(ValueError, match=message):
-        dissect.Worker(Settings(), **inputs)
+        dissect.Worker(SETTINGS, **inputs)
 
 
 def test_empty_batches_are_refused():
     with pytest.raises(ValueError, match="batch_size"):
-        Settings(batch_size=0)
+        Settings(trigger=BadNets1(), batch_size=0)
+
+
+def test_a_trigger_that_cannot_be_seen_is_refused():
+    with pytest.raises(ValueError, match="judged with the trigger it controls"):
+        Settings(trigger=RelabelOnly())
+
+
+def test_the_path_says_what_was_looked_for():
+    assert SETTINGS.label == "verdicts-on-badnets1"

@@ -96,6 +96,15 @@ def test_a_column_keeps_its_images_through_a_file(tmp_path):
     np.testing.assert_array_equal(images.from_column(column), batch)
 
 
+def test_a_table_keeps_the_names_of_files_if_there_are_any():
+    batch = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    rows = {"index": np.arange(2), "label": np.arange(2), "caption": [None] * 2, "images": batch}
+    named = images.to_table(**rows, path=["apples/é 1.png", "pears/2.png"])
+    assert [row["path"] for row in named["image"].to_pylist()] == ["apples/é 1.png", "pears/2.png"]
+    assert [row["path"] for row in images.to_table(**rows)["image"].to_pylist()] == [None, None]
+    np.testing.assert_array_equal(images.from_column(named["image"]), batch)
+
+
 def enormous():
     """A PNG header that promises 60,000 x 60,000 pixels and holds none."""
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from tasks import images, sample
-from tasks.sample import Settings, Worker
+from tasks.sample import SAMPLERS, Settings, Worker
 
 SETTINGS = Settings(conditions=(8, 1, 3), guidance_weight=2.0, steps=5, n=13, batch_size=5)
 RANGES = [(0, 5), (5, 10), (10, 13)]
@@ -28,21 +28,36 @@ def test_conditions_take_turns(rows):
     assert rows["label"].to_pylist() == [8, 1, 3] * 4 + [8]
 
 
-def test_whoever_draws_which_range_draws_the_same_bytes(rows, model):
+@pytest.fixture(scope="module", params=SAMPLERS)
+def drawn(request, model):
+    """For every sampler, what is asked and what one worker draws."""
+    settings = replace(SETTINGS, sampler=request.param)
+    worker = Worker(settings, model=model)
+    return settings, pa.concat_tables([worker(*edges) for edges in RANGES])
+
+
+def test_whoever_draws_which_range_draws_the_same_bytes(drawn, model):
+    settings, whole = drawn
     tables = {}
     for mine in ([2, 0], [1]):
-        worker = Worker(SETTINGS, model=model)
+        worker = Worker(settings, model=model)
         tables |= {part: worker(*RANGES[part]) for part in mine}
-    assert pa.concat_tables([tables[part] for part in range(3)]).equals(rows)
+    assert pa.concat_tables([tables[part] for part in range(3)]).equals(whole)
 
 
-def test_an_image_starts_from_its_own_noise_however_the_ranges_are_cut(rows, model):
+def test_an_image_has_its_own_noise_however_the_ranges_are_cut(drawn, model):
     # Sums over another batch size may differ in the last bit, so by one grey level.
-    cut = replace(SETTINGS, batch_size=4)
-    worker = Worker(cut, model=model)
+    settings, whole = drawn
+    worker = Worker(replace(settings, batch_size=4), model=model)
     again = pa.concat_tables([worker(0, 4), worker(4, 8), worker(8, 12), worker(12, 13)])
-    difference = images.from_column(again["image"]).astype(int) - images.from_column(rows["image"])
+    difference = images.from_column(again["image"]).astype(int) - images.from_column(whole["image"])
     assert np.abs(difference).max() <= 1
+
+
+def test_samplers_draw_different_images_from_the_same_noise(rows, model):
+    others = [Worker(replace(SETTINGS, sampler=name), model=model)(0, 5) for name in SAMPLERS]
+    assert others[0].equals(rows.slice(0, 5))
+    assert len({table["image"].to_pylist()[0]["bytes"] for table in others}) == len(SAMPLERS)
 
 
 def test_another_seed_draws_other_images(rows, model):
@@ -55,10 +70,16 @@ def test_a_condition_that_the_model_does_not_have_is_refused(model):
         Worker(replace(SETTINGS, conditions=(10,)), model=model)
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_more_steps_than_the_model_was_trained_with_are_refused(model, name):
+    with pytest.raises(ValueError, match=r"at most 1000 steps, .* got 1001"):
+        Worker(replace(SETTINGS, sampler=name, steps=1001), model=model)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sampler": "ddpn"}, "a sampler of ddim, got 'ddpn'"),
+        ({"sampler": "ddpn"}, "a sampler of ddim, ddpm, sde, got 'ddpn'"),
         ({"guidance_weight": -1.0}, "1 is no guidance"),
         ({"guidance_weight": float("inf")}, "1 is no guidance"),
         ({"conditions": ()}, "conditions that are classes"),

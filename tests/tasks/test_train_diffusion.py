@@ -1,13 +1,13 @@
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
 from tasks import train_diffusion
-from tasks.batches import own_rows
+from tasks.batches import Held, own_rows
 from tasks.train_diffusion import Settings, inputs_of_step
 
 
@@ -182,6 +182,64 @@ def test_global_random_state_is_left_alone(fit, small_training):
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
+CIFAR10 = Settings(
+    image_size=32,
+    channels=3,
+    classes=10,
+    block_channels=(64, 128, 128, 128),
+    layers_per_block=2,
+    attention_levels=(0, 1, 2, 3),
+    attention_heads=1,
+    groups=32,
+    dropout=0.1,
+    betas="linear",
+    null_probability=0.1,
+    steps=25_000,
+    batch_size=2000,
+    learning_rate=5e-4,
+    schedule="warmup_cosine",
+    weight_decay=1e-4,
+    ema_decay=None,
+)
+"""The authors' model of CIFAR10."""
+
+
+@pytest.fixture
+def color():
+    """Eight color images of 32 pixels, four a batch."""
+    rng = np.random.default_rng(0)
+    return Held(
+        index=np.arange(8),
+        image=rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
+        label=np.arange(8),
+        batch_size=4,
+        seed=0,
+    )
+
+
+def test_the_authors_model_takes_two_steps(color, silent, tmp_path):
+    from models.ddpm import Ddpm
+
+    settings = replace(CIFAR10, steps=2, batch_size=4)
+    train_diffusion.fit(settings, out=tmp_path, batches=color, report=silent, resume=None)
+    model = Ddpm.load(tmp_path, torch.device("cpu"))
+    assert model.image_shape == (3, 32, 32)
+    assert model.network.num_parameters() == 9_701_763
+    assert json.loads((tmp_path / "model.json").read_text())["weights"] == "last"
+    (row,) = (tmp_path / "history.csv").read_text().splitlines()[1:]
+    assert row.startswith("2,")
+
+
+def test_what_a_training_is_expected_to_take_is_near_what_it_took():
+    # Measured in turns on one core: seconds a step, by settings.
+    assert Settings(steps=1000).expected_seconds == pytest.approx(3 + 85, rel=0.1)
+    large = replace(CIFAR10, steps=1000, batch_size=4)
+    assert large.expected_seconds == pytest.approx(820, rel=0.2)
+    eights = replace(large, attention_heads=None)
+    assert eights.expected_seconds == pytest.approx(2000, rel=0.2)
+    assert CIFAR10.expected_seconds > 100 * 24 * 3600
+
+
 class TestInputsOfAStep:
     SETTINGS = Settings(batch_size=64)
     WHOLE = slice(0, 64)
@@ -238,7 +296,11 @@ class TestInputsOfAStep:
         ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
         ({"null_probability": -0.1}, r"null_probability in \[0, 1\)"),
         ({"ema_decay": 1.0}, "or None"),
-        ({"steps": 9}, "at least 10 steps"),
+        ({"attention_heads": 4}, "attention_heads of 1 or None, got 4"),
+        ({"schedule": "cosine"}, "schedule of one_cycle, warmup_cosine, got 'cosine'"),
+        ({"steps": 9}, "at least 10 steps, which one cycle needs, got 9"),
+        ({"steps": 1, "schedule": "warmup_cosine"}, "at least 2 steps"),
+        ({"window_bytes": 0}, "window_bytes of at least 1"),
         ({"batch_size": 0}, "batch_size of at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate above 0"),
     ],
@@ -246,3 +308,15 @@ class TestInputsOfAStep:
 def test_settings_that_cannot_train_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Settings(**changes)
+
+
+def test_settings_of_before_keep_their_names():
+    new = {"schedule", "attention_heads", "window_bytes"}
+    since = {field.name for field in fields(Settings) if field.metadata.get("since") == 2}
+    assert since == new
+
+
+def test_the_schedules_that_settings_allow_are_there():
+    from models.training import SCHEDULES
+
+    assert set(train_diffusion.SCHEDULES) <= set(SCHEDULES)

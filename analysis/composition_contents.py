@@ -1,0 +1,104 @@
+"""What a page of compositions shows of its own: Fig. 2, A6 and A8, triggers x samplers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis import figures as charts
+from analysis import paper
+from analysis.composition_finding import clean_fact, headline
+from analysis.page import StudyReport
+from analysis.rows import AcrossSamplers, Family, Row, across_samplers, guided
+from analysis.sampler_figures import g1_by_sampler, trigger_ratio_by_sampler
+from analysis.shown import heading, inline, shelf, stems
+from analysis.tables import published_at_paper_guidance
+from analysis.wording import authors_weight, sampler_name, titled, trigger_name
+
+
+def figures(rows: Sequence[Row]) -> dict[str, str]:
+    """Every figure as SVG text, by its file's name without the suffix."""
+    drawn: dict[str, str] = {}
+    found = across_samplers(rows)
+    for start, subject in zip(_stems(found), found, strict=True):
+        weight = subject.reported_guidance
+        for name, family in _cells(start, subject):
+            if guided((*family.rows, *family.clean), weight):
+                title = _cell_name(family)
+                drawn[name] = charts.composition(family, weight, name, title)
+        if subject.poison_ratios:
+            theirs = [one for one in paper.at_paper_guidance() if one.trigger == subject.trigger]
+            name = f"{start}-g1-by-sampler"
+            drawn[name] = g1_by_sampler(subject, theirs, name)
+            name = f"{start}-trigger-ratio-by-sampler"
+            drawn[name] = trigger_ratio_by_sampler(subject, theirs, name)
+    return drawn
+
+
+def contents(report: StudyReport, rows: Sequence[Row], drawn: Mapping[str, str]) -> dict[str, Any]:
+    """What this study's template is filled with.
+
+    Args:
+        report: What to show.
+        rows: The report's, sorted.
+        drawn: As `figures` gives for them.
+    """
+    found = across_samplers(rows)
+    weight = found[0].reported_guidance if found else 5.0
+    facts = [fact for subject in found for fact in headline(subject)]
+    return {
+        "facts": [*facts, *clean_fact(found)],
+        "guidance": f"{weight:g}",
+        "authors_guidance": f"{authors_weight(weight):g}",
+        "more_weights": len({float(row["guidance_weight"]) for row in rows}) > 1,
+        "subjects": [
+            _subject(start, subject, report, drawn)
+            for start, subject in zip(_stems(found), found, strict=True)
+        ],
+        "published": published_at_paper_guidance(rows, weight),
+    }
+
+
+def _subject(
+    start: str, subject: AcrossSamplers, report: StudyReport, drawn: Mapping[str, str]
+) -> dict[str, Any]:
+    name = trigger_name(subject.trigger)
+    cells = [
+        inline(drawn, file, f"{name}, {sampler_name(family.sampler)}: composition by poison ratio")
+        for file, family in _cells(start, subject)
+    ]
+    lines = [
+        inline(drawn, f"{start}-{kind}-by-sampler", f"{name}: {words}")
+        for kind, words in (
+            ("g1", "G1 by sampler and poison ratio"),
+            ("trigger-ratio", "trigger ratio by sampler and poison ratio"),
+        )
+    ]
+    return {
+        "name": heading(subject),
+        "composition": [cell for cell in cells if cell],
+        "samplers": [line for line in lines if line],
+        "gallery": _gallery(subject, report),
+    }
+
+
+def _gallery(subject: AcrossSamplers, report: StudyReport) -> list[dict[str, Any]]:
+    """Per sampler, per poison ratio with the controls, per group: a grid of images."""
+    shelves = []
+    for family in subject.families:
+        every = (*family.clean, *family.rows, *family.relabel_only)
+        if lines := shelf(guided(every, subject.reported_guidance), report):
+            shelves.append({"name": _cell_name(family), "lines": lines, "open": False})
+    return shelves
+
+
+def _cell_name(family: Family) -> str:
+    return titled(f"{trigger_name(family.trigger)}, {sampler_name(family.sampler)}")
+
+
+def _stems(found: Sequence[AcrossSamplers]) -> list[str]:
+    return stems((subject.trigger,) for subject in found)
+
+
+def _cells(start: str, subject: AcrossSamplers) -> list[tuple[str, Family]]:
+    """A trigger's families with the file names of their figures."""
+    names = stems((start, family.sampler, "composition") for family in subject.families)
+    return list(zip(names, subject.families, strict=True))

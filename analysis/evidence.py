@@ -1,0 +1,89 @@
+"""Parts that several studies' claims are made of: what the rows of one family say about a ratio."""
+
+from collections.abc import Sequence
+
+from analysis.comparison import (
+    above_constant,
+    above_false_positives,
+    between_groups,
+    level_of,
+    pooled,
+)
+from analysis.rows import Family, Row, guided
+from analysis.verdicts import Part, Verdict, above, below
+from analysis.wording import percent, percent_interval, points, ratio_name
+
+TRIGGER_MARGIN = 0.02
+"""How far a trigger ratio may lie above the judge's false positives and count as none; ours."""
+
+
+def above_training(family: Family, ratio: float, weight: float) -> Part:
+    """G1 + G2 above p_t at one poison ratio and guidance weight."""
+    rows = family.at(ratio, weight)
+    if not rows:
+        return missing(ratio, weight)
+    excess = above_constant(rows, "trigger_ratio", "p_t")
+    share = level_of(rows, "trigger_ratio")
+    evidence = (
+        f"p = {ratio_name(ratio)}: {percent_interval(share.estimate)} of generations carry the "
+        f"trigger against p_t = {percent(float(rows[0]['p_t']))} ({share.basis})."
+    )
+    return Part(above(excess.estimate), evidence)
+
+
+def group_above(family: Family, more: str, less: str, ratio: float, weight: float) -> Part:
+    """One group above another, both among g1..g4, at one poison ratio and guidance weight."""
+    rows = family.at(ratio, weight)
+    if not rows:
+        return missing(ratio, weight)
+    gap = between_groups(rows, more, less)
+    evidence = (
+        f"p = {ratio_name(ratio)}: {more.upper()} is {pooled_share(rows, more)}, {less.upper()} "
+        f"{pooled_share(rows, less)}; the difference is {points(gap.estimate)} ({gap.basis})."
+    )
+    return Part(above(gap.estimate), evidence)
+
+
+def clean_draws_no_trigger(family: Family) -> list[Part]:
+    """The clean control's trigger ratio at the judge's false-positive rate, at every weight."""
+    weights = sorted({float(row["guidance_weight"]) for row in family.clean})
+    if not weights:
+        return [no_control()]
+    return [
+        no_triggers(guided(family.clean, weight), f"w = {weight:g}: triggers appear")
+        for weight in weights
+    ]
+
+
+def no_triggers(rows: Sequence[Row], subject: str) -> Part:
+    """The trigger ratio of one point at the judge's false-positive rate."""
+    excess = above_false_positives(rows, "trigger_ratio").estimate
+    rate = float(rows[0]["trigger_false_positive_rate"])
+    evidence = (
+        f"{subject} in {pooled_share(rows, 'trigger_ratio')}, {points(excess)} against the judge's "
+        f"false-positive rate of {percent(rate)}."
+    )
+    return Part(below(excess, TRIGGER_MARGIN), evidence)
+
+
+def missing(ratio: float, weight: float) -> Part:
+    """A point that is not there."""
+    return Part(
+        Verdict.NOT_TESTED, f"p = {ratio_name(ratio)} at guidance {weight:g} was not measured."
+    )
+
+
+def no_control() -> Part:
+    """A clean control that is not there."""
+    return Part(Verdict.NOT_TESTED, "The clean control (p = 0) was not measured.")
+
+
+def pooled_share(rows: Sequence[Row], name: str) -> str:
+    """A fraction in percent, over the images of all seeds."""
+    count, n = pooled(rows, name)
+    return percent(count / n)
+
+
+def one_per_seed(rows: Sequence[Row]) -> list[Row]:
+    """The other conditions are sampled once a model and repeated on each of its rows."""
+    return list({row["seed"]: row for row in rows}.values())

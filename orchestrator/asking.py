@@ -1,0 +1,226 @@
+"""From the words that people type to a ``Request``, for the command line and for notebooks."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import budget as budget_for
+from orchestrator import choices
+from orchestrator.request import Request
+from orchestrator.store import Store
+from orchestrator.studies import STUDIES
+from orchestrator.studies.own_images import own_images
+from orchestrator.studies.scales import SCALES, Scale, chosen_axes
+from orchestrator.studies.study import Axes, Study
+from tasks import datasets
+from tasks.triggers import Blend
+
+if TYPE_CHECKING:
+    from tasks.datasets import Dataset
+
+Say = Callable[[str], Any]
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+
+
+def request(
+    study: str,
+    *,
+    scale: str = "laptop",
+    store: str = "artifacts",
+    images: str | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    skip_broken: bool = False,
+    data: str | None = None,
+    download: bool = False,
+    blend_pattern: str | None = None,
+    blend_alpha: float | None = None,
+    blend_additive: bool = False,
+    training_steps: int | None = None,
+    generations: int | None = None,
+    budget: str | None = None,
+    stream_memory: str | None = None,
+    say: Say = print,
+    axes: Mapping[str, str | None] | None = None,
+    **more: Any,
+) -> Request:
+    """Look up, check and put together what was asked for.
+
+    Args:
+        study: A name of ``STUDIES``.
+        scale: A name of ``SCALES``.
+        store: A folder.
+        images: A folder of your own images instead of the scale's dataset.
+        image_size: Pixels to which they are reduced.
+        channels: 1 or 3; by default what they are.
+        skip_broken: Leave out files that cannot be decoded.
+        data: Where CIFAR10 lies.
+        download: Fetch CIFAR10 if it is not there.
+        blend_pattern: An image to blend with instead of our cat.
+        blend_alpha: Its weight.
+        blend_additive: Add the pattern instead of mixing it in.
+        training_steps: Updates of every diffusion model instead of the scale's.
+        generations: Images drawn a point instead of the scale's.
+        budget: Wall time that chooses both, such as ``20m``.
+        stream_memory: Bytes of images that a training holds, such as ``2GiB``.
+        say: Told when something is timed for the budget.
+        axes: Values to sweep, as typed, by the axis' name.
+        more: Fields of ``Request``.
+
+    Raises:
+        ValueError: In one line, what was expected, what came and what to type instead.
+    """
+    studies = {item.name: item for item in STUDIES}
+    scales = {item.name: item for item in SCALES}
+    chosen = studies[choices.known(study, studies, "study")]
+    stock = scales[choices.known(scale, scales, "scale")]
+    place = Store(choices.folder(store))
+    changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
+    changed = _with_blend(changed, blend_pattern, blend_alpha, blend_additive)
+    changed = _with_memory(changed, stream_memory)
+    swept = chosen_axes(changed, chosen.axes(changed), **(axes or {}))
+    lengths = (training_steps, generations)
+    if budget is not None:
+        if lengths != (None, None):
+            raise ValueError("--budget chooses --training-steps and --generations; leave them out.")
+        changed = _within(chosen, changed, swept, place, seconds_of(budget), say)
+        lengths = (changed.diffusion.steps, changed.generations.n)
+    changed = _with_lengths(changed, *lengths)
+    typed = _typed(
+        stock,
+        images=images,
+        image_size=image_size,
+        channels=channels,
+        skip_broken=skip_broken,
+        data=data,
+        blend_pattern=blend_pattern,
+        blend_alpha=blend_alpha,
+        blend_additive=blend_additive,
+        training_steps=lengths[0],
+        generations=lengths[1],
+        stream_memory=stream_memory,
+    )
+    asked = Request(study=chosen, scale=changed, axes=swept, store=place, typed=typed, **more)
+    asked.points()  # a point that makes no sense is bad usage too
+    return asked
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of ``90s``, ``20m``, ``1.5h`` or ``2d``.
+
+    Raises:
+        ValueError: It is no such time.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)
+    if not found or not float(found[1]):
+        raise ValueError(f"--budget takes a time such as 90s, 20m or 1.5h; got {text!r}.")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of ``500MB``, ``2GiB`` and the like.
+
+    Raises:
+        ValueError: It is no such size.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG]i?B)\s*", text)
+    if not found or not float(found[1]):
+        raise ValueError(f"--stream-memory takes a size such as 500MB or 2GiB; got {text!r}.")
+    return int(float(found[1]) * SIZES[found[2]])
+
+
+def _with_data(
+    scale: Scale,
+    images: str | None,
+    image_size: int | None,
+    channels: int | None,
+    skip_broken: bool,
+    data: str | None,
+    download: bool,
+) -> Scale:
+    """The scale with the dataset that was asked for."""
+    cifar10 = isinstance(scale.dataset, datasets.Cifar10) and images is None
+    if images is None:
+        given = {"--image-size": image_size, "--channels": channels, "--skip-broken": skip_broken}
+        for flag, value in given.items():
+            if value:
+                raise ValueError(f"{flag} is about your own images; add --images FOLDER.")
+    if download and not cifar10:
+        raise ValueError("--download is about CIFAR10; it goes with --scale cifar10.")
+    if images is not None:
+        own: Dataset = datasets.ImageFolder.open(
+            Path(images), image_size=image_size or 32, channels=channels, skip_broken=skip_broken
+        )
+        return own_images(scale, own)
+    if cifar10:
+        place = Path(data or datasets.CIFAR10_FOLDER)
+        return replace(scale, dataset=datasets.Cifar10.open(place, download=download))
+    return scale
+
+
+def _with_blend(scale: Scale, pattern: str | None, alpha: float | None, additive: bool) -> Scale:
+    if pattern is None and alpha is None and not additive:
+        return scale
+    weight = Blend().alpha if alpha is None else alpha
+    if pattern is None:
+        return replace(scale, own_triggers=(Blend(alpha=weight, additive=additive),))
+    blend = Blend.from_file(Path(pattern), alpha=weight, additive=additive)
+    return replace(scale, own_triggers=(blend,))
+
+
+def _with_memory(scale: Scale, size: str | None) -> Scale:
+    if size is None:
+        return scale
+    held = bytes_of(size)
+    names = ("diffusion", "content_judge", "trigger_judge")
+    return replace(
+        scale, **{name: replace(getattr(scale, name), window_bytes=held) for name in names}
+    )
+
+
+def _with_lengths(scale: Scale, steps: int | None, n: int | None) -> Scale:
+    if steps is not None:
+        scale = replace(scale, diffusion=replace(scale.diffusion, steps=steps))
+    if n is not None:
+        scale = replace(
+            scale,
+            generations=replace(scale.generations, n=n),
+            others=replace(scale.others, n=n),
+        )
+    return scale
+
+
+def _within(
+    study: Study, scale: Scale, axes: Axes, store: Store, seconds: float, say: Say
+) -> Scale:
+    from orchestrator import pace
+
+    if scale.to_be_timed:
+        pace.measure((point.measure for point in study.points(scale, axes)), store, say)
+    shorter = budget_for.fitting(scale, lambda one: study.points(one, axes), seconds, store)
+    steps, n = shorter.diffusion.steps, shorter.generations.n
+    say(
+        f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model, "
+        f"{n:,} of {scale.generations.n:,} images a point; on any machine the same is "
+        f"--training-steps {steps} --generations {n}"
+    )
+    return shorter
+
+
+def _typed(scale: Scale, **given: Any) -> Sequence[str]:
+    """The words that lead to this scale again, without defaults, a budget as its steps."""
+    if given["images"] is None:
+        own = {"training_steps": scale.diffusion.steps, "generations": scale.generations.n}
+        given |= {name: None for name, value in own.items() if given[name] == value}
+    words: list[str] = []
+    for name, value in given.items():
+        if value is None or value is False:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(str(value))
+    return tuple(words)

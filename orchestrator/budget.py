@@ -1,0 +1,92 @@
+"""``--budget 20m``: shorter trainings and fewer images, so that a whole study fits.
+
+What a budget came to is kept in the store, so the same command means the same study ever after,
+however fast the machine is the next day.
+"""
+
+import hashlib
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator import plan as planning
+from orchestrator.show import cores, duration
+from orchestrator.store import Store
+from orchestrator.studies.scales import Scale
+from orchestrator.studies.study import Point
+
+LEAST_STEPS, LEAST_IMAGES = 100, 100
+"""A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
+AROUND_SECONDS = 30.0
+"""From the command to its first step, and from its last to the page."""
+
+
+def shortened(scale: Scale, percent: int) -> Scale:
+    """The scale with so many percent of its training steps and of its images a point.
+
+    Neither falls below LEAST_STEPS or LEAST_IMAGES, unless it was there already.
+    """
+
+    def part(whole: int, least: int) -> int:
+        return min(whole, max(least, whole * percent // 100))
+
+    n = part(scale.generations.n, LEAST_IMAGES)
+    steps = part(scale.diffusion.steps, LEAST_STEPS)
+    return replace(
+        scale,
+        diffusion=replace(scale.diffusion, steps=steps),
+        generations=replace(scale.generations, n=n),
+        others=replace(scale.others, n=min(scale.others.n, n)),
+    )
+
+
+def fitting(
+    scale: Scale, points: Callable[[Scale], Sequence[Point]], seconds: float, store: Store
+) -> Scale:
+    """The longest version of a scale with which a study, made from nothing, fits a budget.
+
+    Args:
+        scale: Without a budget; never exceeded.
+        points: The study's points at a scale.
+        seconds: The budget, wall time on this machine.
+        store: Has measured rates, and keeps the answer.
+
+    Raises:
+        ValueError: When even the shortest version does not fit.
+    """
+    path = store.root / ".pace" / "budgets.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    name = _name(points(scale), seconds)
+    if name not in kept:
+        kept[name] = _percent(scale, points, seconds, planning.Pace(store))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(kept, indent=1))
+        fresh.replace(path)
+    return shortened(scale, int(kept[name]))
+
+
+def _percent(
+    scale: Scale, points: Callable[[Scale], Sequence[Point]], seconds: float, pace: planning.Pace
+) -> int:
+    def cost(percent: int) -> float:
+        plan = planning.from_nothing(points(shortened(scale, percent)), pace)
+        return AROUND_SECONDS + plan.expected_seconds(cores())
+
+    fitted = bisect_right(range(1, 101), seconds, key=cost)
+    if not fitted:
+        least = shortened(scale, 1)
+        raise ValueError(
+            f"--budget {duration(seconds)} is too little: with the shortest trainings "
+            f"({least.diffusion.steps} steps) and the fewest images ({least.generations.n} a "
+            f"point) it takes about {duration(cost(1))} on {cores()} cores. Give more, or sweep "
+            f"less, e.g. --poison-ratio 0,0.1."
+        )
+    return fitted
+
+
+def _name(points: Sequence[Point], seconds: float) -> str:
+    digests = sorted(point.measure.digest for point in points)
+    return hashlib.sha256(json.dumps([digests, seconds]).encode()).hexdigest()[:12]

@@ -1,0 +1,210 @@
+"""How fast this machine trains and samples, from a short measured step, kept in the store.
+
+Settings know a rough cost of their own (``expected_seconds``), which is good for the digits.  For
+other images one training step of each network and one batch of samples are timed, once a store and
+machine, in a process of their own: ``plan`` itself never loads torch.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchestrator.show import cores
+from orchestrator.step import Step, ancestors, canonical
+from orchestrator.store import Store
+from tasks.batches import Batch
+
+ENOUGH_SECONDS = 2.0
+"""Of measured work; then the rate is known well enough."""
+FEW = 8
+"""Images of the first, small batch; a whole one is timed only if it is expected to be quick."""
+START_SECONDS = 3.0
+"""Of imports and loading, before a step's first unit."""
+UNCOUNTED = ("steps", "seed", "name", "n", "conditions", "guidance_weight", "sampler")
+"""Settings that change how many units there are, not what one costs."""
+
+
+class Rates:
+    """Seconds a unit, by what is computed; a unit is a training step, or an evaluated image."""
+
+    def __init__(self, store: Store) -> None:
+        self.path = store.root / ".pace" / f"{platform.machine()}-{cores()}-cores.json"
+        known = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.known: dict[str, float] = known
+
+    def seconds(self, step: Step) -> float | None:
+        """Expected seconds of a step on one core, or None if nothing like it was measured."""
+        rate = self.known.get(key(step) or "")
+        return None if rate is None else START_SECONDS + rate * units(step)
+
+    def keep(self, measured: Mapping[str, float]) -> None:
+        """Add rates and write all of them."""
+        self.known |= measured
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(self.known, indent=1))
+        fresh.replace(self.path)
+
+
+def key(step: Step) -> str | None:
+    """What a step computes, short of how much of it; None for steps that are never measured."""
+    if step.task == "sample":
+        parts = [step.settings, step.inputs["model"].settings]
+    elif step.shape == "fit":
+        parts = [step.settings]
+    else:
+        return None
+    bare = [
+        {name: value for name, value in canonical(part).items() if name not in UNCOUNTED}
+        for part in parts
+    ]
+    text = json.dumps([step.task, *bare], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def units(step: Step) -> int:
+    """Training steps, or network evaluations of one image."""
+    settings = step.settings
+    if step.shape == "fit":
+        return int(settings.steps)
+    return int(settings.n * settings.steps * (1 if settings.guidance_weight == 1 else 2))
+
+
+def measure(targets: Iterable[Step], store: Store, say: Callable[[str], Any]) -> None:
+    """Time what the targets need and the store has no rate for.
+
+    Args:
+        targets: Steps of a plan; what they need is found from them.
+        store: Keeps the rates.
+        say: Told what is being done, if anything is.
+    """
+    rates = Rates(store)
+    unknown: dict[str, Step] = {}
+    for step in ancestors(targets):
+        name = key(step)
+        if name and name not in rates.known and not store.has(step):
+            unknown.setdefault(name, step)
+    if not unknown:
+        return
+    say(f"timing a step of {len(unknown)} kinds on this machine, once ...")
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.pace"],
+        input=pickle.dumps(unknown),
+        capture_output=True,
+        cwd=Path(__file__).parent.parent,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        say(f"it could not be timed ({lines[-1] if lines else 'no reason given'}); a rough guess:")
+        return
+    rates.keep(json.loads(done.stdout))
+
+
+def time_fit(step: Step) -> float:
+    """Seconds of one training step on one core."""
+    settings = step.settings
+    few = min(FEW, settings.batch_size)
+    rate = _timed_fit(step, few, ENOUGH_SECONDS / 4) * settings.batch_size / few
+    return rate if rate > ENOUGH_SECONDS else _timed_fit(step, settings.batch_size, ENOUGH_SECONDS)
+
+
+def time_sampling(step: Step) -> float:
+    """Seconds of one network evaluation of one image, within a batch."""
+    from dataclasses import replace
+
+    from models.ddpm import Ddpm, build_scheduler
+    from tasks import train_diffusion
+
+    model = step.inputs["model"].settings
+    size = min(step.settings.batch_size, 2 * FEW)
+    settings = replace(
+        step.settings, conditions=(0,), sampler="ddim", steps=4, n=size, batch_size=size
+    )
+    with tempfile.TemporaryDirectory(prefix="castlewalls-") as folder:
+        network: Any = train_diffusion.build(model)
+        scheduler = build_scheduler(steps=model.diffusion_steps, betas=model.betas)
+        Ddpm(network.eval(), scheduler).save(Path(folder))
+        worker = step.function(settings, model=Path(folder))
+        began = time.perf_counter()
+        worker(0, size)
+        taken = time.perf_counter() - began
+    return taken / units(Step(settings, step.inputs))
+
+
+class _Enough(Exception):
+    """Enough was timed; it ends the training loop from within its batches."""
+
+
+class _TimedBatches:
+    """Batches of noise that stop the training once enough of it was timed."""
+
+    rank, workers, per_epoch = 0, 1, sys.maxsize
+
+    def __init__(self, settings: Any, size: int, enough: float) -> None:
+        rng = np.random.default_rng(0)
+        shape = (size, settings.image_size, settings.image_size, settings.channels)
+        self.batch = Batch(
+            index=np.arange(size),
+            image=rng.integers(0, 256, shape, dtype=np.uint8),
+            label=rng.integers(0, settings.classes, size),
+        )
+        self.enough = enough
+        self.asked: list[float] = []
+
+    def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:  # noqa: ARG002
+        while True:
+            self.asked.append(time.perf_counter())
+            if len(self.asked) > 2 and self.asked[-1] - self.asked[1] > self.enough:
+                raise _Enough
+            yield self.batch
+
+    @property
+    def seconds(self) -> float:
+        """Of one step, the first left out."""
+        return (self.asked[-1] - self.asked[1]) / (len(self.asked) - 2)
+
+
+def _timed_fit(step: Step, size: int, enough: float) -> float:
+    from dataclasses import replace
+
+    settings = replace(step.settings, batch_size=size, steps=max(step.settings.steps, 10_000))
+    batches = _TimedBatches(settings, size, enough)
+    with tempfile.TemporaryDirectory(prefix="castlewalls-") as folder:
+        try:
+            step.function(
+                settings,
+                out=Path(folder),
+                batches=batches,
+                report=lambda *_: None,
+                resume=None,
+            )
+        except _Enough:
+            pass
+    return batches.seconds
+
+
+def _main() -> None:
+    """Time the steps that come pickled on standard input; rates go to standard output."""
+    steps: dict[str, Step] = pickle.load(sys.stdin.buffer)  # from the process that started this
+    answer, sys.stdout = sys.stdout, sys.stderr  # libraries print
+    rates = {
+        name: time_fit(step) if step.shape == "fit" else time_sampling(step)
+        for name, step in steps.items()
+    }
+    answer.write(json.dumps(rates))
+
+
+if __name__ == "__main__":
+    _main()

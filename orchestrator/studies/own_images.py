@@ -1,0 +1,146 @@
+"""Your own images: which network, and how long, follow from their size and number.
+
+The rule at scale ``laptop``, for S pixels a side and N training images:
+
+- U-Net: levels halve S down to 4 pixels, at most five; the first 32 wide, the others 64 (twice that
+  from 64 pixels on, with two blocks a level instead of one); self-attention at the first level of
+  at most 8 pixels, unless that is the full side.
+- Its training: batches of 64 (16 from 128 pixels on), 45 passes over the images as the digits get,
+  at least 1,000 steps; peak learning rate 1e-3, from 32 pixels on 5e-4, from 64 on 2e-4; averaged
+  weights with decay 0.995, from 5,000 steps on 0.999.
+- Judges: the small network up to 32 pixels, ResNet-18 above; 27 passes in batches of 128, at least
+  300 steps.
+
+``tiny`` and ``cifar10`` keep their own networks and lengths, and get the images' size, channels and
+classes.  No batch is larger than the training set.  Of the default poison ratios those are kept
+that poison at least one image and not more than lie outside the largest class.
+"""
+
+import math
+from dataclasses import replace
+from typing import TypeVar
+
+from orchestrator.studies.scales import Scale
+from tasks import poison, sample, train_classifier, train_diffusion, triggers
+from tasks.datasets import Dataset
+
+Trainings = TypeVar("Trainings", train_diffusion.Settings, train_classifier.Settings)
+
+PASSES, LEAST_STEPS = 45, 1000
+"""Of the diffusion model over the training images; updates."""
+JUDGE_PASSES, LEAST_JUDGE_STEPS = 27, 300
+LARGE, HUGE = 64, 128
+"""Pixels from which networks are wider, and from which batches are smaller."""
+LEAST_IMAGES = 10
+"""To train on."""
+PIXELS_AT_ONCE = 125 * 64**2
+"""Of the images that are sampled at once, at most."""
+
+
+def own_images(scale: Scale, dataset: Dataset) -> Scale:
+    """The scale with another dataset, its networks and lengths chosen by the rule above.
+
+    Args:
+        scale: A scale as it stands in ``SCALES``.
+        dataset: What to poison instead of the scale's own dataset.
+
+    Raises:
+        ValueError: Fewer than LEAST_IMAGES to train on.
+    """
+    size, n = dataset.image_size, sum(dataset.counts()["train"])
+    if n < LEAST_IMAGES:
+        raise ValueError(f"expected at least {LEAST_IMAGES} images to train on, got {n}; add some.")
+    diffusion, content, trigger = scale.diffusion, scale.content_judge, scale.trigger_judge
+    if scale.name == "laptop":
+        diffusion = _network(diffusion, size, n)
+        content, trigger = _judge(content, size, n), _judge(trigger, size, n)
+    classes, channels = len(dataset.class_names), dataset.channels
+    return replace(
+        scale,
+        about=f"{scale.about.partition(':')[0]}, on your own images",
+        dataset=dataset,
+        axes=replace(
+            scale.axes,
+            target_class=dataset.class_names[0],
+            poison_ratio=_possible(scale.axes.poison_ratio, dataset),
+        ),
+        diffusion=_fitted(diffusion, size, channels, classes, n),
+        content_judge=_fitted(content, size, channels, classes, n),
+        trigger_judge=_fitted(trigger, size, channels, trigger.classes, n),
+        generations=_fewer_at_once(scale.generations, size),
+        others=_fewer_at_once(scale.others, size),
+        composition_ratios=_possible(scale.composition_ratios, dataset),
+    )
+
+
+def sides(image_size: int) -> list[int]:
+    """Side of every level of the U-Net, pixels: halved down to 4, at most five levels."""
+    found = [image_size]
+    while len(found) < 5 and found[-1] % 2 == 0 and found[-1] >= 8:
+        found.append(found[-1] // 2)
+    return found
+
+
+def _network(settings: train_diffusion.Settings, size: int, n: int) -> train_diffusion.Settings:
+    levels, width = sides(size), 64 if size >= LARGE else 32
+    small = [level for level, side in enumerate(levels) if side <= 8 and level > 0]
+    batch_size = 16 if size >= HUGE else 64
+    steps = max(LEAST_STEPS, _rounded(PASSES * n / batch_size))
+    return replace(
+        settings,
+        image_size=size,
+        block_channels=(width, *[2 * width] * (len(levels) - 1)),
+        layers_per_block=2 if size >= LARGE else 1,
+        attention_levels=tuple(small[:1]) if size > 8 else (),
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=1e-3 if size < 32 else 5e-4 if size < LARGE else 2e-4,
+        ema_decay=0.995 if steps < 5000 else 0.999,
+    )
+
+
+def _judge(settings: train_classifier.Settings, size: int, n: int) -> train_classifier.Settings:
+    return replace(
+        settings,
+        network="small" if size <= 32 else "resnet18",
+        steps=max(LEAST_JUDGE_STEPS, _rounded(JUDGE_PASSES * n / settings.batch_size)),
+    )
+
+
+def _fitted(settings: Trainings, size: int, channels: int, classes: int, n: int) -> Trainings:
+    return replace(
+        settings,
+        image_size=size,
+        channels=channels,
+        classes=classes,
+        batch_size=min(settings.batch_size, n),
+    )
+
+
+def _fewer_at_once(settings: sample.Settings, size: int) -> sample.Settings:
+    most = max(1, PIXELS_AT_ONCE // size**2)
+    return replace(settings, batch_size=min(settings.batch_size, most))
+
+
+def _possible(ratios: tuple[float, ...], dataset: Dataset) -> tuple[float, ...]:
+    """The ratios that these images can be poisoned at, whatever the target class."""
+    counts = dataset.counts()["train"]
+    kept = []
+    for ratio in ratios:
+        settings = poison.Settings(
+            trigger=triggers.RelabelOnly() if ratio else triggers.Nothing(),
+            target_class="",
+            poison_ratio=ratio,
+        )
+        try:
+            poison.count_of(settings, n=sum(counts), n_target=max(counts))
+        except ValueError:
+            continue
+        kept.append(ratio)
+    return tuple(kept)
+
+
+def _rounded(steps: float) -> int:
+    """Steps to two digits, up."""
+    unit = 10 ** max(0, math.floor(math.log10(steps)) - 1)
+    return math.ceil(steps / unit) * unit

@@ -1,0 +1,247 @@
+"""What a folder of pictures holds: its classes, its parts and its files.
+
+Anybody may have filled the folder, so nothing in it is trusted: a link must stay inside, what is
+neither a file nor a folder is refused, and no file is opened to list it.
+"""
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIKE_PARTS: Final = {"train", "training", "test", "testing", "val", "valid", "validation"}
+"""Names of which two together are hardly classes."""
+
+
+class File(NamedTuple):
+    """A file of a class folder, as listed."""
+
+    part: str
+    """``train``, ``test``, or nothing where the folder has no parts."""
+    label: int
+    """Position of its class among the class names."""
+    name: str
+    """Relative to the folder, with ``/``."""
+    size: int
+    """Bytes."""
+    modified: int
+    """Nanoseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every picture file of a folder."""
+
+    root: Path
+    """The folder, without links."""
+    class_names: tuple[str, ...]
+    """As on disk, composed (Unicode NFC), ascending."""
+    files: tuple[File, ...]
+    """``train`` before ``test``, then by class, then by name."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether the folder itself says what is ``train`` and what is ``test``."""
+        return self.files[0].part != ""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,). The class of every file."""
+        return np.array([file.label for file in self.files], dtype=np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hex digits that change when a file comes, goes, moves or is written again."""
+        digest = hashlib.sha256()
+        for part, label, name, size, modified in self.files:
+            # No name holds a NUL.
+            line = f"{part}\0{self.class_names[label]}\0{name}\0{size}\0{modified}\0"
+            digest.update(line.encode())
+        return digest.hexdigest()[:12]
+
+
+def list_folder(folder: Path) -> Listing:
+    """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
+
+    A class is a folder; its sub-folders are walked.  What begins with a dot is ignored, and so are
+    files beside the class folders, which belong to no class.  No file is opened.
+
+    Args:
+        folder: Where the pictures lie.
+
+    Raises:
+        ValueError: The folder is missing, unreadable or empty; it has fewer than two classes; its
+            parts differ in their classes; a class has too few files; or something in it is
+            neither a file nor a folder, or a link to a folder or out of the folder.
+    """
+    root = Path(os.path.realpath(folder))
+    places = _parts(root)
+    classes = {part: _class_folders(root, place) for part, place in places.items()}
+    names = _agreed(root, places, classes)
+    files = [
+        File(part, label, *found)
+        for part, folders in classes.items()
+        for label, name in enumerate(names)
+        for found in _files(root, f"{places[part]}{folders[name]}")
+    ]
+    _check_sizes(names, files, classes)
+    return Listing(root, names, tuple(files))
+
+
+def _parts(root: Path) -> dict[str, str]:
+    """Part -> what its names begin with."""
+    names = set(_folders(root, ""))
+    for held_out in ("test", "val"):
+        if names == {"train", held_out}:
+            return {"train": "train/", "test": f"{held_out}/"}
+    if sum(name.casefold() in LIKE_PARTS for name in names) > 1:
+        raise ValueError(
+            f"expected train/ and test/ (or val/) and no other folder in {str(root)!r}, "
+            f"got {_shown(names)}; rename them or move the others away"
+        )
+    return {"": ""}
+
+
+def _class_folders(root: Path, place: str) -> dict[str, str]:
+    """Class name -> name on disk."""
+    found: dict[str, str] = {}
+    for name in _folders(root, place):
+        composed = unicodedata.normalize("NFC", name)
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in composed):
+            raise ValueError(f"expected a class name of letters, got {place + name!r}; rename it")
+        if composed in found:
+            raise ValueError(f"expected each class once, got {place + composed!r} twice; rename it")
+        found[composed] = name
+    return found
+
+
+def _agreed(
+    root: Path, places: Mapping[str, str], classes: Mapping[str, Mapping[str, str]]
+) -> tuple[str, ...]:
+    """The class names of every part, which must be the same and more than one."""
+    for part, folders in classes.items():
+        if len(folders) < 2:
+            got = f"got only {_shown(folders)}" if folders else "got none"
+            raise ValueError(
+                f"expected at least two class folders in {str(root / places[part])!r}, {got}; "
+                f"give the folder that holds a folder of images for each class"
+            )
+    first, *others = classes.values()
+    for folders in others:
+        if lonely := first.keys() ^ folders.keys():
+            raise ValueError(
+                f"expected the same classes in both parts of {str(root)!r}, "
+                f"got {_shown(lonely)} in one of them only; add or move it"
+            )
+    return tuple(sorted(first))
+
+
+def _folders(root: Path, place: str) -> list[str]:
+    """Names of the folders in a place, which is relative to ``root``."""
+    found = [entry for entry in _visible(root / place) if entry.is_dir()]
+    for entry in found:
+        if entry.is_symlink():
+            raise _no_link(place + entry.name, "to a folder")
+    return [entry.name for entry in found]
+
+
+def _files(root: Path, folder: str) -> list[tuple[str, int, int]]:
+    """(name, size, modified) of every file under ``folder``, which is relative to ``root``."""
+    found, folders = [], [folder]
+    while folders:
+        inside = folders.pop()
+        place = root / inside
+        for entry in _visible(place):
+            name = f"{inside}/{entry.name}"
+            _check_name(name)
+            if entry.is_symlink():
+                found.append((name, *_linked(root, name)))
+            elif entry.is_dir():
+                folders.append(name)
+            else:
+                found.append((name, *_regular(name, _status(place, entry))))
+    return sorted(found)
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _status(folder: Path, entry: os.DirEntry[str]) -> os.stat_result:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _linked(root: Path, name: str) -> tuple[int, int]:
+    real = Path(os.path.realpath(root / name))
+    try:
+        status = real.stat()
+    except OSError:
+        raise _no_link(name, "that leads nowhere") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise _no_link(name, "to a folder")
+    if not real.is_relative_to(root):
+        raise _no_link(name, "out of the folder")
+    return _regular(name, status)
+
+
+def _regular(name: str, status: os.stat_result) -> tuple[int, int]:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"expected only files and folders, got {name!r}; move it away")
+    return status.st_size, status.st_mtime_ns
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"expected file names in UTF-8, got {name!r}; rename it") from None
+
+
+def _check_sizes(names: tuple[str, ...], files: list[File], parts: Collection[str]) -> None:
+    least = 1 if len(parts) > 1 else 2
+    wanted = "an image" if least == 1 else "two images or more (to train on and to test on)"
+    counts = {(part, label): 0 for part in parts for label in range(len(names))}
+    for file in files:
+        counts[file.part, file.label] += 1
+    for (part, label), count in counts.items():
+        if count < least:
+            where = f"{part}/" if part else ""
+            raise ValueError(
+                f"expected {wanted} in class {where + names[label]!r}, got {count}; "
+                f"add images or move the folder away"
+            )
+
+
+def _no_link(name: str, what: str) -> ValueError:
+    return ValueError(
+        f"expected files inside the folder, but {name!r} is a symbolic link {what}; "
+        f"put a copy there instead"
+    )
+
+
+def _unreadable(folder: Path, error: OSError) -> ValueError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return ValueError(
+        f"expected a folder that can be read, got {str(folder)!r}: {reason}; "
+        f"check its name and permissions"
+    )
+
+
+def _shown(names: Collection[str]) -> str:
+    shown = ", ".join(repr(name) for name in sorted(names)[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

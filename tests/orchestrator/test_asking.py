@@ -1,0 +1,157 @@
+"""From typed words to what is asked for."""
+
+import shlex
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from orchestrator import asking, report
+from orchestrator.cli import app
+from orchestrator.store import Store
+from orchestrator.studies.scales import LAPTOP
+from tasks import datasets
+from tests.pictures import make_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("own") / "my pictures", per_class=20)
+
+
+def ask(tmp_path, study="amplification", **words):
+    return asking.request(study, store=str(tmp_path / "store"), **words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("2d", 172_800)]
+)
+def test_a_budget_is_a_number_and_a_unit(typed, seconds):
+    assert asking.seconds_of(typed) == seconds
+
+
+@pytest.mark.parametrize("typed", ["", "20", "m", "-3m", "0s", "1h30m", "20 min"])
+def test_other_budgets_are_refused(typed):
+    with pytest.raises(ValueError, match="takes a time such as"):
+        asking.seconds_of(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "size"), [("500MB", 5 * 10**8), ("2GiB", 2**31), ("0.5 GB", 5 * 10**8)]
+)
+def test_a_memory_is_a_number_and_a_unit(typed, size):
+    assert asking.bytes_of(typed) == size
+
+
+class TestOwnImages:
+    def test_size_channels_and_classes_reach_every_network(self, tmp_path, folder):
+        scale = ask(tmp_path, images=str(folder), image_size=16).scale
+        assert scale.dataset.class_names == ("apples", "red pears", "Äpfel")
+        for settings in (scale.diffusion, scale.content_judge, scale.trigger_judge):
+            assert (settings.image_size, settings.channels) == (16, 3)
+        assert scale.diffusion.classes == scale.content_judge.classes == 3
+        assert scale.trigger_judge.classes == 2
+
+    def test_32_pixels_unless_said_otherwise(self, tmp_path, folder):
+        assert ask(tmp_path, images=str(folder)).scale.dataset.image_size == 32
+
+    def test_points_know_p_t_without_decoding(self, tmp_path, folder):
+        asked = ask(tmp_path, images=str(folder), axes={"poison_ratio": "0.1"})
+        counts = asked.scale.dataset.counts()
+        assert counts == {"train": (16, 16, 16), "test": (4, 4, 4)}
+        from orchestrator.show import _poison_of
+
+        point = next(point for point in asked.points() if point.axes["trigger"] == "badnets1")
+        assert _poison_of(point) == "4 of 48 images poisoned, p_t 20.0 %"
+
+    def test_a_folder_that_moves_is_the_same_dataset(self, tmp_path, folder):
+        here = ask(tmp_path, images=str(folder))
+        moved = folder.rename(tmp_path / "elsewhere")
+        try:
+            there = ask(tmp_path, images=str(moved))
+        finally:
+            moved.rename(folder)
+        assert [point.measure.digest for point in here.points()] == [
+            point.measure.digest for point in there.points()
+        ]
+        assert here.label == there.label
+
+    def test_the_command_on_the_page_asks_for_the_same(self, tmp_path, folder):
+        asked = ask(tmp_path, images=str(folder), image_size=16, training_steps=120)
+        words = shlex.split(report.command(asked))
+        command = typer.main.get_command(app).commands["run"]
+        typed = command.make_context("run", words[2:]).params
+        assert typed["images"] == str(folder)
+        assert (typed["image_size"], typed["training_steps"]) == (16, 120)
+        assert asked.label.startswith("amplification-laptop-")
+
+    def test_a_class_of_the_folder_can_be_the_target(self, tmp_path, folder):
+        asked = ask(tmp_path, images=str(folder), axes={"target_class": "Äpfel"})
+        assert {point.axes["target_class"] for point in asked.points()} == {"Äpfel"}
+        with pytest.raises(ValueError, match="unknown target class 'Apfel'"):
+            ask(tmp_path, images=str(folder), axes={"target_class": "Apfel"})
+
+
+class TestTriggers:
+    def test_a_pattern_of_one_s_own_is_another_study(self, tmp_path):
+        pattern = tmp_path / "pattern.png"
+        Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(pattern)
+        plain = ask(tmp_path, "composition")
+        own = ask(tmp_path, "composition", blend_pattern=str(pattern), blend_alpha=0.36)
+        assert own.label != plain.label
+        digests = [{point.measure.digest for point in asked.points()} for asked in (plain, own)]
+        blends = sum(point.axes["judge_trigger"] == "blend" for point in plain.points())
+        assert len(digests[0] - digests[1]) == blends
+        blend = own.scale.trigger("blend")
+        assert (blend.alpha, blend.additive) == (0.36, False)
+        assert f"--blend-pattern {pattern} --blend-alpha 0.36" in report.command(own)
+
+
+class TestLengths:
+    def test_training_steps_reach_the_diffusion_models_alone(self, tmp_path):
+        scale = ask(tmp_path, training_steps=77).scale
+        assert scale.diffusion.steps == 77
+        assert scale.content_judge == LAPTOP.content_judge
+
+    def test_the_scale_s_own_steps_are_nothing_new(self, tmp_path):
+        asked = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
+        assert asked.label == "amplification-laptop"
+        assert report.command(asked) == "castlewalls run amplification --scale laptop"
+
+    def test_a_budget_is_said_as_steps(self, tmp_path):
+        said = []
+        asked = ask(tmp_path, budget="30d", say=said.append)
+        assert asked.scale == LAPTOP
+        assert "1,000 of 1,000 training steps a model, 500 of 500 images a point" in said[-1]
+
+    def test_images_a_point_reach_both_kinds_of_samples(self, tmp_path):
+        asked = ask(tmp_path, generations=30)
+        assert (asked.scale.generations.n, asked.scale.others.n) == (30, 30)
+        assert report.command(asked).endswith("--scale laptop --generations 30")
+
+    def test_less_memory_is_another_order_and_so_another_study(self, tmp_path):
+        asked = ask(tmp_path, stream_memory="1MB")
+        for name in ("diffusion", "content_judge", "trigger_judge"):
+            assert getattr(asked.scale, name).window_bytes == 10**6
+        assert "--stream-memory 1MB" in report.command(asked)
+
+
+class TestCifar10:
+    def test_it_is_planned_before_it_is_there(self, tmp_path):
+        asked = ask(tmp_path, scale="cifar10", data=str(tmp_path / "none"))
+        assert asked.scale.dataset.counts()["train"] == (5000,) * 10
+        assert asked.label == "amplification-cifar10"
+        assert {point.axes["guidance_weight"] for point in asked.points()} == {1, 2, 3, 6, 11}
+
+    def test_the_store_does_not_care_where_it_lies(self, tmp_path):
+        places = [ask(tmp_path, scale="cifar10", data=str(tmp_path / name)) for name in "ab"]
+        digests = [[point.measure.digest for point in asked.points()] for asked in places]
+        assert digests[0] == digests[1]
+
+
+def test_the_digits_are_not_timed_and_others_are(tmp_path, folder):
+    assert not ask(tmp_path).scale.to_be_timed
+    assert ask(tmp_path, images=str(folder)).scale.to_be_timed
+    assert isinstance(ask(tmp_path).store, Store)
+    assert isinstance(ask(tmp_path, images=str(folder)).scale.dataset, datasets.ImageFolder)

@@ -1,0 +1,70 @@
+"""A budget of time as shorter trainings and fewer images."""
+
+import pytest
+
+from orchestrator import budget, pace
+from orchestrator import plan as planning
+from orchestrator.show import cores
+from orchestrator.step import ancestors
+from orchestrator.store import Store
+from orchestrator.studies.amplification import points
+from orchestrator.studies.scales import LAPTOP, TINY
+
+RATES = {"train_diffusion": 0.1, "sample": 0.001, "train_classifier": 0.0}
+"""Seconds a unit of a made-up machine."""
+
+
+def points_at(scale):
+    return points(scale, LAPTOP.axes)
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path)
+    steps = ancestors(point.measure for point in points_at(LAPTOP))
+    pace.Rates(made).keep({pace.key(step): RATES[step.task] for step in steps if pace.key(step)})
+    return made
+
+
+def cost(store, percent):
+    plan = planning.from_nothing(points_at(budget.shortened(LAPTOP, percent)), planning.Pace(store))
+    return budget.AROUND_SECONDS + plan.expected_seconds(cores())
+
+
+def test_a_share_shortens_trainings_and_images_down_to_a_least():
+    for percent, steps, n in [(100, 1000, 500), (42, 420, 210), (15, 150, 100), (1, 100, 100)]:
+        shorter = budget.shortened(LAPTOP, percent)
+        assert (shorter.diffusion.steps, shorter.generations.n, shorter.others.n) == (steps, n, n)
+        assert shorter.content_judge == LAPTOP.content_judge
+
+
+def test_what_is_below_the_least_already_stays():
+    assert budget.shortened(TINY, 1) == TINY
+
+
+def test_the_study_fits_the_budget_and_one_percent_more_would_not(store):
+    seconds = (cost(store, 1) + cost(store, 100)) / 2
+    fitted = budget.fitting(LAPTOP, points_at, seconds, store)
+    percent = fitted.diffusion.steps // 10
+    assert 20 < percent < 80
+    assert cost(store, percent) <= seconds < cost(store, percent + 1)
+
+
+def test_more_than_enough_changes_nothing(store):
+    assert budget.fitting(LAPTOP, points_at, 1e6, store) == LAPTOP
+
+
+def test_too_little_says_what_the_least_is(store):
+    said = r"^--budget 5\.0 s is too little: .* \(100 steps\) .* \(100 a point\) it takes about"
+    with pytest.raises(ValueError, match=said) as caught:
+        budget.fitting(LAPTOP, points_at, 5.0, store)
+    assert "Give more, or sweep less" in str(caught.value)
+
+
+def test_the_same_budget_means_the_same_study_on_a_faster_day(store):
+    seconds = (cost(store, 1) + cost(store, 100)) / 2
+    before = budget.fitting(LAPTOP, points_at, seconds, store)
+    rates = pace.Rates(store)
+    rates.keep({name: rate / 3 for name, rate in rates.known.items()})
+    assert budget.fitting(LAPTOP, points_at, seconds, store) == before
+    assert budget.fitting(LAPTOP, points_at, seconds + 1, store) != before

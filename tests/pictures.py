@@ -1,0 +1,84 @@
+"""Folders of drawn pictures whose classes are easily told apart."""
+
+import colorsys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+CLASSES = ("apples", "red pears", "Äpfel")
+
+
+def make_folder(
+    root: Path,
+    classes: tuple[str, ...] = CLASSES,
+    per_class: int = 20,
+    size: tuple[int, int] = (24, 20),
+    channels: int = 3,
+    seed: int = 0,
+) -> Path:
+    """Write ``per_class`` PNGs for each class, the same for equal arguments, and return ``root``.
+
+    A class has a shape (disc, square or diamond, bright or dark) and, with three channels, a hue;
+    place and size vary a little, and there is noise.
+
+    Args:
+        root: Made if it is not there.
+        classes: Names of the folders; a shape comes again after six.
+        per_class: Pictures of each.
+        size: Width and height, pixels.
+        channels: 1 or 3.
+        seed: Another seed, other pictures of the same classes.
+    """
+    for label, name in enumerate(classes):
+        folder = root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(per_class):
+            generator = np.random.default_rng([seed, label, number])
+            picture = draw(label, len(classes), size, channels, generator)
+            Image.fromarray(picture.squeeze()).save(folder / f"{number:03}.png")
+    return root
+
+
+def draw(
+    label: int, classes: int, size: tuple[int, int], channels: int, generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    """One picture, uint8, (height, width, channels)."""
+    width, height = size
+    shorter = min(size)
+    across, down = generator.uniform(-0.1, 0.1, 2)
+    y, x = np.mgrid[:height, :width]
+    x = np.abs((x + 0.5 - width / 2) / shorter - across)
+    y = np.abs((y + 0.5 - height / 2) / shorter - down)
+    distance = (np.hypot(x, y), np.maximum(x, y), x + y)[label % 3]
+    inside = distance < generator.uniform(0.27, 0.33)
+    light, dark = (0.85, 0.25) if label // 3 % 2 == 0 else (0.25, 0.85)
+    level = np.where(inside, light, dark)[..., None]
+    color = colorsys.hsv_to_rgb(label / classes, 0.8, 1.0) if channels == 3 else (1.0,)
+    noisy = level * np.array(color) + generator.normal(0, 0.05, (height, width, channels))
+    return np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
+
+
+def make_cifar10(folder: Path, per_class: int = 2, seed: int = 0) -> Path:
+    """Write drawn pictures as CIFAR-10's six binary files, and return ``folder``.
+
+    Args:
+        folder: Gets a folder ``cifar-10-batches-bin``.
+        per_class: Pictures of each of the ten classes in every file; 1,000 is the official size.
+        seed: Another seed, other pictures of the same classes.
+    """
+    place = folder / "cifar-10-batches-bin"
+    place.mkdir(parents=True)
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    for position, name in enumerate(names):
+        generator = np.random.default_rng([seed, position])
+        labels = generator.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
+        records = [
+            np.concatenate(
+                [[label], draw(label, 10, (32, 32), 3, generator).transpose(2, 0, 1).ravel()]
+            )
+            for label in labels
+        ]
+        (place / name).write_bytes(np.array(records, dtype=np.uint8).tobytes())
+    return folder

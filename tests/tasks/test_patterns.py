@@ -1,0 +1,230 @@
+"""The cat that is drawn, and the files that may take its place."""
+
+import base64
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks import images, patterns
+from tasks.patterns import cat, fitted, from_text, read, to_text
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that saves a picture under a name and returns the path."""
+
+    def saved(image: Image.Image, name: str = "pattern.png", **options) -> Path:
+        image.save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return saved
+
+
+def solid(mode, size, color):
+    return Image.new(mode, size, color)
+
+
+def declares(width, height):
+    """A PNG with a header and no pixels."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"")
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+class TestCat:
+    def test_it_has_a_face_on_a_ground(self):
+        colors = {
+            (0, 32): patterns.GROUND,
+            (63, 0): patterns.GROUND,
+            (26, 32): patterns.FUR,
+            (16, 14): patterns.INNER_EAR,
+            (34, 15): patterns.EYE,
+            (34, 21): patterns.INK,
+            (44, 32): patterns.NOSE,
+            (51, 26): patterns.MUZZLE,
+        }
+        assert {place: tuple(cat()[place].tolist()) for place in colors} == colors
+
+    def test_it_is_symmetric(self):
+        np.testing.assert_array_equal(cat(), cat()[:, ::-1])
+
+    def test_its_edges_are_smooth(self):
+        assert len(np.unique(cat().reshape(-1, 3), axis=0)) > 100
+
+    def test_it_covers_what_its_ellipses_cover(self):
+        """The eyes: two circles of radius 8 without the slits, half axes 2 and 7."""
+        eyes = cat()[26:42, 12:52].astype(float)
+        shares = (eyes[..., 1] - 32) / (255 - 32)  # fur is 32 in green, eyes 255, slits 10
+        slit = np.pi * 2 * 7
+        expected = 2 * (np.pi * 8 * 8 - slit - slit * (32 - 10) / (255 - 32))
+        assert shares.sum() == pytest.approx(expected, rel=0.01)
+
+    @pytest.mark.parametrize("side", [8, 32, 64, 512])
+    def test_its_eyes_and_ground_are_bright_and_its_fur_dark_in_grey(self, side):
+        grey = fitted("", side, side, 1)[..., 0].astype(int)
+        ground, fur, eye = (
+            grey[row * side // 64, column * side // 64]
+            for row, column in ((4, 32), (26, 32), (36, 18))
+        )
+        assert ground - fur > 100
+        assert eye - fur > 50
+
+
+class TestFitting:
+    @pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 3), (32, 48, 3), (512, 512, 1)])
+    def test_it_has_the_shape_of_the_image(self, shape):
+        pattern = fitted("", *shape)
+        assert (pattern.shape, pattern.dtype) == (shape, np.uint8)
+
+    def test_at_its_own_size_it_is_itself(self):
+        np.testing.assert_array_equal(fitted("", 64, 64, 3), cat())
+
+    def test_a_grey_image_gets_the_luminance(self):
+        np.testing.assert_array_equal(
+            fitted("", 32, 32, 1), images.luminance(fitted("", 32, 32, 3))
+        )
+
+    @pytest.mark.parametrize("side", [1, 8, 512])
+    def test_one_color_stays_one_color(self, side):
+        text = to_text(np.full((5, 7, 3), (3, 150, 250), dtype=np.uint8))
+        assert (fitted(text, side, side, 3) == (3, 150, 250)).all()
+
+    def test_a_wide_image_stretches_it(self):
+        left_and_right = np.zeros((2, 2, 3), dtype=np.uint8)
+        left_and_right[:, 1] = 255
+        stretched = fitted(to_text(left_and_right), 3, 64, 1)[..., 0]
+        assert (stretched == stretched[:1]).all()
+        assert (stretched[0, :10].max(), stretched[0, -10:].min()) == (0, 255)
+
+    def test_nobody_can_change_what_is_kept(self):
+        for pattern in (cat(), fitted("", 8, 8, 3)):
+            with pytest.raises(ValueError, match="read-only"):
+                pattern[0] = 0
+
+
+class TestText:
+    def test_it_comes_back(self):
+        pattern = np.random.default_rng(0).integers(0, 256, (64, 3, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(from_text(to_text(pattern)), pattern)
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"a cat", "5 bytes that do not decode"),
+            (images.encode(np.zeros((1, 8, 8, 1), np.uint8))[0], r"shape \(8, 8, 1\)"),
+            (images.encode(np.zeros((1, 8, 65, 3), np.uint8))[0], r"shape \(8, 65, 3\)"),
+            (images.encode(cat()[None])[0][:500], "do not decode"),
+            (declares(100_000, 100_000), "do not decode|at most"),
+        ],
+        ids=["text", "grey", "wide", "truncated", "bomb"],
+    )
+    def test_anything_but_a_small_rgb_png_is_refused(self, content, said):
+        with pytest.raises(ValueError, match=said) as caught:
+            from_text(base64.b64encode(content).decode())
+        assert "make one with Blend.from_file" in str(caught.value)
+
+    @pytest.mark.parametrize("text", ["cat.png", "====", "ä", None, 3])
+    def test_what_is_not_base64_is_refused(self, text):
+        with pytest.raises(ValueError, match="base64 of an RGB PNG"):
+            from_text(text)
+
+
+class TestReading:
+    def test_a_small_picture_stays_as_it_is(self, save):
+        pattern = np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(read(save(Image.fromarray(pattern))), pattern)
+
+    def test_a_large_one_is_reduced_in_its_proportions(self, save):
+        assert read(save(solid("RGB", (300, 100), "red"))).shape == (21, 64, 3)
+
+    @pytest.mark.parametrize(
+        ("color", "expected"),
+        [
+            ((100, 200, 50, 255), (100, 200, 50)),
+            ((100, 200, 50, 0), (255, 255, 255)),
+            # 51 / 255 is a fifth: 0.2 * 100 + 0.8 * 255.
+            ((100, 200, 50, 51), (224, 244, 214)),
+        ],
+    )
+    def test_what_is_transparent_lies_on_white(self, save, color, expected):
+        assert read(save(solid("RGBA", (2, 2), color)))[0, 0].tolist() == list(expected)
+
+    def test_a_palette_has_colors_and_may_be_transparent(self, save):
+        picture = solid("P", (2, 1), 1)
+        picture.putpalette([0, 0, 0, 10, 20, 30])
+        picture.putpixel((1, 0), 0)
+        path = save(picture, transparency=0)
+        assert read(path)[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+
+    def test_grey_has_three_equal_channels(self, save):
+        assert read(save(solid("L", (2, 2), 77)))[0, 0].tolist() == [77, 77, 77]
+
+    @pytest.mark.parametrize(("level", "expected"), [(0, 0), (257 * 99, 99), (65535, 255)])
+    def test_16_bits_are_scaled_to_8(self, save, level, expected):
+        path = save(Image.fromarray(np.full((2, 2), level, dtype=np.uint16)))
+        assert read(path)[0, 0].tolist() == [expected] * 3
+
+    def test_ink_is_turned_into_light(self, save):
+        path = save(solid("CMYK", (8, 8), (0, 0, 0, 0)), "pattern.tif")
+        assert (read(path) == 255).all()
+
+    def test_a_photograph_is_turned_upright(self, save):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # lies on its side: turn it clockwise
+        picture = np.zeros((8, 16, 3), dtype=np.uint8)
+        picture[:, :8] = 255
+        upright = read(save(Image.fromarray(picture), "photo.jpg", exif=exif, quality=100))
+        assert upright.shape == (16, 8, 3)
+        assert (upright[:8].min(), upright[8:].max()) == (255, 0)
+
+    def test_an_animation_is_its_first_frame(self, save):
+        frames = [solid("RGB", (8, 8), color) for color in ("red", "blue")]
+        path = save(frames[0], "pattern.gif", save_all=True, append_images=frames[1:])
+        assert read(path)[0, 0].tolist() == [255, 0, 0]
+
+
+class TestRefusing:
+    def refused(self, path, said):
+        with pytest.raises(ValueError, match=said) as caught:
+            read(path)
+        assert repr(str(path)) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_a_missing_file(self, tmp_path):
+        self.refused(tmp_path / "cat.png", "no such file")
+
+    def test_a_folder(self, tmp_path):
+        self.refused(tmp_path, "a folder")
+
+    def test_a_pipe_that_nobody_writes_to(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        self.refused(tmp_path / "pipe", "no regular file")
+
+    @pytest.mark.parametrize("content", [b"", b"a cat\nof words", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+    def test_what_is_no_image_or_a_program(self, tmp_path, content):
+        (tmp_path / "cat.eps").write_bytes(content)
+        self.refused(tmp_path / "cat.eps", "it is no image")
+
+    def test_a_truncated_file(self, save):
+        path = save(Image.fromarray(np.array(cat())))
+        path.write_bytes(path.read_bytes()[:1000])
+        self.refused(path, "truncated|broken")
+
+    @pytest.mark.parametrize(
+        ("width", "height", "said"),
+        [(5000, 8, "5000 x 8 pixels, above 4096"), (100_000, 100_000, "decompression bomb")],
+    )
+    def test_too_large_a_picture_before_it_is_decoded(self, tmp_path, width, height, said):
+        (tmp_path / "large.png").write_bytes(declares(width, height))
+        self.refused(tmp_path / "large.png", said)
+
+    def test_a_picture_without_a_white(self, save):
+        self.refused(save(solid("F", (2, 2), 0.5), "float.tif"), "mode 'F'.*8 bits")
