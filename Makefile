@@ -5,6 +5,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 BIN = .venv/bin
+LONG_TESTS = tests/test_main_job.py tests/test_own_images.py tests/orchestrator/test_on_ray.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: run test bench clean
@@ -18,7 +19,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_main_job.py tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests
 
 bench: .venv/installed
 	$(BIN)/python bench/bench.py

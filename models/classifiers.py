@@ -39,13 +39,17 @@ class Shape:
 def small(shape: Shape) -> nn.Module:
     """Four convolutions and a linear layer, for images of 8 to 32 pixels.
 
-    The last feature map is kept as a 4x4 grid, not averaged away: where something is matters for
-    digits as for stamps.
+    Above 8 pixels the grid is halved in front of the second convolution and behind it, to no
+    less than 8 and 4 pixels, so that the last ones see much of the image.  The last feature map is
+    kept as a 4x4 grid, not averaged away: where something is matters for digits as for stamps.
     """
+    first = max(8, shape.image_size // 2)
+    pool = [nn.AdaptiveAvgPool2d(first)] if shape.image_size > first else []
     return nn.Sequential(
         *_convolution(shape.channels, 32),
+        *pool,
         *_convolution(32, 32),
-        nn.AdaptiveAvgPool2d(max(4, shape.image_size // 2)),
+        nn.AdaptiveAvgPool2d(max(4, first // 2)),
         *_convolution(32, 64),
         *_convolution(64, 64),
         nn.AdaptiveAvgPool2d(4),

@@ -20,10 +20,10 @@ from tasks.listings import File, Listing
 from tasks.pictures import BrokenImage
 from tasks.splits import ROW_GROUP, TEST_SHARE, Split, hold_out
 
-MOST_BYTES: Final = 256 * 2**20
-"""Of a file."""
 SAMPLED: Final = 16
 """Files of each class whose headers decide between grey and color."""
+BLOCK_BYTES: Final = 64 * 2**20
+"""Of the pixels of a block, which becomes a row group."""
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -59,7 +59,8 @@ def blocks(
 ) -> Iterator[Split]:
     """Read the listed files at positions ``rows``, which become the ``index``.
 
-    A block is full, ``ROW_GROUP`` images, however many files between them are broken.
+    A block is full, however many files between them are broken: ``ROW_GROUP`` images, or as many
+    as have ``BLOCK_BYTES`` where that is fewer.
 
     Raises:
         ValueError: A file is no longer what was listed.
@@ -74,7 +75,8 @@ def _block(
     listing: Listing, rows: NDArray[np.int64], side: int, channels: int
 ) -> tuple[Split, int]:
     """A block of the first files, and how many of them it took."""
-    capacity = min(ROW_GROUP, len(rows))
+    most = max(1, min(ROW_GROUP, BLOCK_BYTES // (side * side * channels)))
+    capacity = min(most, len(rows))
     pixels = np.empty((capacity, side, side, channels), dtype=np.uint8)
     kept: list[int] = []
     broken: list[tuple[str, str]] = []
@@ -109,8 +111,8 @@ def read(root: Path, file: File, *, side: int, channels: int) -> tuple[NDArray[n
         BrokenImage: It may not be read, is too large, does not decode, or there is no rule for it.
         ValueError: It is no longer what was listed.
     """
-    if file.size > MOST_BYTES:
-        raise BrokenImage(f"more than {MOST_BYTES:,} bytes")
+    if file.size > pictures.MOST_BYTES:
+        raise BrokenImage(f"more than {pictures.MOST_BYTES:,} bytes")
     with _opened(root, file) as opened:
         content = opened.read(file.size)
     return pictures.pixels(content, side=side, channels=channels)

@@ -7,25 +7,18 @@ whole numbers: equal on any host.
 
 import base64
 import io
-import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from tasks import images
+from tasks import images, pictures
 
 LARGEST_SIDE: Final = 64
 """Pixels; a pattern carries no more, whatever the size of the images it is blended with."""
-
-FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""What a pattern's file may be.  Not EPS: Pillow hands that to Ghostscript, which runs it."""
-
-DEEP_MODES: Final = ("I", "F")
-"""Pillow's modes whose range a file does not say, so that there is no white."""
 
 GROUND: Final = (255, 200, 40)
 FUR: Final = (60, 32, 72)
@@ -72,10 +65,9 @@ def cat() -> NDArray[np.uint8]:
 
 
 def read(path: Path) -> NDArray[np.uint8]:
-    """The pattern in an image file.
+    """The pattern in an image file, by the rules of ``pictures.upright``.
 
-    Its first frame, turned upright as EXIF says, laid on white where it is transparent, 16-bit
-    grey scaled to 8 bits, and reduced to at most ``LARGEST_SIDE`` a side in its own proportions.
+    It is reduced to at most ``LARGEST_SIDE`` a side in its own proportions.
 
     Returns:
         uint8, (H, W, 3).
@@ -84,18 +76,9 @@ def read(path: Path) -> NDArray[np.uint8]:
         ValueError: In one line, naming the file and why it is no pattern.
     """
     try:
-        _refuse_what_is_no_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as opened:
-                image = _on_white(_checked(opened))
-    # Any: Pillow's readers raise whatever their parsing stumbles over, and a user wants the name.
-    except Exception as error:
-        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise ValueError(
-            f"expected an image ({', '.join(FORMATS)}) as the pattern, got {str(path)!r}: "
-            f"{' '.join(reason.split())}"
-        ) from error
+        image = pictures.upright(_content(path)).convert("RGB")
+    except ValueError as error:
+        raise ValueError(f"expected an image as the pattern, got {str(path)!r}: {error}") from error
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=None)
     return np.asarray(image, dtype=np.uint8)
 
@@ -152,38 +135,20 @@ def fitted(text: str, height: int, width: int, channels: int) -> NDArray[np.uint
     return pixels
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file of bounded size."""
     if path.is_dir():
         raise ValueError("it is a folder")
     if not path.exists():
         raise ValueError("there is no such file")
     if not path.is_file():
         raise ValueError("it is no regular file")
-
-
-def _checked(image: Image.Image) -> Image.Image:
-    """The image itself, of which only the header has been read."""
-    if max(image.size) > images.LONGEST_SIDE:
-        raise ValueError(
-            f"it is {image.width} x {image.height} pixels, above {images.LONGEST_SIDE} a side; "
-            f"{LARGEST_SIDE} are enough"
-        )
-    if image.mode in DEEP_MODES:
-        raise ValueError(f"it has pixels of mode {image.mode!r}; save it with 8 bits a channel")
-    return image
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """Decode; RGB, upright, white where it was transparent."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.int64)
-        image = Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image.convert("RGBA"))
-    return white.convert("RGB")
+    if path.stat().st_size > pictures.MOST_BYTES:
+        raise ValueError(f"more than {pictures.MOST_BYTES:,} bytes")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(error.strerror or "it cannot be read") from error
 
 
 def _whiskers() -> Mask:

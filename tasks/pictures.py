@@ -17,6 +17,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks import images
 
+MOST_BYTES: Final = 256 * 2**20
+"""Of a file."""
 MOST_PIXELS: Final = 100_000_000
 """Of a picture, by its header."""
 
@@ -74,14 +76,23 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
     Raises:
         BrokenImage: By these rules, or for whatever reason Pillow has.
     """
-    with _reasons(), _header(BytesIO(content)) as image:
-        image.load()
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        square = np.asarray(_square(_upright(_flat(image), orientation), side))
+    square = np.asarray(_square(upright(content), side))
     if square.ndim == 2:
         return np.repeat(square[..., None], channels, axis=2), False
     fitted = np.ascontiguousarray(images.fit_channels(square, channels))
     return fitted, channels == 1 and bool((square != square[..., :1]).any())
+
+
+def upright(content: bytes) -> Image.Image:
+    """The whole picture in a file, 8-bit grey or RGB, by the rules of ``pixels`` but the last two.
+
+    Raises:
+        BrokenImage: By these rules, or for whatever reason Pillow has.
+    """
+    with _reasons(), _header(BytesIO(content)) as image:
+        image.load()
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return _turned(_flat(image), orientation)
 
 
 def is_grey(opened: IO[bytes]) -> bool:
@@ -147,7 +158,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
-def _upright(image: Image.Image, orientation: object) -> Image.Image:
+def _turned(image: Image.Image, orientation: object) -> Image.Image:
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 

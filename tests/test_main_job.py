@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,8 @@ class TestTheMainJob:
 
     def test_two_actors_end_in_the_same_results(self, undisturbed, tmp_path):
         store, _ = undisturbed
+        for task in ("datasets", "poison", "mark", "train_classifier", "train_diffusion", "assess"):
+            shutil.copytree(store / task, tmp_path / task)  # only what actors share is made again
         subprocess.run(
             command(tmp_path, "--actors", "2", "--poison-ratio", "0.1"),
             timeout=PATIENCE,

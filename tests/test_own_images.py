@@ -1,16 +1,20 @@
 """A color folder of your own through the whole of ``amplification``, at 16 and at 32 pixels."""
 
 import json
-import subprocess
-import sys
+import shutil
 
 import pytest
 
+from orchestrator import asking, report
+from orchestrator.conductor import StepFailed
+from orchestrator.local import run_in_process
+from orchestrator.placement import Placement
+from orchestrator.request import Result
 from tests.pictures import make_folder
 
 AXES = {"trigger": "badnets1", "poison_ratio": "0,0.1", "guidance_weight": "2"}
 PATIENCE = 240
-"""Seconds that a command may take on a busy machine before the test gives up."""
+"""Seconds that a busy machine may take before a test gives up."""
 
 
 @pytest.fixture(scope="module")
@@ -18,58 +22,72 @@ def pictures(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("own") / "meine Bilder", per_class=50)
 
 
-def castlewalls(store, pictures, size, *more):
-    axes = [word for axis, value in AXES.items() for word in (f"--{axis.replace('_', '-')}", value)]
-    words = ["amplification", "--scale", "tiny", "--store", str(store), *axes]
-    words += ["--images", str(pictures), "--image-size", str(size), *more]
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", "run", *words],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
+@pytest.fixture(scope="module", params=[16, 32])
+def finished(request, pictures, tmp_path_factory):
+    """The study, asked for as the command asks, made in this process and reported."""
+    asked = asking.request(
+        "amplification",
+        scale="tiny",
+        store=str(tmp_path_factory.mktemp("store")),
+        images=str(pictures),
+        image_size=request.param,
+        training_steps=50,
+        axes=AXES,
     )
+    run_in_process([point.measure for point in asked.points()], asked.store)
+    return asked, report.reported(asked, Result(points=asked.points())).page
 
 
-def results(store):
-    [path] = store.glob("reports/*/results.csv")
-    return path.read_bytes()
+@pytest.mark.slow
+def test_the_whole_study_ends_in_a_page(finished):
+    asked, page = finished
+    assert {"apples"} == {point.axes["target_class"] for point in asked.points()}
+    rows = report.rows_of(asked)
+    assert [(row["trigger"], row["n"], row["n_train"]) for row in rows] == [
+        ("none", 60, 120),
+        ("badnets1", 60, 120),
+    ]
+    assert rows[1]["p_t"] == 12 / (12 + 40)
+    assert "apples" in page.read_text()
+    assert (page.parent / "results.csv").read_text().count("amplification,tiny") == 2
+    classes = json.loads((asked.store.folder(_dataset(asked)) / "classes.json").read_text())
+    assert classes["channels"] == 3
+    assert classes["counts"] == {"train": [40, 40, 40], "test": [10, 10, 10]}
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [16, 32])
-def test_the_whole_study_runs_and_two_actors_change_nothing(size, pictures, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    done = castlewalls(one, pictures, size)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    assert b"badnets1" in results(one)
+def test_two_actors_end_in_the_same_row(finished, local_ray, copied, contents):
+    import ray
 
-    # The models are handed over, so that only what actors share is made again.
-    for task in ("datasets", "train_diffusion", "train_classifier"):
-        (two / task).parent.mkdir(exist_ok=True)
-        subprocess.run(["cp", "-r", one / task, two / task], check=True)
-    done = castlewalls(two, pictures, size, "--actors", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert results(one) == results(two)
-
-    [page] = one.glob("reports/*/index.html")
-    assert "apples" in page.read_text()
-    [classes] = one.glob("datasets/*/classes.json")
-    assert json.loads(classes.read_text())["channels"] == 3
+    asked, _ = finished
+    store = copied(asked.store)
+    point = asked.points()[-1].measure
+    again = [point, point.inputs["dissection"], point.inputs["generations"]]
+    for step in again:
+        store.discard(step)
+    conductor = local_ray.Conducting([point], store, Placement(actors=2))
+    ray.get(conductor.actor.finish.remote(point.digest), timeout=PATIENCE)
+    done = [event["path"] for event in conductor.poll() if event["kind"] == "done"]
+    assert sorted(done) == sorted(step.path for step in again)
+    assert contents(store, *again) == contents(asked.store, *again)
 
 
-@pytest.mark.ray
 def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
     folder = tmp_path / "with a broken one"
-    subprocess.run(["cp", "-r", pictures, folder], check=True)
+    shutil.copytree(pictures, folder)
     (folder / "apples" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    done = castlewalls(tmp_path / "store", folder, 16)
-    assert done.returncode == 1
-    [line, log] = done.stderr.splitlines()[:2]
-    assert "2 points failed" in line
-    assert "torn.png" in line
-    assert "--skip-broken" in line
-    assert "its log:" in log
-    assert not list((tmp_path / "store").glob("train_*"))
+    words = {"scale": "tiny", "store": str(tmp_path / "store"), "images": str(folder)}
+    asked = asking.request("amplification", **words)
+    with pytest.raises(StepFailed, match=r"1 of the files cannot be used: 'apples/torn.png'"):
+        run_in_process([point.measure for point in asked.points()], asked.store)
+    assert not list(asked.store.root.glob("train_*"))
+
+    skipping = asking.request("amplification", **words, skip_broken=True)
+    run_in_process([_dataset(skipping)], skipping.store)
+    skipped = skipping.store.folder(_dataset(skipping)) / "skipped.csv"
+    assert "apples/torn.png" in skipped.read_text()
+
+
+def _dataset(asked):
+    return asked.points()[0].measure.inputs["manifest"].inputs["dataset"]

@@ -223,6 +223,13 @@ def test_more_files_than_a_block_holds_come_in_full_blocks(tmp_path):
     assert broken == 5
 
 
+def test_blocks_of_large_images_are_of_fewer(tmp_path):
+    make_folder(tmp_path, classes=("a", "b"), per_class=60, size=(4, 4))
+    made = ImageFolder.open(tmp_path, image_size=512)
+    # 64 MiB are 85 images of 512 x 512 x 3 bytes.
+    assert [len(block.labels) for block in made.blocks("train")] == [85, 11]
+
+
 def test_files_of_any_size_mode_and_format_become_images_of_one(tmp_path):
     root = make_folder(tmp_path, classes=("a", "b"), per_class=2)
     for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks import folders
+from tasks import folders, pictures
 from tasks.folders import BrokenImage, channels_of
 from tasks.listings import list_folder
 from tests.pictures import CLASSES, make_folder
@@ -243,7 +243,7 @@ def test_a_file_that_is_swapped_after_listing_is_not_read(change, root, tmp_path
 
 def test_a_file_of_too_many_bytes_is_broken_and_not_read(root):
     with (root / "apples" / "000.png").open("ab") as file:
-        file.truncate(folders.MOST_BYTES + 1)  # sparse
+        file.truncate(pictures.MOST_BYTES + 1)  # sparse
     listing = list_folder(root)
     with pytest.raises(BrokenImage, match="more than 268,435,456 bytes"):
         read(listing, listing.files[0])

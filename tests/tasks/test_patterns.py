@@ -211,20 +211,17 @@ class TestRefusing:
     @pytest.mark.parametrize("content", [b"", b"a cat\nof words", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
     def test_what_is_no_image_or_a_program(self, tmp_path, content):
         (tmp_path / "cat.eps").write_bytes(content)
-        self.refused(tmp_path / "cat.eps", "it is no image")
+        self.refused(tmp_path / "cat.eps", "no image in a format that is read")
 
     def test_a_truncated_file(self, save):
         path = save(Image.fromarray(np.array(cat())))
         path.write_bytes(path.read_bytes()[:1000])
         self.refused(path, "truncated|broken")
 
-    @pytest.mark.parametrize(
-        ("width", "height", "said"),
-        [(5000, 8, "5000 x 8 pixels, above 4096"), (100_000, 100_000, "decompression bomb")],
-    )
-    def test_too_large_a_picture_before_it_is_decoded(self, tmp_path, width, height, said):
+    @pytest.mark.parametrize(("width", "height"), [(20_000, 5_001), (100_000, 100_000)])
+    def test_too_large_a_picture_before_it_is_decoded(self, tmp_path, width, height):
         (tmp_path / "large.png").write_bytes(declares(width, height))
-        self.refused(tmp_path / "large.png", said)
+        self.refused(tmp_path / "large.png", "more than 100,000,000 pixels")
 
     def test_a_picture_without_a_white(self, save):
-        self.refused(save(solid("F", (2, 2), 0.5), "float.tif"), "mode 'F'.*8 bits")
+        self.refused(save(solid("F", (2, 2), 0.5), "float.tif"), "mode 'F', for which there is no rule")
