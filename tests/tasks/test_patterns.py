@@ -224,4 +224,4 @@ class TestRefusing:
         self.refused(tmp_path / "large.png", "more than 100,000,000 pixels")
 
     def test_a_picture_without_a_white(self, save):
-        self.refused(save(solid("F", (2, 2), 0.5), "float.tif"), "mode 'F', for which there is no rule")
+        self.refused(save(solid("F", (2, 2), 0.5), "float.tif"), "no rule")
