@@ -142,6 +142,7 @@ def _settings(request: Request) -> dict[str, object]:
     settings: dict[str, object] = {
         "dataset": f"{scale.dataset.name}: {scale.dataset.image_size} px, "
         f"{scale.dataset.channels} channel(s), {len(scale.dataset.class_names)} classes"
+        + "".join(f"; {words}" for words in show.left_out(request))
     }
     settings |= {
         name.replace("_", " "): value if isinstance(value, str) else ", ".join(map(str, value))

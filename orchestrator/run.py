@@ -88,4 +88,5 @@ def _launch_tags(request: Request) -> Mapping[str, str]:
         for name, value in vars(request.axes).items()
     }
     name = f"{request.label} {time.strftime('%Y-%m-%d %H:%M')}"
-    return {"name": name, "scale": request.scale.name, **axes}
+    asked = {"scale": request.scale.name, "command": report.command(request)}
+    return {"name": name, **asked, **axes}

@@ -97,12 +97,28 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
         console.print(summary(rows), markup=False)
     if not result.made and len(rows) == len(result.points):
         console.print("everything was finished already; nothing was started.")
-    for remark in result.remarks:
-        console.print(remark, markup=False)
+    for remark in (*result.remarks, *left_out(request)):
+        console.print(remark, markup=False, soft_wrap=True)
     if result.page:
         console.print(f"report: {result.page}", soft_wrap=True, markup=False)
     else:
         console.print("no point is finished yet; run it first.")
+
+
+def left_out(request: "Request") -> Iterator[str]:
+    """Yield a line if files of the user's own images were left out or lost their colors."""
+    from orchestrator.step import Step
+    from tasks.datasets import read_classes
+
+    dataset = Step(request.scale.dataset)
+    if not request.store.has(dataset):
+        return
+    classes = read_classes(request.store.folder(dataset))
+    if classes.skipped:
+        names = f"{dataset.path}/skipped.csv"
+        yield f"left out as broken: {len(classes.skipped)} files, listed in {names} of the store"
+    if classes.turned_grey:
+        yield f"turned grey: {classes.turned_grey} images in color; --channels 3 keeps their colors"
 
 
 def print_explanation(request: "Request", wanted: str, console: Console) -> None:
@@ -135,9 +151,11 @@ def explanation(store: "Store", step: "Step", indent: str = "") -> Iterator[str]
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3 min``, ``2.5 h``."""
+    """``0.4 s``, ``12 s``, ``3 min``, ``2.5 h``, ``12 days``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.0f} days"

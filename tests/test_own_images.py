@@ -10,6 +10,7 @@ from orchestrator.conductor import StepFailed
 from orchestrator.local import run_in_process
 from orchestrator.placement import Placement
 from orchestrator.request import Result
+from orchestrator.show import left_out
 from tests.pictures import make_folder
 
 AXES = {"trigger": "badnets1", "poison_ratio": "0,0.1", "guidance_weight": "2"}
@@ -87,6 +88,9 @@ def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
     run_in_process([_dataset(skipping)], skipping.store)
     skipped = skipping.store.folder(_dataset(skipping)) / "skipped.csv"
     assert "apples/torn.png" in skipped.read_text()
+    [said] = left_out(skipping)
+    assert said.startswith("left out as broken: 1 files, listed in datasets/images-3classes-32px")
+    assert list(left_out(asked)) == []
 
 
 def _dataset(asked):

@@ -118,7 +118,14 @@ class TestWatching:
 class TestWords:
     @pytest.mark.parametrize(
         ("seconds", "said"),
-        [(0.04, "0.0 s"), (9.5, "9.5 s"), (12.3, "12 s"), (180, "3 min"), (9000, "2.5 h")],
+        [
+            (0.04, "0.0 s"),
+            (9.5, "9.5 s"),
+            (12.3, "12 s"),
+            (180, "3 min"),
+            (9000, "2.5 h"),
+            (950_000, "11 days"),
+        ],
     )
     def test_durations_are_short(self, seconds, said):
         assert duration(seconds) == said
