@@ -1,5 +1,6 @@
 """From the words that people type to a ``Request``, for the command line and for notebooks."""
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ def request(
     study: str,
     *,
     scale: str = "laptop",
-    store: str = "artifacts",
+    store: str | None = None,
     images: str | None = None,
     image_size: int | None = None,
     channels: int | None = None,
@@ -53,7 +54,7 @@ def request(
     Args:
         study: A name of ``STUDIES``.
         scale: A name of ``SCALES``.
-        store: A folder.
+        store: A folder; by default ``CASTLEWALLS_STORE``, else ``artifacts``.
         images: A folder of your own images instead of the scale's dataset.
         image_size: Pixels to which they are reduced.
         channels: 1 or 3; by default what they are.
@@ -78,7 +79,8 @@ def request(
     scales = {item.name: item for item in SCALES}
     chosen = studies[choices.known(study, studies, "study")]
     stock = scales[choices.known(scale, scales, "scale")]
-    place = Store(choices.folder(store))
+    default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
+    place = Store(choices.folder(default if store is None else store))
     changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
     changed = _with_blend(changed, blend_pattern, blend_alpha, blend_additive)
     changed = _with_memory(changed, stream_memory)

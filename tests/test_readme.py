@@ -1,7 +1,10 @@
 """The README's code runs, its commands parse, and its paths exist."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +60,30 @@ def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):
     assert {point.axes["trigger"] for point in points} == {"badnets1", "relabel_only"}
     assert len({point.name for point in points}) == len(points) == 4
     assert len(plan.make(points, Store(tmp_path)).unfinished()) == 4
+
+
+@pytest.mark.ray
+def test_three_lines_of_python_run_a_study_and_return_its_table(tmp_path):
+    script = f"{code('notebook')}\nprint(table.to_csv(index=False))\nprint(table.attrs['page'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "CASTLEWALLS_STORE": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+    )
+    header, row, _, page = done.stdout.splitlines()
+    point = dict(zip(header.split(","), row.split(","), strict=True))
+    assert (point["study"], point["trigger"], point["guidance_weight"]) == (
+        "amplification",
+        "badnets1",
+        "2.0",
+    )
+    counts = sum(int(point[f"{group}_count"]) for group in ("g1", "g2", "g3", "g4"))
+    assert counts == int(point["n"]) == 60
+    assert Path(page).read_text().startswith("<!doctype html>")
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
