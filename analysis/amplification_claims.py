@@ -14,6 +14,7 @@ from analysis.comparison import (
 )
 from analysis.evidence import (
     TRIGGER_MARGIN,
+    WITNESS_SOURCE,
     above_training,
     clean_draws_no_trigger,
     group_above,
@@ -22,6 +23,7 @@ from analysis.evidence import (
     no_triggers,
     one_per_seed,
     pooled_share,
+    seen_by_witness,
 )
 from analysis.intervals import LEVEL
 from analysis.rows import PAPER_GUIDANCE, Family, guided, same
@@ -44,6 +46,11 @@ def amplified_at_low_ratios(family: Family) -> list[Part]:
 def amplified_at_ten_percent(family: Family) -> list[Part]:
     """G1 + G2 above p_t at 10 %."""
     return [above_training(family, 0.1, PAPER_GUIDANCE)]
+
+
+def amplified_by_the_witness(family: Family) -> list[Part]:
+    """The witness's G1 + G2 above p_t at 1, 2, 5 and 10 %."""
+    return seen_by_witness(family, (0.01, 0.02, 0.05, 0.1), PAPER_GUIDANCE)
 
 
 def matching_triggers_at_one_percent(family: Family) -> list[Part]:
@@ -174,6 +181,15 @@ CLAIMS: tuple[Claim[Family], ...] = (
         source="§4, Fig. 2 and 3",
         rule="At guidance 5 the whole interval of G1 + G2 lies above p_t.",
         test=amplified_at_ten_percent,
+    ),
+    Claim(
+        name="amplified-by-the-witness",
+        statement="The same by the training-free witness: what is amplified is the patch itself, "
+        "not something that the trigger judge takes for it.",
+        source=WITNESS_SOURCE,
+        rule="At guidance 5 the whole interval of the witness's trigger ratio lies above p_t at 1, "
+        "2, 5 and 10%.",
+        test=amplified_by_the_witness,
     ),
     Claim(
         name="matching-triggers-at-one-percent",

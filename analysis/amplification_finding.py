@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from analysis.claims import judge
 from analysis.comparison import above_constant, between_groups, level_of
+from analysis.evidence import witness_clause
 from analysis.rows import Family, Row, families, guided, same
 from analysis.verdicts import tally
 from analysis.wording import listed, percent, ratio_name, sampler_name, times, trigger_name
@@ -21,8 +22,8 @@ def sentences(rows: Sequence[Row]) -> list[str]:
         verdicts = [one.verdict for one in judgments if one.subject == family]
         named = len({other.sampler for other in found}) > 1
         said.append(
-            f"{_amplified(family, named)}{_shifted(family)}; of {len(verdicts)} claims "
-            f"{tally(verdicts)}."
+            f"{_amplified(family, named)}{_shifted(family)}{_witnessed(family)}; of "
+            f"{len(verdicts)} claims {tally(verdicts)}."
         )
     return said
 
@@ -97,6 +98,13 @@ def _shifted(family: Family) -> str:
     if first == last:
         return f"; at {low} and at {high} alike {first}"
     return f"; at {low} {first}, at {high} {last}"
+
+
+def _witnessed(family: Family) -> str:
+    weight = family.reported_guidance
+    return witness_clause(
+        [(ratio_name(ratio), family.at(ratio, weight)) for ratio in family.poison_ratios]
+    )
 
 
 def _leader(rows: Sequence[Row]) -> str:

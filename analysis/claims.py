@@ -11,8 +11,8 @@ from analysis.verdicts import Judgment
 def judge(rows: Sequence[Row]) -> tuple[Judgment[Any], ...]:
     """Hold every claim of the rows' study against everything that it is about.
 
-    An ``amplification`` claim is about one trigger, target and sampler; a ``composition`` claim
-    about one trigger and target under all samplers, and not every one is about every trigger.
+    An ``amplification`` claim is about one trigger, target and sampler, a ``composition`` claim
+    about one trigger and target under all samplers; not every one is about every trigger.
     """
     if study_of(rows) == COMPOSITION:
         return tuple(
@@ -22,7 +22,8 @@ def judge(rows: Sequence[Row]) -> tuple[Judgment[Any], ...]:
             if (parts := claim.test(subject))
         )
     return tuple(
-        Judgment(claim, family, tuple(claim.test(family)))
+        Judgment(claim, family, tuple(parts))
         for family in families(rows)
         for claim in amplification_claims.CLAIMS
+        if (parts := claim.test(family))
     )

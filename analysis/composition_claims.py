@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 from analysis.comparison import between_points
 from analysis.evidence import (
+    WITNESS_SOURCE,
     above_training,
     clean_draws_no_trigger,
     group_above,
     missing,
     no_control,
     pooled_share,
+    seen_by_witness,
 )
 from analysis.paper import AUTHORS_SAMPLER
 from analysis.rows import AcrossSamplers, Family, guided
@@ -44,6 +46,12 @@ def threat_persists_under_sde(subject: AcrossSamplers) -> list[Part]:
 def amplified_under_ddim(subject: AcrossSamplers) -> list[Part]:
     """G1 + G2 above p_t under DDIM."""
     return [_amplified(subject, AUTHORS_SAMPLER)]
+
+
+def amplified_by_the_witness(subject: AcrossSamplers) -> list[Part]:
+    """The witness's G1 + G2 above p_t under every sampler; nothing for a trigger without one."""
+    weight = subject.reported_guidance
+    return _under_each(subject, lambda family: seen_by_witness(family, (RATIO,), weight))
 
 
 def mismatches_dominate(subject: AcrossSamplers) -> list[Part]:
@@ -189,6 +197,15 @@ CLAIMS: tuple[Claim[AcrossSamplers], ...] = (
         source="§4, Fig. 2 and A4",
         rule="Under DDIM at p = 10% the whole interval of G1 + G2 lies above p_t.",
         test=amplified_under_ddim,
+    ),
+    Claim(
+        name="amplified-by-the-witness",
+        statement="The same by the training-free witness: what is amplified is the patch itself, "
+        "not something that the trigger judge takes for it.",
+        source=WITNESS_SOURCE,
+        rule="At p = 10% the whole interval of the witness's trigger ratio lies above p_t under "
+        "every sampler measured.",
+        test=amplified_by_the_witness,
     ),
     Claim(
         name="mismatches-dominate",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from analysis.claims import judge
 from analysis.comparison import above_constant, between_points, level_of, pooled
 from analysis.composition_claims import RATIO
+from analysis.evidence import witness_clause
 from analysis.rows import AcrossSamplers, Row, across_samplers, guided, same
 from analysis.verdicts import Verdict, above, tally
 from analysis.wording import listed, percent, ratio_name, sampler_name, titled, trigger_name
@@ -21,7 +22,7 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     for target in dict.fromkeys(subject.target_class for subject in subjects):
         shown = [subject for subject in subjects if subject.target_class == target]
         verdicts = [one.verdict for one in judgments if one.subject.target_class == target]
-        clauses = [_triggers(shown), *_against_sde(shown, "ddpm")]
+        clauses = [_triggers(shown) + _witnessed(shown), *_against_sde(shown, "ddpm")]
         clauses.append(f"of {len(verdicts)} verdicts {tally(verdicts)}")
         said.append(f"{'; '.join(clauses)}.")
     return said
@@ -89,6 +90,17 @@ def _triggers(subjects: Sequence[AcrossSamplers]) -> str:
         f"{asked}, the poisoned models draw {listed(parts)} of their images under "
         f"{listed([sampler_name(name) for name in samplers])} against p_t = {p_t} in training, "
         f"with the whole interval above it in {above_p_t} of {cells} cells"
+    )
+
+
+def _witnessed(subjects: Sequence[AcrossSamplers]) -> str:
+    return witness_clause(
+        [
+            (f"{trigger_name(subject.trigger)} under {sampler_name(sampler)}", rows)
+            for subject in subjects
+            for sampler in subject.samplers
+            if (rows := subject.at(sampler, reported_ratio(subject)))
+        ]
     )
 
 

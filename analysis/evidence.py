@@ -9,26 +9,61 @@ from analysis.comparison import (
     level_of,
     pooled,
 )
-from analysis.rows import Family, Row, guided
+from analysis.rows import Family, Row, guided, has_witness
 from analysis.verdicts import Part, Verdict, above, below
-from analysis.wording import percent, percent_interval, points, ratio_name
+from analysis.wording import listed, percent, percent_interval, points, ratio_name
 
 TRIGGER_MARGIN = 0.02
 """How far a trigger ratio may lie above the judge's false positives and count as none; ours."""
 
 
-def above_training(family: Family, ratio: float, weight: float) -> Part:
-    """G1 + G2 above p_t at one poison ratio and guidance weight."""
+WITNESS_SOURCE = "Our control, added when the judge's figures for the digits were known"
+
+
+def above_training(
+    family: Family, ratio: float, weight: float, name: str = "trigger_ratio"
+) -> Part:
+    """G1 + G2, or the witness's, above p_t at one poison ratio and guidance weight."""
     rows = family.at(ratio, weight)
     if not rows:
         return missing(ratio, weight)
-    excess = above_constant(rows, "trigger_ratio", "p_t")
-    share = level_of(rows, "trigger_ratio")
+    excess = above_constant(rows, name, "p_t")
+    share = level_of(rows, name)
+    carry = "carry the trigger" if name == "trigger_ratio" else "carry the patch"
     evidence = (
-        f"p = {ratio_name(ratio)}: {percent_interval(share.estimate)} of generations carry the "
-        f"trigger against p_t = {percent(float(rows[0]['p_t']))} ({share.basis})."
+        f"p = {ratio_name(ratio)}: {percent_interval(share.estimate)} of generations {carry} "
+        f"against p_t = {percent(float(rows[0]['p_t']))} ({share.basis})."
     )
     return Part(above(excess.estimate), evidence)
+
+
+def seen_by_witness(family: Family, ratios: Sequence[float], weight: float) -> list[Part]:
+    """The witness's trigger ratio above p_t at each ratio; nothing where there is no witness."""
+    if not any(map(has_witness, family.rows)):
+        return []
+    return [above_training(family, ratio, weight, "witness_trigger_ratio") for ratio in ratios]
+
+
+def witness_clause(points: Sequence[tuple[str, Sequence[Row]]]) -> str:
+    """What the witness sees at some points and how often it agrees, for a sentence.
+
+    Args:
+        points: The name of each point and its rows, one a seed.
+
+    Returns:
+        Nothing where there is no witness.
+    """
+    seen = [(name, rows) for name, rows in points if rows and all(map(has_witness, rows))]
+    if not seen:
+        return ""
+    shares = [f"{pooled_share(rows, 'witness_trigger_ratio')} at {name}" for name, rows in seen]
+    agreed = [level_of(rows, "witness_agreement").estimate.value for _, rows in seen]
+    low, high = (f"{100 * value:.0f}" for value in (min(agreed), max(agreed)))
+    span = f"{low}%" if low == high else f"{low} to {high}%"
+    return (
+        f"; the witness, which is not trained and wants the patch's own pixels, sees it in "
+        f"{listed(shares)}, and agrees with the judge on {span} of these images"
+    )
 
 
 def group_above(family: Family, more: str, less: str, ratio: float, weight: float) -> Part:

@@ -51,7 +51,8 @@ def sample():
         ddim.set_timesteps(25)
         for t in ddim.timesteps:
             both = network(torch.cat([x_t, x_t]), t, class_labels=condition).sample
-            x_t = ddim.step(torch.lerp(*both.chunk(2), 2.0), t, x_t).prev_sample
+            noise = torch.lerp(*both.chunk(2), 2.0)
+            x_t = ddim.step(noise, t, x_t, use_clipped_model_output=True).prev_sample
         yield
 
 

@@ -73,7 +73,13 @@ class Sampler(Protocol):
 
 
 class Ddim:
-    """DDIM with eta = 0 (Song et al. 2021, equation 12) at evenly spaced steps from 0 on."""
+    """DDIM with eta = 0 (Song et al. 2021, equation 12) at evenly spaced steps from 0 on.
+
+    Where the estimate of the image is clipped, the noise of equation 12 is the one that belongs to
+    the clipped estimate (diffusers' ``use_clipped_model_output``).  With the network's own noise
+    beside a clipped image, guidance washes images out: at w = 5 an unpoisoned digits model drew
+    5 % black pixels, where its training images and the other samplers have 40 to 46 %.
+    """
 
     name: ClassVar[str] = "ddim"
 
@@ -94,7 +100,9 @@ class Ddim:
         scheduler.set_timesteps(steps)
 
         def step(*now: Tensor) -> Tensor:
-            return _first(scheduler.step(*now, eta=0.0, return_dict=False))
+            return _first(
+                scheduler.step(*now, eta=0.0, use_clipped_model_output=clip, return_dict=False)
+            )
 
         return _walk(model, noise, condition, scheduler.timesteps, step, guidance_weight)
 

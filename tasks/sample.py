@@ -17,7 +17,7 @@ SAMPLERS = ("ddim", "ddpm", "sde")
 class Settings:
     """What is asked for, and how it is drawn."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     conditions: tuple[int, ...]

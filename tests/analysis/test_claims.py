@@ -4,6 +4,7 @@ from analysis.amplification_claims import CLAIMS
 from analysis.claims import judge
 from analysis.rows import families
 from analysis.verdicts import Part, Verdict, together
+from tests.analysis.made_up import witnessed
 
 SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
 UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
@@ -150,7 +151,31 @@ def test_each_claim_is_decided_by_its_numbers(verdict, name, points, expected):
 def test_every_claim_has_a_case_of_every_verdict():
     for claim in CLAIMS:
         tried = {expected for name, _, expected in CASES if name == claim.name}
-        assert {SUPPORTED, FAILED, UNDECIDED} <= tried, claim.name
+        assert claim.name == "amplified-by-the-witness" or {SUPPORTED, FAILED, UNDECIDED} <= tried
+
+
+# p_t is 9.2, 16.8, 33.8 and 50.7 %; of the judge's 380 of 500 the witness misses some.
+@pytest.mark.parametrize(
+    ("missed", "expected"),
+    [
+        ((0, 0, 0, 0), SUPPORTED),
+        ((0, 0, 0, 120), UNDECIDED),  # 52.0 [47.6, 56.3] against 50.7 %
+        ((0, 0, 0, 200), FAILED),
+        ((0, 0, 0), NOT_TESTED),
+    ],
+)
+def test_the_witness_has_a_claim_of_its_own(row, missed, expected):
+    rows = [
+        witnessed(row("badnets1", ratio, 5.0, (190, 190, 0, 120)), count)
+        for ratio, count in zip((0.01, 0.02, 0.05, 0.1), missed, strict=False)
+    ]
+    [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-the-witness")
+    assert found.verdict is expected, found.evidence
+    assert "76.0% [72.1, 79.5] of generations carry the patch against p_t = 9.2%" in found.evidence
+
+
+def test_without_a_witness_there_is_no_claim_about_it(sweep):
+    assert "amplified-by-the-witness" not in {one.claim.name for one in judge(sweep)}
 
 
 def test_evidence_has_the_numbers_and_what_they_rest_on(verdict):
@@ -184,7 +209,7 @@ def test_triggers_are_judged_apart_each_with_its_own_controls(row, sweep):
         ("badnets1", 3, 3),
         ("blend", 1, 0),
     ]
-    assert len(judge([*sweep, other, control])) == 2 * len(CLAIMS)
+    assert len(judge([*sweep, other, control])) == 2 * (len(CLAIMS) - 1)
 
 
 def test_a_failed_part_decides_and_nothing_decides_nothing():

@@ -3,6 +3,7 @@ import pytest
 from analysis.claims import judge
 from analysis.composition_claims import CLAIMS
 from analysis.verdicts import Verdict
+from tests.analysis.made_up import witnessed
 
 SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
 UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
@@ -132,7 +133,8 @@ def test_badnets_2_is_compared_with_badnets_1_and_only_there(judgments, badnets,
 def test_every_claim_has_a_case_of_every_verdict():
     for claim in CLAIMS:
         tried = {expected for name, _, expected in CASES if name == claim.name}
-        assert claim.name == "blend-amplifies-less" or tried == set(Verdict), claim.name
+        elsewhere = ("blend-amplifies-less", "amplified-by-the-witness")
+        assert claim.name in elsewhere or tried == set(Verdict), claim.name
 
 
 def test_evidence_has_the_numbers_and_what_they_rest_on(judgments):
@@ -162,9 +164,24 @@ def test_guidance_is_five_where_measured_and_else_the_highest(judgments, row):
     assert found["sde-lowers-g1-of-ddpm"].verdict is SUPPORTED  # at 10 it would have failed
 
 
+@pytest.mark.parametrize(("missed", "expected"), [(0, SUPPORTED), (120, UNDECIDED), (200, FAILED)])
+def test_the_witness_must_see_it_under_every_sampler(row, missed, expected):
+    rows = [
+        witnessed(
+            row("unicolor", 0.1, 5.0, (190, 190, 0, 120), study="composition", sampler=sampler),
+            count,
+        )
+        for sampler, count in (("ddim", missed), ("sde", 0))
+    ]
+    [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-the-witness")
+    assert found.verdict is expected, found.evidence
+    assert "SDE, p = 10%: 76.0% [72.1, 79.5] of generations carry the patch" in found.evidence
+
+
 def test_verdicts_are_on_one_trigger_each(composition_sweep):
     found = judge(composition_sweep)
-    assert len(found) == 3 * (len(CLAIMS) - 1) + 1
+    # BadNets-2 alone is compared with BadNets-1, and it alone has no witness.
+    assert len(found) == 3 * (len(CLAIMS) - 2) + 1 + 2
     decided = {
         one.subject.trigger: one.verdict
         for one in found

@@ -15,6 +15,7 @@ from tests.analysis.elements import (
 )
 
 TRIGGERS = {"badnets1": "BadNets-1", "blend": "BadNets-2", "unicolor": "One color"}
+WITNESSED = ("badnets1", "unicolor")
 SAMPLERS = {"ddim": "DDIM", "ddpm": "DDPM", "sde": "SDE"}
 
 
@@ -94,7 +95,8 @@ def test_the_weight_that_is_not_the_papers_is_said(text):
 def test_every_verdict_is_there_under_its_trigger(html, text):
     for number, trigger in enumerate(TRIGGERS, 1):
         for claim in CLAIMS:
-            about = claim.name != "blend-amplifies-less" or trigger == "blend"
+            own = {"blend-amplifies-less": ["blend"], "amplified-by-the-witness": WITNESSED}
+            about = trigger in own.get(claim.name, TRIGGERS)
             assert (f'id="{claim.name}-{number}"' in html) == about
     for verdict, count in {"supported": 21, "failed": 1, "undecided": 3}.items():
         assert len(re.findall(f'<p class="verdict {verdict}">', html)) == count

@@ -74,8 +74,8 @@ def test_every_element_is_closed_every_id_is_unique_and_every_link_leads_somewhe
 
 def test_the_finding_comes_first_and_every_claim_has_its_verdict(html, text):
     assert html.index('class="finding"') < html.index("<section")
-    for claim in CLAIMS:
-        assert f'id="{claim.name}"' in html
+    for claim in CLAIMS:  # these rows have no witness
+        assert (f'id="{claim.name}"' in html) == (claim.name != "amplified-by-the-witness")
     for verdict, count in {"supported": 6, "failed": 2, "undecided": 2}.items():
         assert len(re.findall(f'<p class="verdict {verdict}">', html)) == count
     assert "±" not in text
