@@ -102,8 +102,9 @@ def _shifted(family: Family) -> str:
 
 def _witnessed(family: Family) -> str:
     weight = family.reported_guidance
+    measured = [ratio for ratio in family.poison_ratios if family.at(ratio, weight)]
     return witness_clause(
-        [(ratio_name(ratio), family.at(ratio, weight)) for ratio in family.poison_ratios]
+        [(f"at {ratio_name(ratio)}", [family.at(ratio, weight)]) for ratio in measured]
     )
 
 

@@ -94,14 +94,12 @@ def _triggers(subjects: Sequence[AcrossSamplers]) -> str:
 
 
 def _witnessed(subjects: Sequence[AcrossSamplers]) -> str:
-    return witness_clause(
-        [
-            (f"{trigger_name(subject.trigger)} under {sampler_name(sampler)}", rows)
-            for subject in subjects
-            for sampler in subject.samplers
-            if (rows := subject.at(sampler, reported_ratio(subject)))
-        ]
-    )
+    parts = []
+    for subject in subjects:
+        ratio = reported_ratio(subject)
+        cells = [rows for sampler in subject.samplers if (rows := subject.at(sampler, ratio))]
+        parts.append((f"for {trigger_name(subject.trigger)}", cells))
+    return witness_clause(parts)
 
 
 def _against_sde(subjects: Sequence[AcrossSamplers], sampler: str) -> list[str]:

@@ -44,26 +44,36 @@ def seen_by_witness(family: Family, ratios: Sequence[float], weight: float) -> l
     return [above_training(family, ratio, weight, "witness_trigger_ratio") for ratio in ratios]
 
 
-def witness_clause(points: Sequence[tuple[str, Sequence[Row]]]) -> str:
-    """What the witness sees at some points and how often it agrees, for a sentence.
+def witness_clause(parts: Sequence[tuple[str, Sequence[Sequence[Row]]]]) -> str:
+    """What the witness sees and how often it agrees with the judge, for a sentence.
 
     Args:
-        points: The name of each point and its rows, one a seed.
+        parts: Where, such as "at 10%", and the points there, each with its rows, one a seed.
 
     Returns:
         Nothing where there is no witness.
     """
-    seen = [(name, rows) for name, rows in points if rows and all(map(has_witness, rows))]
+    seen = [
+        (where, points)
+        for where, points in parts
+        if points and all(has_witness(row) for rows in points for row in rows)
+    ]
     if not seen:
         return ""
-    shares = [f"{pooled_share(rows, 'witness_trigger_ratio')} at {name}" for name, rows in seen]
-    agreed = [level_of(rows, "witness_agreement").estimate.value for _, rows in seen]
-    low, high = (f"{100 * value:.0f}" for value in (min(agreed), max(agreed)))
-    span = f"{low}%" if low == high else f"{low} to {high}%"
+    shares = [f"{_span(points, 'witness_trigger_ratio')} {where}" for where, points in seen]
+    agreed = _span([rows for _, points in seen for rows in points], "witness_agreement")
     return (
         f"; the witness, which is not trained and wants the patch's own pixels, sees it in "
-        f"{listed(shares)}, and agrees with the judge on {span} of these images"
+        f"{listed(shares)}, and agrees with the judge on {agreed} of the images"
     )
+
+
+def _span(points: Sequence[Sequence[Row]], name: str) -> str:
+    values = [level_of(rows, name).estimate.value for rows in points]
+    if len(values) == 1:
+        return percent(values[0])
+    low, high = (f"{100 * value:.0f}" for value in (min(values), max(values)))
+    return f"{low}%" if low == high else f"{low} to {high}%"
 
 
 def group_above(family: Family, more: str, less: str, ratio: float, weight: float) -> Part:

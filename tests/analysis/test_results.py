@@ -84,10 +84,12 @@ def test_the_sentence_on_samplers_says_for_which_triggers(composition_sweep):
         "Asked for class “8” at p = 10% and guidance 5, the poisoned models draw the BadNets-1 "
         "trigger in 59 to 76%, the BadNets-2 trigger in 56 to 60% and the one color trigger in 57 "
         "to 66% of their images under DDIM, DDPM and SDE against p_t = 50.7% in training, with the "
-        "whole interval above it in 9 of 9 cells; SDE sampling draws, against DDPM, fewer "
+        "whole interval above it in 9 of 9 cells; the witness, which is not trained and wants the "
+        "patch's own pixels, sees it in 58 to 75% for BadNets-1 and 56 to 65% for one color, and agrees "
+        "with the judge on 99% of the images; SDE sampling draws, against DDPM, fewer "
         "mismatching trigger images (G1) for BadNets-1 (37.0% against 52.0%), more of them (G1) "
         "for one color (48.0% against 38.0%) and not clearly fewer or more (G1) for BadNets-2 "
-        "(33.6% against 36.0%); of 25 verdicts 21 supported, 1 failed and 3 undecided."
+        "(33.6% against 36.0%); of 27 verdicts 23 supported, 1 failed and 3 undecided."
     )
 
 
