@@ -149,13 +149,16 @@ def _with_data(
     if images is None:
         given = {"--image-size": image_size, "--channels": channels, "--skip-broken": skip_broken}
         for flag, value in given.items():
-            if value:
+            if value is not None and value is not False:
                 raise ValueError(f"{flag} is about your own images; add --images FOLDER.")
     if download and not cifar10:
         raise ValueError("--download is about CIFAR10; it goes with --scale cifar10.")
     if images is not None:
         own: Dataset = datasets.ImageFolder.open(
-            Path(images), image_size=image_size or 32, channels=channels, skip_broken=skip_broken
+            Path(images),
+            image_size=32 if image_size is None else image_size,
+            channels=channels,
+            skip_broken=skip_broken,
         )
         return own_images(scale, own)
     if cifar10:

@@ -103,6 +103,8 @@ BAD = [
     (["mlflow"], "no MLflow database in "),
     (["plan", "amplification", "--images", "/nowhere/at all"], "/nowhere/at all"),
     (["plan", "amplification", "--image-size", "16"], "add --images FOLDER"),
+    (["plan", "amplification", "--images", ".", "--image-size", "0"], "expected"),
+    (["plan", "amplification", "--image-size", "0"], "add --images FOLDER"),
     (["plan", "amplification", "--download"], "it goes with --scale cifar10"),
     (["plan", "composition", "--blend-pattern", "pyproject.toml"], "pyproject.toml"),
     (["plan", "composition", "--blend-alpha", "1.5"], "alpha"),
