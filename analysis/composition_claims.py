@@ -1,9 +1,9 @@
 """The paper's claims that a ``composition`` sweep can test, each with its rule.
 
 Adding one: write a function from one trigger's rows under all samplers to parts, and list it in
-``CLAIMS``.  The rules were fixed before any data of this study were seen, but for the witness's.  Samplers and triggers
-are compared at one guidance weight, `AcrossSamplers.reported_guidance`: 5, the paper's, where any
-poisoned point has it, and the highest weight measured otherwise.
+``CLAIMS``.  The rules were fixed before any data of this study were seen, but for the witness's.
+Samplers and triggers are compared at one guidance weight, `AcrossSamplers.reported_guidance`: 5,
+the paper's, where any poisoned point has it, and the highest weight measured otherwise.
 """
 
 from collections.abc import Callable
