@@ -106,6 +106,10 @@ class Conductor:
 
     async def _run_once(self, step: Step, attempt: int) -> Outcome:
         bundle = self.placement.bundle(step, self.capacity)
+        for name, need in bundle.total.items():
+            if need > self.capacity.get(name, 0.0) + 1e-6:  # it would wait for ever
+                message = f"needs more {name} than there is: {need:g} of {self.capacity.get(name)}"
+                return Outcome(kind="failed", message=message)
         await self._admit(step, bundle)
         self.note("started", step, attempt=attempt, total=extent(step))
         started = time.monotonic()
