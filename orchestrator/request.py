@@ -4,16 +4,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.placement import Placement
 from orchestrator.step import ancestors
 from orchestrator.store import Store
 from orchestrator.studies.scales import SCALES, Scale
 from orchestrator.studies.study import Axes, Point, Study
-
-if TYPE_CHECKING:
-    from orchestrator.sweep import Failure
 
 
 class NoCluster(RuntimeError):
@@ -53,12 +49,20 @@ class Request:
         return self.study.points(self.scale, self.axes)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A point that could not be finished."""
+
+    point: Point
+    message: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What a run came to."""
 
     points: Sequence[Point]
-    failures: Sequence["Failure"] = ()
+    failures: Sequence[Failure] = ()
     made: frozenset[str] = frozenset()
     """Digests of the steps that this run made."""
     page: Path | None = None
@@ -67,7 +71,7 @@ class Result:
     """What the user should know although nothing failed for it."""
 
 
-def by_message(failures: Sequence["Failure"]) -> dict[str, list[Point]]:
+def by_message(failures: Sequence[Failure]) -> dict[str, list[Point]]:
     """The points that failed, by why: one broken dataset is one failure, not eighteen."""
     found: dict[str, list[Point]] = {}
     for failure in failures:

@@ -7,7 +7,6 @@ view is the sweep's dashboard.  A trial holds no CPU: it asks the conductor for 
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,12 @@ from ray import tune
 from ray.tune.search import BasicVariantGenerator
 
 from orchestrator import cluster
+from orchestrator.request import Failure
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
 
 MOST_TRIALS = 32
 """Trial processes at a time; each takes some 150 MB on the head."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A point that could not be finished."""
-
-    point: Point
-    message: str
 
 
 def sweep(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator import report
 from orchestrator.cli import app
-from orchestrator.request import Request, Result, by_message, log_of
+from orchestrator.request import Failure, Request, Result, by_message, log_of
 from orchestrator.store import Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
@@ -112,8 +112,6 @@ class TestReports:
 
 
 def test_one_reason_is_one_failure_however_many_points_it_fails(tiny_points):
-    from orchestrator.sweep import Failure
-
     failures = [Failure(point, "no such file") for point in tiny_points[:3]]
     failures.append(Failure(tiny_points[3], "NaN"))
     assert by_message(failures) == {
