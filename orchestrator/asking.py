@@ -98,7 +98,7 @@ def request(
         image_size=image_size,
         channels=channels,
         skip_broken=skip_broken,
-        data=data,
+        data=data if isinstance(changed.dataset, datasets.Cifar10) else None,  # it has a variable
         blend_pattern=blend_pattern,
         blend_alpha=blend_alpha,
         blend_additive=blend_additive,

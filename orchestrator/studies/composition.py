@@ -5,12 +5,11 @@ triggers onto images that do not match the prompt (G1) and onto images that do (
 noise on the way (SDE) draws fewer G1 than ancestral DDPM sampling does.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.studies import amplification
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Axes, Study
 
 TRIGGERS = ("badnets1", "blend", "unicolor")
 
@@ -26,15 +25,6 @@ def axes(scale: Scale) -> Axes:
     )
 
 
-def points(scale: Scale, axes: Axes) -> Sequence[Point]:
-    """One point per trigger, ratio, sampler, guidance weight and seed; a clean control for each.
-
-    Raises:
-        ValueError: When a combination poisons nothing, or more than there is.
-    """
-    return amplification.points(scale, axes)
-
-
 COMPOSITION = Study(
     name="composition",
     title="What poisoned models draw, by trigger and sampler",
@@ -43,6 +33,6 @@ COMPOSITION = Study(
         "Does a poisoned diffusion model draw triggers onto mismatching (G1) and matching (G2) "
         "images whatever the trigger and the sampler, and does SDE sampling draw fewer G1?"
     ),
-    points=points,
+    points=amplification.points,
     axes=axes,
 )

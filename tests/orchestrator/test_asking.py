@@ -144,6 +144,10 @@ class TestCifar10:
         assert asked.label == "amplification-cifar10"
         assert {point.axes["guidance_weight"] for point in asked.points()} == {1, 2, 3, 6, 11}
 
+    def test_where_it_lies_is_no_word_of_other_scales(self, tmp_path):
+        assert ask(tmp_path, data=str(tmp_path)).typed == ()
+        assert ask(tmp_path, scale="cifar10", data=str(tmp_path)).typed == ("--data", str(tmp_path))
+
     def test_the_store_does_not_care_where_it_lies(self, tmp_path):
         places = [ask(tmp_path, scale="cifar10", data=str(tmp_path / name)) for name in "ab"]
         digests = [[point.measure.digest for point in asked.points()] for asked in places]

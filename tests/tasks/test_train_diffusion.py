@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from orchestrator.studies import scales
 from tasks import train_diffusion
 from tasks.batches import Held, own_rows
 from tasks.train_diffusion import Settings, inputs_of_step
@@ -182,25 +183,7 @@ def test_global_random_state_is_left_alone(fit, small_training):
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
-CIFAR10 = Settings(
-    image_size=32,
-    channels=3,
-    classes=10,
-    block_channels=(64, 128, 128, 128),
-    layers_per_block=2,
-    attention_levels=(0, 1, 2, 3),
-    attention_heads=1,
-    groups=32,
-    dropout=0.1,
-    betas="linear",
-    null_probability=0.1,
-    steps=25_000,
-    batch_size=2000,
-    learning_rate=5e-4,
-    schedule="warmup_cosine",
-    weight_decay=1e-4,
-    ema_decay=None,
-)
+CIFAR10 = scales.CIFAR10.diffusion
 """The authors' model of CIFAR10."""
 
 
