@@ -1,61 +1,55 @@
 """Turn a report into what its page shows; the template only lays it out.
 
-What every page has is here, what a study shows of its own in ``amplification_contents`` and
-``composition_contents``.
+What every page has is here, what pages of G1..G4 have in ``groups_contents``, and what a study
+shows of its own in ``amplification_contents``, ``composition_contents``, ``detection_contents``.
 """
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
+from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
 
-from analysis import amplification_contents, composition_contents, paper
+from analysis import (
+    amplification_contents,
+    composition_contents,
+    detection_contents,
+    groups_contents,
+)
 from analysis.claims import judge
-from analysis.composition import GROUPS
 from analysis.definitions import definitions
+from analysis.detection_contents import AllScores
 from analysis.grids import grid
 from analysis.page import StudyReport
 from analysis.results import sentences
-from analysis.rows import COMPOSITION, Row, has_witness, sort_rows
-from analysis.sampler_figures import witness_beside_judge
-from analysis.shown import heading, inline
-from analysis.tables import (
-    corrections,
-    judges,
-    measurements,
-    other_conditions,
-    stages,
-    tasks,
-    witnesses,
-)
+from analysis.rows import COMPOSITION, DETECTION, Row, sort_rows
+from analysis.shown import heading
+from analysis.tables import stages, tasks
 from analysis.verdicts import Judgment, counts
-from analysis.wording import percent, ratio_name, trigger_name
+from analysis.wording import trigger_name
 
 EXAMPLES = 6
 """Most training images shown of a trigger, clean and stamped."""
-WITNESS = "witness"
-"""Name of the figure that sets the witness beside the judge."""
-
-GROUP_WORDS = {
-    "g1": "trigger, mismatch",
-    "g2": "trigger, match",
-    "g3": "no trigger, mismatch",
-    "g4": "no trigger, match",
-}
+NO_SCORES: AllScores = MappingProxyType({})
 
 
 def template(study: str) -> str:
-    """File name of a study's page."""
-    return "composition.html" if study == COMPOSITION else "amplification.html"
+    """File name of a study's page; one without a page of its own has that of amplification."""
+    return f"{study}.html" if study in (COMPOSITION, DETECTION) else "amplification.html"
 
 
-def figures(study: str, rows: Sequence[Row]) -> dict[str, str]:
-    """Every figure of a study's page as SVG text, by its file's name without the suffix."""
-    drawn: dict[str, str] = _own(study).figures(rows)
-    if any(map(has_witness, rows)):
-        drawn[WITNESS] = witness_beside_judge(rows, WITNESS)
-    return drawn
+def figures(study: str, rows: Sequence[Row], scores: AllScores = NO_SCORES) -> dict[str, str]:
+    """Every figure of a study's page as SVG text, by its file's name without the suffix.
+
+    Args:
+        study: Its name.
+        rows: What was measured.
+        scores: As `StudyReport.scores`; of a study of detection.
+    """
+    if study == DETECTION:
+        return detection_contents.figures(rows, scores)
+    own = composition_contents if study == COMPOSITION else amplification_contents
+    return {**own.figures(rows), **groups_contents.figures(rows)}
 
 
 def contents(report: StudyReport, drawn: Mapping[str, str]) -> dict[str, Any]:
@@ -68,32 +62,30 @@ def contents(report: StudyReport, drawn: Mapping[str, str]) -> dict[str, Any]:
     rows = sort_rows(report.rows)
     judgments = judge(rows)
     return {
-        **_own(report.study).contents(report, rows, drawn),
         "report": report,
         "findings": sentences(rows),
-        "groups": [(group, group.upper(), GROUP_WORDS[group]) for group in GROUPS],
         "examples": _examples(report),
         "verdicts": [
             (verdict.value, verdict.name.lower(), count)
             for verdict, count in counts([judgment.verdict for judgment in judgments])
         ],
         "claims": _claims(judgments),
-        "dashed_lines": _dashed_lines(),
-        "measurements": measurements(rows),
-        "witness": inline(drawn, WITNESS, "trigger ratios by the witness and by the judge"),
-        "witnesses": witnesses(rows),
-        "corrections": corrections(rows),
-        "judges": judges(rows),
-        "others": other_conditions(rows),
-        "definitions": definitions(rows, ema_decay=report.ema_decay),
         "stages": stages(report.stages),
         "tasks": tasks(report.stages),
+        **_own(report, rows, drawn),
     }
 
 
-def _own(study: str) -> ModuleType:
-    """What is of one study alone; a study without a page of its own has that of amplification."""
-    return composition_contents if study == COMPOSITION else amplification_contents
+def _own(report: StudyReport, rows: Sequence[Row], drawn: Mapping[str, str]) -> dict[str, Any]:
+    """What is of this study's page alone."""
+    if report.study == DETECTION:
+        return detection_contents.contents(report, rows, drawn)
+    own = composition_contents if report.study == COMPOSITION else amplification_contents
+    return {
+        "definitions": definitions(rows, ema_decay=report.ema_decay),
+        **groups_contents.contents(rows, drawn),
+        **own.contents(report, rows, drawn),
+    }
 
 
 def _claims(judgments: Sequence[Judgment[Any]]) -> list[dict[str, Any]]:
@@ -129,11 +121,4 @@ def _examples(report: StudyReport) -> list[tuple[str, list[tuple[Markup, Markup]
             ],
         )
         for trigger, (clean, stamped) in report.trigger_examples.items()
-    ]
-
-
-def _dashed_lines() -> list[tuple[str, list[tuple[str, str]]]]:
-    return [
-        (dataset, [(ratio_name(ratio), percent(p_t)) for ratio, p_t in lines.items()])
-        for dataset, lines in paper.DASHED_LINES.items()
     ]

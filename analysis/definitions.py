@@ -9,6 +9,21 @@ Definition = tuple[str, str]
 """A term and what it means."""
 
 
+POISON_RATIO: Definition = (
+    "Poison ratio p",
+    "Poisoned images over all training images, target class and all: int(p·N) images are "
+    "drawn from the other classes, stamped with the trigger and relabelled to the target "
+    "class. (The paper's section 3 and code count this way; its appendix A.2 divides by "
+    "the non-target images, which its own dashed lines contradict.) p = 0 is the clean "
+    "control.",
+)
+
+SEED: Definition = (
+    "Seed",
+    "Reseeds the choice of poison, the training and the sampling together. The split "
+    "into training and test images and the two judges stay as they are.",
+)
+
 TRANSITION: Definition = (
     "p*_gap, p*_dom",
     "The phase transition, which the paper shows but does not number. p*_gap is the "
@@ -47,8 +62,8 @@ TRIGGERS: dict[str, str] = {
     "as in the authors' code; the paper's text adds α K instead, which is an option here. K is a "
     "cat's face that we draw in place of the authors' Hello Kitty, unless a file was given",
     "unicolor": "One color is a square of a single color with the place and size of BadNets-1's; "
-    "magenta unless set otherwise, on grey images its luminance (the paper says neither color, "
-    "size nor place)",
+    "yellow unless set otherwise, on grey images its luminance, 226 of 255 (the paper says neither "
+    "color, size nor place)",
 }
 """What each trigger is."""
 
@@ -65,14 +80,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
     transition = [] if study_of(rows) == COMPOSITION else [TRANSITION]
     witness = [WITNESS] if any(map(has_witness, rows)) else []
     return [
-        (
-            "Poison ratio p",
-            "Poisoned images over all training images, target class and all: int(p·N) images are "
-            "drawn from the other classes, stamped with the trigger and relabelled to the target "
-            "class. (The paper's section 3 and code count this way; its appendix A.2 divides by "
-            "the non-target images, which its own dashed lines contradict.) p = 0 is the clean "
-            "control.",
-        ),
+        POISON_RATIO,
         (
             "p_t",
             "pN / (pN + N_t): of the training images under the target label, the share that "
@@ -92,7 +100,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
             "Without a stamp p_t is 0 and the quotient is left empty.",
         ),
         *transition,
-        ("Guidance weight w", _guidance(weights)),
+        guidance(weights),
         *samplers(rows),
         *triggers(rows),
         (
@@ -109,12 +117,8 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
             "Differences: Newcombe's between points, Bonett and Price's between groups of the same "
             "images. Ratios of proportions: Walter's.",
         ),
-        (
-            "Seed",
-            "Reseeds the choice of poison, the training and the sampling together. The split "
-            "into training and test images and the two judges stay as they are.",
-        ),
-        ("Weights", _weights(ema_decay)),
+        SEED,
+        ("Weights", weights_sampled(ema_decay)),
         (
             "Judges",
             "Two classifiers trained on the clean training split, the trigger judge with stamps "
@@ -149,7 +153,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
 def samplers(rows: Sequence[Row]) -> list[Definition]:
     """What the samplers of some rows are, with their steps where the rows say them."""
     parts = []
-    for sampler in sorted({str(row["sampler"]) for row in rows}):
+    for sampler in sorted({str(row["sampler"]) for row in rows if row["sampler"] is not None}):
         steps = sorted({int(row["sampler_steps"]) for row in rows if _stepped(row, sampler)})
         taken = f" ({_joined(steps)} steps)" if steps else ""
         parts.append(f"{SAMPLERS.get(sampler, sampler)}{taken}.")
@@ -167,17 +171,20 @@ def _stepped(row: Row, sampler: str) -> bool:
     return row["sampler"] == sampler and row.get("sampler_steps") is not None
 
 
-def _guidance(weights: Sequence[float]) -> str:
+def guidance(weights: Sequence[float]) -> Definition:
+    """What the guidance weights of a study are, in our convention and in the authors'."""
     ours = _joined([f"{weight:g}" for weight in weights])
     theirs = _joined([f"{authors_weight(weight):g}" for weight in weights])
     return (
+        "Guidance weight w",
         "The predicted noise is e_u + w (e_c − e_u); w = 1 is no guidance. The authors' DDPM "
         f"code means (1 + w) e_c − w e_u instead, one less: our {ours} would be their {theirs}, "
-        "and the 5 of their CIFAR10 figures is our 6. Their Stable Diffusion counts as we do."
+        "and the 5 of their CIFAR10 figures is our 6. Their Stable Diffusion counts as we do.",
     )
 
 
-def _weights(ema_decay: float | None) -> str:
+def weights_sampled(ema_decay: float | None) -> str:
+    """Which weights of a model its images are sampled from."""
     if ema_decay is None:
         return (
             "Images are sampled from the last weights, without a moving average, as the "

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,38 @@ def grid(images: Images, columns: int, rows: int) -> str:
         colors = np.repeat(image, 3, axis=-1) if channels == 1 else image
         canvas[top : top + height, left : left + width, :3] = colors
         canvas[top : top + height, left : left + width, 3] = 255
+    return png(canvas)
+
+
+def framed(
+    images: Images, colors: Sequence[tuple[int, int, int]], columns: int, masks: Images | None
+) -> str:
+    """Images side by side, each in a frame of its color, with its mask beneath it.
+
+    Args:
+        images: uint8, (k, H, W, 1 or 3), k at least 1.
+        colors: Red, green and blue, 0..255, one an image.
+        columns: Images a line, at least 1.
+        masks: uint8, (k, H, W, 1); None without.
+
+    Returns:
+        A ``data:image/png;base64,`` URI.
+    """
+    _, height, width, _ = images.shape
+    edge, gap = max(1, height // 10), max(1, height // 8)
+    parts = [images] if masks is None else [images, masks]
+    tall = sum(part.shape[1] for part in parts) + (len(parts) + 1) * edge
+    wide = width + 2 * edge
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    canvas = np.zeros((rows * (tall + gap) - gap, columns * (wide + gap) - gap, 4), dtype=np.uint8)
+    for place, color in enumerate(colors):
+        top, left = place // columns * (tall + gap), place % columns * (wide + gap)
+        canvas[top : top + tall, left : left + wide] = (*color, 255)
+        for number, part in enumerate(parts):
+            first = top + edge + number * (height + edge)
+            # One channel is spread over all three.
+            canvas[first : first + height, left + edge : left + edge + width, :3] = part[place]
     return png(canvas)
 
 

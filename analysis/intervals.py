@@ -155,6 +155,26 @@ def mean_over_seeds(values: Sequence[float], level: float = LEVEL) -> Estimate:
     return Estimate(middle, middle - half, middle + half)
 
 
+def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
+    """Mean of independent estimates, its bounds recovered from theirs (Zou and Donner 2008).
+
+    The distances to the bounds add up as standard errors do.  So it is conditional on whatever the
+    estimates are conditional on, such as the models of two seeds.
+
+    Args:
+        estimates: At least one.
+
+    Raises:
+        ValueError: None at all.
+    """
+    if not estimates:
+        raise ValueError("a mean needs at least one estimate, got none")
+    n, middle = len(estimates), fmean(estimate.value for estimate in estimates)
+    below = sqrt(sum((one.value - one.low) ** 2 for one in estimates)) / n
+    above = sqrt(sum((one.high - one.value) ** 2 for one in estimates)) / n
+    return Estimate(middle, middle - below, middle + above)
+
+
 def percentile_interval(
     draws: npt.NDArray[np.float64], level: float = LEVEL
 ) -> tuple[float, float]:

@@ -65,7 +65,15 @@ class StudyReport:
     rows: Sequence[Row]
     """One a finished point, with ``study`` and ``scale``."""
     groups: Mapping[tuple[Any, ...], Mapping[str, Images]] = field(default_factory=dict)
-    """By `analysis.rows.row_key` of a row: "g1".."g4", each uint8, (k, H, W, 1 or 3)."""
+    """By `analysis.rows.row_key` of a row: "g1".."g4", each uint8, (k, H, W, 1 or 3).
+
+    Of a row of detection "most_suspicious", "least_suspicious" and, of a detector with masks,
+    "most_suspicious_masks", "least_suspicious_masks", (k, H, W, 1); each from the extreme inwards.
+    """
+    scores: Mapping[tuple[Any, ...], Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict)
+    """By `row_key` of a row of detection: "suspicion", float64, (N,); "poisoned", bool, (N,); where
+    there is one "witness", bool, (N,); of generations "group", int8, (N,), 1..4.
+    """
     trigger_examples: Mapping[str, tuple[Images, Images]] = field(default_factory=dict)
     """By name of a trigger: some training images clean and stamped, uint8, (k, H, W, 1 or 3)."""
     stages: Sequence[Stage] = ()
@@ -95,7 +103,7 @@ def write(folder: Path, report: StudyReport) -> Path:
     # Imported here: `castlewalls plan` imports this module and must stay instant.
     from analysis.contents import contents, figures, template
 
-    drawn = figures(report.study, report.rows)
+    drawn = figures(report.study, report.rows, report.scores)
     pictures = folder / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     for stale in pictures.glob("*.svg"):

@@ -12,8 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import amplification_finding, composition_finding
-from analysis.rows import COMPOSITION, Row, has_witness, sort_rows, study_of
+from analysis import (
+    amplification_finding,
+    composition_finding,
+    detection_finding,
+    detection_table,
+)
+from analysis.rows import COMPOSITION, DETECTION, Row, has_witness, sort_rows, study_of
 from analysis.wording import (
     authors_weight,
     percent,
@@ -41,13 +46,27 @@ LEADING_COLUMNS = (
     "trigger_ratio",
     "amplification",
 )
-"""The columns every results file starts with; the others follow by name."""
+"""The columns a results file starts with; the others follow by name."""
+
+PLACE_COLUMNS = LEADING_COLUMNS[: LEADING_COLUMNS.index("seed") + 1]
+"""Which point a row is of; the same in every study."""
+DETECTION_COLUMNS = (
+    *PLACE_COLUMNS,
+    "detector",
+    "image_set",
+    "n",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+)
+"""The columns a results file of detection starts with."""
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """The columns of a results file: the leading ones, then whatever else any row has, by name."""
-    others = {column for row in rows for column in row} - set(LEADING_COLUMNS)
-    return [*LEADING_COLUMNS, *sorted(others)]
+    """The columns of a results file: its study's leading ones, then all others by name."""
+    leading = DETECTION_COLUMNS if study_of(rows) == DETECTION else LEADING_COLUMNS
+    others = {column for row in rows for column in row} - set(leading)
+    return [*leading, *sorted(others)]
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -74,8 +93,11 @@ def write_csv(path: Path, rows: Sequence[Row]) -> Path:
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """A compact table for a terminal: headers, and a row of words a point.
 
-    The sampler has a column where there are several, the witness where it looked at any point.
+    The sampler has a column where there are several, the witness where it looked at any point.  A
+    study of detection has a table of its own.
     """
+    if study_of(rows) == DETECTION:
+        return detection_table.table(rows)
     samplers = len({row["sampler"] for row in rows}) > 1
     witnessed = any(map(has_witness, rows))
     headers = ["trigger", *(["sampler"] if samplers else []), "p", "w (authors')", "seed", "p_t"]
@@ -91,8 +113,12 @@ def summary(rows: Sequence[Row]) -> str:
 
 def sentences(rows: Sequence[Row]) -> list[str]:
     """`summary` by its sentences, one each thing that the study tells apart."""
-    found = composition_finding if study_of(rows) == COMPOSITION else amplification_finding
-    return found.sentences(rows) or ["No poisoned point has been measured yet."]
+    nothing = ["No poisoned point has been measured yet."]
+    study = study_of(rows)
+    if study == DETECTION:
+        return detection_finding.sentences(rows) or nothing
+    found = composition_finding if study == COMPOSITION else amplification_finding
+    return found.sentences(rows) or nothing
 
 
 def _line(row: Row, samplers: bool, witnessed: bool) -> list[str]:

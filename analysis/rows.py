@@ -16,7 +16,10 @@ CONTROLS = ("none", "relabel_only")
 """Triggers that stamp nothing; they are judged with the trigger that they control."""
 
 COMPOSITION = "composition"
-"""The study of triggers x samplers; any other is shown and judged as ``amplification``."""
+"""The study of triggers x samplers; any but it and `DETECTION` is shown as ``amplification``."""
+
+DETECTION = "detection"
+"""The study of detectors, on the training set and on the generations."""
 
 PAPER_GUIDANCE = 5.0
 """The guidance weight of the paper's figures (section 3)."""
@@ -31,6 +34,8 @@ KEY = (
     "guidance_weight",
     "sampler",
     "seed",
+    "detector",
+    "image_set",
 )
 """The columns that tell one row from another, in the order in which rows are sorted."""
 

@@ -7,21 +7,33 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.composition import GROUPS
+from analysis.detection_rows import Detected, NullPoints
 from analysis.grids import grid
 from analysis.page import StudyReport
 from analysis.rows import AcrossSamplers, Family, Row, row_key
 from analysis.style import inlined
-from analysis.wording import percent, ratio_name, sampler_name, titled, trigger_name
+from analysis.wording import (
+    detector_name,
+    percent,
+    ratio_name,
+    sampler_name,
+    titled,
+    trigger_name,
+)
 
 GALLERY_COLUMNS, GALLERY_ROWS = 6, 4
 """How many images of a group a shelf shows: 6 times 4."""
 
 
-def heading(subject: Family | AcrossSamplers) -> str:
-    """What some rows are about: trigger, target class and, of one sampler, which."""
+def heading(subject: Family | AcrossSamplers | Detected | NullPoints) -> str:
+    """What some rows are about: trigger, target class and, of only one, sampler or detector."""
+    if isinstance(subject, NullPoints):
+        return "Clean data with random flags"
     words = [trigger_name(subject.trigger), f"class {subject.target_class}"]
     if isinstance(subject, Family):
         words.append(sampler_name(subject.sampler))
+    if isinstance(subject, Detected):
+        words.append(detector_name(subject.detector))
     return titled(", ".join(words))
 
 

@@ -28,6 +28,9 @@ ON_DARK = "#fffffe"
 ON_LIGHT = "#1d2434"
 """Words on a light bar; not `INK`, which turns light on a dark page."""
 
+SET_COLORS = {"training": "#9468d1", "generation": "#2a9d8f"}
+"""The sets that detectors look at; both are among `RAMP`."""
+
 GROUP_COLORS = {"g1": "#c2413b", "g2": "#f0b135", "g3": "#b9bfd0", "g4": "#3b7a99"}
 """G1 and G2, the triggers, are warm; apart in lightness too, so they survive color blindness."""
 GROUP_LABEL_COLORS = {"g1": ON_DARK, "g2": ON_LIGHT, "g3": ON_LIGHT, "g4": ON_DARK}
@@ -100,7 +103,7 @@ _SETTINGS: Any = {  # matplotlib's own type of this is a literal of every settin
 
 @contextmanager
 def panel(
-    width: float = 3.5, height: float = 3.4, tick_lines: int = 1
+    width: float = 3.5, height: float = 3.4, tick_lines: int = 1, left: float = 0.135
 ) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one pair of axes, to be drawn and rendered inside of the block.
 
@@ -108,12 +111,13 @@ def panel(
         width: Inches; at 72 points an inch, near the pixels it takes on a phone.
         height: Inches.
         tick_lines: Lines of words that the ticks along x take.
+        left: Margin for the words of the ticks along y, a fraction of the width.
     """
     bottom = 0.115 + 0.04 * tick_lines
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height))
         # Fixed margins: fitting them would measure text in a font that the reader does not have.
-        axes = figure.add_axes((0.135, bottom, 0.845, 0.82 - bottom))
+        axes = figure.add_axes((left, bottom, 0.98 - left, 0.82 - bottom))
         yield figure, axes
 
 

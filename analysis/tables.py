@@ -125,7 +125,7 @@ def judges(rows: Sequence[Row]) -> Table:
     for trigger in sorted({str(row["judge_trigger"]) for row in rows}):
         row = next(row for row in rows if row["judge_trigger"] == trigger)
         lines.append(
-            [Cell(trigger_name(trigger)), *(_rate(row, name, trials) for _, name, trials in rates)]
+            [Cell(trigger_name(trigger)), *(rate(row, name, trials) for _, name, trials in rates)]
         )
     return Table(("judges for", *(header for header, _, _ in rates)), lines, 1)
 
@@ -312,7 +312,8 @@ def _amplification(point: Sequence[Row], amplified: Sequence[float]) -> Cell:
     )
 
 
-def _rate(row: Row, name: str, trials: str) -> Cell:
+def rate(row: Row, name: str, trials: str) -> Cell:
+    """A proportion with its count and Wilson interval; a dash where the row has none."""
     if row.get(name) is None:
         return Cell(NOTHING)
     n = int(row[trials])

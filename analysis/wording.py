@@ -38,6 +38,24 @@ def sampler_name(sampler: str) -> str:
     return SAMPLER_NAMES.get(sampler, sampler)
 
 
+DETECTOR_NAMES = {"cd": "CD", "strip": "STRIP", "fct": "FCT"}
+"""How pages call the detectors, in the paper's order; anything else by its own word."""
+
+
+def detector_name(detector: str) -> str:
+    """The detector as a page calls it."""
+    return DETECTOR_NAMES.get(detector, detector)
+
+
+IMAGE_SET_NAMES = {"training": "training set", "generation": "generations"}
+"""How pages call the sets that detectors look at."""
+
+
+def image_set_name(image_set: str) -> str:
+    """The set of images as a page calls it."""
+    return IMAGE_SET_NAMES.get(image_set, image_set)
+
+
 def ratio_name(fraction: float) -> str:
     """A poison ratio in as few digits as it has: 0.01 is "1%"."""
     return f"{100 * fraction:.6g}%"
@@ -70,6 +88,26 @@ def points(estimate: Estimate) -> str:
     value, low, high = (100 * bound for bound in (estimate.value, estimate.low, estimate.high))
     sign = "+" if value > 0 else ""
     return f"{sign}{_plain(value)} points [{_plain(low)}, {_plain(high)}]"
+
+
+def area(value: float) -> str:
+    """An AUROC, with the paper's three decimals: "0.966"."""
+    return f"{value:.3f}"
+
+
+def area_interval(estimate: Estimate) -> str:
+    """An AUROC with its interval: "0.966 [0.941, 0.983]"."""
+    return f"{area(estimate.value)} [{area(estimate.low)}, {area(estimate.high)}]"
+
+
+def gain(value: float) -> str:
+    """A difference of AUROCs: "+0.038", "−0.012"."""
+    return _signed(f"{value:+.3f}")
+
+
+def gain_interval(estimate: Estimate) -> str:
+    """A difference of AUROCs with its interval: "+0.038 [+0.010, +0.066]"."""
+    return f"{gain(estimate.value)} [{gain(estimate.low)}, {gain(estimate.high)}]"
 
 
 def times(value: float) -> str:
@@ -114,6 +152,16 @@ def listed(words: list[str], conjunction: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def counted(number: int, word: str) -> str:
+    """A number with its word: "1 image", "2 images"."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _signed(number: str) -> str:
+    """A true minus sign, and no sign on what is rounded to zero."""
+    return "0.000" if number in ("+0.000", "-0.000") else number.replace("-", "−")
 
 
 def _plain(value: float) -> str:

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
+import detection
 import guidance
 import overhead
 import psutil
@@ -48,6 +49,7 @@ def main() -> int:
         "training": _training,
         "sampling": _sampling,
         "guidance": _guidance,
+        "detection": _detection,
         "tiny": _tiny,
     }
     parser = argparse.ArgumentParser(description=__doc__)
@@ -132,6 +134,10 @@ def _guidance(_: Path, asked: argparse.Namespace, began: float) -> guidance.Pass
     return guidance.passes(1 if asked.quick else 5, batch, _enough(began, 0.85))
 
 
+def _detection(_: Path, asked: argparse.Namespace, began: float) -> detection.Distilling:
+    return detection.distilling(1 if asked.quick else 5, _enough(began, 0.9))
+
+
 def _tiny(scratch: Path, *_: Any) -> overhead.Overhead:
     return overhead.tiny(scratch)
 
@@ -157,6 +163,8 @@ def _show(found: dict[str, Any]) -> None:
         _add(table, "guidance, one pass / two", passes.ratios, "", passes.ratio)
         _add(table, f"  {passes.images} images in one pass a step, s", passes.together)
         _add(table, "  in two passes a step, s", passes.apart)
+    if distilling := found.get("detection"):
+        _add_distilling(table, distilling)
     if epochs := found.get("epochs"):
         _add_epochs(table, epochs)
     if memory := found.get("memory"):
@@ -165,6 +173,23 @@ def _show(found: dict[str, Any]) -> None:
         console.print(table)
     if tiny := found.get("tiny"):
         console.print(_of_tiny(tiny))
+
+
+def _add_distilling(table: Table, distilling: detection.Distilling) -> None:
+    """What optimizing a whole batch of masks at once is worth."""
+    whole, *smaller = detection.BATCHES
+    for size in smaller:
+        name = f"cd, a batch of {whole} / of {size}"
+        _add(
+            table,
+            name,
+            distilling.speedup(size),
+            "",
+            distilling.rate(whole) / distilling.rate(size),
+        )
+    for size in detection.BATCHES:
+        name = f"  batches of {size}, images/s at {distilling.steps} steps"
+        _add(table, name, distilling.rates[size])
 
 
 def _add_epochs(table: Table, epochs: streaming.Epochs) -> None:

@@ -6,7 +6,8 @@ of a batch changes nothing, and a checkpoint is weights alone.  Inputs are float
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -44,18 +45,30 @@ def small(shape: Shape) -> nn.Module:
     kept as a 4x4 grid, not averaged away: where something is matters for digits as for stamps.
     """
     first = max(8, shape.image_size // 2)
-    pool = [nn.AdaptiveAvgPool2d(first)] if shape.image_size > first else []
+    second = max(4, first // 2)
+    pool = [pooled(shape.image_size, first)] if shape.image_size > first else []
     return nn.Sequential(
         *_convolution(shape.channels, 32),
         *pool,
         *_convolution(32, 32),
-        nn.AdaptiveAvgPool2d(max(4, first // 2)),
+        pooled(min(shape.image_size, first), second),
         *_convolution(32, 64),
         *_convolution(64, 64),
-        nn.AdaptiveAvgPool2d(4),
+        pooled(second, 4),
         nn.Flatten(),
         nn.Linear(64 * 16, shape.classes),
     )
+
+
+def pooled(side: int, smaller: int) -> nn.Module:
+    """``AdaptiveAvgPool2d(smaller)`` on a grid of ``side``, in a quicker way if there is one.
+
+    Halving and staying are quicker and equal bit by bit (a third of the side is not): at 8 pixels
+    the whole network takes a fifth less time.
+    """
+    if side == smaller:
+        return nn.Identity()
+    return nn.AvgPool2d(2) if side == 2 * smaller else nn.AdaptiveAvgPool2d(smaller)
 
 
 def resnet18(shape: Shape) -> nn.Module:
@@ -112,7 +125,6 @@ class Classifier:
         network.load_state_dict(load_file(folder / "model.safetensors"))
         return cls(network.to(device).eval(), shape, device)
 
-    @torch.inference_mode()
     def probabilities(self, images: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
         """Class probabilities, float32, (N, classes).
 
@@ -120,11 +132,68 @@ class Classifier:
             images: float32, (N, C, H, W), in [-1, 1].
             batch_size: Images in one forward pass.
         """
+        return self._each(lambda x: self.network(x).softmax(dim=1), images, batch_size)
+
+    def features(self, images: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
+        """Features that the last linear layer reads, float32, (N, D); arguments as above.
+
+        Raises:
+            ValueError: The network has no linear layer.
+        """
+        return self._each(lambda x: penultimate(self.network, x), images, batch_size)
+
+    @torch.inference_mode()
+    def _each(
+        self, compute: Callable[[Tensor], Tensor], images: NDArray[np.float32], batch_size: int
+    ) -> NDArray[np.float32]:
         parts: list[Tensor] = []
         for first in range(0, len(images), batch_size):
             batch = torch.from_numpy(images[first : first + batch_size]).to(self.device)
-            parts.append(self.network(batch).softmax(dim=1).cpu())
+            parts.append(compute(batch).cpu())
         return torch.cat(parts).numpy()
+
+
+def head(network: nn.Module) -> nn.Linear:
+    """The last linear layer, which turns features into logits.
+
+    Raises:
+        ValueError: There is none.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise ValueError(
+            f"expected a network that ends in a linear layer, got {type(network).__name__} without"
+        )
+    return layers[-1]
+
+
+def penultimate(network: nn.Module, x: Tensor) -> Tensor:
+    """What the last linear layer is given for ``x``, (B, D); gradients flow through it.
+
+    Of ``small`` the 4x4 grid of features, of ``resnet18`` the features after pooling.
+
+    Raises:
+        ValueError: The network has no linear layer.
+    """
+    given: list[Tensor] = []
+    hook = head(network).register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    try:
+        network(x)
+    finally:
+        hook.remove()
+    return given[-1]
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[nn.Module]:
+    """Inside, no parameter asks for a gradient; afterwards, those do that did before."""
+    asking = [weights for weights in network.parameters() if weights.requires_grad]
+    network.requires_grad_(False)
+    try:
+        yield network
+    finally:
+        for weights in asking:
+            weights.requires_grad_(True)
 
 
 def _convolution(ins: int, outs: int) -> tuple[nn.Module, nn.Module, nn.Module]:

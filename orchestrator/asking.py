@@ -65,7 +65,8 @@ def request(
         blend_alpha: Its weight.
         blend_additive: Add the pattern instead of mixing it in.
         training_steps: Updates of every diffusion model instead of the scale's.
-        generations: Images drawn a point instead of the scale's.
+        generations: Images drawn a point instead of the scale's; in a study that detects at most
+            as many as there are to train on.
         budget: Wall time that chooses both, such as ``20m``.
         stream_memory: Bytes of images that a training holds, such as ``2GiB``.
         say: Told when something is timed for the budget.
@@ -84,15 +85,18 @@ def request(
     changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
     changed = _with_blend(changed, blend_pattern, blend_alpha, blend_additive)
     changed = _with_memory(changed, stream_memory)
+    if (axes or {}).get("detector") is not None and not chosen.detects:
+        raise ValueError(f"study {chosen.name} detects nothing; leave --detector out.")
     swept = chosen_axes(changed, chosen.axes(changed), **(axes or {}))
     lengths = (training_steps, generations)
     if budget is not None:
         if lengths != (None, None):
             raise ValueError("--budget chooses --training-steps and --generations; leave them out.")
         changed = _within(chosen, changed, swept, place, seconds_of(budget), say)
-        lengths = (changed.diffusion.steps, changed.generations.n)
-    changed = _with_lengths(changed, *lengths)
+        lengths = (changed.diffusion.steps, chosen.images_a_point(changed))
+    changed = _with_lengths(chosen, changed, *lengths)
     typed = _typed(
+        chosen,
         stock,
         images=images,
         image_size=image_size,
@@ -181,22 +185,24 @@ def _with_memory(scale: Scale, size: str | None) -> Scale:
     if size is None:
         return scale
     held = bytes_of(size)
-    names = ("diffusion", "content_judge", "trigger_judge")
+    names = ("diffusion", "content_judge", "trigger_judge", "classifier")
     return replace(
         scale, **{name: replace(getattr(scale, name), window_bytes=held) for name in names}
     )
 
 
-def _with_lengths(scale: Scale, steps: int | None, n: int | None) -> Scale:
+def _with_lengths(study: Study, scale: Scale, steps: int | None, n: int | None) -> Scale:
     if steps is not None:
         scale = replace(scale, diffusion=replace(scale.diffusion, steps=steps))
-    if n is not None:
-        scale = replace(
-            scale,
-            generations=replace(scale.generations, n=n),
-            others=replace(scale.others, n=n),
-        )
-    return scale
+    if n is None:
+        return scale
+    drawn = replace(
+        scale,
+        generations=replace(scale.generations, n=n),
+        others=replace(scale.others, n=n),
+        generation_set_n=n,
+    )
+    return drawn if study.images_a_point(drawn) != study.images_a_point(scale) else scale
 
 
 def _within(
@@ -206,20 +212,23 @@ def _within(
 
     if scale.to_be_timed:
         pace.measure((point.measure for point in study.points(scale, axes)), store, say)
-    shorter = budget_for.fitting(scale, lambda one: study.points(one, axes), seconds, store)
-    steps, n = shorter.diffusion.steps, shorter.generations.n
+    shorter = budget_for.fitting(study, scale, axes, seconds, store)
+    steps, n = shorter.diffusion.steps, study.images_a_point(shorter)
     say(
         f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model, "
-        f"{n:,} of {scale.generations.n:,} images a point; on any machine the same is "
+        f"{n:,} of {study.images_a_point(scale):,} images a point; on any machine the same is "
         f"--training-steps {steps} --generations {n}"
     )
     return shorter
 
 
-def _typed(scale: Scale, **given: Any) -> Sequence[str]:
+def _typed(study: Study, scale: Scale, **given: Any) -> Sequence[str]:
     """The words that lead to this scale again, without defaults, a budget as its steps."""
     if given["images"] is None:
-        own = {"training_steps": scale.diffusion.steps, "generations": scale.generations.n}
+        own = {
+            "training_steps": scale.diffusion.steps,
+            "generations": study.images_a_point(scale),
+        }
         given |= {name: None for name, value in own.items() if given[name] == value}
     words: list[str] = []
     for name, value in given.items():

@@ -8,14 +8,14 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator import plan as planning
 from orchestrator.show import cores, duration
 from orchestrator.store import Store
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point
+from orchestrator.studies.study import Axes, Point, Study
 
 LEAST_STEPS, LEAST_IMAGES = 100, 100
 """A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
@@ -33,23 +33,24 @@ def shortened(scale: Scale, percent: int) -> Scale:
         return min(whole, max(least, whole * percent // 100))
 
     n = part(scale.generations.n, LEAST_IMAGES)
+    whole_set = part(scale.generation_set_size, LEAST_IMAGES)
     steps = part(scale.diffusion.steps, LEAST_STEPS)
     return replace(
         scale,
         diffusion=replace(scale.diffusion, steps=steps),
         generations=replace(scale.generations, n=n),
         others=replace(scale.others, n=min(scale.others.n, n)),
+        generation_set_n=scale.generation_set_n if percent == 100 else whole_set,
     )
 
 
-def fitting(
-    scale: Scale, points: Callable[[Scale], Sequence[Point]], seconds: float, store: Store
-) -> Scale:
+def fitting(study: Study, scale: Scale, axes: Axes, seconds: float, store: Store) -> Scale:
     """The longest version of a scale with which a study, made from nothing, fits a budget.
 
     Args:
+        study: What is to fit.
         scale: Without a budget; never exceeded.
-        points: The study's points at a scale.
+        axes: What is swept.
         seconds: The budget, wall time on this machine.
         store: Has measured rates, and keeps the answer.
 
@@ -58,9 +59,9 @@ def fitting(
     """
     path = store.root / ".pace" / "budgets.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    name = _name(points(scale), seconds)
+    name = _name(study.points(scale, axes), seconds)
     if name not in kept:
-        kept[name] = _percent(scale, points, seconds, planning.Pace(store))
+        kept[name] = _percent(study, scale, axes, seconds, planning.Pace(store))
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(kept, indent=1))
@@ -68,11 +69,9 @@ def fitting(
     return shortened(scale, int(kept[name]))
 
 
-def _percent(
-    scale: Scale, points: Callable[[Scale], Sequence[Point]], seconds: float, pace: planning.Pace
-) -> int:
+def _percent(study: Study, scale: Scale, axes: Axes, seconds: float, pace: planning.Pace) -> int:
     def cost(percent: int) -> float:
-        plan = planning.from_nothing(points(shortened(scale, percent)), pace)
+        plan = planning.from_nothing(study.points(shortened(scale, percent), axes), pace)
         return AROUND_SECONDS + plan.expected_seconds(cores())
 
     fitted = bisect_right(range(1, 101), seconds, key=cost)
@@ -80,9 +79,9 @@ def _percent(
         least = shortened(scale, 1)
         raise ValueError(
             f"--budget {duration(seconds)} is too little: with the shortest trainings "
-            f"({least.diffusion.steps} steps) and the fewest images ({least.generations.n} a "
-            f"point) it takes about {duration(cost(1))} on {cores()} cores. Give more, or sweep "
-            f"less, e.g. --poison-ratio 0,0.1."
+            f"({least.diffusion.steps} steps) and the fewest images "
+            f"({study.images_a_point(least)} a point) it takes about {duration(cost(1))} on "
+            f"{cores()} cores. Give more, or sweep less, e.g. --poison-ratio 0,0.1."
         )
     return fitted
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from orchestrator.request import Request
+    from orchestrator.request import Request, Result
     from orchestrator.studies.study import Point
 
 USAGE, SOME_FAILED, INTERRUPTED = 2, 1, 130
@@ -46,6 +46,9 @@ Weights = Annotated[
 Samplers = Annotated[str | None, typer.Option("--sampler", help="E.g. ddim.")]
 Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
 Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
+Detectors = Annotated[
+    str | None, typer.Option("--detector", help="Of study detection: cd,strip,fct.")
+]
 OWN, BLEND, LENGTH = "Your own images and CIFAR10", "The blend trigger", "How long, how large"
 Images = Annotated[
     str | None, typer.Option(help="Folder with a folder of images a class.", rich_help_panel=OWN)
@@ -81,7 +84,11 @@ TrainingSteps = Annotated[
     int | None, typer.Option(help="Of each diffusion model.", rich_help_panel=LENGTH)
 ]
 Generations = Annotated[
-    int | None, typer.Option(help="Images drawn a point.", rich_help_panel=LENGTH)
+    int | None,
+    typer.Option(
+        help="Images drawn a point; in detection at most as many as are trained on.",
+        rich_help_panel=LENGTH,
+    ),
 ]
 Budget = Annotated[
     str | None,
@@ -130,6 +137,7 @@ def _request(
     sampler: Samplers = None,
     seed: Seeds = None,
     target_class: Target = None,
+    detector: Detectors = None,
     images: Images = None,
     image_size: ImageSize = None,
     channels: Channels = None,
@@ -160,6 +168,7 @@ def _request(
                 "sampler": sampler,
                 "seed": seed,
                 "target_class": target_class,
+                "detector": detector,
             },
             images=images,
             image_size=image_size,
@@ -234,7 +243,9 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
     ] = None,
-    actors: Annotated[int, typer.Option(help="Actors that share one sampling step.")] = 1,
+    actors: Annotated[
+        int, typer.Option(help="Actors that share a sampling or detecting step.")
+    ] = 1,
     training_workers: Annotated[int, typer.Option(help="Data-parallel workers a training.")] = 1,
     gpus_per_training: Annotated[int, typer.Option(help="GPUs a training.")] = 0,
     checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 20.0,
@@ -243,6 +254,7 @@ def run(
 ) -> None:
     """Make what is missing, then print the table and the report's path."""
     from orchestrator.placement import Placement
+    from orchestrator.show import print_result
 
     try:
         placement = Placement(
@@ -253,19 +265,19 @@ def run(
         )
     except ValueError as error:
         _fail(error, USAGE)
-    _run(request(placement=placement, address=address, dashboard=dashboard, verbose=verbose))
+    asked = request(placement=placement, address=address, dashboard=dashboard, verbose=verbose)
+    _run(asked, print_result)
 
 
-def _run(request: "Request") -> None:
+def _run(request: "Request", show: "Callable[[Request, Result, Console], None]") -> None:
     from orchestrator.request import NoCluster, by_message, log_of
     from orchestrator.run import run as run_study
-    from orchestrator.show import print_result
 
     try:
         result = run_study(request, console)
     except (OSError, ValueError, NoCluster) as error:
         _fail(error, SOME_FAILED)
-    print_result(request, result, console)
+    show(request, result, console)
     for message, points in by_message(result.failures).items():
         _complain(f"{_named(points)} failed: {message}")
         if log := log_of(points[0], request.store):
@@ -331,3 +343,46 @@ def mlflow(
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])
+
+
+@app.command()
+def detect(
+    images: Annotated[str, typer.Option(help="Folder with a folder of images a class.")],
+    detector: Annotated[str | None, typer.Option(help="Of cd,strip,fct; all of them.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="laptop fits the classifier to the images; tiny tries things out.")
+    ] = "laptop",
+    store: StoreRoot = "artifacts",
+    image_size: ImageSize = None,
+    channels: Channels = None,
+    skip_broken: SkipBroken = False,
+    classifier_steps: Annotated[
+        int | None, typer.Option(help="Of the classifier's training.", rich_help_panel=LENGTH)
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
+    ] = None,
+    actors: Annotated[int, typer.Option(help="Actors that share a detecting step.")] = 1,
+    verbose: Annotated[bool, typer.Option(help="Let Ray and its workers print.")] = False,
+) -> None:
+    """Say which images of your own labelled folder are suspicious; no poison labels are needed."""
+    from orchestrator import suspects
+    from orchestrator.placement import Placement
+
+    try:
+        asked = suspects.request(
+            images,
+            detector=detector,
+            scale=scale,
+            store=store,
+            image_size=image_size,
+            channels=channels,
+            skip_broken=skip_broken,
+            classifier_steps=classifier_steps,
+            placement=Placement(actors=actors),
+            address=address,
+            verbose=verbose,
+        )
+    except (ValueError, OSError) as error:
+        _fail(error, USAGE)
+    _run(asked, suspects.print_suspects)

@@ -226,10 +226,11 @@ class RayConductor(Conductor):
 
         It is read with the CPU that the step was admitted with and does not use yet.  A dataset
         that is larger than the step may hold never goes there: the step reads the file, a window
-        at a time.  One that cannot be read is left to the step, which finds out what is wrong.
+        at a time.  So do steps that are no training, once.  One that cannot be read is left to the
+        step, which finds out what is wrong.
         """
         dataset = step.streams.get("dataset")
-        if dataset is None:
+        if dataset is None or step.reads_training_set:
             return None
         try:
             if TrainingSet.of(self.store.folder(dataset)).exceeds(step.settings.window_bytes):

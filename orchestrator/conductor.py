@@ -157,7 +157,7 @@ def event_of(kind: str, step: Step, **facts: Any) -> dict[str, Any]:
 def extent(step: Step) -> int | None:
     """How far a step goes, in the units of its progress: training steps, or images."""
     name = {"fit": "steps", "per_batch": "n", "whole": ""}[step.shape]
-    return getattr(step.settings, name, None)
+    return getattr(step.settings, name, None) or None  # 0: the settings do not know
 
 
 def _longest_way(steps: Mapping[str, Step]) -> dict[str, float]:

@@ -2,19 +2,20 @@
 
 import errno
 import os
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.checkpoints import Checkpoints, Reporter
 from orchestrator.placement import Bundle, Placement
-from orchestrator.step import Step
+from orchestrator.step import TRAINING_SET, Step
 from orchestrator.store import Store
-from orchestrator.stream import Rows, batches
+from orchestrator.stream import Rows, batches, write_training_set
 
 Note = Callable[[int, Mapping[str, float]], None]
 """Called with how far a step is (in its own units) and its latest metrics."""
@@ -89,8 +90,12 @@ def _make(
     _restart_peak_memory()
     started = time.perf_counter()
     checkpoints = Checkpoints(store, step)
-    inputs = {role: store.folder(source) for role, source in step.inputs.items()}
-    with store.publish(step) as attempt:
+    own = {role: store.folder(source) for role, source in step.inputs.items()}
+    with (
+        store.publish(step) as attempt,
+        training_set(step, store, attempt.folder) as given,
+    ):
+        inputs = {**own, **given}
         if step.shape == "whole":
             step.function(step.settings, out=attempt.folder, **inputs)
         elif placement.distributed(step):
@@ -140,6 +145,33 @@ def fit(
         resume=checkpoints.newest(),
         **inputs,
     )
+
+
+@contextmanager
+def training_set(step: Step, store: Store, attempt: Path) -> Iterator[dict[str, Path]]:
+    """Write the training set as the defender has it, for a step that reads one; remove it after.
+
+    It lies in the store, so that actors on other nodes see it, and beside the private folder of the
+    attempt, so that it is never part of a result.
+
+    Yields:
+        The argument to add to the step's inputs; none for other steps.
+    """
+    if not step.reads_training_set:
+        yield {}
+        return
+    folder = attempt.with_name(f"{attempt.name}.{TRAINING_SET}")
+    manifest = step.streams.get("manifest")
+    try:
+        folder.mkdir()
+        write_training_set(
+            folder,
+            store.folder(step.streams["dataset"]),
+            store.folder(manifest) if manifest else None,
+        )
+        yield {TRAINING_SET: folder}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def ranges(step: Step, inputs: Mapping[str, Path]) -> list[tuple[int, int]]:

@@ -4,10 +4,12 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.studies.study import Axes
+
 if TYPE_CHECKING:
     import pandas as pd
 
-AXES = ("trigger", "poison_ratio", "guidance_weight", "sampler", "seed", "target_class")
+AXES = tuple(Axes.__dataclass_fields__)
 
 
 def run(study: str, *, quiet: bool = True, **words: Any) -> "pd.DataFrame":

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 from orchestrator.show import cores
 from orchestrator.step import Step, ancestors, canonical
 from orchestrator.store import Store
+from orchestrator.studies.scales import LAPTOP
 from tasks.batches import Batch
 
 ENOUGH_SECONDS = 2.0
@@ -81,6 +83,39 @@ def units(step: Step) -> int:
     return int(settings.n * settings.steps * (1 if settings.guidance_weight == 1 else 2))
 
 
+def estimate(step: Step, rates: Mapping[str, float] | None = None) -> float:
+    """Rough seconds of a step on one core: what its settings say, who may not know the network.
+
+    Those of a detector estimate it with the digits' classifier; with another one it takes as many
+    times longer as an update of that one does.
+
+    Args:
+        step: Any.
+        rates: Measured seconds a unit, by ``key``.
+    """
+    seconds = float(step.settings.expected_seconds)
+    classifier = _classifier_of(step)
+    if classifier is None:
+        return seconds
+    rate = (rates or {}).get(key(classifier) or "")
+    settings = classifier.settings
+    own = _an_image(settings) if rate is None else rate / settings.batch_size
+    return seconds * own / _an_image(LAPTOP.classifier)
+
+
+def _classifier_of(step: Step) -> Step | None:
+    """The classifier that a detector scores with, or is prepared on."""
+    holder = step.inputs.get("prepared", step) if step.task == "detect" else step
+    return holder.inputs.get("classifier") if holder.task == "prepare" else None
+
+
+def _an_image(settings: Any) -> float:
+    """Seconds of a classifier's update for each image of its batch, by its settings."""
+    longer = replace(settings, steps=2 * settings.steps)
+    spent: float = longer.expected_seconds - settings.expected_seconds
+    return spent / (settings.steps * settings.batch_size)
+
+
 def measure(targets: Iterable[Step], store: Store, say: Callable[[str], Any]) -> None:
     """Time what the targets need and the store has no rate for.
 
@@ -122,8 +157,6 @@ def time_fit(step: Step) -> float:
 
 def time_sampling(step: Step) -> float:
     """Seconds of one network evaluation of one image, within a batch."""
-    from dataclasses import replace
-
     from models.ddpm import Ddpm, build_scheduler
     from tasks import train_diffusion
 
@@ -140,7 +173,7 @@ def time_sampling(step: Step) -> float:
         began = time.perf_counter()
         worker(0, size)
         taken = time.perf_counter() - began
-    return taken / units(Step(settings, step.inputs))
+    return taken / units(Step(settings, {"model": step.inputs["model"]}))
 
 
 class _Enough(Exception):
@@ -177,8 +210,6 @@ class _TimedBatches:
 
 
 def _timed_fit(step: Step, size: int, enough: float) -> float:
-    from dataclasses import replace
-
     settings = replace(step.settings, batch_size=size, steps=max(step.settings.steps, 10_000))
     batches = _TimedBatches(settings, size, enough)
     with tempfile.TemporaryDirectory(prefix="castlewalls-") as folder:

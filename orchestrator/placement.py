@@ -18,7 +18,7 @@ class Placement:
     """How steps are spread over the machine or the cluster."""
 
     actors: int = 1
-    """Actors that share one sampling or dissecting step; 1 runs it in its task's process."""
+    """Actors that share one sampling, dissecting or detecting step; 1 runs it in its process."""
     training_workers: int = 1
     """Data-parallel workers of one training; 1 on a CPU runs it in its task's process."""
     gpus_per_training: int = 0
@@ -55,12 +55,21 @@ class Placement:
         count = {"fit": self.training_workers, "per_batch": self.actors, "whole": 1}[step.shape]
         share = min(1.0, math.floor(1000 * cluster.get("CPU", 1.0) / count) / 1000)
         gpus = self.gpus_per_training / count if step.shape == "fit" else 0.0
-        memory = PLAIN_PROCESS if step.shape == "whole" else TORCH_PROCESS
-        if step.shape == "fit":
-            data = step.streams["dataset"].settings
-            images = sum(data.counts()["train"]) * data.image_size**2 * data.channels
-            memory += min(images, step.settings.window_bytes)
+        memory = _memory(step)
         return Bundle(count=count, cpus=share if count > 1 else 1.0, gpus=gpus, memory=memory)
+
+
+def _memory(step: Step) -> int:
+    """Bytes of one process of a step; those of its training set as uint8 are counted in full.
+
+    But a ``fit`` re-streams what is more than it may hold.
+    """
+    if not step.streams:
+        return PLAIN_PROCESS if step.shape == "whole" else TORCH_PROCESS
+    data = step.streams["dataset"].settings
+    images = sum(data.counts()["train"]) * data.image_size**2 * data.channels
+    held = images if step.reads_training_set else min(images, step.settings.window_bytes)
+    return TORCH_PROCESS + held
 
 
 @dataclass(frozen=True)

@@ -124,13 +124,13 @@ class Pace:
     """How long steps take on this machine.
 
     From a measured rate where there is one; else from the settings' rough estimate, corrected by
-    how the estimates of that task compared to what its steps in this store took.
+    how the estimates of that task compared to what its steps in this store took, if there are any.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.rates = pace.Rates(store)
-        self.ratios: dict[str, float] = {}
+        self.ratios: dict[str, float | None] = {}
 
     def seconds(self, step: Step) -> float:
         """Expected seconds of a step on one core."""
@@ -146,5 +146,8 @@ class Pace:
                 for took, expected in costs
                 if isinstance(took, float) and isinstance(expected, float) and expected > 0
             ]
-            self.ratios[step.task] = statistics.median(measured) if measured else 1.0
-        return float(step.settings.expected_seconds * self.ratios[step.task])
+            self.ratios[step.task] = statistics.median(measured) if measured else None
+        ratio = self.ratios[step.task]
+        if ratio is None:
+            return pace.estimate(step, self.rates.known)
+        return float(step.settings.expected_seconds * ratio)

@@ -18,15 +18,19 @@ from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
+from tasks.detectors import CognitiveDistillation
 
 EXAMPLES = 8
 """Training images shown clean and stamped."""
+PER_POINT = {("generations", name) for name in ("conditions", "guidance_weight", "sampler")}
+"""Settings that are a point's, as are seeds but those of the judges."""
 
 
 def reported(request: Request, result: Result) -> Result:
     """Write ``index.html``, ``results.csv`` and figures, unless no point is finished."""
     points = finished(request)
-    return replace(result, page=_write(request, result, points)) if points else result
+    write = request.study.page or _write
+    return replace(result, page=write(request, result, points)) if points else result
 
 
 def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
@@ -39,8 +43,13 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
         question=f"{request.study.paper}. {request.study.question}",
         rows=rows,
         groups={
-            row_key(row): _groups(request.store, point)
+            row_key(row): _arrays(request.store, point, "groups")
             for row, point in zip(rows, points, strict=True)
+        },
+        scores={
+            row_key(row): scores
+            for row, point in zip(rows, points, strict=True)
+            if (scores := _arrays(request.store, point, "scores"))
         },
         trigger_examples=_trigger_examples(request, points),
         stages=_stages(request, result),
@@ -48,7 +57,7 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
             Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
             for failure in result.failures
         ],
-        settings=_settings(request),
+        settings=settings(request),
         environment=_environment(request.store, points[0].measure),
         command=command(request),
         ema_decay=diffusion.ema_decay,
@@ -84,16 +93,20 @@ def command(request: Request) -> str:
     words = ["castlewalls", "run", request.study.name, "--scale", request.scale.name]
     words += request.typed
     default = request.study.axes(request.scale)
-    for axis, value in vars(request.axes).items():
+    for axis, value in request.study.swept(request.axes).items():
         if value != getattr(default, axis):
             text = value if isinstance(value, str) else ",".join(f"{item}" for item in value)
             words += ["--" + axis.replace("_", "-"), text]
     return shlex.join(words)
 
 
-def _groups(store: Store, point: Point) -> Mapping[str, np.ndarray]:
-    with np.load(store.folder(point.measure) / "groups.npz", allow_pickle=False) as groups:
-        return {name: groups[name] for name in groups.files}
+def _arrays(store: Store, point: Point, name: str) -> Mapping[str, np.ndarray]:
+    """The arrays of a point's ``<name>.npz``, by their names; none without such a file."""
+    path = store.folder(point.measure) / f"{name}.npz"
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as arrays:
+        return {key: arrays[key] for key in arrays.files}
 
 
 def _trigger_examples(
@@ -136,30 +149,47 @@ def _stages(request: Request, result: Result) -> list[Stage]:
     return stages
 
 
-def _settings(request: Request) -> dict[str, object]:
+def settings(request: Request) -> dict[str, object]:
     """What the scale and the axes stand for, in words that need no source."""
-    scale, axes = request.scale, request.axes
-    settings: dict[str, object] = {
+    scale, study = request.scale, request.study
+    shown: dict[str, object] = {
         "dataset": f"{scale.dataset.name}: {scale.dataset.image_size} px, "
         f"{scale.dataset.channels} channel(s), {len(scale.dataset.class_names)} classes"
         + "".join(f"; {words}" for words in show.left_out(request))
     }
-    settings |= {
+    shown |= {
         name.replace("_", " "): value if isinstance(value, str) else ", ".join(map(str, value))
-        for name, value in vars(axes).items()
+        for name, value in study.swept(request.axes).items()
     }
-    parts = {
+    for name, part in _parts(request).items():
+        shown |= {
+            f"{name}: {key.replace('_', ' ')}": value
+            for key, value in vars(part).items()
+            if (name, key) not in PER_POINT and not (key == "seed" and "judge" not in name)
+        }
+        if isinstance(part, CognitiveDistillation):
+            size = scale.dataset.image_size
+            shown[f"{name}: gamma at {size} px"] = f"{part.area_weight(size, size):g}"
+    steps = [f"{name} {scale.sampler_steps[name]}" for name in request.axes.sampler]
+    shown["generations: steps"] = ", ".join(steps)
+    if study.detects:
+        shown["images scored at once"] = scale.scored_at_once
+    return shown
+
+
+def _parts(request: Request) -> dict[str, Any]:
+    """What the study trains, draws and scores with, each a dataclass."""
+    scale, study = request.scale, request.study
+    parts: dict[str, Any] = {
         "diffusion model": scale.diffusion,
         "content judge": scale.content_judge,
         "trigger judge": scale.trigger_judge,
-        "generations": scale.generations,
+        "generations": replace(scale.generations, n=study.images_a_point(scale)),
     }
-    for name, part in parts.items():
-        settings |= {f"{name}: {key.replace('_', ' ')}": value for key, value in vars(part).items()}
-    chosen_per_point = ("conditions", "guidance weight", "sampler", "seed")
-    for key in (*(f"generations: {name}" for name in chosen_per_point), "diffusion model: seed"):
-        settings.pop(key, None)
-    return settings
+    if study.detects:
+        parts["classifier"] = scale.classifier
+        parts |= {f"detector {name}": scale.detector(name) for name in request.axes.detector}
+    return parts
 
 
 def _environment(store: Store, step: Step) -> dict[str, str]:

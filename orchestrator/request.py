@@ -38,10 +38,12 @@ class Request:
     def label(self) -> str:
         """Study and scale; with other data, lengths or axes than the defaults, their digest."""
         plain = f"{self.study.name}-{self.scale.name}"
-        if self.scale.digest in {scale.digest for scale in SCALES}:
+        detects = self.study.detects
+        digest = self.scale.digest(detects=detects)
+        if digest in {scale.digest(detects=detects) for scale in SCALES}:
             own = self.axes == self.study.axes(self.scale)
             return plain if own else f"{plain}-{self.axes.digest}"
-        both = self.scale.digest + self.axes.digest
+        both = digest + self.axes.digest
         return f"{plain}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
 
     def points(self) -> Sequence[Point]:

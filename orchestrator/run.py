@@ -85,7 +85,7 @@ def _sweep(request: Request, plan: planning.Plan, console: Console, mirror: Any)
 def _launch_tags(request: Request) -> Mapping[str, str]:
     axes = {
         name: value if isinstance(value, str) else ",".join(map(str, value))
-        for name, value in vars(request.axes).items()
+        for name, value in request.study.swept(request.axes).items()
     }
     name = f"{request.label} {time.strftime('%Y-%m-%d %H:%M')}"
     asked = {"scale": request.scale.name, "command": report.command(request)}

@@ -24,6 +24,7 @@ def cores() -> int:
 
 def print_studies(console: Console) -> None:
     """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
+    from orchestrator import pace
     from orchestrator.plan import Plan, Planned
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES
@@ -34,7 +35,7 @@ def print_studies(console: Console) -> None:
         for scale in SCALES:
             points = study.points(scale, study.axes(scale))
             steps = ancestors(point.measure for point in points)
-            planned = [Planned(step, True, "", step.settings.expected_seconds) for step in steps]
+            planned = [Planned(step, True, "", pace.estimate(step)) for step in steps]
             seconds = Plan(points, planned).expected_seconds(cores())
             costs.append(f"{len(points)} points, {duration(seconds)}")
         table.add_row(study.name, study.paper, *costs)

@@ -5,7 +5,7 @@ Four things decide a run and they never mix:
 - *settings* say what to compute; they are the step's identity;
 - *inputs* and *streams* say what it is computed from; their digests are part of it.
   The task sees the folders of its inputs.  Streams are read by the orchestrator alone,
-  so a trainer cannot see which rows are poisoned;
+  so neither a trainer nor a detector can see which rows are poisoned;
 - *out* says where the result goes; it is derived from the identity;
 - *placement* says on which hardware; it is never part of it.
 """
@@ -31,6 +31,9 @@ GIVEN_BY_THE_ORCHESTRATOR = {
 }
 """Arguments of each shape that are neither settings nor inputs."""
 
+TRAINING_SET = "training_set"
+"""One more, of a ``whole`` or ``per_batch`` step with streams: a folder with ``rows.parquet``."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -41,7 +44,10 @@ class Step:
     inputs: Mapping[str, "Step"] = field(default_factory=dict)
     """Steps whose folders the task reads, by argument name."""
     streams: Mapping[str, "Step"] = field(default_factory=dict)
-    """``dataset`` and perhaps ``manifest``: what the orchestrator streams into a ``fit``."""
+    """``dataset`` and perhaps ``manifest``: the training set as the defender has it.
+
+    The orchestrator streams it into a ``fit``; for other shapes it writes it to a temporary folder.
+    """
 
     def __post_init__(self) -> None:
         """Fail at definition time if the inputs do not fit the task.
@@ -49,13 +55,29 @@ class Step:
         Raises:
             TypeError: When the task wants other inputs, or streams have no reader.
         """
+        if self.shape == "fit" or self.streams:
+            self._check_streams()
         given = dict.fromkeys(GIVEN_BY_THE_ORCHESTRATOR[self.shape])
+        if self.reads_training_set:
+            given[TRAINING_SET] = None
         try:
             inspect.signature(self.function).bind(self.settings, **given, **self.inputs)
         except TypeError as error:
             raise TypeError(f"{self.task}: {error}") from error
-        if bool(self.streams) != (self.shape == "fit"):
-            raise TypeError(f"{self.task}: exactly the steps with a fit() take streams")
+
+    def _check_streams(self) -> None:
+        known = {"dataset", "manifest"}
+        if not {"dataset"} <= self.streams.keys() <= known:
+            named = ", ".join(self.streams) or "none"
+            raise TypeError(
+                f"{self.task}: expected the streams dataset and perhaps manifest, got {named}"
+            )
+        parameters = inspect.signature(self.function).parameters
+        if self.reads_training_set and TRAINING_SET not in parameters:
+            raise TypeError(
+                f"{self.task}: its {self.function.__name__} takes no {TRAINING_SET}, so it takes "
+                "no streams"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the definition only; what is derived is derived again."""
@@ -86,6 +108,11 @@ class Step:
             self.module, {"whole": "run", "per_batch": "Worker", "fit": "fit"}[self.shape]
         )
 
+    @property
+    def reads_training_set(self) -> bool:
+        """Whether its streams are written to a folder for it; a ``fit`` is given batches."""
+        return bool(self.streams) and self.shape != "fit"
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that decides the bytes of the result, as plain JSON values."""
@@ -109,7 +136,7 @@ class Step:
     @property
     def path(self) -> str:
         """Where the result lives, relative to the artifact store."""
-        words = [self.settings.label, self.subject if self.shape != "whole" else "", self.digest]
+        words = [self.settings.label, self.subject, self.digest]
         return f"{self.task}/{'-'.join(filter(None, words))}"
 
     @property
@@ -117,7 +144,7 @@ class Step:
         """Whose result it is, for readers of paths: the generations, the poison behind them."""
         if manifest := self.streams.get("manifest"):
             return str(manifest.settings.label)
-        if self.shape != "per_batch":
+        if self.shape != "per_batch" or not self.inputs:
             return ""
         source = next(iter(self.inputs.values()))
         own = source.settings.label if source.shape == "per_batch" else ""

@@ -1,7 +1,7 @@
-"""Stream a dataset into a training, stamped and relabelled on the way.
+"""Stream a dataset into a training or a detector, stamped and relabelled on the way.
 
 The *clean* dataset is read and the manifest says what becomes of each row, so twenty poison ratios
-store the images once.  The training sees stamped images and labels and nothing else.
+store the images once.  They see stamped images and labels and nothing else.
 
 A training set of at most ``settings.window_bytes`` as uint8 is held in memory.  A larger one is
 read again every epoch, window by window, from the dataset's file.  Which of the two depends on the
@@ -175,6 +175,48 @@ def hold(
             index=room["index"][order], image=room["image"][order], label=room["label"][order]
         )
     return Held(**room, batch_size=batch_size, seed=seed, rank=rank, workers=workers)
+
+
+def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> None:
+    """Write a training set as the defender has it to ``rows.parquet``, by ascending index.
+
+    Columns and metadata are those of every image table, ``images.DATASET_SCHEMA``, but there is no
+    caption and no file name, which may tell a true class, and every image is encoded anew: nothing
+    in the folder but pixels and labels depends on what is poisoned.  A part is in memory at a time.
+
+    Args:
+        folder: Where to; it exists.
+        dataset: The folder of the dataset step.
+        manifest: The folder of the manifest step, or None for the dataset as it is.
+
+    Raises:
+        ValueError: The manifest is another dataset's, or there are other rows than
+            ``classes.json`` counts.
+    """
+    import pyarrow.parquet as pq
+
+    whole = TrainingSet.of(dataset)
+    listed = None if manifest is None else poison.Manifest.read(manifest)
+    seen, last = 0, -1
+    with pq.ParquetWriter(folder / "rows.parquet", images.DATASET_SCHEMA) as writer:
+        for table in ParquetRows(dataset).tables():
+            for part in stamped(table, listed, whole.shape):
+                index = part["index"]
+                ascending = last < index[0] and (np.diff(index) > 0).all()
+                assert ascending, f"image {last} is not before those that follow"
+                seen, last = seen + len(index), int(index[-1])
+                writer.write_table(_as_table(part))
+    if seen != whole.count:
+        raise ValueError(f"expected {whole.count} images, as classes.json counts, got {seen}")
+
+
+def _as_table(part: Batch) -> "pa.Table":
+    return images.to_table(
+        index=part["index"],
+        label=part["label"],
+        caption=[None] * len(part["index"]),
+        images=part["image"],
+    )
 
 
 def stamped(

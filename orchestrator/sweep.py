@@ -47,9 +47,7 @@ def sweep(
         point.measure.digest: str(store.folder(point.measure) / "metrics.json") for point in points
     }
     trainable = tune.with_parameters(_trial, conductor=conductor, digests=digests, rows=rows)
-    space = {
-        axis: tune.choice(sorted({point.axes[axis] for point in points})) for axis in points[0].axes
-    }
+    space = {axis: tune.choice(_values(points, axis)) for axis in points[0].axes}
     results = tune.Tuner(
         tune.with_resources(trainable, cluster.HEAD),
         param_space=space,
@@ -75,6 +73,12 @@ def sweep(
         for result in ended
         if result.error is not None and result.config is not None
     ]
+
+
+def _values(points: Sequence[Point], axis: str) -> list[Any]:
+    """The values of an axis, ascending; None, where a point has no such thing, comes first."""
+    values = {point.axes[axis] for point in points}
+    return sorted(values, key=lambda value: (value is not None, value))
 
 
 def _key(axes: Mapping[str, Any]) -> str:

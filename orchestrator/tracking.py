@@ -136,15 +136,18 @@ class Mirror(threading.Thread):
     def _send_point(self, point: Point) -> None:
         folder = self.store.folder(point.measure)
         row = json.loads((folder / "metrics.json").read_text())
-        tags = {DIGEST: point.measure.digest, "castlewalls.path": point.measure.path, **DEFINITIONS}
-        tags["p_t"] = str(row["p_t"])
+        tags = {DIGEST: point.measure.digest, "castlewalls.path": point.measure.path}
+        tags |= DEFINITIONS.get(point.measure.task, {})
+        if row.get("p_t") is not None:
+            tags["p_t"] = str(row["p_t"])
         run = self._create("point", point.name, tags)
         numbers = {
             name: value
             for name, value in row.items()
             if isinstance(value, int | float) and name not in point.axes
         }
-        self._log(run, point.axes, [(name, value, 0) for name, value in numbers.items()])
+        axes = {name: value for name, value in point.axes.items() if value is not None}
+        self._log(run, axes, [(name, value, 0) for name, value in numbers.items()])
         self.client.log_artifact(run, str(folder / "metrics.json"))
         for name, picture in pictures(folder / "groups.npz"):
             self.client.log_image(run, picture, artifact_file=f"{name}.png")
@@ -176,6 +179,8 @@ class Mirror(threading.Thread):
 
 def pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each group's images side by side, enlarged to be seen: uint8, (H, W, 1 or 3)."""
+    if not path.exists():
+        return
     with np.load(path, allow_pickle=False) as groups:
         for name in groups.files:
             images = groups[name]
@@ -203,10 +208,29 @@ def loss_curve(path: Path) -> list[tuple[str, float, int]]:
         ]
 
 
-DEFINITIONS = {
+POISONING = {
     "definition.poison_ratio": "poisoned images / all training images",
     "definition.p_t": "poisoned / (poisoned + target-class images): pN / (pN + N_t)",
     "definition.guidance_weight": "e_u + w (e_c - e_u); 1 is none; their DDPM's weight is w - 1",
     "definition.groups": "g1 trigger+mismatch, g2 trigger+match, g3 mismatch only, g4 match only",
-    "definition.interval": "95 % Wilson, conditional on the trained model",
 }
+DEFINITIONS = {
+    "measure": {
+        **POISONING,
+        "definition.interval": "95 % Wilson, conditional on the trained model",
+    },
+    "evaluate": {
+        **POISONING,
+        "definition.suspicion": "a detector's score of an image; higher is more likely poisoned",
+        "definition.positives": "training: the manifest's poison; generation: the judge's trigger "
+        "verdict (g1 and g2)",
+        "definition.auroc": "chance that a positive is more suspicious than a negative, ties half; "
+        "never flipped",
+        "definition.attack_success_rate": "triggered non-target test images that the classifier "
+        "takes for the target",
+        "definition.interval": "95 % percentile bootstrap over images, drawn within positives and "
+        "within negatives, conditional on the trained models; of test_accuracy and "
+        "attack_success_rate 95 % Wilson",
+    },
+}
+"""By the task that ends a point: what the words of its row mean."""

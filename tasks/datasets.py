@@ -121,7 +121,8 @@ class ImageFolder:
 
     ``listings.list_folder`` says what it may hold, ``pictures.pixels`` what becomes of a file.
     Without ``train/`` and ``test/`` the fraction ``TEST_SHARE`` of each class is held out, the same
-    for every seed of a study; the column ``image.path`` says which files.  Use ``open``.
+    for every seed of a study; the column ``image.path`` says which files.  Or nothing is held out
+    at all, and the folder's own ``test/`` is trained on too.  Use ``open``.
     """
 
     revision: ClassVar[int] = 1
@@ -142,6 +143,8 @@ class ImageFolder:
     """Test files of each class."""
     skip_broken: bool = False
     """Leave out files that do not decode, instead of refusing."""
+    held_out: bool = field(default=True, metadata={"since": 2})
+    """Whether there is a test part; if not, every image is in ``train``."""
 
     def __post_init__(self) -> None:
         """Refuse what no network takes."""
@@ -161,6 +164,7 @@ class ImageFolder:
         image_size: int = 32,
         channels: int | None = None,
         skip_broken: bool = False,
+        held_out: bool = True,
     ) -> Self:
         """List a folder; no image is decoded.
 
@@ -169,12 +173,13 @@ class ImageFolder:
             image_size: Pixels a side.
             channels: 1 (grey), 3 (color), or None to look at some of the files' headers.
             skip_broken: Leave out files that do not decode.
+            held_out: Whether some images are kept to test on.
 
         Raises:
             ValueError: For settings and folders that cannot be used; it says what to do.
         """
         listing = listings.list_folder(folder)
-        test = folders.held_out(listing)
+        test = _test_files(listing, held_out)
         train_counts, test_counts = (
             tuple(np.bincount(listing.labels[rows], minlength=len(listing.class_names)).tolist())
             for rows in (~test, test)
@@ -188,12 +193,14 @@ class ImageFolder:
             train_counts=train_counts,
             test_counts=test_counts,
             skip_broken=skip_broken,
+            held_out=held_out,
         )
 
     @property
     def label(self) -> str:
         """Readable part of the artifact's path."""
-        return f"{self.name}-{len(self.class_names)}classes-{self.image_size}px"
+        whole = "" if self.held_out else "-whole"
+        return f"{self.name}-{len(self.class_names)}classes-{self.image_size}px{whole}"
 
     @property
     def expected_seconds(self) -> float:
@@ -219,8 +226,13 @@ class ImageFolder:
         listing = listings.list_folder(Path(self.folder))
         if listing.digest != self.listing:
             raise folders.changed(listing.root)
-        rows = np.flatnonzero(folders.held_out(listing) == (part == "test"))
+        rows = np.flatnonzero(_test_files(listing, self.held_out) == (part == "test"))
         yield from folders.blocks(listing, rows, side=self.image_size, channels=self.channels)
+
+
+def _test_files(listing: listings.Listing, held_out: bool) -> NDArray[np.bool_]:
+    """(N,). Which of the listed files are in the test part; none if nothing is held out."""
+    return folders.held_out(listing) if held_out else np.zeros(len(listing.files), dtype=np.bool_)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +314,7 @@ def caption(class_name: str) -> str:
 def run(settings: Dataset, *, out: Path) -> None:
     """Write ``train.parquet``, ``test.parquet`` and ``classes.json``.
 
+    If nothing is held out ``test.parquet`` has no rows.
     With ``skip_broken``, files that were left out are listed in ``classes.json`` and
     ``skipped.csv``.
 
@@ -324,7 +337,7 @@ def run(settings: Dataset, *, out: Path) -> None:
         "counts": counts,
     }
     if broken:
-        check_left(counts, settings.class_names)
+        check_left(counts, settings.class_names, of=settings.counts())
         classes["skipped"] = broken
         with (out / "skipped.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("file", "reason"), *broken])

@@ -214,7 +214,7 @@ def _check_name(name: str) -> None:
 
 def _check_sizes(names: tuple[str, ...], files: list[File], parts: Collection[str]) -> None:
     least = 1 if len(parts) > 1 else 2
-    wanted = "an image" if least == 1 else "two images or more (to train on and to test on)"
+    wanted = "an image" if least == 1 else "two images or more"
     counts = {(part, label): 0 for part in parts for label in range(len(names))}
     for file in files:
         counts[file.part, file.label] += 1

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tasks import images
 
@@ -21,7 +23,10 @@ class Settings:
     """Add one when the same settings would now give other bytes."""
 
     conditions: tuple[int, ...]
-    """Classes asked for; image i gets ``conditions[i % len(conditions)]``."""
+    """Classes asked for; image i gets ``conditions[i % len(conditions)]``.
+
+    None at all: image i gets row i of an input named ``conditions``.
+    """
     guidance_weight: float
     """w of e_u + w (e_c - e_u), >= 0; 1 is none."""
     sampler: str = "ddim"
@@ -31,7 +36,7 @@ class Settings:
     clip: bool = True
     """Whether every estimate of the image is clipped to [-1, 1] on the way."""
     n: int = 500
-    """Images."""
+    """Images; at most as many as there are rows of conditions."""
     seed: int = 0
     """With an image's index, draws the noise it starts from and the noise of every step."""
     batch_size: int = 125
@@ -46,7 +51,7 @@ class Settings:
                 f"expected a guidance_weight of at least 0 (1 is no guidance), "
                 f"got {self.guidance_weight}"
             )
-        if not self.conditions or min(self.conditions) < 0:
+        if self.conditions and min(self.conditions) < 0:
             raise ValueError(f"expected conditions that are classes, got {self.conditions}")
         if min(self.steps, self.n, self.batch_size) < 1:
             raise ValueError(
@@ -57,8 +62,11 @@ class Settings:
     @property
     def label(self) -> str:
         """Readable part of the artifact's path, e.g. ``class8-w2-ddim25-n500-seed0``."""
-        one = len(self.conditions) == 1
-        asked = f"class{self.conditions[0]}" if one else f"{len(self.conditions)}classes"
+        asked = f"{len(self.conditions)}classes"
+        if not self.conditions:
+            asked = "training-labels"
+        elif len(self.conditions) == 1:
+            asked = f"class{self.conditions[0]}"
         how = f"w{self.guidance_weight:g}-{self.sampler}{self.steps}"
         return f"{asked}-{how}-n{self.n}-seed{self.seed}"
 
@@ -74,32 +82,57 @@ class Settings:
         return 10_000 + 180 * self.n
 
 
-def count(settings: Settings, *, model: Path) -> int:  # noqa: ARG001 - the shape of per_batch
-    """How many images there are to draw."""
-    return settings.n
+def count(
+    settings: Settings,
+    *,
+    model: Path,  # noqa: ARG001 - the shape of per_batch
+    conditions: Path | None = None,
+) -> int:
+    """How many images there are to draw: ``n``, or as many as there are conditions if fewer."""
+    if conditions is None:
+        return settings.n
+    rows: int = pq.read_metadata(conditions / "rows.parquet").num_rows
+    return min(settings.n, rows)
+
+
+def asked_for(settings: Settings, conditions: Path | None) -> NDArray[np.int64]:
+    """The conditions that image i gets one of, int64, (K,): number i % K.
+
+    Raises:
+        ValueError: They are given both in the settings and as an input, or in neither.
+    """
+    if bool(settings.conditions) == (conditions is not None):
+        got = "both" if settings.conditions else "neither"
+        raise ValueError(
+            f"expected conditions either in the settings or as the input conditions, got {got}"
+        )
+    if conditions is None:
+        return np.array(settings.conditions, dtype=np.int64)
+    labels = pq.read_table(conditions / "rows.parquet", columns=["label"])["label"]
+    return np.asarray(labels.to_numpy(), dtype=np.int64)
 
 
 class Worker:
     """Holds the model; draws the images of one range of indices at a time."""
 
-    def __init__(self, settings: Settings, *, model: Path) -> None:
+    def __init__(self, settings: Settings, *, model: Path, conditions: Path | None = None) -> None:
         """Load the model.
 
         Raises:
-            ValueError: A condition that is none of its classes, or too many steps.
+            ValueError: A condition that is none of its classes, too many steps, or conditions in
+                both or neither of settings and input.
         """
         from models import device, sampling
         from models.ddpm import Ddpm
 
         self.settings = settings
+        self.conditions = asked_for(settings, conditions)
         self.device = device.choose()
         self.model = Ddpm.load(model, self.device)
         self.sampler = sampling.from_name(settings.sampler)
-        if max(settings.conditions) >= self.model.null_condition:
-            raise ValueError(
-                f"expected conditions in 0..{self.model.null_condition - 1}, "
-                f"got {settings.conditions}"
-            )
+        classes = self.model.null_condition
+        if foreign := sorted({*self.conditions.tolist()} - {*range(classes)}):
+            raise ValueError(f"expected conditions in 0..{classes - 1}, got {tuple(foreign)}")
         if settings.steps > (most := self.model.scheduler.config.num_train_timesteps):
             raise ValueError(
                 f"expected at most {most} steps, as in the model's training, got {settings.steps}"
@@ -117,7 +150,7 @@ class Worker:
         from models.sampling import initial_noise, step_noises
 
         index = np.arange(first, last)
-        condition = np.array(self.settings.conditions)[index % len(self.settings.conditions)]
+        condition = self.conditions[index % len(self.conditions)]
         with one_thread():
             drawing = self.settings.seed, index.tolist(), self.model.image_shape
             noise = initial_noise(*drawing)

@@ -138,16 +138,30 @@ def refusal(broken: Sequence[tuple[str, str]], *, of: int) -> ValueError:
     )
 
 
-def check_left(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> None:
-    """See that every class has images left in both parts.
+def check_left(
+    counts: Mapping[str, Sequence[int]],
+    class_names: Sequence[str],
+    *,
+    of: Mapping[str, Sequence[int]],
+) -> None:
+    """See that every class has images left: one in each part, or two if there is one part only.
+
+    Args:
+        counts: Images of each class that decode, by part.
+        class_names: Of the labels.
+        of: Files of each class as listed, by part; a part without any is not looked at.
 
     Raises:
-        ValueError: One has none.
+        ValueError: One has fewer.
     """
-    for part, sizes in counts.items():
-        for name, count in zip(class_names, sizes, strict=True):
-            if not count:
+    parts = [part for part, sizes in of.items() if any(sizes)]
+    least = 1 if len(parts) > 1 else 2
+    for part in parts:
+        for name, count in zip(class_names, counts[part], strict=True):
+            if count < least:
+                wanted = "an image" if least == 1 else "two images or more"
+                left = "only one" if count else "none"
                 raise ValueError(
-                    f"expected an image of class {name!r} in the {part} part, but every file of "
-                    f"it there is broken; add images or move the class away"
+                    f"expected {wanted} of class {name!r} in the {part} part, but {left} of its "
+                    f"files there can be used; add images or move the class away"
                 )

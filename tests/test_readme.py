@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 
+from models.classifiers import Classifier, Shape
 from orchestrator import plan
 from orchestrator.cli import app
 from orchestrator.local import run_in_process
-from orchestrator.step import Step
+from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
-from orchestrator.studies import amplification
+from orchestrator.studies import amplification, detection
 from orchestrator.studies.scales import TINY, chosen_axes
-from tasks import poison, triggers
+from tasks import detectors, poison, triggers
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -51,6 +53,33 @@ def test_the_trigger_stamps_every_image_alone_and_poisons(monkeypatch, tmp_path)
     assert isinstance(poison.Manifest.read(store.folder(manifest)).trigger, stripe)
     judge = Step(TINY.content_judge, {}, {"dataset": Step(TINY.dataset)})
     assert judge.digest in {step.digest for step in plan.make(points, store).to_run}
+
+
+def test_the_detector_says_what_is_known_of_a_classifier_and_joins_the_study(monkeypatch):
+    names = {}
+    exec(compile(code("detector"), "README.md", "exec"), vars(detectors), names)
+    loss = names["Loss"]
+
+    sure = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))
+    with torch.no_grad():
+        sure[1].weight.zero_()
+        sure[1].bias.copy_(torch.log(torch.tensor([0.5, 0.25, 0.125, 0.125])))
+    shape = Shape(network="small", classes=4, image_size=8, channels=1)
+    images = np.zeros((3, 8, 8, 1), dtype=np.uint8)
+    labels, index = np.array([0, 1, 3]), np.arange(3)
+    state = loss().prepare(images, labels, Classifier(sure, shape, torch.device("cpu")))
+    found = loss().suspicion(images, labels, index, state)
+    np.testing.assert_allclose(found, np.log([0.5, 0.25, 0.125]), rtol=1e-6)
+
+    monkeypatch.setattr(detectors, "DETECTORS", (*detectors.DETECTORS, loss))
+
+    def steps(names):
+        points = detection.points(TINY, chosen_axes(TINY, detection.axes(TINY), detector=names))
+        return {step.digest: step for step in ancestors(point.measure for point in points)}
+
+    before, after = steps("cd,strip,fct"), steps("cd,strip,fct,loss")
+    added = [step for digest, step in after.items() if digest not in before]
+    assert {step.task for step in added} == {"prepare", "detect", "evaluate"}
 
 
 def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):

@@ -2,6 +2,7 @@
 
 from orchestrator.studies.amplification import AMPLIFICATION
 from orchestrator.studies.composition import COMPOSITION
+from orchestrator.studies.detection import DETECTION
 from orchestrator.studies.study import Study
 
-STUDIES: tuple[Study, ...] = (AMPLIFICATION, COMPOSITION)
+STUDIES: tuple[Study, ...] = (AMPLIFICATION, COMPOSITION, DETECTION)

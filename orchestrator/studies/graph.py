@@ -1,16 +1,31 @@
-"""From the axes of a point to its steps: the graph that studies of generations share."""
+"""From the axes of a point to its steps: what the studies' graphs share, each built in one place.
 
+Equal steps are one step by their digests: studies of one scale share datasets, judges and models.
+"""
+
+from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.step import Step
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point
-from tasks import assess, dissect, mark, measure, poison, sample
+from tasks import (
+    assess,
+    attack,
+    conditions,
+    detect,
+    dissect,
+    mark,
+    measure,
+    poison,
+    prepare,
+    sample,
+)
 from tasks.triggers import Trigger
 
 
 class Graph:
-    """The steps of a scale for one target class; equal steps are one step by their digests."""
+    """The steps of a scale for one target class."""
 
     def __init__(self, scale: Scale, target_class: str) -> None:
         self.scale, self.target_class = scale, target_class
@@ -55,54 +70,102 @@ class Graph:
             seed=seed,
             other_guidance_weight=self.scale.others.guidance_weight,
         )
+        manifest = self.manifest(trigger, poison_ratio, seed)
+        model = self.model(manifest, seed)
+        asked = replace(self.scale.generations, conditions=(self.target,))
+        drawn = self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed)
+        generations = Step(drawn, {"model": model})
         classes = range(len(self.scale.dataset.class_names))
-        generations = self._sample(
-            self._model(trigger, poison_ratio, seed),
-            replace(
-                self.scale.generations,
-                conditions=(self.target,),
-                guidance_weight=guidance_weight,
-                sampler=sampler,
-                steps=self.scale.sampler_steps[sampler],
-                seed=seed,
-            ),
-        )
         others = tuple(label for label in classes if label != self.target)
-        other = self._sample(
-            self._model(trigger, poison_ratio, seed),
-            replace(self.scale.others, conditions=others, seed=seed),
-        )
+        other = Step(replace(self.scale.others, conditions=others, seed=seed), {"model": model})
         inputs = {
-            "manifest": self._poison(trigger, poison_ratio, seed),
-            "judges": self._judges(judge),
-            "dissection": self._dissect(generations, judge),
+            "manifest": manifest,
+            "judges": self.judges(judge),
+            "dissection": self.dissection(generations, judge),
             "generations": generations,
-            "other_dissection": self._dissect(other, judge),
+            "other_dissection": self.dissection(other, judge),
         }
         names = ("trigger", "judge_trigger", "poison_ratio", "target_class")
         axes = {name: getattr(settings, name) for name in names}
         axes |= {"guidance_weight": guidance_weight, "sampler": sampler, "seed": seed}
         return Point(axes=axes, measure=Step(settings, inputs))
 
-    def _poison(self, trigger: Trigger, ratio: float, seed: int) -> Step:
+    def manifest(self, trigger: Trigger, ratio: float, seed: int) -> Step:
+        """Which training images are poisoned.
+
+        Raises:
+            ValueError: A ratio that poisons less than an image, or more than there is.
+        """
         settings = poison.Settings(
             trigger=trigger, target_class=self.target_class, poison_ratio=ratio, seed=seed
         )
         poison.count_of(settings, n=self.n, n_target=self.n_target)
         return Step(settings, {"dataset": self.dataset})
 
-    def _model(self, trigger: Trigger, ratio: float, seed: int) -> Step:
-        streams = {"dataset": self.dataset, "manifest": self._poison(trigger, ratio, seed)}
-        return Step(replace(self.scale.diffusion, seed=seed), {}, streams)
+    def poisoned(self, manifest: Step) -> Mapping[str, Step]:
+        """The streams of a poisoned training set."""
+        return {"dataset": self.dataset, "manifest": manifest}
 
-    def _sample(self, model: Step, settings: sample.Settings) -> Step:
-        return Step(settings, {"model": model})
+    def model(self, manifest: Step, seed: int) -> Step:
+        """The diffusion model that is trained on a poisoned training set."""
+        return Step(replace(self.scale.diffusion, seed=seed), {}, self.poisoned(manifest))
 
-    def _trigger_judge(self, trigger: Trigger) -> Step:
-        marked = Step(mark.Settings(trigger=trigger), {"dataset": self.dataset})
-        return Step(self.scale.trigger_judge, {}, {"dataset": self.dataset, "manifest": marked})
+    def classifier(self, manifest: Step, seed: int) -> Step:
+        """The classifier that is trained on a poisoned training set."""
+        return Step(replace(self.scale.classifier, seed=seed), {}, self.poisoned(manifest))
 
-    def _judges(self, trigger: Trigger) -> Step:
+    def attack(self, classifier: Step, trigger: Trigger) -> Step:
+        """How that classifier does on test images, and how a trigger fools it."""
+        settings = attack.Settings(trigger=trigger, target_class=self.target_class)
+        return Step(settings, {"dataset": self.dataset, "classifier": classifier})
+
+    def drawn(
+        self, asked: sample.Settings, *, guidance_weight: float, sampler: str, seed: int
+    ) -> sample.Settings:
+        """How images are drawn at one cell of the axes."""
+        return replace(
+            asked,
+            guidance_weight=guidance_weight,
+            sampler=sampler,
+            steps=self.scale.sampler_steps[sampler],
+            seed=seed,
+        )
+
+    def generation_set(
+        self, manifest: Step, *, guidance_weight: float, sampler: str, seed: int
+    ) -> Step:
+        """Generations asked for as the poisoned training set is labelled (design, section 4)."""
+        asked = replace(self.scale.generations, conditions=(), n=self.scale.generation_set_size)
+        return Step(
+            self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed),
+            {
+                "model": self.model(manifest, seed),
+                "conditions": Step(conditions.Settings(seed=seed), {"manifest": manifest}),
+            },
+        )
+
+    def prepared(self, detector: str, classifier: Step) -> Step:
+        """A detector made ready on the training set of a classifier, with its seed."""
+        settings = prepare.Settings(
+            detector=self.scale.detector(detector, seed=classifier.settings.seed), n=self.n
+        )
+        return Step(settings, {"classifier": classifier}, classifier.streams)
+
+    def suspicion(self, prepared: Step, generations: Step | None = None) -> Step:
+        """How suspicious each image is, of the training set or of a generation set."""
+        on_training = generations is None
+        settings = detect.Settings(
+            detector=prepared.settings.detector,
+            image_set="training" if on_training else "generation",
+            batch_size=self.scale.scored_at_once,
+            n=self.n if on_training else self.scale.generation_set_size,
+        )
+        if generations is None:
+            return Step(settings, {"prepared": prepared}, prepared.streams)
+        return Step(settings, {"generations": generations, "prepared": prepared})
+
+    def judges(self, trigger: Trigger) -> Step:
+        """What both judges of a trigger get wrong."""
         judges = {
             "dataset": self.dataset,
             "content_judge": self.content_judge,
@@ -110,11 +173,16 @@ class Graph:
         }
         return Step(assess.Settings(trigger=trigger), judges)
 
-    def _dissect(self, generations: Step, trigger: Trigger) -> Step:
+    def dissection(self, generations: Step, trigger: Trigger) -> Step:
+        """What both judges of a trigger say of generations."""
         inputs = {
             "generations": generations,
             "content_judge": self.content_judge,
             "trigger_judge": self._trigger_judge(trigger),
-            "judges": self._judges(trigger),
+            "judges": self.judges(trigger),
         }
         return Step(dissect.Settings(trigger=trigger), inputs)
+
+    def _trigger_judge(self, trigger: Trigger) -> Step:
+        marked = Step(mark.Settings(trigger=trigger), {"dataset": self.dataset})
+        return Step(self.scale.trigger_judge, {}, {"dataset": self.dataset, "manifest": marked})

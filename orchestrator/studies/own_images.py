@@ -8,12 +8,13 @@ The rule at scale ``laptop``, for S pixels a side and N training images:
 - Its training: batches of 64 (16 from 128 pixels on), 45 passes over the images as the digits get,
   at least 1,000 steps; peak learning rate 1e-3, from 32 pixels on 5e-4, from 64 on 2e-4; averaged
   weights with decay 0.995, from 5,000 steps on 0.999.
-- Judges: the small network up to 32 pixels, ResNet-18 above; 27 passes in batches of 128, at least
-  300 steps.
+- Judges, and the classifier that detectors score with: the small network up to 32 pixels, ResNet-18
+  above; 27 passes in batches of 128, at least 300 steps.
 
 ``tiny`` and ``cifar10`` keep their own networks and lengths, and get the images' size, channels and
-classes.  No batch is larger than the training set.  Of the default poison ratios those are kept
-that poison at least one image and not more than lie outside the largest class.
+classes.  No batch is larger than the training set; above 32 pixels, detectors are given fewer
+images at a time.  Of the default poison ratios those are kept that poison at least one image and
+not more than lie outside the largest class.
 """
 
 import math
@@ -35,6 +36,8 @@ LEAST_IMAGES = 10
 """To train on."""
 PIXELS_AT_ONCE = 125 * 64**2
 """Of the images that are sampled at once, at most."""
+PIXELS_SCORED = 256 * 32**2
+"""Of the images that a detector is given at once, at most."""
 
 
 def own_images(scale: Scale, dataset: Dataset) -> Scale:
@@ -51,9 +54,11 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
     if n < LEAST_IMAGES:
         raise ValueError(f"expected at least {LEAST_IMAGES} images to train on, got {n}; add some.")
     diffusion, content, trigger = scale.diffusion, scale.content_judge, scale.trigger_judge
+    classifier = scale.classifier
     if scale.name == "laptop":
         diffusion = _network(diffusion, size, n)
         content, trigger = _judge(content, size, n), _judge(trigger, size, n)
+        classifier = _judge(classifier, size, n)
     classes, channels = len(dataset.class_names), dataset.channels
     return replace(
         scale,
@@ -67,9 +72,12 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
         diffusion=_fitted(diffusion, size, channels, classes, n),
         content_judge=_fitted(content, size, channels, classes, n),
         trigger_judge=_fitted(trigger, size, channels, trigger.classes, n),
+        classifier=_fitted(classifier, size, channels, classes, n),
         generations=_fewer_at_once(scale.generations, size),
         others=_fewer_at_once(scale.others, size),
         composition_ratios=_possible(scale.composition_ratios, dataset),
+        detection_ratios=_possible(scale.detection_ratios, dataset),
+        scored_at_once=min(scale.scored_at_once, max(1, PIXELS_SCORED // size**2)),
     )
 
 

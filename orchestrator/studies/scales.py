@@ -3,15 +3,19 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from orchestrator import choices
 from orchestrator.step import canonical
 from orchestrator.studies.study import Axes
-from tasks import datasets, sample, train_classifier, train_diffusion, triggers
+from tasks import datasets, detectors, sample, train_classifier, train_diffusion, triggers
 from tasks.datasets import Dataset
+from tasks.detectors import Detector
 from tasks.triggers import Trigger
+
+DETECTION: Mapping[str, str] = {"of": "detection"}
+"""Metadata of what only studies that detect use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +46,56 @@ class Scale:
     """Poison ratios of the study ``composition``."""
     own_triggers: tuple[Trigger, ...] = ()
     """Triggers with other than their default fields."""
+    classifier: train_classifier.Settings = field(metadata=DETECTION)
+    """Trained on the poisoned training set, which detectors score with; its seed is the point's."""
+    detectors: tuple[Detector, ...] = field(default=(), metadata=DETECTION)
+    """Detectors with other than their default fields; their seeds are the point's."""
+    detection_triggers: tuple[str, ...] = field(
+        default=("badnets1", "blend", "unicolor"), metadata=DETECTION
+    )
+    """Triggers of the study ``detection``."""
+    detection_ratios: tuple[float, ...] = field(default=(0.0, 0.01, 0.05, 0.1), metadata=DETECTION)
+    """Its poison ratios."""
+    generation_set_n: int | None = field(default=None, metadata=DETECTION)
+    """Most images of a generation set; None for as many as there are to train on."""
+    scored_at_once: int = field(default=256, metadata=DETECTION)
+    """Images that a detector is given at a time."""
 
     def trigger(self, name: str) -> Trigger:
         """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
         own = {trigger.name: trigger for trigger in self.own_triggers}
         return own[name] if name in own else triggers.from_name(name)()
 
+    def detector(self, name: str, seed: int = 0) -> Detector:
+        """The detector that a name of ``DETECTORS`` stands for at this scale."""
+        own = {detector.name: detector for detector in self.detectors}
+        chosen: Any = own[name] if name in own else detectors.from_name(name)()
+        seeded: Detector = replace(chosen, seed=seed) if hasattr(chosen, "seed") else chosen
+        return seeded
+
+    @property
+    def generation_set_size(self) -> int:
+        """Images of a generation set: as many as there are to train on, unless fewer are set."""
+        n = sum(self.dataset.counts()["train"])
+        return n if self.generation_set_n is None else min(n, self.generation_set_n)
+
     @property
     def to_be_timed(self) -> bool:
         """Whether costs are measured before planning; those of the digits are known."""
         return not isinstance(self.dataset, datasets.Digits)
 
-    @property
-    def digest(self) -> str:
-        """Hex digits of everything here: two scales of one name may have other data or lengths."""
-        text = json.dumps(canonical(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def digest(self, *, detects: bool) -> str:
+        """Hex digits of what a study uses: two scales of one name may have other data or lengths.
+
+        Args:
+            detects: Whether the study does; others keep the digest that they had before there was
+                detection.
+        """
+        used = canonical(self)
+        for item in fields(self):
+            if not detects and item.metadata.get("of") == DETECTION["of"]:
+                del used[item.name]
+        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
 
 LAPTOP_DIFFUSION = train_diffusion.Settings(
@@ -99,6 +137,7 @@ LAPTOP = Scale(
     generations=LAPTOP_SAMPLES,
     others=LAPTOP_SAMPLES,
     sampler_steps={"ddim": 25, "ddpm": 50, "sde": 25},
+    classifier=replace(LAPTOP_JUDGE, name="classifier", erase=False),
 )
 
 TINY = Scale(
@@ -115,6 +154,15 @@ TINY = Scale(
     others=replace(LAPTOP_SAMPLES, steps=10, n=60, batch_size=20),
     sampler_steps={"ddim": 10, "ddpm": 20, "sde": 10},
     composition_ratios=(0.0, 0.1),
+    classifier=replace(LAPTOP.classifier, steps=100, batch_size=64),
+    detectors=(
+        detectors.CognitiveDistillation(steps=5),
+        detectors.Strip(overlays=5),
+        detectors.FeatureConsistency(epochs=1, draws=1),
+    ),
+    detection_triggers=("badnets1",),
+    detection_ratios=(0.0, 0.1),
+    generation_set_n=200,
 )
 
 CIFAR10_JUDGE = train_classifier.Settings(
@@ -177,6 +225,7 @@ CIFAR10 = Scale(
     sampler_steps={"ddim": 50, "ddpm": 1000, "sde": 50},
     paper_guidance=6.0,
     composition_ratios=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
+    classifier=replace(CIFAR10_JUDGE, name="classifier"),
 )
 
 SCALES = (TINY, LAPTOP, CIFAR10)
@@ -192,6 +241,7 @@ def chosen_axes(
     sampler: str | None = None,
     seed: str | None = None,
     target_class: str | None = None,
+    detector: str | None = None,
 ) -> Axes:
     """The study's axes (or the scale's own) with what was typed in their place.
 
@@ -201,6 +251,7 @@ def chosen_axes(
     names = {
         "trigger": (choices.words(trigger), [item.name for item in triggers.TRIGGERS]),
         "sampler": (choices.words(sampler), sample.SAMPLERS),
+        "detector": (choices.words(detector), [item.name for item in detectors.DETECTORS]),
         "target_class": (
             None if target_class is None else (target_class,),
             scale.dataset.class_names,

@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.step import Step, canonical
+from tasks import detectors
 
 if TYPE_CHECKING:
+    from orchestrator.request import Request, Result
     from orchestrator.studies.scales import Scale
 
 
@@ -28,6 +31,10 @@ class Axes:
     """Each reseeds poison choice, training and sampling together."""
     target_class: str
     """Name of the class that poison is labelled as."""
+    detector: tuple[str, ...] = field(
+        default=tuple(kind.name for kind in detectors.DETECTORS), metadata={"since": 2}
+    )
+    """Names from ``DETECTORS``; of a study that detects, which the others ignore."""
 
     @property
     def digest(self) -> str:
@@ -40,8 +47,8 @@ class Axes:
 class Point:
     """One cell of a study's grid; its ``measure`` step ends in one row."""
 
-    axes: Mapping[str, str | float | int]
-    """Axis name to value, in the columns' words."""
+    axes: Mapping[str, str | float | int | None]
+    """Axis name to value, in the columns' words; None where the point has no such thing."""
     measure: Step
 
     @property
@@ -63,3 +70,18 @@ class Study:
     points: Callable[["Scale", Axes], Sequence[Point]]
     axes: Callable[["Scale"], Axes] = lambda scale: scale.axes
     """What is swept at a scale unless the command line says otherwise."""
+    detects: bool = False
+    """Whether detectors look at the images; then there is an axis of detectors."""
+    page: "Callable[[Request, Result, Sequence[Point]], Path] | None" = None
+    """Writes the page of the finished points and returns its path; None for the usual one."""
+
+    def swept(self, axes: Axes) -> dict[str, str | tuple[str | float, ...]]:
+        """The axes that this study has, by name."""
+        return {name: value for name, value in vars(axes).items() if self._has(name)}
+
+    def images_a_point(self, scale: "Scale") -> int:
+        """How many generations a point rests on, those of the other classes aside."""
+        return scale.generation_set_size if self.detects else scale.generations.n
+
+    def _has(self, axis: str) -> bool:
+        return self.detects or axis != "detector"

@@ -54,8 +54,8 @@ def text_of(html):
 
 
 def table_under(html, title):
-    """Headers and lines of the table that comes first after a heading, as words."""
-    below = html[html.index(f">{title}</h") :]
+    """Headers and lines of the table that comes first after a heading or summary, as words."""
+    below = html[re.search(rf">{re.escape(title)}</(h\d|summary)>", html).end() :]
     table = below[: below.index("</table>")]
     lines = [
         [

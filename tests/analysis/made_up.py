@@ -11,6 +11,7 @@ from analysis.correction import ContentErrors, TriggerErrors, correct
 from analysis.intervals import wilson
 from analysis.page import Failure, Stage, StudyReport
 from analysis.rows import row_key
+from tests.analysis.made_up_detection import detection_study
 
 N_TRAIN, N_TARGET = 1437, 139
 CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
@@ -201,12 +202,25 @@ def composition_report():
     )
 
 
-def _surroundings(rows, triggers):
+def detection_report():
+    """A finished report of `made_up_detection.detection_study`."""
+    rows, scores, groups = detection_study()
+    surroundings = _surroundings(rows, ("badnets1", "blend", "unicolor"), groups)
+    return StudyReport(
+        study="detection",
+        title="Finding poison among the training images and among the generations",
+        question="Tab. 3, Fig. A9. Is poison easier to find among a poisoned model's generations?",
+        scores=scores,
+        **surroundings,
+    )
+
+
+def _surroundings(rows, triggers, groups=None):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
     return {
         "scale": "laptop",
         "rows": rows,
-        "groups": groups_of(rows),
+        "groups": groups_of(rows) if groups is None else groups,
         "trigger_examples": dict.fromkeys(triggers, (images, images)),
         "stages": [
             Stage("sample", "p0.1-w5", 7.25, False, 300 * 2**20),
@@ -224,5 +238,9 @@ def _share(name, count, n):
     return {name: count / n, f"{name}_low": low, f"{name}_high": high}
 
 
-REPORTS = {"amplification": amplification_report, "composition": composition_report}
+REPORTS = {
+    "amplification": amplification_report,
+    "composition": composition_report,
+    "detection": detection_report,
+}
 """A report of every study, by its name."""

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.intervals import (
+    Estimate,
     difference_of_proportions,
     difference_of_shares,
+    mean_of_independent,
     mean_over_seeds,
     percentile_interval,
     proportion,
@@ -112,3 +114,16 @@ def test_estimates_move_and_scale_with_their_bounds():
     share = proportion(50, 100)
     assert share.shifted(-0.5).value == 0
     assert share.divided(0.25).high == pytest.approx(4 * share.high)
+
+
+def test_the_mean_of_independent_estimates_joins_their_distances_as_standard_errors():
+    # Two means of the same normal: bounds 3 and 4 below give 5 / 2, 1 and 1 above sqrt(2) / 2.
+    found = mean_of_independent([Estimate(10.0, 7.0, 11.0), Estimate(20.0, 16.0, 21.0)])
+    assert found.value == 15.0
+    assert found.low == 12.5
+    assert found.high == pytest.approx(15 + 2**0.5 / 2)
+    alone = Estimate(0.9, 0.8, 0.95)
+    joined = mean_of_independent([alone])
+    assert (joined.value, joined.low, joined.high) == pytest.approx((0.9, 0.8, 0.95))
+    with pytest.raises(ValueError, match="at least one"):
+        mean_of_independent([])

@@ -1,5 +1,6 @@
 """From typed words to what is asked for."""
 
+import re
 import shlex
 
 import numpy as np
@@ -9,8 +10,9 @@ from PIL import Image
 
 from orchestrator import asking, report
 from orchestrator.cli import app
+from orchestrator.step import ancestors
 from orchestrator.store import Store
-from orchestrator.studies.scales import LAPTOP
+from orchestrator.studies.scales import LAPTOP, TINY
 from tasks import datasets
 from tests.pictures import make_folder
 
@@ -48,9 +50,11 @@ class TestOwnImages:
     def test_size_channels_and_classes_reach_every_network(self, tmp_path, folder):
         scale = ask(tmp_path, images=str(folder), image_size=16).scale
         assert scale.dataset.class_names == ("apples", "red pears", "Äpfel")
-        for settings in (scale.diffusion, scale.content_judge, scale.trigger_judge):
+        trained = (scale.diffusion, scale.content_judge, scale.trigger_judge, scale.classifier)
+        for settings in trained:
             assert (settings.image_size, settings.channels) == (16, 3)
         assert scale.diffusion.classes == scale.content_judge.classes == 3
+        assert scale.classifier.classes == 3
         assert scale.trigger_judge.classes == 2
 
     def test_32_pixels_unless_said_otherwise(self, tmp_path, folder):
@@ -132,9 +136,64 @@ class TestLengths:
 
     def test_less_memory_is_another_order_and_so_another_study(self, tmp_path):
         asked = ask(tmp_path, stream_memory="1MB")
-        for name in ("diffusion", "content_judge", "trigger_judge"):
+        for name in ("diffusion", "content_judge", "trigger_judge", "classifier"):
             assert getattr(asked.scale, name).window_bytes == 10**6
         assert "--stream-memory 1MB" in report.command(asked)
+
+
+def drawn_by(asked):
+    """How many images each of the study's samples has."""
+    steps = ancestors(point.measure for point in asked.points())
+    return {step.settings.n for step in steps if step.task == "sample"}
+
+
+class TestDetection:
+    def test_a_generation_set_has_so_many_images_but_no_more_than_are_trained_on(self, tmp_path):
+        for n, drawn in [(None, 1437), (300, 300), (1437, 1437), (5000, 1437)]:
+            asked = ask(tmp_path, "detection", generations=n)
+            assert drawn_by(asked) == {drawn}
+            assert (asked.label == "detection-laptop") == (drawn == 1437)
+
+    def test_the_command_on_the_page_draws_as_many(self, tmp_path):
+        asked = ask(tmp_path, "detection", generations=500)  # a point's images in amplification
+        assert report.command(asked).endswith("--scale laptop --generations 500")
+        assert report.command(ask(tmp_path, "detection", generations=1437)).endswith("laptop")
+        tiny = ask(tmp_path, "detection", scale="tiny", generations=200)
+        assert (tiny.scale, tiny.typed) == (TINY, ())
+
+    def test_a_budget_is_said_as_images_of_a_generation_set(self, tmp_path):
+        said = []
+        asked = ask(tmp_path, "detection", budget="30d", say=said.append)
+        assert (asked.scale, asked.label) == (LAPTOP, "detection-laptop")
+        assert "1,437 of 1,437 images a point" in said[-1]
+        words = ask(tmp_path, "detection", budget="15m", say=said.append)
+        [n] = drawn_by(words)
+        assert 100 <= n < 1437
+        assert report.command(words).endswith(f"--generations {n}")
+        again = ask(
+            tmp_path, "detection", training_steps=words.scale.diffusion.steps, generations=n
+        )
+        assert [point.measure.digest for point in again.points()] == [
+            point.measure.digest for point in words.points()
+        ]
+
+    def test_detectors_are_chosen_and_typed_again(self, tmp_path):
+        asked = ask(tmp_path, "detection", axes={"detector": "fct,cd"})
+        assert {point.axes["detector"] for point in asked.points()} == {"cd", "fct"}
+        assert report.command(asked).endswith("--scale laptop --detector fct,cd")
+        assert asked.label == f"detection-laptop-{asked.axes.digest}"
+
+    @pytest.mark.parametrize("study", ["amplification", "composition"])
+    def test_other_studies_detect_nothing(self, tmp_path, study):
+        said = f"study {study} detects nothing; leave --detector out."
+        with pytest.raises(ValueError, match=re.escape(said)):
+            ask(tmp_path, study, axes={"detector": "cd"})
+        assert "detector" not in report.command(ask(tmp_path, study))
+
+    def test_own_images_get_the_ratios_that_they_can_be_poisoned_at(self, tmp_path, folder):
+        asked = ask(tmp_path, "detection", images=str(folder))
+        assert {point.axes["poison_ratio"] for point in asked.points()} == {0, 0.05, 0.1}
+        assert drawn_by(asked) == {48}
 
 
 class TestCifar10:

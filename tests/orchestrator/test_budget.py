@@ -1,5 +1,7 @@
 """A budget of time as shorter trainings and fewer images."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator import budget, pace
@@ -7,7 +9,7 @@ from orchestrator import plan as planning
 from orchestrator.show import cores
 from orchestrator.step import ancestors
 from orchestrator.store import Store
-from orchestrator.studies.amplification import points
+from orchestrator.studies import AMPLIFICATION, DETECTION
 from orchestrator.studies.scales import LAPTOP, TINY
 
 RATES = {"train_diffusion": 0.1, "sample": 0.001, "train_classifier": 0.0}
@@ -15,7 +17,11 @@ RATES = {"train_diffusion": 0.1, "sample": 0.001, "train_classifier": 0.0}
 
 
 def points_at(scale):
-    return points(scale, LAPTOP.axes)
+    return AMPLIFICATION.points(scale, LAPTOP.axes)
+
+
+def fitting(scale, seconds, store):
+    return budget.fitting(AMPLIFICATION, scale, LAPTOP.axes, seconds, store)
 
 
 @pytest.fixture
@@ -36,35 +42,43 @@ def test_a_share_shortens_trainings_and_images_down_to_a_least():
         shorter = budget.shortened(LAPTOP, percent)
         assert (shorter.diffusion.steps, shorter.generations.n, shorter.others.n) == (steps, n, n)
         assert shorter.content_judge == LAPTOP.content_judge
+        assert shorter.classifier == LAPTOP.classifier
+
+
+def test_a_share_shortens_a_generation_set_likewise():
+    for percent, n in [(100, 1437), (42, 603), (1, 100)]:
+        assert DETECTION.images_a_point(budget.shortened(LAPTOP, percent)) == n
+    assert budget.shortened(LAPTOP, 100) == LAPTOP
 
 
 def test_what_is_below_the_least_already_stays():
-    assert budget.shortened(TINY, 1) == TINY
+    tiny = replace(TINY, generation_set_n=90)
+    assert budget.shortened(tiny, 1) == tiny
 
 
 def test_the_study_fits_the_budget_and_one_percent_more_would_not(store):
     seconds = (cost(store, 1) + cost(store, 100)) / 2
-    fitted = budget.fitting(LAPTOP, points_at, seconds, store)
+    fitted = fitting(LAPTOP, seconds, store)
     percent = fitted.diffusion.steps // 10
     assert 20 < percent < 80
     assert cost(store, percent) <= seconds < cost(store, percent + 1)
 
 
 def test_more_than_enough_changes_nothing(store):
-    assert budget.fitting(LAPTOP, points_at, 1e6, store) == LAPTOP
+    assert fitting(LAPTOP, 1e6, store) == LAPTOP
 
 
 def test_too_little_says_what_the_least_is(store):
     said = r"^--budget 5\.0 s is too little: .* \(100 steps\) .* \(100 a point\) it takes about"
     with pytest.raises(ValueError, match=said) as caught:
-        budget.fitting(LAPTOP, points_at, 5.0, store)
+        fitting(LAPTOP, 5.0, store)
     assert "Give more, or sweep less" in str(caught.value)
 
 
 def test_the_same_budget_means_the_same_study_on_a_faster_day(store):
     seconds = (cost(store, 1) + cost(store, 100)) / 2
-    before = budget.fitting(LAPTOP, points_at, seconds, store)
+    before = fitting(LAPTOP, seconds, store)
     rates = pace.Rates(store)
     rates.keep({name: rate / 3 for name, rate in rates.known.items()})
-    assert budget.fitting(LAPTOP, points_at, seconds, store) == before
-    assert budget.fitting(LAPTOP, points_at, seconds + 1, store) != before
+    assert fitting(LAPTOP, seconds, store) == before
+    assert fitting(LAPTOP, seconds + 1, store) != before

@@ -104,6 +104,8 @@ class TestAxes:
             ("seed", "-1", r"--seed must be in \[0, "),
             ("seed", "1.5", "--seed takes whole numbers"),
             ("trigger", "", "commas between them"),
+            ("detector", "stripe", r"unknown detector 'stripe'; did you mean strip\?"),
+            ("detector", "xyz", r"unknown detector 'xyz'; there are: cd, strip, fct\."),
         ],
     )
     def test_a_bad_word_gets_one_line_that_says_what_to_type(self, flag, typed, said):
@@ -111,21 +113,26 @@ class TestAxes:
             chosen_axes(TINY, **{flag: typed})
         assert "\n" not in str(caught.value)
 
-    def test_every_trigger_and_sampler_can_be_typed(self):
+    def test_every_trigger_sampler_and_detector_can_be_typed(self):
         typed = ",".join(trigger.name for trigger in TRIGGERS)
         assert chosen_axes(TINY, trigger=typed).trigger == tuple(t.name for t in TRIGGERS)
         assert chosen_axes(TINY, sampler=",".join(sample.SAMPLERS)).sampler == sample.SAMPLERS
+        assert chosen_axes(TINY, detector="cd,strip,fct") == TINY.axes
 
     def test_axes_that_differ_have_digests_that_do(self):
         assert TINY.axes.digest != LAPTOP.axes.digest
         assert TINY.axes.digest == replace(TINY.axes).digest
+        assert TINY.axes.digest != replace(TINY.axes, detector=("cd",)).digest
+
+    def test_the_axis_of_detectors_left_older_digests_as_they_were(self):
+        assert LAPTOP.axes.digest == "52e2637e"
 
 
 class TestStudies:
     @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
     @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
     def test_points_are_cells_with_names_of_their_own(self, study, scale):
-        points = study.points(scale, scale.axes)
+        points = study.points(scale, study.axes(scale))
         assert len({point.name for point in points}) == len(points)
         assert len({point.measure.digest for point in points}) == len(points)
         assert len({tuple(point.axes.items()) for point in points}) == len(points)

@@ -38,6 +38,13 @@ def test_it_is_what_the_authors_trained():
         1e-2,
         5e-4,
     )
+    classifier = CIFAR10.classifier
+    assert replace(classifier, name=judge.name) == judge
+    assert (classifier.schedule, CIFAR10.generation_set_n, CIFAR10.detectors) == (
+        "cosine",
+        None,
+        (),
+    )
     # The authors' 0, 1, 2, 5 and 10 in our convention, and their figures' 5.
     assert CIFAR10.axes.guidance_weight == (1, 2, 3, 6, 11)
     assert {point.axes["guidance_weight"] for point in [point_of(CIFAR10)]} == {6}

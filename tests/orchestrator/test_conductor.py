@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.conductor import ATTEMPTS, REPAIRS, Conductor, StepFailed
+from orchestrator.conductor import ATTEMPTS, REPAIRS, Conductor, StepFailed, extent
 from orchestrator.execute import Outcome, build
 from orchestrator.local import run_in_process
 from orchestrator.placement import Placement
@@ -21,7 +21,8 @@ from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
-from tasks import datasets, mark, poison
+from tasks import datasets, detect, mark, poison, prepare, train_classifier
+from tasks.detectors import Strip
 from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
@@ -262,6 +263,22 @@ class TestWhoAsks:
         conductor, _ = conduct([MARK], store, recorder)
         assert recorder.started == []
         assert [event["kind"] for event in conductor.events] == ["cached"]
+
+
+def test_how_far_a_step_goes_is_said_if_it_is_known():
+    streams = {"dataset": DATASET, "manifest": manifest()}
+    training = Step(train_classifier.Settings(name="c", classes=10, steps=70), {}, streams)
+    prepared = Step(prepare.Settings(detector=Strip(), n=1437), {"classifier": training}, streams)
+    known, unknown = (
+        Step(
+            detect.Settings(detector=Strip(), image_set="training", n=n),
+            {"prepared": prepared},
+            streams,
+        )
+        for n in (1437, 0)
+    )
+    said = [extent(step) for step in (training, prepared, known, unknown, MARK)]
+    assert said == [70, None, 1437, None, None]
 
 
 class TestRealSteps:

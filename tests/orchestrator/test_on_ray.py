@@ -12,7 +12,8 @@ from orchestrator.local import run_in_process
 from orchestrator.placement import Placement
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
-from tasks import datasets, poison, train_classifier, train_diffusion
+from tasks import datasets, detect, poison, prepare, train_classifier, train_diffusion
+from tasks.detectors import CognitiveDistillation
 from tasks.triggers import BadNets1
 
 pytestmark = pytest.mark.ray
@@ -84,6 +85,25 @@ class TestActors:
         assert paths(conductor.poll(), "done") == [drawn.path]
         assert contents(store, drawn) == contents(tiny_store, drawn)
 
+    def test_two_detect_what_one_detects_and_leave_no_training_set(
+        self, conduct, tmp_path, copied, contents
+    ):
+        cd = CognitiveDistillation(steps=3)
+        settings = train_classifier.Settings(name="classifier", classes=10, steps=40, batch_size=64)
+        classifier = Step(settings, {}, STREAMS)
+        prepared = Step(prepare.Settings(detector=cd), {"classifier": classifier}, STREAMS)
+        settings = detect.Settings(detector=cd, image_set="training", batch_size=250)
+        step = Step(settings, {"prepared": prepared}, STREAMS)
+        alone = Store(tmp_path)
+        run_in_process([step], alone)
+        shared = copied(alone)
+        shared.discard(step)
+        conductor = conduct([step], shared, Placement(actors=2))
+        finish(conductor, step)
+        assert paths(conductor.poll(), "done") == [step.path]
+        assert contents(shared, step) == contents(alone, step)
+        assert not list(shared.folder(step).parent.glob(".*"))
+
 
 class TestWorkers:
     STEP = Step(
@@ -149,6 +169,15 @@ class TestRestreaming:
         assert asyncio.run(made._rows(self.STEP)) is None
         assert made.reading == {}
         assert asyncio.run(made._rows(TestWorkers.STEP)) is not None
+
+    def test_what_reads_a_training_set_s_file_is_handed_no_rows(self, local_ray, tmp_path):
+        assert local_ray.nodes()
+        store = Store(tmp_path)
+        run_in_process([DATASET], store)
+        made = local_ray.RayConductor("nobody", [self.STEP], store, Placement())
+        settings = prepare.Settings(detector=CognitiveDistillation())
+        assert asyncio.run(made._rows(Step(settings, {"classifier": self.STEP}, STREAMS))) is None
+        assert made.reading == {}
 
 
 def last_loss(folder):

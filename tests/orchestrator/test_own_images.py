@@ -1,7 +1,7 @@
 """Which network and how long: the stated rule, by hand."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -46,6 +46,7 @@ def test_every_size_gives_a_network_that_can_be_built(size):
     scale = own_images(LAPTOP, Pictures(size, (100, 80, 60)))
     assert scale.diffusion.image_size == scale.content_judge.image_size == size
     assert scale.generations.batch_size * size**2 <= max(125 * 64**2, size**2)
+    assert scale.scored_at_once * size**2 <= max(256 * 32**2, size**2)
 
 
 def test_the_digits_shape_gives_the_digits_network_and_lengths():
@@ -55,6 +56,7 @@ def test_the_digits_shape_gives_the_digits_network_and_lengths():
     # 45 passes over 1,437 images in batches of 64 are 1,010.4 steps: 1,100 to two digits, up.
     assert (chosen.steps, chosen.batch_size, chosen.ema_decay) == (1100, 64, 0.995)
     assert own_images(LAPTOP, digits).content_judge.steps == 310
+    assert own_images(LAPTOP, digits).classifier == replace(LAPTOP.classifier, steps=310)
 
 
 def test_thirty_two_pixels_and_many_images_by_hand():
@@ -67,18 +69,24 @@ def test_thirty_two_pixels_and_many_images_by_hand():
     assert (chosen.classes, chosen.channels) == (10, 3)
     assert (scale.content_judge.network, scale.content_judge.steps) == ("small", 11_000)
     assert (scale.trigger_judge.classes, scale.trigger_judge.steps) == (2, 11_000)
+    assert (scale.classifier.network, scale.classifier.steps) == ("small", 11_000)
+    assert (scale.classifier.classes, scale.classifier.channels) == (10, 3)
+    assert (scale.generation_set_size, scale.scored_at_once) == (50_000, 256)
 
 
 def test_larger_images_get_a_residual_judge_and_smaller_batches():
     scale = own_images(LAPTOP, Pictures(256, (400, 300)))
     assert scale.content_judge.network == scale.trigger_judge.network == "resnet18"
+    assert scale.classifier.network == "resnet18"
     assert (scale.diffusion.batch_size, scale.diffusion.layers_per_block) == (16, 2)
     assert scale.generations.batch_size == 7
+    assert scale.scored_at_once == 4
 
 
 def test_a_batch_is_never_larger_than_the_training_set():
     scale = own_images(TINY, Pictures(16, (10, 9, 8)))
     sizes = {scale.diffusion.batch_size, scale.content_judge.batch_size}
+    sizes |= {scale.classifier.batch_size}
     assert sizes | {scale.trigger_judge.batch_size} == {27}
 
 
@@ -88,6 +96,8 @@ def test_other_scales_keep_their_networks_and_lengths(scale):
     for name in ("block_channels", "steps", "learning_rate", "schedule"):
         assert getattr(chosen.diffusion, name) == getattr(scale.diffusion, name)
     assert chosen.content_judge.network == scale.content_judge.network
+    assert chosen.classifier == replace(scale.classifier, channels=3, image_size=32, classes=4)
+    assert chosen.detectors == scale.detectors
     assert chosen.diffusion.classes == chosen.content_judge.classes == 4
 
 
@@ -96,6 +106,7 @@ def test_ratios_that_poison_nothing_or_too_much_are_left_out():
     scale = own_images(LAPTOP, Pictures(16, (55, 5)))
     assert scale.axes.poison_ratio == (0.0, 0.02, 0.05)
     assert scale.composition_ratios == (0.0,)
+    assert scale.detection_ratios == (0.0, 0.05)
     assert scale.axes.target_class == "class 0"
 
 

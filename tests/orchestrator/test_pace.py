@@ -8,6 +8,7 @@ from orchestrator import pace
 from orchestrator import plan as planning
 from orchestrator.step import ancestors
 from orchestrator.store import Store
+from orchestrator.studies import DETECTION
 from orchestrator.studies.amplification import points
 from orchestrator.studies.scales import TINY
 
@@ -44,6 +45,45 @@ class TestKeys:
         assert by_task["train_diffusion", "ddpm-8x16-100steps-seed0"] == 100
         assert by_task["sample", "class8-w1-ddim10-n60-seed0"] == 60 * 10
         assert by_task["sample", "class8-w2-ddim10-n60-seed0"] == 60 * 10 * 2
+
+
+class TestDetecting:
+    def steps(self, scale):
+        return {
+            (step.task, step.settings.detector.name): step
+            for step in ancestors(point.measure for point in DETECTION.points(scale, AXES))
+            if step.task in ("prepare", "detect")
+        }
+
+    def test_with_the_digits_classifier_it_costs_what_its_settings_say(self):
+        for step in self.steps(TINY).values():
+            assert pace.estimate(step) == pytest.approx(step.settings.expected_seconds)
+
+    def test_with_another_classifier_as_many_times_more_as_its_updates_cost(self):
+        large = replace(TINY.classifier, image_size=16)  # four times the pixels
+        for name, step in self.steps(replace(TINY, classifier=large)).items():
+            assert pace.estimate(step) == pytest.approx(4 * step.settings.expected_seconds), name
+
+    def test_a_measured_update_counts_more_than_the_settings_guess(self):
+        steps = self.steps(TINY)
+        classifier = steps["prepare", "cd"].inputs["classifier"]
+        rates = {pace.key(classifier): 3 * 1.2e-4 * classifier.settings.batch_size}
+        for step in steps.values():
+            expected = 3 * step.settings.expected_seconds
+            assert pace.estimate(step, rates) == pytest.approx(expected)
+
+    def test_other_steps_cost_what_their_settings_say(self):
+        for step in steps_of():
+            assert pace.estimate(step) == step.settings.expected_seconds
+
+    def test_a_generation_set_is_measured_with_the_samples(self):
+        drawn = [
+            step
+            for step in ancestors(point.measure for point in DETECTION.points(TINY, AXES))
+            if step.task == "sample"
+        ]
+        assert {pace.key(step) for step in drawn} <= {pace.key(step) for step in steps_of()}
+        assert {pace.units(step) for step in drawn} == {200 * 10, 200 * 10 * 2}
 
 
 class TestRates:

@@ -6,15 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.placement import GIB, Bundle, Placement, refusal
-from orchestrator.step import ancestors
+from orchestrator.placement import GIB, TORCH_PROCESS, Bundle, Placement, refusal
+from orchestrator.step import Step, ancestors
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
+from tasks import detect, prepare
+from tasks.detectors import Strip
 
 STEPS = list(ancestors(point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)))
 FIT = next(step for step in STEPS if step.shape == "fit")
 PER_BATCH = next(step for step in STEPS if step.shape == "per_batch")
 WHOLE = next(step for step in STEPS if step.shape == "whole")
+PREPARE = Step(prepare.Settings(detector=Strip()), {"classifier": FIT}, FIT.streams)
+DETECT = Step(
+    detect.Settings(detector=Strip(), image_set="training"), {"prepared": PREPARE}, FIT.streams
+)
 
 node = st.fixed_dictionaries(
     {
@@ -74,6 +80,16 @@ class TestBundles:
         assert placement.bundle(PER_BATCH, {"CPU": 8.0}).gpus == 0
         assert placement.bundle(WHOLE, {"CPU": 8.0}).gpus == 0
         assert Placement(gpus_per_training=1).distributed(FIT)
+
+    def test_what_reads_a_training_set_may_hold_torch_and_all_of_its_images(self):
+        images = 1437 * 8 * 8
+        for step in (PREPARE, DETECT, FIT):
+            bundle = Placement(actors=2).bundle(step, {"CPU": 8.0})
+            assert bundle.memory == TORCH_PROCESS + images
+        bundle = Placement(actors=2).bundle(DETECT, {"CPU": 8.0})
+        assert (bundle.count, bundle.total["memory"]) == (2, 2 * (TORCH_PROCESS + images))
+        assert Placement(actors=2).distributed(DETECT)
+        assert not Placement(actors=2, training_workers=2, gpus_per_training=2).distributed(PREPARE)
 
     @given(placements, st.integers(1, 32).map(float))
     def test_no_step_needs_more_cpus_than_there_are(self, placement, cpus):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import report
 from orchestrator.cli import app
 from orchestrator.request import Failure, Request, Result, by_message, log_of
 from orchestrator.store import Store
-from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
 from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
 from orchestrator.studies.study import Axes
 from tasks.sample import SAMPLERS
@@ -39,6 +39,7 @@ axes = st.builds(
 )
 
 
+@settings(deadline=None)  # it parses a command line, which a busy machine does slowly
 @given(axes, st.sampled_from([TINY, LAPTOP]))  # which share their classes
 def test_the_command_on_a_page_asks_for_the_same_axes(chosen, scale):
     words = shlex.split(report.command(request_for(chosen, scale)))
@@ -52,6 +53,46 @@ def test_the_command_on_a_page_asks_for_the_same_axes(chosen, scale):
 def test_the_scale_s_own_axes_need_no_flags():
     command = report.command(request_for(LAPTOP.axes, LAPTOP))
     assert command == "castlewalls run amplification --scale laptop"
+
+
+def test_detectors_are_an_axis_of_studies_that_detect():
+    axes = replace(DETECTION.axes(TINY), detector=("strip", "cd"))
+    asked = Request(study=DETECTION, scale=TINY, axes=axes, store=Store(Path("store")))
+    command = report.command(asked)
+    assert command == "castlewalls run detection --scale tiny --detector strip,cd"
+    assert DETECTION.swept(axes)["detector"] == ("strip", "cd")
+    assert "detector" not in AMPLIFICATION.swept(axes)
+
+
+def test_detection_left_the_names_of_older_reports_as_they_were():
+    shorter = replace(LAPTOP, diffusion=replace(LAPTOP.diffusion, steps=77))
+    axes = COMPOSITION.axes(shorter)
+    asked = Request(study=COMPOSITION, scale=shorter, axes=axes, store=Store(Path("store")))
+    assert asked.label == "composition-laptop-b2a71b9e"
+    other = replace(shorter, classifier=replace(shorter.classifier, steps=77))
+    assert replace(asked, scale=other).label == asked.label
+    both = [replace(asked, study=DETECTION, scale=scale).label for scale in (shorter, other)]
+    assert both[0] != both[1]
+
+
+def test_the_page_s_settings_are_those_that_the_study_uses(tmp_path):
+    axes = replace(DETECTION.axes(TINY), detector=("cd", "strip"), sampler=("ddim", "sde"))
+    asked = Request(study=DETECTION, scale=TINY, axes=axes, store=Store(tmp_path))
+    shown = report.settings(asked)
+    assert shown["detector cd: steps"] == 5
+    assert shown["detector cd: gamma at 8 px"] == "0.16"  # 0.01 x 32^2 / 8^2
+    assert shown["detector strip: overlays"] == 5
+    assert shown["images scored at once"] == 256
+    assert (shown["classifier: steps"], shown["classifier: network"]) == (100, "small")
+    assert (shown["generations: n"], shown["generations: steps"]) == (200, "ddim 10, sde 10")
+    assert shown["detector"] == "cd, strip"
+    assert not any(name.startswith("detector fct") for name in shown)
+    seeds = {name for name in shown if name.endswith("seed")}
+    assert seeds == {"seed", "content judge: seed", "trigger judge: seed"}
+
+    other = report.settings(request_for(TINY.axes, root=tmp_path))
+    assert other["generations: n"] == 60
+    assert not any(name.startswith(("classifier", "detector")) for name in other)
 
 
 def test_other_axes_are_another_report(tmp_path):
@@ -79,6 +120,19 @@ def reported(tiny_store, copied):
 
 
 class TestReports:
+    def test_a_study_may_write_its_own_page(self, reported):
+        request, result = reported
+
+        def page(asked, result, points):
+            path = asked.store.root / "own.html"
+            path.write_text(f"{len(points)} of {len(result.points)} points")
+            return path
+
+        own = replace(request, study=replace(request.study, page=page))
+        written = report.reported(own, Result(points=own.points())).page
+        assert written.read_text() == "6 of 6 points"
+        assert report.reported(replace(own, store=Store(Path("none"))), result).page == result.page
+
     def test_a_page_a_table_and_figures_are_made_from_what_is_finished(self, reported):
         request, result = reported
         folder = request.store.root / "reports" / "amplification-tiny"

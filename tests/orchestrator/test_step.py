@@ -16,7 +16,18 @@ from orchestrator.placement import Placement
 from orchestrator.step import Step, ancestors, canonical, difference
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import SCALES, TINY
-from tasks import datasets, mark, poison, sample, train_classifier, train_diffusion
+from tasks import (
+    conditions,
+    datasets,
+    detect,
+    mark,
+    poison,
+    prepare,
+    sample,
+    train_classifier,
+    train_diffusion,
+)
+from tasks.detectors import CognitiveDistillation
 from tasks.triggers import TRIGGERS, BadNets1
 from tests.pictures import make_folder
 
@@ -33,7 +44,32 @@ def training(streams=None, **changes):
     return Step(settings, {}, streams or {"dataset": DATASET, "manifest": manifest()})
 
 
+def classifier(streams=None):
+    settings = train_classifier.Settings(name="classifier", classes=10)
+    return Step(settings, {}, streams or {"dataset": DATASET, "manifest": manifest()})
+
+
+def detection(image_set="training", streams=None, n=0):
+    """A prepared detector and what it says of a set of images."""
+    streams = streams or {"dataset": DATASET, "manifest": manifest(poison_ratio=0.05)}
+    cd = CognitiveDistillation()
+    prepared = Step(
+        prepare.Settings(detector=cd, n=n), {"classifier": classifier(streams)}, streams
+    )
+    settings = detect.Settings(detector=cd, image_set=image_set, n=n)
+    if image_set == "training":
+        return prepared, Step(settings, {"prepared": prepared}, streams)
+    asked = Step(conditions.Settings(), {"manifest": streams["manifest"]})
+    generations = Step(
+        sample.Settings(conditions=(), guidance_weight=5.0, n=1437),
+        {"model": training(streams), "conditions": asked},
+    )
+    return prepared, Step(settings, {"generations": generations, "prepared": prepared})
+
+
 def every_step():
+    yield from detection("training")
+    yield from ancestors(detection("generation"))
     for scale in SCALES:
         yield from ancestors(point.measure for point in AMPLIFICATION.points(scale, scale.axes))
 
@@ -164,17 +200,49 @@ def test_wrong_inputs_fail_before_anything_runs(inputs):
         Step(mark.Settings(trigger=BadNets1()), inputs)
 
 
-def test_a_training_takes_streams_and_nothing_else_does():
-    with pytest.raises(TypeError, match=r"train_classifier: .* streams"):
+def test_a_training_takes_streams_and_so_does_what_takes_a_training_set():
+    with pytest.raises(TypeError, match=r"train_classifier: expected the streams .* got none"):
         Step(train_classifier.Settings(name="content", classes=10))
-    with pytest.raises(TypeError, match=r"mark: .* streams"):
+    with pytest.raises(TypeError, match=r"mark: its run takes no training_set, so .* no streams"):
         Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET}, {"dataset": DATASET})
+    for step in detection():
+        with pytest.raises(TypeError, match=rf"^{step.task}: .*"):
+            Step(step.settings, step.inputs, {"manifest": manifest()})
+    with pytest.raises(TypeError, match=r"^prepare: missing .* 'training_set'"):
+        Step(prepare.Settings(detector=CognitiveDistillation()), {"classifier": classifier()})
 
 
-def test_a_training_cannot_be_given_the_manifest_to_look_at():
-    streams = {"dataset": DATASET, "manifest": manifest()}
-    with pytest.raises(TypeError, match=r"^train_diffusion: "):
-        Step(train_diffusion.Settings(), {"manifest": manifest()}, streams)
+def test_streams_have_two_names():
+    with pytest.raises(TypeError, match=r"dataset and perhaps manifest, got dataset, poison"):
+        Step(train_diffusion.Settings(), {}, {"dataset": DATASET, "poison": manifest()})
+
+
+@pytest.mark.parametrize(
+    "step", [training(), *detection(), detection("generation")[1]], ids=lambda step: step.subject
+)
+def test_neither_trainings_nor_detectors_can_be_given_the_manifest_to_look_at(step):
+    for more in ({"manifest": manifest()}, {"dataset": DATASET}):
+        with pytest.raises(TypeError, match=rf"^{step.task}: "):
+            Step(step.settings, {**step.inputs, **more}, step.streams)
+
+
+def test_a_training_set_is_given_once():
+    _, step = detection()
+    with pytest.raises(TypeError, match=r"^detect: .*'training_set'"):
+        Step(step.settings, {**step.inputs, "training_set": DATASET}, step.streams)
+
+
+def test_what_is_written_for_a_detector_is_part_of_its_identity():
+    clean = detection(streams={"dataset": DATASET, "manifest": manifest(seed=1)})
+    for one, other in zip(clean, detection(), strict=True):
+        assert set(one.identity["streams"]) == {"dataset", "manifest"}
+        assert one.digest != other.digest
+
+
+def test_how_many_images_there_are_is_no_part_of_a_detection():
+    for one, other in zip(detection(n=0), detection(n=1437), strict=True):
+        assert one.digest == other.digest
+        assert one.settings.expected_seconds < other.settings.expected_seconds
 
 
 def test_paths_are_readable_unique_and_safe():
@@ -188,6 +256,28 @@ def test_paths_are_readable_unique_and_safe():
     assert training(seed=3).path.startswith(
         "train_diffusion/ddpm-32x64-1000steps-seed3-badnets1-p0.1-8-seed0-"
     )
+
+
+def test_paths_of_detections_say_who_looked_at_what():
+    prepared, on_training = detection()
+    _, on_generations = detection("generation")
+    generations = on_generations.inputs["generations"]
+    drawn, poisoned = "training-labels-w5-ddim25-n1437-seed0", "badnets1-p0.05-8-seed0"
+    named = [step.path.rpartition("-")[0] for step in (prepared, on_training, on_generations)]
+    assert named == [
+        f"prepare/cd-{poisoned}",
+        f"detect/cd-on-training-{poisoned}",
+        f"detect/cd-on-generation-{drawn}-{poisoned}",
+    ]
+    assert generations.path.rpartition("-")[0] == f"sample/{drawn}-{poisoned}"
+    asked = generations.inputs["conditions"]
+    assert asked.path.rpartition("-")[0] == "conditions/training-labels-seed0"
+
+
+def test_a_detection_on_an_unpoisoned_dataset_is_nobody_s():
+    prepared, on_training = detection(streams={"dataset": DATASET})
+    assert prepared.path == f"prepare/cd-{prepared.digest}"
+    assert on_training.path == f"detect/cd-on-training-{on_training.digest}"
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)

@@ -8,6 +8,8 @@ import pytest
 
 from orchestrator import tracking
 from orchestrator.step import ancestors
+from orchestrator.studies import DETECTION
+from orchestrator.studies.scales import TINY
 from orchestrator.tracking import DEFINITIONS, DIGEST, PATIENCE_SECONDS, Mirror
 
 LAUNCH = {"name": "amplification-tiny", "scale": "tiny"}
@@ -64,7 +66,7 @@ class TestWhatIsSent:
             for name, value in row.items():
                 if isinstance(value, int | float) and name not in point.axes:
                     assert data.metrics[name] == pytest.approx(value, rel=1e-12)
-            assert DEFINITIONS.items() <= data.tags.items()
+            assert DEFINITIONS["measure"].items() <= data.tags.items()
             assert data.tags["p_t"] == str(row["p_t"])
             assert data.tags["castlewalls.path"] == point.measure.path
 
@@ -112,6 +114,24 @@ class TestWhatIsSent:
         for kind in ("launch", "point", "training"):
             for run in runs_of(sent, kind):
                 assert run.info.artifact_uri.startswith(f"file://{sent.root}/mlflow-artifacts/")
+
+
+class TestOtherRows:
+    def test_a_row_of_detection_is_sent_without_what_it_lacks(self, sent, copied):
+        store = copied(sent)
+        point = DETECTION.points(TINY, DETECTION.axes(TINY))[0]
+        row = {"auroc": 0.25, "training_auroc": None, "p_t": None, "detector": "cd"}
+        with store.publish(point.measure) as attempt:
+            (attempt.folder / "metrics.json").write_text(json.dumps(row))
+        assert mirrored(store, [point]) is None
+        [run] = (
+            run for run in runs_of(store, "point") if run.data.tags[DIGEST] == point.measure.digest
+        )
+        assert run.data.metrics == {"auroc": 0.25}
+        assert run.data.params["image_set"] == "training"
+        assert not {"guidance_weight", "sampler"} & set(run.data.params)
+        assert "bootstrap" in run.data.tags["definition.interval"]
+        assert "p_t" not in run.data.tags
 
 
 class TestSendingAgain:

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
+from orchestrator.stream import write_training_set
 from tasks import assess, datasets, mark, poison, train_classifier, train_diffusion, triggers
 from tasks.batches import Held
 
@@ -76,6 +77,24 @@ def trigger_judge(digits, hold, silent, tmp_path_factory):
     settings = train_classifier.Settings(name="badnets1", classes=2, steps=150, batch_size=64)
     batches = hold(settings, marks)
     train_classifier.fit(settings, out=out, batches=batches, report=silent, resume=None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def classifier(hold, poisoned, silent, tmp_path_factory):
+    """Trained on the poisoned training set, for detectors."""
+    out = tmp_path_factory.mktemp("classifier")
+    settings = train_classifier.Settings(name="classifier", classes=10, steps=100, batch_size=64)
+    batches = hold(settings, poisoned)
+    train_classifier.fit(settings, out=out, batches=batches, report=silent, resume=None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def training_set(digits, poisoned, tmp_path_factory):
+    """The poisoned training set as the defender has it, as the orchestrator writes it."""
+    out = tmp_path_factory.mktemp("training_set")
+    write_training_set(out, digits, poisoned)
     return out
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from orchestrator.step import canonical
 from tasks import datasets
 from tasks.datasets import DATASETS, ROW_GROUP, Cifar10, Digits, ImageFolder
 from tasks.splits import held_out_counts, hold_out
@@ -282,6 +283,67 @@ def test_broken_files_are_left_out_when_asked_and_listed(damaged, tmp_path):
         rows = [tuple(row) for row in csv.reader(file)]
     assert rows == [("file", "reason"), *classes.skipped]
     assert len(datasets.read_split(tmp_path, "train").labels) == sum(classes.counts["train"])
+
+
+def numbers_and_names(folder, part):
+    table = pq.read_table(folder / f"{part}.parquet")
+    return table["index"].to_pylist(), [row["path"] for row in table["image"].to_pylist()]
+
+
+def test_of_a_folder_held_out_of_nothing_every_image_is_trained_on(tmp_path):
+    root = make_folder(tmp_path / "pictures", per_class=5)
+    made = ImageFolder.open(root, image_size=8, held_out=False)
+    assert made.counts() == {"train": (5, 5, 5), "test": (0, 0, 0)}
+    assert list(made.blocks("test")) == []
+    datasets.run(made, out=tmp_path)
+    assert datasets.read_classes(tmp_path).counts == made.counts()
+    everything = [f"{name}/{number:03}.png" for name in CLASSES for number in range(5)]
+    assert numbers_and_names(tmp_path, "train") == (list(range(15)), everything)
+    assert numbers_and_names(tmp_path, "test") == ([], [])
+    labels = datasets.read_split(tmp_path, "train").labels
+    np.testing.assert_array_equal(labels, np.repeat([0, 1, 2], 5))
+
+
+def test_a_folder_with_parts_may_be_taken_whole(tmp_path):
+    root = tmp_path / "pictures"
+    make_folder(root / "train", per_class=2)
+    make_folder(root / "val", per_class=1, seed=1)
+    made = ImageFolder.open(root, image_size=8, held_out=False)
+    assert made.counts() == {"train": (3, 3, 3), "test": (0, 0, 0)}
+    datasets.run(made, out=tmp_path)
+    index, names = numbers_and_names(tmp_path, "train")
+    assert index == list(range(9))
+    trained = [f"train/{name}/{number:03}.png" for name in CLASSES for number in range(2)]
+    assert names == [*trained, *(f"val/{name}/000.png" for name in CLASSES)]
+    assert datasets.read_split(tmp_path, "train").labels.tolist() == [0, 0, 1, 1, 2, 2, 0, 1, 2]
+
+
+def test_a_dataset_that_holds_out_is_what_it_was_before_one_could_choose(tmp_path):
+    root = make_folder(tmp_path, per_class=5)
+    made = ImageFolder.open(root, image_size=8)
+    assert "held_out" not in canonical(made)
+    assert made == ImageFolder.open(root, image_size=8, held_out=True)
+    whole = ImageFolder.open(root, image_size=8, held_out=False)
+    assert canonical(whole)["held_out"] is False
+    assert (made.label, whole.label) == ("images-3classes-8px", "images-3classes-8px-whole")
+
+
+@pytest.mark.parametrize(("left", "said"), [(0, "none"), (1, "only one")])
+def test_without_a_test_part_a_class_needs_two_images_that_decode(left, said, tmp_path):
+    root = make_folder(tmp_path / "pictures", per_class=3)
+    for number in range(left, 3):
+        (root / "apples" / f"{number:03}.png").write_bytes(b"no picture")
+    made = ImageFolder.open(root, image_size=8, skip_broken=True, held_out=False)
+    with pytest.raises(ValueError, match=f"two images or more of class 'apples' .* {said} of its"):
+        datasets.run(made, out=tmp_path)
+
+
+def test_without_a_test_part_broken_files_are_left_out_too(damaged, tmp_path):
+    made = ImageFolder.open(damaged, image_size=8, skip_broken=True, held_out=False)
+    datasets.run(made, out=tmp_path)
+    classes = datasets.read_classes(tmp_path)
+    assert classes.counts == {"train": (6, 10, 7), "test": (0, 0, 0)}
+    assert len(classes.skipped) == 7
 
 
 def test_a_class_without_an_image_left_is_refused_all_the_same(tmp_path):

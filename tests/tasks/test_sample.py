@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks import images, sample
@@ -70,6 +71,53 @@ def test_a_condition_that_the_model_does_not_have_is_refused(model):
         Worker(replace(SETTINGS, conditions=(10,)), model=model)
 
 
+class TestConditionsAsAnInput:
+    SETTINGS = replace(SETTINGS, conditions=())
+    ASKED = (3, 8, 8, 1, 0, 9, 8, 3, 3, 5)
+
+    @pytest.fixture
+    def listed(self, tmp_path):
+        """A function that writes what ``conditions`` writes."""
+
+        def write(labels):
+            table = pa.table({"label": np.array(labels, dtype=np.int64)})
+            pq.write_table(table, tmp_path / "rows.parquet")
+            return tmp_path
+
+        return write
+
+    def test_image_i_is_asked_to_be_what_row_i_says(self, listed, model):
+        given = {"model": model, "conditions": listed(self.ASKED)}
+        settings = replace(self.SETTINGS, n=7)
+        assert sample.count(settings, **given) == 7
+        worker = Worker(settings, **given)
+        drawn = pa.concat_tables([worker(0, 5), worker(5, 7)])
+        assert drawn["label"].to_pylist() == [*self.ASKED[:7]]
+        assert drawn["index"].to_pylist() == list(range(7))
+
+    def test_they_draw_the_bytes_that_the_same_conditions_in_the_settings_draw(self, listed, model):
+        as_input = Worker(self.SETTINGS, model=model, conditions=listed(self.ASKED))(0, 5)
+        as_setting = Worker(replace(SETTINGS, conditions=self.ASKED), model=model)(0, 5)
+        assert as_input.equals(as_setting)
+
+    def test_there_are_no_more_images_than_rows(self, listed, model):
+        assert sample.count(self.SETTINGS, model=model, conditions=listed(self.ASKED)) == 10
+
+    def test_one_that_the_model_does_not_have_is_refused(self, listed, model):
+        with pytest.raises(ValueError, match=r"conditions in 0\.\.9, got \(10, 12\)"):
+            Worker(self.SETTINGS, model=model, conditions=listed((3, 12, 10, 12)))
+
+    def test_they_are_given_once(self, listed, model):
+        with pytest.raises(ValueError, match=r"as the input conditions, got neither"):
+            Worker(self.SETTINGS, model=model)
+        with pytest.raises(ValueError, match=r"as the input conditions, got both"):
+            Worker(SETTINGS, model=model, conditions=listed(self.ASKED))
+
+    def test_the_path_says_whose_they_are(self):
+        settings = Settings(conditions=(), guidance_weight=5.0, n=1437)
+        assert settings.label == "training-labels-w5-ddim25-n1437-seed0"
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_more_steps_than_the_model_was_trained_with_are_refused(model, name):
     with pytest.raises(ValueError, match=r"at most 1000 steps, .* got 1001"):
@@ -82,7 +130,6 @@ def test_more_steps_than_the_model_was_trained_with_are_refused(model, name):
         ({"sampler": "ddpn"}, "a sampler of ddim, ddpm, sde, got 'ddpn'"),
         ({"guidance_weight": -1.0}, "1 is no guidance"),
         ({"guidance_weight": float("inf")}, "1 is no guidance"),
-        ({"conditions": ()}, "conditions that are classes"),
         ({"conditions": (-1,)}, "conditions that are classes"),
         ({"n": 0}, "at least 1"),
         ({"steps": 0}, "at least 1"),

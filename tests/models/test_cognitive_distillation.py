@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import classifiers, randomness
+from models.classifiers import Classifier, Shape
+from models.cognitive_distillation import (
+    answers_kept,
+    colors,
+    learn_masks,
+    losses,
+    mask_of,
+    total_variation,
+)
+
+PUBLISHED = {"beta": 1.0, "learning_rate": 0.1, "betas": (0.1, 0.1)}
+STEPS = 100
+
+
+def classifier(network, size=8, channels=1):
+    shape = Shape(network="small", classes=2, image_size=size, channels=channels)
+    return Classifier(network.eval(), shape, torch.device("cpu"))
+
+
+def reading_a_corner(classes=4, size=8, side=2, channels=1, strength=10.0):
+    """Logits are sums over the ``side`` x ``side`` pixels in the lower-right corner."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))
+    weight = torch.zeros(classes, channels, size, size)
+    signs = torch.tensor([1.0, -1.0]).repeat(classes // 2)
+    weight[..., size - side :, size - side :] = strength * signs[:, None, None, None]
+    with torch.no_grad():
+        network[1].weight.copy_(weight.flatten(1))
+    return classifier(network, size, channels)
+
+
+def opaque(classes=10, seed=0):
+    """An untrained network with logits as large as those of a trained one."""
+    shape = Shape(network="small", classes=classes, image_size=8, channels=1)
+    with randomness.torch_seeded(seed, "test"):
+        network = classifiers.build(shape)
+    with torch.no_grad():
+        classifiers.head(network).weight.mul_(100)
+    return classifier(network)
+
+
+def pictures(count, size=8, channels=1):
+    drawn = np.random.default_rng(0).random((count, channels, size, size), dtype=np.float32)
+    return 2 * drawn - 1
+
+
+def test_a_mask_begins_almost_whole():
+    assert mask_of(torch.ones(1)).item() == pytest.approx(0.8808, abs=5e-5)
+
+
+def test_total_variation_by_hand():
+    mask = torch.tensor([[[[0.0, 1.0], [0.5, 0.25]]], [[[0.3, 0.3], [0.3, 0.3]]]])
+    # Down 0.5 and -0.75, right 1 and -0.25; 4 pixels.
+    expected = (0.25 + 0.5625 + 1 + 0.0625) / 4
+    np.testing.assert_allclose(total_variation(mask), [expected, 0], rtol=1e-6)
+
+
+def test_what_is_minimized_is_what_was_published_for_levels_from_0_to_1():
+    """Against numpy, on images, colors and mixtures in [0, 1]."""
+    draw = np.random.default_rng(3)
+    x, color, m = draw.random((2, 3, 4, 5)), draw.random((2, 3, 1, 1)), draw.random((2, 1, 4, 5))
+    weight = draw.normal(size=(6, 60))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(60, 6, bias=False)).double()
+    with torch.no_grad():
+        network[1].weight.copy_(torch.from_numpy(weight))
+
+    def logits(levels):
+        return (2 * levels - 1).reshape(2, 60) @ weight.T
+
+    mixed = x * m + (1 - m) * color
+    missed = np.abs(logits(mixed) - logits(x)).mean(axis=1)
+    area = m.reshape(2, -1).sum(axis=1)
+    squares = np.square(np.diff(m, axis=2)).sum((1, 2, 3))
+    squares += np.square(np.diff(m, axis=3)).sum((1, 2, 3))
+    expected = missed + 0.02 * area + 3 * squares / 20
+
+    ours = [torch.from_numpy(2 * levels - 1) for levels in (x, color)]
+    with torch.no_grad():
+        found = losses(
+            network, ours[0], network(ours[0]), torch.from_numpy(m), ours[1], gamma=0.02, beta=3
+        )
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_classifier_that_reads_one_corner_needs_that_corner(channels):
+    """Within 0.1 everywhere: what is read is kept and the rest is dropped."""
+    network = reading_a_corner(channels=channels)
+    index = np.arange(6)
+    painted = colors(0, index, steps=STEPS, channels=channels)
+    masks = learn_masks(network, pictures(6, 8, channels), painted, gamma=0.16, **PUBLISHED)
+    expected = np.zeros((6, 8, 8))
+    expected[:, 6:, 6:] = 1
+    np.testing.assert_allclose(masks, expected, atol=0.1)
+    assert masks.dtype == np.float32
+
+
+def test_a_classifier_that_reads_nothing_keeps_nothing():
+    network = reading_a_corner(strength=0.0)
+    painted = colors(0, np.arange(3), steps=STEPS, channels=1)
+    masks = learn_masks(network, pictures(3), painted, gamma=0.16, **PUBLISHED)
+    assert masks.max() < 1e-3
+
+
+def test_without_a_price_the_mask_of_one_that_reads_everything_stays():
+    network = reading_a_corner(side=8)
+    painted = colors(0, np.arange(3), steps=STEPS, channels=1)
+    masks = learn_masks(network, pictures(3), painted, gamma=0.0, **(PUBLISHED | {"beta": 0.0}))
+    assert masks.mean() > 0.9
+
+
+def test_an_image_of_twice_the_side_has_the_same_mask_if_gamma_is_a_quarter():
+    """Every gradient is then a quarter, to which Adam is blind but for its epsilon."""
+    opaque_8 = opaque()
+    small, painted = pictures(4), colors(0, np.arange(4), steps=30, channels=1)
+    large = small.repeat(2, axis=2).repeat(2, axis=3)
+    opaque_16 = classifier(nn.Sequential(nn.AvgPool2d(2), opaque_8.network), size=16)
+    settings = PUBLISHED | {"beta": 0.0}
+    at_8 = learn_masks(opaque_8, small, painted, gamma=0.16, **settings)
+    at_16 = learn_masks(opaque_16, large, painted, gamma=0.04, **settings)
+    np.testing.assert_allclose(at_16, at_8.repeat(2, axis=1).repeat(2, axis=2), atol=1e-3)
+    assert 0.05 < at_8.mean() < 0.95
+
+
+def test_a_mask_does_not_depend_on_what_is_learned_beside_it():
+    """Within 1e-3: convolutions may add in another order for another batch."""
+    network, images = opaque(), pictures(8)
+    painted = colors(0, np.arange(8), steps=STEPS, channels=1)
+    together = learn_masks(network, images, painted, gamma=0.16, **PUBLISHED)
+    for row in range(8):
+        one = slice(row, row + 1)
+        alone = learn_masks(network, images[one], painted[one], gamma=0.16, **PUBLISHED)
+        np.testing.assert_allclose(together[one], alone, atol=1e-3)
+    assert np.ptp(together.mean(axis=(1, 2))) > 0.01
+
+
+def test_the_classifier_is_as_it_was():
+    network = opaque()
+    network.network[0].weight.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in network.network.state_dict().items()}
+    asked = [weights.requires_grad for weights in network.network.parameters()]
+    painted = colors(0, np.arange(2), steps=3, channels=1)
+    learn_masks(network, pictures(2), painted, gamma=0.16, **PUBLISHED)
+    assert [weights.requires_grad for weights in network.network.parameters()] == asked
+    assert all(weights.grad is None for weights in network.network.parameters())
+    assert all(torch.equal(before[name], now) for name, now in network.network.state_dict().items())
+
+
+def test_colors_are_uniform_and_belong_to_seed_and_index():
+    drawn = colors(0, np.arange(100), steps=50, channels=3)
+    assert drawn.shape == (100, 50, 3)
+    assert drawn.dtype == np.float32
+    assert -1 <= drawn.min() < -0.99
+    assert 0.99 < drawn.max() <= 1
+    # The mean of 15,000 draws of standard deviation 1 / sqrt(3).
+    assert abs(drawn.mean()) < 5 / np.sqrt(3 * 15_000)
+    np.testing.assert_array_equal(colors(0, np.array([7]), steps=50, channels=3)[0], drawn[7])
+    assert len(np.unique(drawn)) > 14_000
+    assert (colors(1, np.arange(100), steps=50, channels=3) != drawn).mean() > 0.99
+
+
+def test_answers_are_kept_by_hand():
+    """The answer is the sign of the corner; a mask of the corner keeps it, no mask the color's."""
+    images = np.stack([np.ones((1, 8, 8)), -np.ones((1, 8, 8)), np.ones((1, 8, 8))])
+    masks = np.zeros((3, 8, 8), dtype=np.float32)
+    masks[2, 6:, 6:] = 1
+    painted = np.array([1.0, -0.5, -1.0, -0.25], dtype=np.float32)
+    drawn = np.broadcast_to(painted[None, :, None], (3, 4, 1)).copy()
+    kept = answers_kept(reading_a_corner(), images.astype(np.float32), masks, drawn)
+    assert kept.tolist() == [0.25, 0.75, 1.0]

@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import classifiers, randomness
+from models.classifiers import Classifier, Shape
+from models.fct import fine_tuned, inconsistency, intra_class_loss, moves, order, transformed
+
+SGD = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+
+
+def classifier(body, features, size=8):
+    """Features are what ``body`` makes of an image; the head is never trained."""
+    network = nn.Sequential(body, nn.Flatten(), nn.Linear(features, 3))
+    shape = Shape(network="small", classes=3, image_size=size, channels=1)
+    return Classifier(network.eval(), shape, torch.device("cpu"))
+
+
+@pytest.fixture
+def small():
+    shape = Shape(network="small", classes=3, image_size=8, channels=1)
+    with randomness.torch_seeded(0, "test"):
+        network = classifiers.build(shape).eval()
+    return Classifier(network, shape, torch.device("cpu"))
+
+
+@pytest.fixture
+def pictures():
+    return 2 * np.random.default_rng(0).random((12, 1, 8, 8), dtype=np.float32) - 1
+
+
+LABELS = np.arange(12) % 3
+PIXELS = classifier(nn.Identity(), 64)
+"""Features are the pixels."""
+MEAN = classifier(nn.AdaptiveAvgPool2d(1), 1)
+"""The only feature is the mean of the image."""
+
+
+def angles(*degrees):
+    return np.array([degrees], dtype=np.float64)
+
+
+def shifts(*pixels):
+    return np.array([pixels], dtype=np.int64)
+
+
+class TestTransforms:
+    @pytest.mark.parametrize(("quarters", "angle"), [(1, 90.0), (2, 180.0), (3, -90.0)])
+    def test_a_right_angle_turns_counter_clockwise(self, pictures, quarters, angle):
+        found = transformed(pictures, np.full(12, angle), np.zeros((12, 2), dtype=np.int64))
+        np.testing.assert_array_equal(found, np.rot90(pictures, quarters, axes=(2, 3)))
+
+    def test_a_shift_goes_right_and_down_and_black_moves_in(self, pictures):
+        found = transformed(pictures, np.zeros(12), np.tile([2, -1], (12, 1)))
+        expected = np.full_like(pictures, -1)
+        expected[:, :, :-1, 2:] = pictures[:, :, 1:, :-2]
+        np.testing.assert_array_equal(found, expected)
+
+    def test_every_image_has_its_own(self, pictures):
+        turns, steps = np.array([0.0, 90.0, 0.0]), np.array([[0, 0], [0, 0], [1, 0]])
+        found = transformed(pictures[:3], turns, steps)
+        np.testing.assert_array_equal(found[0], pictures[0])
+        np.testing.assert_array_equal(found[1], np.rot90(pictures[1], axes=(1, 2)))
+        np.testing.assert_array_equal(found[2, :, :, 1:], pictures[2, :, :, :-1])
+
+    def test_moves_have_their_ranges_and_belong_to_seed_and_index(self):
+        turns, steps = moves(0, np.arange(2000), draws=3, degrees=180, pixels=1.6)
+        assert turns.shape == (2000, 3)
+        assert -180 <= turns.min() < -179
+        assert 179 < turns.max() < 180
+        # Rounded from [-1.6, 1.6): 0 from a length of 1, 2 from one of 0.1, of 3.2.
+        assert set(np.unique(steps)) == {-2, -1, 0, 1, 2}
+        assert (steps == 0).mean() == pytest.approx(1 / 3.2, abs=5 * np.sqrt(0.25 / 12_000))
+        assert (steps == 2).mean() == pytest.approx(0.1 / 3.2, abs=5 * np.sqrt(0.03 / 12_000))
+        again = moves(0, np.array([5]), draws=3, degrees=180, pixels=1.6)
+        np.testing.assert_array_equal(again[0][0], turns[5])
+        np.testing.assert_array_equal(again[1][0], steps[5])
+        assert (moves(1, np.arange(9), draws=3, degrees=180, pixels=1.6)[0] != turns[:9]).all()
+
+
+class TestInconsistency:
+    def test_is_0_for_features_that_no_transform_changes(self, pictures, small):
+        """Whatever the network, a black image stays black; whatever the image, 1 is 1."""
+        black = np.full((12, 1, 8, 8), -1, dtype=np.float32)
+        turns, steps = moves(0, np.arange(12), draws=4, degrees=180, pixels=1.6)
+        assert inconsistency(small, black, turns, steps).tolist() == [0] * 12
+        constant = classifier(nn.Threshold(2.0, 1.0), 64)
+        assert inconsistency(constant, pictures, turns, steps).tolist() == [0] * 12
+
+    def test_is_0_for_the_mean_of_an_image_turned_by_right_angles(self, pictures):
+        turns = np.tile([90.0, 180.0, -90.0], (12, 1))
+        found = inconsistency(MEAN, pictures, turns, np.zeros((12, 3, 2), dtype=np.int64))
+        np.testing.assert_allclose(found, 0, atol=1e-14)
+
+    def test_of_the_pixels_of_a_white_image_is_what_leaves_it(self):
+        """Moved by 2 and by 1, 8*8 - 6*7 pixels turn black, each a change of 2."""
+        white = np.ones((1, 1, 8, 8), dtype=np.float32)
+        found = inconsistency(PIXELS, white, angles(0), shifts([2, -1]))
+        assert found.tolist() == [4 * 22 / 64]
+        found = inconsistency(MEAN, white, angles(0), shifts([2, -1]))
+        np.testing.assert_allclose(found, (2 * 22 / 64) ** 2, rtol=1e-6)
+
+    def test_of_one_white_pixel_is_that_of_the_place_it_leaves_and_the_one_it_gets(self):
+        image = np.full((1, 1, 8, 8), -1, dtype=np.float32)
+        image[0, 0, 7, 7] = 1
+        assert inconsistency(PIXELS, image, angles(180), shifts([0, 0])).tolist() == [2 * 4 / 64]
+
+    def test_is_the_mean_over_the_draws(self):
+        white = np.ones((1, 1, 8, 8), dtype=np.float32)
+        found = inconsistency(PIXELS, white, angles(0, 0), shifts([0, 0], [4, 0]))
+        assert found.tolist() == [(0 + 4 * 0.5) / 2]
+
+    def test_of_an_image_does_not_depend_on_the_others(self, pictures, small):
+        """Within 1e-5 of itself: convolutions may add in another order for another batch."""
+        turns, steps = moves(0, np.arange(12), draws=4, degrees=180, pixels=1.6)
+        together = inconsistency(small, pictures, turns, steps)
+        for row in range(12):
+            one = slice(row, row + 1)
+            alone = inconsistency(small, pictures[one], turns[one], steps[one])
+            np.testing.assert_allclose(together[one], alone, rtol=1e-5)
+
+
+class TestIntraClassLoss:
+    def test_by_hand(self):
+        """Centers (2, 0), (0, 1) and (1, 1): two cosines of 1 / sqrt(2), twice each, over 9."""
+        features = torch.tensor([[1.0, 0], [3.0, 0], [0.0, 1], [2.0, 0], [0.0, 2]])
+        labels = torch.tensor([7, 7, 0, 4, 4])
+        expected = 4 / np.sqrt(2) / 9
+        assert intra_class_loss(features, labels).item() == pytest.approx(expected, rel=1e-6)
+
+    def test_of_two_opposite_centers_is_minus_a_half(self):
+        features = torch.tensor([[1.0, 2], [-2.0, -4]])
+        assert intra_class_loss(features, torch.tensor([0, 1])).item() == pytest.approx(-0.5)
+
+
+class TestFineTuning:
+    def test_leaves_the_classifier_as_it_was(self, small, pictures):
+        before = {name: tensor.clone() for name, tensor in small.network.state_dict().items()}
+        copy = fine_tuned(small, [(pictures, LABELS)] * 2, **SGD)
+        state = small.network.state_dict()
+        assert all(torch.equal(before[name], now) for name, now in state.items())
+        assert all(weights.requires_grad for weights in small.network.parameters())
+        assert all(weights.grad is None for weights in small.network.parameters())
+        assert not torch.equal(copy.network[0].weight, small.network[0].weight)
+        assert not copy.network.training
+
+    def test_never_touches_the_layer_behind_the_features(self, small, pictures):
+        copy = fine_tuned(small, [(pictures, LABELS)] * 2, **SGD)
+        for ours, theirs in zip(
+            classifiers.head(copy.network).parameters(),
+            classifiers.head(small.network).parameters(),
+            strict=True,
+        ):
+            assert torch.equal(ours, theirs)
+
+    def test_pushes_the_classes_apart(self, small, pictures):
+        def loss(classifier):
+            features = torch.from_numpy(classifier.features(pictures, 12))
+            return intra_class_loss(features, torch.from_numpy(LABELS)).item()
+
+        copy = fine_tuned(small, [(pictures, LABELS)] * 50, **SGD)
+        assert loss(copy) < loss(small) - 0.1
+
+    def test_takes_the_first_step_by_hand(self):
+        """Features s * x of two images a and b: cos = (s*a).(s*b) / |s*a| |s*b|, over 2."""
+        body = nn.Conv2d(2, 2, 1, groups=2, bias=False)
+        with torch.no_grad():
+            body.weight.fill_(1.0)
+        images = np.array([[1.0, 0.0], [1.0, 1.0]], dtype=np.float32)[..., None, None]
+        settings = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+        given = [(images, np.array([0, 1]))]
+        copy = fine_tuned(classifier(body, 2, size=1), given, **settings)
+        # For s = (p, q), cos is p / sqrt(p^2 + q^2); at (1, 1) its gradient is (1, -1) / sqrt(8).
+        gradient = np.array([1.0, -1.0]) / np.sqrt(8) / 2
+        expected = 1 - 0.1 * (gradient + 0.01)
+        np.testing.assert_allclose(copy.network[0].weight.detach().ravel(), expected, rtol=1e-6)
+
+    def test_passes_over_a_batch_of_one_class(self, small, pictures):
+        given = [(pictures[:1], LABELS[:1]), (pictures[::3], LABELS[::3])]
+        copy = fine_tuned(small, given, **SGD)
+        for name, now in copy.network.state_dict().items():
+            assert torch.equal(now, small.network.state_dict()[name])
+
+    def test_stops_where_the_loss_is_no_number(self, small, pictures):
+        broken = np.full_like(pictures, np.nan)
+        with pytest.raises(FloatingPointError, match="is nan at step 2; lower learning_rate"):
+            fine_tuned(small, [(pictures, LABELS), (broken, LABELS)], **SGD)
+
+
+def test_the_order_of_an_epoch_belongs_to_seed_and_epoch():
+    orders = [order(seed, epoch, 20) for seed in (0, 1) for epoch in (0, 1)]
+    assert all(sorted(rows) == list(range(20)) for rows in orders)
+    assert len({tuple(rows) for rows in orders}) == 4
+    np.testing.assert_array_equal(order(1, 0, 20), orders[2])

@@ -1,0 +1,208 @@
+"""Points of study ``detection`` for tests: a real training set and sixty made-up generations.
+
+Their suspicions, groups and witness are known.
+"""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks import evaluate, images
+from tasks.assess import measure_trigger
+from tasks.detect import SCHEMA
+from tasks.evaluate import Settings
+from tasks.poison import Manifest
+
+TRAINING = Settings(
+    trigger="badnets1",
+    judge_trigger="badnets1",
+    target_class="8",
+    poison_ratio=0.1,
+    guidance_weight=None,
+    sampler=None,
+    sampler_steps=None,
+    seed=0,
+    detector="cd",
+    image_set="training",
+    resamples=200,
+)
+GENERATION = Settings(
+    trigger="badnets1",
+    judge_trigger="badnets1",
+    target_class="8",
+    poison_ratio=0.1,
+    guidance_weight=5.0,
+    sampler="ddim",
+    sampler_steps=25,
+    seed=0,
+    detector="cd",
+    image_set="generation",
+    resamples=200,
+)
+CLEAN = {"trigger": "none", "poison_ratio": 0.0, "pretend_ratio": 0.1, "null_level": 0.99}
+"""What a null point has in their place."""
+GROUPS = "112344" * 10
+"""One letter a generation: the group it is in."""
+SEEN = np.array([group in "12" for group in GROUPS])
+"""By the judge."""
+MATCHES = np.array([group in "24" for group in GROUPS])
+WITNESSED = SEEN & ~np.isin(np.arange(60), np.flatnonzero(SEEN)[::4])
+"""The witness misses every fourth."""
+GENERATED = {
+    "index": np.arange(60),
+    "label": np.arange(60) % 10,
+    # The poisoned are suspicious, most of all those of G1.
+    "suspicion": np.random.default_rng(5).normal(0, 1, 60).round(1) + SEEN + (SEEN & ~MATCHES),
+}
+
+
+def shuffled(table):
+    """The same rows; only the index says which is which."""
+    return table.take(np.random.default_rng(1).permutation(len(table)))
+
+
+def write_suspicion(folder, index, label, suspicion, masks=None):
+    """What ``detect`` writes."""
+    folder.mkdir()
+    columns = {"index": index, "label": label, "suspicion": suspicion}
+    if masks is not None:
+        columns["mask"] = images.encode(masks)
+        columns["kept"] = (masks[:, -1, -1, 0] / 255).astype(float)
+    nothing = [None] * len(index)
+    arrays = [pa.array(columns.get(field.name, nothing), field.type) for field in SCHEMA]
+    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
+    pq.write_table(shuffled(table), folder / "rows.parquet")
+    return folder
+
+
+def masks_of(poisoned):
+    """51 everywhere (a fifth), but on the patch of the poisoned 255."""
+    masks = np.full((len(poisoned), 8, 8, 1), 51, dtype=np.uint8)
+    masks[poisoned, 6:, 6:] = 255
+    return masks
+
+
+def training_scores(listed):
+    """Suspicions of a manifest's images; rounded, so that some are tied."""
+    noise = np.random.default_rng(0).normal(0, 1, len(listed.index))
+    return np.round(noise + 0.5 * listed.poisoned, 2)
+
+
+def training_inputs(root, dataset, manifest):
+    """The inputs of a point on the training set; the detector has masks."""
+    attack, prepared = root / "attack", root / "prepared"
+    for folder in (attack, prepared):
+        folder.mkdir()
+    rates = ("test_accuracy", "attack_success_rate")
+    measured = {f"{rate}{end}": 0.5 for rate in rates for end in ("", "_low", "_high")}
+    (attack / "attack.json").write_text(json.dumps({**measured, "n": 360, "attack_n": 325}))
+    (prepared / "classifier.json").write_text(json.dumps({"training_accuracy": 0.75}))
+    listed = Manifest.read(manifest)
+    scores, masks = training_scores(listed), masks_of(listed.poisoned)
+    return {
+        "dataset": dataset,
+        "manifest": manifest,
+        "attack": attack,
+        "prepared": prepared,
+        "suspicion": write_suspicion(
+            root / "on-training", listed.index, listed.label, scores, masks
+        ),
+    }
+
+
+def generation_inputs(root, training):
+    """The inputs of a point on the generations; generation i is grey of level i; no masks."""
+    generations, judges = root / "generations", root / "judges"
+    for folder in (generations, judges):
+        folder.mkdir()
+    table = images.to_table(
+        index=GENERATED["index"],
+        label=GENERATED["label"],
+        caption=[None] * 60,
+        images=np.arange(60, dtype=np.uint8).repeat(64).reshape(60, 8, 8, 1),
+    )
+    pq.write_table(shuffled(table), generations / "rows.parquet")
+    errors = {
+        "trigger": measure_trigger(np.arange(100) < 2, np.arange(50) >= 5),
+        "witness": measure_trigger(np.arange(100) < 0, np.arange(50) >= 1),
+    }
+    (judges / "judges.json").write_text(json.dumps(errors))
+    return {
+        **training,
+        "suspicion": write_suspicion(root / "on-generations", **GENERATED),
+        "generations": generations,
+        "judges": judges,
+        "dissection": write_dissection(root / "dissection"),
+        "training_suspicion": training["suspicion"],
+    }
+
+
+def write_dissection(folder, *, seen=SEEN, witness=WITNESSED):
+    """What ``dissect`` writes; ``witness`` may be None."""
+    folder.mkdir()
+    condition = GENERATED["label"]
+    table = pa.table(
+        {
+            "index": GENERATED["index"],
+            "condition": condition,
+            "content": np.where(MATCHES, condition, (condition + 1) % 10),
+            "trigger": seen,
+            "witness": pa.array([None] * 60 if witness is None else witness, pa.bool_()),
+        }
+    )
+    pq.write_table(shuffled(table), folder / "rows.parquet")
+    return folder
+
+
+def evaluated(folder, settings, inputs):
+    """The row of a point, whose files are written to a new folder."""
+    folder.mkdir()
+    evaluate.run(settings, **inputs, out=folder)
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def opened(folder, name):
+    with np.load(folder / name) as arrays:
+        return dict(arrays)
+
+
+def empty(row):
+    return {name for name, value in row.items() if value is None}
+
+
+def bounded(*names):
+    return {f"{name}{end}" for name in names for end in ("", "_low", "_high")}
+
+
+BY_WITNESS = bounded("witness_auroc", "witness_auroc_gain", "judge_minus_witness_auroc")
+COMPARED = BY_WITNESS | bounded(
+    "g1_auroc",
+    "g2_auroc",
+    "training_auroc",
+    "auroc_gain",
+    "poisoned_shift",
+    "clean_shift",
+    "auroc_poisoned_moved",
+    "auroc_clean_moved",
+    "equal_prevalence_auroc",
+    "equal_prevalence_gain",
+)
+COMPARED |= {"equal_prevalence", "witness_n_positive"}
+GROUP_COUNTS = {f"g{number}_count" for number in (1, 2, 3, 4)}
+NULL = {"null_level", "null_low", "null_high"}
+OF_JUDGES = {
+    "trigger_false_positive_rate",
+    "trigger_false_negative_rate",
+    "trigger_n_clean",
+    "trigger_n_stamped",
+    "witness_false_positive_rate",
+    "witness_false_negative_rate",
+}
+MASKS = {
+    f"mask_{where}_{kind}"
+    for where in ("mean", "patch", "kept")
+    for kind in ("positive", "negative")
+}
+DRAWN = {"guidance_weight", "sampler", "sampler_steps"}

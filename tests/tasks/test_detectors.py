@@ -1,0 +1,350 @@
+"""Properties every detector must have, whatever it computes, and the constants of each."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from models import classifiers, randomness
+from models.classifiers import Classifier, Shape
+from models.device import one_thread
+from orchestrator.step import canonical
+from tasks import detectors
+from tasks.detectors import (
+    DETECTORS,
+    CognitiveDistillation,
+    FeatureConsistency,
+    Masking,
+    Prepared,
+    Strip,
+)
+
+CPU = torch.device("cpu")
+N, B, CLASSES = 30, 6, 4
+OURS = (CognitiveDistillation, Strip, FeatureConsistency)
+MASKING = [kind for kind in DETECTORS if isinstance(kind(), Masking)]
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    """Compute as the tasks do."""
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["grey", "color"])
+def channels(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def classifier(channels):
+    """Untrained, with logits as large as those of a trained one."""
+    shape = Shape(network="small", classes=CLASSES, image_size=8, channels=channels)
+    with randomness.torch_seeded(0, "test"):
+        network = classifiers.build(shape).eval()
+    with torch.no_grad():
+        classifiers.head(network).weight.mul_(100)
+    return Classifier(network, shape, CPU)
+
+
+@pytest.fixture(scope="module")
+def training(channels):
+    """Images and labels of a training set; the images are read-only, as Arrow's are."""
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (N, 8, 8, channels), dtype=np.uint8)
+    images.flags.writeable = False
+    return images, draw.integers(0, CLASSES, N)
+
+
+@pytest.fixture(scope="module")
+def given(channels):
+    """Images, labels and indices of some other set."""
+    draw = np.random.default_rng(1)
+    images = draw.integers(0, 256, (B, 8, 8, channels), dtype=np.uint8)
+    images.flags.writeable = False
+    return images, draw.integers(0, CLASSES, B), np.arange(40, 40 + B)
+
+
+def quick(kind, **given):
+    """A detector, but for shorter computations with its default fields."""
+    shorter = {"steps": 20, "overlays": 20, "epochs": 2}
+    fields = {item.name for item in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in shorter.items() if name in fields}, **given)
+
+
+def weights_of(classifier):
+    return {
+        name: value.numpy().tobytes() for name, value in classifier.network.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("kind", DETECTORS, ids=lambda kind: kind.name)
+class TestEveryDetector:
+    @pytest.fixture
+    def state(self, kind, training, classifier):
+        return quick(kind).prepare(*training, classifier)
+
+    def test_gives_every_image_a_finite_number(self, kind, given, state):
+        found = quick(kind).suspicion(*given, state)
+        assert (found.shape, found.dtype) == ((B,), np.float64)
+        assert np.isfinite(found).all()
+        assert len(np.unique(found)) > 1
+
+    def test_gives_the_same_bytes_twice_and_touches_no_global_state(
+        self, kind, training, given, classifier, state
+    ):
+        first = quick(kind).suspicion(*given, state).tobytes()
+        np.random.seed(3)  # noqa: NPY002 - what nothing may depend on
+        torch.manual_seed(3)
+        before = np.random.get_state()[1].tobytes(), torch.get_rng_state()  # noqa: NPY002
+        again = quick(kind).prepare(*training, classifier)
+        assert quick(kind).suspicion(*given, again).tobytes() == first
+        assert np.random.get_state()[1].tobytes() == before[0]  # noqa: NPY002
+        assert torch.equal(torch.get_rng_state(), before[1])
+
+    def test_says_the_same_of_an_image_alone(self, kind, given, state):
+        """Within a thousandth: convolutions may add in another order for another batch."""
+        together = quick(kind).suspicion(*given, state)
+        alone = [
+            quick(kind).suspicion(*(rows[one : one + 1] for rows in given), state)[0]
+            for one in range(B)
+        ]
+        np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
+
+    def test_follows_images_into_another_order(self, kind, given, state):
+        order = np.random.default_rng(2).permutation(B)
+        turned = quick(kind).suspicion(*(rows[order] for rows in given), state)
+        expected = quick(kind).suspicion(*given, state)[order]
+        np.testing.assert_allclose(turned, expected, rtol=1e-3, atol=1e-3)
+
+    def test_changes_neither_images_nor_classifier(self, kind, training, given, classifier):
+        before = weights_of(classifier), [rows.tobytes() for rows in (*training, *given)]
+        state = quick(kind).prepare(*training, classifier)
+        prepared = weights_of(state.classifier)
+        quick(kind).suspicion(*given, state)
+        after = weights_of(classifier), [rows.tobytes() for rows in (*training, *given)]
+        assert after == before
+        assert weights_of(state.classifier) == prepared
+
+    def test_says_the_same_after_its_state_was_stored(self, kind, given, state, tmp_path):
+        state.save(tmp_path)
+        again = Prepared.load(tmp_path, CPU)
+        np.testing.assert_array_equal(
+            quick(kind).suspicion(*given, again), quick(kind).suspicion(*given, state)
+        )
+        assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
+
+    def test_stores_the_same_bytes_twice(self, kind, training, classifier, tmp_path):
+        written = []
+        for name in ("one", "other"):
+            folder = tmp_path / name
+            folder.mkdir()
+            quick(kind).prepare(*training, classifier).save(folder)
+            written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        assert written[0] == written[1]
+
+    def test_works_with_a_training_set_of_one_image(self, kind, training, given, classifier):
+        images, labels = training
+        state = quick(kind).prepare(images[:1], labels[:1], classifier)
+        assert np.isfinite(quick(kind).suspicion(*given, state)).all()
+
+    def test_refuses_images_of_another_size(self, kind, given, state, channels):
+        _, labels, index = given
+        images = np.zeros((B, 16, 16, channels), dtype=np.uint8)
+        with pytest.raises(ValueError, match=rf"\(N, 8, 8, {channels}\).* got uint8 \({B}, 16"):
+            quick(kind).suspicion(images, labels, index, state)
+
+    def test_refuses_images_that_are_not_uint8(self, kind, given, state):
+        images, labels, index = given
+        with pytest.raises(ValueError, match=r"expected uint8 images .* got float32"):
+            quick(kind).suspicion(images.astype(np.float32), labels, index, state)
+
+    def test_refuses_rows_without_a_label_or_an_index(self, kind, given, state):
+        images, labels, index = given
+        with pytest.raises(ValueError, match=f"got {B} labels and {B - 1} indices"):
+            quick(kind).suspicion(images, labels, index[1:], state)
+
+    def test_is_settings(self, kind):
+        """They can identify a result, cross to another process and be compared."""
+        assert pickle.loads(pickle.dumps(quick(kind))) == quick(kind)
+        assert hash(quick(kind)) == hash(quick(kind))
+        identity = canonical(quick(kind))
+        assert identity["type"] == kind.__name__
+        assert set(identity) == {"type", *(item.name for item in dataclasses.fields(kind))}
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            quick(kind).name = "other"
+
+    def test_is_found_by_its_name(self, kind):
+        assert detectors.from_name(kind.name) is kind
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.name)
+class TestEveryDetectorOfThePaper:
+    @pytest.fixture
+    def state(self, kind, training, classifier):
+        return quick(kind).prepare(*training, classifier)
+
+    def test_draws_by_index_and_by_seed(self, kind, given, state):
+        images, labels, index = given
+        expected = quick(kind).suspicion(*given, state)
+        assert (quick(kind).suspicion(images, labels, index + 1, state) != expected).all()
+        assert (quick(kind, seed=1).suspicion(*given, state) != expected).all()
+
+    def test_does_not_look_at_the_labels_of_what_it_scores(self, kind, given, state):
+        images, labels, index = given
+        other = quick(kind).suspicion(images, (labels + 1) % CLASSES, index, state)
+        np.testing.assert_array_equal(other, quick(kind).suspicion(*given, state))
+
+    def test_is_identified_by_its_seed_too(self, kind):
+        assert canonical(kind(seed=1)) != canonical(kind())
+
+
+@pytest.mark.parametrize("kind", MASKING, ids=lambda kind: kind.name)
+class TestEveryMask:
+    def test_is_a_value_from_0_to_1_for_every_pixel(self, kind, training, given, classifier):
+        masks = quick(kind).masks(*given, quick(kind).prepare(*training, classifier))
+        assert (masks.shape, masks.dtype) == ((B, 8, 8), np.float32)
+        assert masks.min() >= 0
+        assert masks.max() <= 1
+
+    def test_is_what_the_suspicion_is_read_off(self, kind, training, given, classifier):
+        state = quick(kind).prepare(*training, classifier)
+        read_off = quick(kind).from_masks(quick(kind).masks(*given, state))
+        np.testing.assert_array_equal(read_off, quick(kind).suspicion(*given, state))
+        assert read_off.dtype == np.float64
+
+
+def test_detectors_are_called_what_the_paper_calls_them():
+    assert [kind.name for kind in OURS] == ["cd", "strip", "fct"]
+    assert set(OURS) <= set(DETECTORS)
+    assert [isinstance(kind(), Masking) for kind in OURS] == [True, False, False]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("stripe", "strip"), ("fcd", "cd"), ("ftc", "fct")])
+def test_an_unknown_name_gets_a_hint(typed, meant):
+    with pytest.raises(
+        ValueError, match=f"of cd, strip, fct.*, got '{typed}'; did you mean {meant}"
+    ):
+        detectors.from_name(typed)
+
+
+class TestCognitiveDistillation:
+    @pytest.mark.parametrize(("side", "gamma"), [(8, 0.16), (32, 0.01), (64, 0.0025), (512, 4e-5)])
+    def test_a_whole_mask_costs_the_same_at_every_size(self, side, gamma):
+        weight = CognitiveDistillation().area_weight(side, side)
+        assert weight == pytest.approx(gamma, rel=0.03)
+        assert weight * side**2 == pytest.approx(10.24)
+
+    def test_its_suspicion_is_minus_the_area_in_pixels(self):
+        masks = np.zeros((3, 8, 8), dtype=np.float32)
+        masks[1, :2, :3] = 1
+        masks[2] = 0.25
+        assert CognitiveDistillation().from_masks(masks).tolist() == [0, -6, -16]
+
+    def test_an_image_that_needs_only_its_corner_is_more_suspicious(self, training):
+        """A classifier of 4x4 images that reads one pixel, against one that reads all 16."""
+        images = training[0][:B, :4, :4, :1]
+        index, areas = np.arange(B), []
+        for read in (1, 16):
+            network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
+            with torch.no_grad():
+                network[1].weight.zero_()[:, 16 - read :] = 20.0
+            shape = Shape(network="small", classes=2, image_size=4, channels=1)
+            state = Prepared(Classifier(network, shape, CPU))
+            detector = CognitiveDistillation()
+            areas.append(-detector.suspicion(images, index, index, state))
+        # As many pixels as are read, within a half; at 4 pixels gamma is 0.64.
+        np.testing.assert_allclose(areas[0], 1, atol=0.5)
+        assert areas[1].min() > 3 * areas[0].max()
+
+
+class TestStrip:
+    def test_an_answer_that_nothing_changes_has_its_own_entropy(self, training, given, channels):
+        network = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(64 * channels, CLASSES)
+        ).requires_grad_(False)
+        network[1].weight.zero_()
+        network[1].bias.zero_()
+        shape = Shape(network="small", classes=CLASSES, image_size=8, channels=channels)
+        state = Strip().prepare(*training, Classifier(network, shape, CPU))
+        np.testing.assert_allclose(Strip().suspicion(*given, state), -np.log(CLASSES), rtol=1e-6)
+
+    def test_its_pool_is_the_training_set_as_it_is(self, training, classifier):
+        pool = Strip().prepare(*training, classifier).arrays["pool"]
+        np.testing.assert_array_equal(pool, training[0])
+
+    def test_of_a_larger_set_its_pool_is_a_part_drawn_by_seed(self, training, classifier):
+        def pool(seed):
+            return Strip(pool=5, seed=seed).prepare(*training, classifier).arrays["pool"]
+
+        found = {image.tobytes() for image in pool(0)}
+        assert len(found) == 5 <= len(training[0])
+        assert found <= {image.tobytes() for image in training[0]}
+        assert found == {image.tobytes() for image in pool(0)}
+        assert found != {image.tobytes() for image in pool(1)}
+
+    def test_an_empty_training_set_is_refused(self, training, classifier):
+        with pytest.raises(ValueError, match="got no image"):
+            Strip().prepare(training[0][:0], training[1][:0], classifier)
+
+
+class TestFeatureConsistency:
+    def test_the_fine_tuning_looks_at_the_labels(self, training, classifier):
+        images, labels = training
+        tuned = FeatureConsistency().prepare(images, labels, classifier)
+        other = FeatureConsistency().prepare(images, labels[::-1], classifier)
+        assert weights_of(tuned.classifier) != weights_of(other.classifier)
+
+    def test_without_an_epoch_the_features_are_the_classifiers(self, training, classifier):
+        state = FeatureConsistency(epochs=0).prepare(*training, classifier)
+        assert weights_of(state.classifier) == weights_of(classifier)
+        assert state.classifier.network is not classifier.network
+
+    def test_an_epoch_shows_every_image_once(self, training):
+        """10 epochs of 30 images are 40 batches of 8, each epoch's last one of 6."""
+        images, labels = training
+        numbered = np.zeros_like(images)
+        numbered[:, 0, 0, 0] = np.arange(N)
+        detector = FeatureConsistency(batch_size=8)
+        shown = [
+            np.rint((x[:, 0, 0, 0] + 1) * 127.5) for x, _ in detector._batches(numbered, labels)
+        ]
+        assert [len(rows) for rows in shown] == [8, 8, 8, 6] * 10
+        epochs = np.concatenate(shown).reshape(10, N)
+        np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(N), (10, 1)))
+        assert len(np.unique(epochs, axis=0)) == 10
+
+    def test_a_black_image_is_not_suspicious(self, training, given, classifier):
+        images, labels, index = given
+        state = FeatureConsistency().prepare(*training, classifier)
+        found = FeatureConsistency().suspicion(np.zeros_like(images), labels, index, state)
+        assert found.tolist() == [0] * B
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "message"),
+    [
+        (CognitiveDistillation, {"gamma": -0.1}, "gamma of at least 0, got -0.1"),
+        (CognitiveDistillation, {"gamma": float("nan")}, "gamma of at least 0, got nan"),
+        (CognitiveDistillation, {"beta": float("inf")}, "beta of at least 0, got inf"),
+        (CognitiveDistillation, {"steps": 0}, "steps of at least 1, got 0"),
+        (CognitiveDistillation, {"learning_rate": 0.0}, "learning_rate above 0, got 0"),
+        (CognitiveDistillation, {"betas": (0.1, 1.0)}, r"betas .* \[0, 1\), got \(0.1, 1.0\)"),
+        (CognitiveDistillation, {"betas": (0.1,)}, r"two numbers .* got \(0.1,\)"),
+        (Strip, {"overlays": 0}, "overlays of at least 1, got 0"),
+        (FeatureConsistency, {"epochs": -1}, "epochs of at least 0, got -1"),
+        (FeatureConsistency, {"batch_size": 1}, "batch_size of at least 2, got 1"),
+        (FeatureConsistency, {"learning_rate": -1.0}, "learning_rate above 0, got -1"),
+        (FeatureConsistency, {"momentum": 1.0}, r"momentum in \[0, 1\), got 1"),
+        (FeatureConsistency, {"weight_decay": -1.0}, "weight_decay of at least 0, got -1"),
+        (FeatureConsistency, {"draws": 0}, "draws of at least 1, got 0"),
+        (FeatureConsistency, {"degrees": 181.0}, r"degrees in 0..180, got 181"),
+        (FeatureConsistency, {"translation": 1.1}, r"translation in \[0, 1\], got 1.1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(kind, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**wrong)
