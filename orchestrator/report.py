@@ -43,22 +43,22 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
         question=f"{request.study.paper}. {request.study.question}",
         rows=rows,
         groups={
-            row_key(row): _arrays(request.store, point, "groups")
+            row_key(row): arrays(request.store, point, "groups")
             for row, point in zip(rows, points, strict=True)
         },
         scores={
             row_key(row): scores
             for row, point in zip(rows, points, strict=True)
-            if (scores := _arrays(request.store, point, "scores"))
+            if (scores := arrays(request.store, point, "scores"))
         },
         trigger_examples=_trigger_examples(request, points),
-        stages=_stages(request, result),
+        stages=stages(request, result),
         failures=[
             Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
             for failure in result.failures
         ],
         settings=settings(request),
-        environment=_environment(request.store, points[0].measure),
+        environment=environment(request.store, points[0].measure),
         command=command(request),
         ema_decay=diffusion.ema_decay,
     )
@@ -90,7 +90,8 @@ def row_of(request: Request, point: Point) -> dict[str, Any]:
 
 def command(request: Request) -> str:
     """What to type for the same points."""
-    words = ["castlewalls", "run", request.study.name, "--scale", request.scale.name]
+    words = ["castlewalls", *(request.study.words or ("run", request.study.name))]
+    words += ["--scale", request.scale.name]
     words += request.typed
     default = request.study.axes(request.scale)
     for axis, value in request.study.swept(request.axes).items():
@@ -100,7 +101,7 @@ def command(request: Request) -> str:
     return shlex.join(words)
 
 
-def _arrays(store: Store, point: Point, name: str) -> Mapping[str, np.ndarray]:
+def arrays(store: Store, point: Point, name: str) -> Mapping[str, np.ndarray]:
     """The arrays of a point's ``<name>.npz``, by their names; none without such a file."""
     path = store.folder(point.measure) / f"{name}.npz"
     if not path.exists():
@@ -132,12 +133,13 @@ def _stamped(manifest: Path, dataset: Path) -> tuple[np.ndarray, np.ndarray]:
     return split.images, poison.stamp(split.index, split.images, split.labels, listed)[0]
 
 
-def _stages(request: Request, result: Result) -> list[Stage]:
-    stages = []
+def stages(request: Request, result: Result) -> list[Stage]:
+    """What it took to make the points, for the page's last table."""
+    taken = []
     for step in ancestors(point.measure for point in result.points):
         if request.store.has(step):
             record = request.store.record(step)
-            stages.append(
+            taken.append(
                 Stage(
                     task=step.task,
                     label=step.path.partition("/")[2],
@@ -146,7 +148,7 @@ def _stages(request: Request, result: Result) -> list[Stage]:
                     peak_memory_bytes=record.get("peak_memory_bytes"),
                 )
             )
-    return stages
+    return taken
 
 
 def settings(request: Request) -> dict[str, object]:
@@ -192,7 +194,8 @@ def _parts(request: Request) -> dict[str, Any]:
     return parts
 
 
-def _environment(store: Store, step: Step) -> dict[str, str]:
+def environment(store: Store, step: Step) -> dict[str, str]:
+    """Versions that a step was made with, and this machine."""
     versions = store.record(step).get("versions", {})
     return {
         **{name: str(version) for name, version in versions.items()},

@@ -139,17 +139,12 @@ def write_page(request: Request, result: Result, points: Sequence[Point]) -> Pat
                 Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
                 for failure in result.failures
             ],
-            stages=report._stages(request, result),
+            stages=report.stages(request, result),
             settings=_settings(request),
-            environment=report._environment(request.store, points[0].measure),
-            command=command(request),
+            environment=report.environment(request.store, points[0].measure),
+            command=report.command(request),
         ),
     )
-
-
-def command(request: Request) -> str:
-    """What to type for the same page."""
-    return report.command(request).replace("castlewalls run detect", "castlewalls detect", 1)
 
 
 def print_suspects(request: Request, result: Result, console: Console) -> None:
@@ -186,7 +181,7 @@ def _ranking(request: Request, point: Point) -> page.Ranking:
         files=[line.file for line in lines],
         labels=np.array([label[line.label] for line in lines], dtype=np.int64),
         suspicion=np.array([line.suspicion for line in lines]),
-        pictures=report._arrays(request.store, point, "groups"),
+        pictures=report.arrays(request.store, point, "groups"),
     )
 
 
@@ -213,5 +208,6 @@ DETECT = Study(
     axes=axes,
     detects=True,
     page=write_page,
+    words=("detect",),
 )
 """Asked by its own command, not by name."""

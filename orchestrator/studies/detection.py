@@ -39,8 +39,9 @@ def axes(scale: Scale) -> Axes:
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     """A point for the training set and one for each of its generation sets, per detector.
 
-    The first trigger is poisoned with at every ratio, the others at the smallest and the largest:
-    so the study of three triggers fits its time.  At ratio 0 are the null points, judged with the
+    The first trigger is poisoned with at every ratio, the second at the smallest and the largest,
+    further ones at the largest: so the study of three fits its time, and ``--trigger`` with one of
+    them has all ratios.  At ratio 0 are the null points, judged with the
     first trigger's judge: random images carry a made-up flag there, as many as the largest ratio
     poisons, and no detector can be better or worse than chance.  Their intervals share NULL_RISK.
 
@@ -114,10 +115,9 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:
         yield triggers.Nothing(), next(iter(chosen), triggers.BadNets1()), 0.0
-    for trigger in chosen:
-        for ratio in ratios:
-            if trigger is chosen[0] or ratio in (ratios[0], ratios[-1]):
-                yield trigger, trigger, ratio
+    for place, trigger in enumerate(chosen):
+        of_place = (ratios, [*ratios[:1], *ratios[-1:]], ratios[-1:])[min(place, 2)]
+        yield from ((trigger, trigger, ratio) for ratio in sorted({*of_place}))
 
 
 def _point(graph: Graph, cell: _Cell, pretending: Mapping[str, Any]) -> Point:

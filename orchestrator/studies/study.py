@@ -74,6 +74,8 @@ class Study:
     """Whether detectors look at the images; then there is an axis of detectors."""
     page: "Callable[[Request, Result, Sequence[Point]], Path] | None" = None
     """Writes the page of the finished points and returns its path; None for the usual one."""
+    words: tuple[str, ...] = ()
+    """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
 
     def swept(self, axes: Axes) -> dict[str, str | tuple[str | float, ...]]:
         """The axes that this study has, by name."""

@@ -36,45 +36,51 @@ class TestPoints:
     def test_at_laptop_they_are_what_fits_the_time(self):
         points = points_of(LAPTOP)
         poisons = [("none", 0.0), *(("badnets1", ratio) for ratio in (0.01, 0.05, 0.1))]
-        poisons += [(trigger, ratio) for trigger in ("blend", "unicolor") for ratio in (0.01, 0.1)]
+        poisons += [("blend", 0.01), ("blend", 0.1), ("unicolor", 0.1)]
         assert cells(points, "trigger", "poison_ratio") == dict.fromkeys(poisons, 6)
         sets = [("training", None, None), ("generation", 5.0, "ddim")]
-        assert cells(points, "image_set", "guidance_weight", "sampler") == dict.fromkeys(sets, 24)
-        assert cells(points, "detector") == dict.fromkeys([(name,) for name in DETECTORS], 16)
-        assert len({point.name for point in points}) == len(points) == 48
+        assert cells(points, "image_set", "guidance_weight", "sampler") == dict.fromkeys(sets, 21)
+        assert cells(points, "detector") == dict.fromkeys([(name,) for name in DETECTORS], 14)
+        assert len({point.name for point in points}) == len(points) == 42
 
     def test_every_poisoned_set_has_one_classifier_and_one_generation_set(self):
         tasks = Counter(step.task for step in steps_of(points_of(LAPTOP)))
         assert tasks == {
             "datasets": 1,
-            "poison": 8,
-            "train_diffusion": 8,
-            "conditions": 8,
-            "sample": 8,
-            "dissect": 8,
-            "train_classifier": 8 + 3 + 1,  # and three triggers' judges and the judge of content
+            "poison": 7,
+            "train_diffusion": 7,
+            "conditions": 7,
+            "sample": 7,
+            "dissect": 7,
+            "train_classifier": 7 + 3 + 1,  # and three triggers' judges and the judge of content
             "mark": 3,
             "assess": 3,
-            "attack": 8,
-            "prepare": 8 * 3,
-            "detect": 8 * 3 * 2,
-            "evaluate": 8 * 3 * 2,
+            "attack": 7,
+            "prepare": 7 * 3,
+            "detect": 7 * 3 * 2,
+            "evaluate": 7 * 3 * 2,
         }
 
     def test_tiny_has_one_trigger_and_the_paper_s_guidance_is_each_scale_s(self):
         assert cells(points_of(TINY), "trigger") == {("none",): 6, ("badnets1",): 6}
         weights = {point.axes["guidance_weight"] for point in points_of(CIFAR10)}
         assert weights == {None, 6.0}
-        assert len(points_of(CIFAR10)) == 48
+        assert len(points_of(CIFAR10)) == 42
 
-    def test_the_first_trigger_has_every_ratio_the_others_the_smallest_and_the_largest(self):
+    def test_the_first_trigger_has_every_ratio_the_second_both_ends_and_others_the_largest(self):
         ratios = (0.1, 0.02, 0.05)
-        points = points_of(LAPTOP, trigger=("unicolor", "blend"), poison_ratio=ratios)
+        names = ("unicolor", "badnets1", "blend")
+        points = points_of(LAPTOP, trigger=names, poison_ratio=ratios)
         assert set(cells(points, "trigger", "poison_ratio")) == {
-            *(("blend", ratio) for ratio in ratios),
-            ("unicolor", 0.02),
+            *(("badnets1", ratio) for ratio in ratios),
+            ("blend", 0.02),
+            ("blend", 0.1),
             ("unicolor", 0.1),
         }
+
+    def test_one_ratio_is_not_taken_twice(self):
+        points = points_of(LAPTOP, trigger=("blend", "badnets1"), poison_ratio=(0.1,))
+        assert cells(points, "trigger") == {("badnets1",): 6, ("blend",): 6}
 
     def test_a_set_is_drawn_for_every_guidance_weight_and_sampler(self):
         points = points_of(guidance_weight=(1.0, 2.0), sampler=("ddim", "sde"), seed=(0, 1))
@@ -202,7 +208,7 @@ class TestSharing:
     def test_after_the_main_job_badnets1_trains_no_diffusion_model(self):
         main = digests(points_of(LAPTOP, AMPLIFICATION), "train_diffusion")
         assert digests(points_of(LAPTOP, trigger=("badnets1",)), "train_diffusion") <= main
-        assert len(digests(points_of(LAPTOP), "train_diffusion") - main) == 4
+        assert len(digests(points_of(LAPTOP), "train_diffusion") - main) == 3
 
     def test_one_more_detector_adds_detection_only(self):
         fewer = {step.digest for step in steps_of(points_of(detector=("cd", "strip")))}

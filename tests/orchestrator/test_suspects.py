@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from orchestrator import suspects
+from orchestrator import report, suspects
 from orchestrator.conductor import StepFailed
 from orchestrator.local import run_in_process
 from orchestrator.step import ancestors
@@ -97,7 +97,7 @@ def test_it_is_no_study_that_can_be_run_by_name():
 
 def test_what_is_typed_again_is_what_was_typed(asked, pictures):
     request = asked(detector="strip", scale="tiny", image_size=16, channels=1, skip_broken=True)
-    words = suspects.command(request)
+    words = report.command(request)
     assert words.startswith("castlewalls detect --scale tiny ")
     for typed in ("--images", "--image-size 16", "--channels 1", "--skip-broken"):
         assert typed in words
