@@ -320,11 +320,7 @@ def _masks(rows: Sequence[Row]) -> str:
             row["mask_patch_positive"] > max(row["mask_patch_negative"], row["mask_mean_positive"])
             for row in masked
         )
-        reading = (
-            "the patch is kept, and much of the rest with it"
-            if patch_is_kept
-            else "the patch is not what they keep"
-        )
+        reading = "they do find the patch" if patch_is_kept else "the patch is not what they keep"
         said[-1] += f", of the patch's pixels {_both(masked, 'patch')}: {reading}"
     if all(None not in _kept(row, "kept") for row in masked):
         said.append(f"The answer survives in {_both(masked, 'kept')}")
@@ -333,7 +329,7 @@ def _masks(rows: Sequence[Row]) -> str:
             and row["mask_mean_negative"] < row["mask_mean_positive"]
             for row in masked
         ):
-            said[-1] += ": the smaller masks of the negatives give it up more often"
+            said[-1] += ": the negatives' smaller masks lose it"
     return "".join(f" {sentence}." for sentence in said)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.studies.scales import LAPTOP, Scale
 
-BATCHES = (256, 64, 32, 1)
-"""Images whose masks are optimized at once; 256 is the default, 64 that of the digits."""
+BATCHES = (256, 32, 1)
+"""Images whose masks are optimized at once; the first is the studies'."""
 ALONE = 8
 """Images of a timed run one at a time: enough, and it takes long."""
 
@@ -23,7 +23,7 @@ class Distilling:
     """By batch size, one a round."""
 
     def speedup(self, batch: int) -> list[float]:
-        """The largest batch over ``batch``, round by round."""
+        """The studies' batch over ``batch``, round by round."""
         pairs = zip(self.rates[BATCHES[0]], self.rates[batch], strict=True)
         return [one / other for one, other in pairs]
 

@@ -59,7 +59,7 @@ class Scale:
     generation_set_n: int | None = field(default=None, metadata=DETECTION)
     """Most images of a generation set; None for as many as there are to train on."""
     scored_at_once: int = field(default=256, metadata=DETECTION)
-    """Images that a detector is given at a time; 64 of the digits' size fit a core's cache."""
+    """Images that a detector is given at a time."""
 
     def trigger(self, name: str) -> Trigger:
         """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
@@ -138,7 +138,6 @@ LAPTOP = Scale(
     others=LAPTOP_SAMPLES,
     sampler_steps={"ddim": 25, "ddpm": 50, "sde": 25},
     classifier=replace(LAPTOP_JUDGE, name="classifier", erase=False),
-    scored_at_once=64,
 )
 
 TINY = Scale(

@@ -134,9 +134,9 @@ MASKS = [
         (
             (0.6, 0.4, 0.9, 0.4, 0.95, 0.3),
             "The masks keep 60.0% (positives) and 40.0% (negatives), of the patch's pixels 90.0% "
-            "(positives) and 40.0% (negatives): the patch is kept, and much of the rest with it. "
-            "The answer survives in 95.0% (positives) and 30.0% (negatives): the smaller masks of "
-            "the negatives give it up more often.",
+            "(positives) and 40.0% (negatives): they do find the patch. "
+            "The answer survives in 95.0% (positives) and 30.0% (negatives): the negatives' "
+            "smaller masks lose it.",
         ),
         (
             (0.6, 0.4, 0.5, 0.4, 0.3, 0.3),

@@ -131,10 +131,11 @@ class TestEveryDetector:
 
     def test_says_the_same_after_its_state_was_stored(self, kind, given, state, tmp_path):
         state.save(tmp_path)
-        again = Prepared.load(tmp_path, CPU)
-        np.testing.assert_array_equal(
-            quick(kind).suspicion(*given, again), quick(kind).suspicion(*given, state)
-        )
+        again, other = Prepared.load(tmp_path, CPU), Prepared.load(tmp_path, CPU)
+        said = quick(kind).suspicion(*given, again)
+        np.testing.assert_array_equal(said, quick(kind).suspicion(*given, other))
+        # Weights lie in another order once they are loaded, and sums are rounded in another.
+        np.testing.assert_allclose(said, quick(kind).suspicion(*given, state), rtol=1e-3, atol=1e-3)
         assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
 
     def test_stores_the_same_bytes_twice(self, kind, training, classifier, tmp_path):
