@@ -166,7 +166,7 @@ class TestDetection:
         asked = ask(tmp_path, "detection", budget="30d", say=said.append)
         assert (asked.scale, asked.label) == (LAPTOP, "detection-laptop")
         assert "1,437 of 1,437 images a point" in said[-1]
-        words = ask(tmp_path, "detection", budget="15m", say=said.append)
+        words = ask(tmp_path, "detection", budget="9m", say=said.append)
         [n] = drawn_by(words)
         assert 100 <= n < 1437
         assert report.command(words).endswith(f"--generations {n}")
