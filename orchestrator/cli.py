@@ -1,106 +1,32 @@
 """The command line.  Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch."""
 
-import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+from orchestrator import words
+from orchestrator.words import (
+    INTERRUPTED,
+    LENGTH,
+    SOME_FAILED,
+    USAGE,
+    WHERE,
+    app,
+    complain,
+    console,
+    fail,
+    on_a_study,
+    say,
+)
+
 if TYPE_CHECKING:
     from orchestrator.request import Request, Result
     from orchestrator.studies.study import Point
-
-USAGE, SOME_FAILED, INTERRUPTED = 2, 1, 130
-"""Exit codes: bad usage; some points failed or the run could not start; Ctrl-C."""
-
-app = typer.Typer(
-    name="castlewalls",
-    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-complaints = Console(stderr=True, highlight=False, soft_wrap=True)
-
-StudyName = Annotated[str, typer.Argument(help="A study's name; `castlewalls studies` lists them.")]
-ScaleName = Annotated[
-    str, typer.Option("--scale", help="tiny (seconds), laptop (minutes) or cifar10 (GPUs).")
-]
-StoreRoot = Annotated[
-    str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help="Folder that keeps everything.")
-]
-Triggers = Annotated[str | None, typer.Option("--trigger", help="E.g. badnets1,relabel_only.")]
-Ratios = Annotated[
-    str | None, typer.Option("--poison-ratio", help="Fractions of all training images: 0,0.01,0.1.")
-]
-Weights = Annotated[
-    str | None,
-    typer.Option("--guidance-weight", help="w of e_u + w (e_c - e_u): 1,2,5; 1 is none."),
-]
-Samplers = Annotated[str | None, typer.Option("--sampler", help="E.g. ddim.")]
-Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
-Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
-Detectors = Annotated[
-    str | None, typer.Option("--detector", help="Of study detection: cd,strip,fct.")
-]
-OWN, BLEND, LENGTH = "Your own images and CIFAR10", "The blend trigger", "How long, how large"
-Images = Annotated[
-    str | None, typer.Option(help="Folder with a folder of images a class.", rich_help_panel=OWN)
-]
-ImageSize = Annotated[
-    int | None, typer.Option(help="Pixels they are reduced to; 32.", rich_help_panel=OWN)
-]
-Channels = Annotated[
-    int | None, typer.Option(help="1 grey, 3 color; what they are.", rich_help_panel=OWN)
-]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave undecodable files out.", rich_help_panel=OWN)
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="Where CIFAR10's binary version is.", envvar="CASTLEWALLS_DATA", rich_help_panel=OWN
-    ),
-]
-Download = Annotated[
-    bool, typer.Option("--download", help="Fetch CIFAR10 if it is missing.", rich_help_panel=OWN)
-]
-BlendPattern = Annotated[
-    str | None, typer.Option(help="An image instead of our cat.", rich_help_panel=BLEND)
-]
-BlendAlpha = Annotated[
-    float | None, typer.Option(help="Weight of the pattern; 0.2.", rich_help_panel=BLEND)
-]
-BlendAdditive = Annotated[
-    bool, typer.Option("--blend-additive", help="Add it, do not mix it in.", rich_help_panel=BLEND)
-]
-TrainingSteps = Annotated[
-    int | None, typer.Option(help="Of each diffusion model.", rich_help_panel=LENGTH)
-]
-Generations = Annotated[
-    int | None,
-    typer.Option(
-        help="Images drawn a point; in detection at most as many as are trained on.",
-        rich_help_panel=LENGTH,
-    ),
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(help="Wall time that chooses these two: 20m.", rich_help_panel=LENGTH),
-]
-StreamMemory = Annotated[
-    str | None,
-    typer.Option(
-        help="Images held by a training; larger sets are re-streamed: 2GiB.",
-        rich_help_panel=LENGTH,
-    ),
-]
 
 
 def main() -> NoReturn:
@@ -111,109 +37,11 @@ def main() -> NoReturn:
         if not hasattr(error, "format_message"):  # what the parser says of a wrong word
             raise
         if said := error.format_message():  # without a command there is the help instead
-            _complain(f"{said}  Try --help.")
+            complain(f"{said}  Try --help.")
         code = USAGE
     if code == INTERRUPTED:  # the parser's code for Ctrl-C
-        _complain("interrupted. What is finished stays; the same command goes on from there.")
+        complain("interrupted. What is finished stays; the same command goes on from there.")
     sys.exit(code)
-
-
-def _complain(message: object) -> None:
-    complaints.print(f"castlewalls: {message}", markup=False)
-
-
-def _fail(error: object, code: int) -> NoReturn:
-    _complain(error)
-    raise typer.Exit(code)
-
-
-def _request(
-    study: StudyName,
-    scale: ScaleName = "laptop",
-    store: StoreRoot = "artifacts",
-    trigger: Triggers = None,
-    poison_ratio: Ratios = None,
-    guidance_weight: Weights = None,
-    sampler: Samplers = None,
-    seed: Seeds = None,
-    target_class: Target = None,
-    detector: Detectors = None,
-    images: Images = None,
-    image_size: ImageSize = None,
-    channels: Channels = None,
-    skip_broken: SkipBroken = False,
-    data: Data = None,
-    download: Download = False,
-    blend_pattern: BlendPattern = None,
-    blend_alpha: BlendAlpha = None,
-    blend_additive: BlendAdditive = False,
-    training_steps: TrainingSteps = None,
-    generations: Generations = None,
-    budget: Budget = None,
-    stream_memory: StreamMemory = None,
-    **more: Any,
-) -> "Request":
-    """Turn words into a request; what is wrong with them ends the command with code 2."""
-    from orchestrator import asking
-
-    try:
-        return asking.request(
-            study,
-            scale=scale,
-            store=store,
-            axes={
-                "trigger": trigger,
-                "poison_ratio": poison_ratio,
-                "guidance_weight": guidance_weight,
-                "sampler": sampler,
-                "seed": seed,
-                "target_class": target_class,
-                "detector": detector,
-            },
-            images=images,
-            image_size=image_size,
-            channels=channels,
-            skip_broken=skip_broken,
-            data=data,
-            download=download,
-            blend_pattern=blend_pattern,
-            blend_alpha=blend_alpha,
-            blend_additive=blend_additive,
-            training_steps=training_steps,
-            generations=generations,
-            budget=budget,
-            stream_memory=stream_memory,
-            say=_say,
-            **more,
-        )
-    except (ValueError, OSError) as error:
-        _fail(error, USAGE)
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
-
-
-def on_a_study(command: Callable[..., None]) -> Callable[..., None]:
-    """Add a command that takes a study, a scale, a store and axes, and is given a function.
-
-    The function makes the ``Request`` from those words and whatever else belongs into it.  A word
-    that the command declares itself replaces the shared one of that name.
-    """
-    own = list(inspect.signature(command).parameters.values())[1:]
-    words = inspect.signature(_request).parameters
-    names = [name for name, item in words.items() if item.kind is not item.VAR_KEYWORD]
-
-    def with_words(**given: Any) -> None:
-        typed = {name: given.pop(name) for name in names}
-        command(lambda **more: _request(**typed, **more), **given)
-
-    declared = {item.name for item in own}
-    shared = [words[name] for name in names if name not in declared]
-    parameters = [item.replace(kind=item.KEYWORD_ONLY) for item in (*own, *shared)]
-    with_words.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_words.__annotations__ = {item.name: item.annotation for item in parameters}
-    return app.command(name=command.__name__, help=command.__doc__)(with_words)
 
 
 @app.command()
@@ -233,7 +61,7 @@ def plan(request: Callable[..., "Request"]) -> None:
 
     asked = request()
     if asked.scale.to_be_timed:
-        pace.measure((point.measure for point in asked.points()), asked.store, _say)
+        pace.measure((point.measure for point in asked.points()), asked.store, say)
     print_plan(planning.make(asked.points(), asked.store), asked.label, console)
 
 
@@ -244,10 +72,18 @@ def run(
         str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
     ] = None,
     actors: Annotated[
-        int, typer.Option(help="Actors that share a sampling or detecting step.")
-    ] = 1,
-    training_workers: Annotated[int, typer.Option(help="Data-parallel workers a training.")] = 1,
-    gpus_per_training: Annotated[int, typer.Option(help="GPUs a training.")] = 0,
+        int | None,
+        typer.Option(help="Actors that share a sampling or detecting step.", rich_help_panel=WHERE),
+    ] = None,
+    gpus_per_actor: Annotated[
+        int | None, typer.Option(help="GPUs of each of them.", rich_help_panel=WHERE)
+    ] = None,
+    training_workers: Annotated[
+        int | None, typer.Option(help="Data-parallel workers a training.", rich_help_panel=WHERE)
+    ] = None,
+    gpus_per_training: Annotated[
+        int | None, typer.Option(help="GPUs a training.", rich_help_panel=WHERE)
+    ] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 20.0,
     dashboard: Annotated[bool, typer.Option(help="Start Ray's dashboard on loopback.")] = False,
     verbose: Annotated[bool, typer.Option(help="Let Ray and its workers print.")] = False,
@@ -259,12 +95,13 @@ def run(
     try:
         placement = Placement(
             actors=actors,
+            gpus_per_actor=gpus_per_actor,
             training_workers=training_workers,
             gpus_per_training=gpus_per_training,
             checkpoint_seconds=checkpoint_seconds,
         )
     except ValueError as error:
-        _fail(error, USAGE)
+        fail(error, USAGE)
     asked = request(placement=placement, address=address, dashboard=dashboard, verbose=verbose)
     _run(asked, print_result)
 
@@ -276,14 +113,14 @@ def _run(request: "Request", show: "Callable[[Request, Result, Console], None]")
     try:
         result = run_study(request, console)
     except (OSError, ValueError, NoCluster) as error:
-        _fail(error, SOME_FAILED)
+        fail(error, SOME_FAILED)
     show(request, result, console)
     for message, points in by_message(result.failures).items():
-        _complain(f"{_named(points)} failed: {message}")
+        complain(f"{_named(points)} failed: {message}")
         if log := log_of(points[0], request.store):
-            _complain(f"  its log: {log}")
+            complain(f"  its log: {log}")
     if result.failures:
-        _complain("what is finished is kept; the same command tries the rest again.")
+        complain("what is finished is kept; the same command tries the rest again.")
         raise typer.Exit(SOME_FAILED)
 
 
@@ -303,7 +140,7 @@ def report(request: Callable[..., "Request"]) -> None:
     try:
         result = reported(asked, Result(points=asked.points()))
     except OSError as error:
-        _fail(error, SOME_FAILED)
+        fail(error, SOME_FAILED)
     print_result(asked, result, console)
 
 
@@ -321,12 +158,12 @@ def explain(
     try:
         print_explanation(request(), step, console)
     except ValueError as error:
-        _fail(error, USAGE)
+        fail(error, USAGE)
 
 
 @app.command()
 def mlflow(
-    store: StoreRoot = "artifacts",
+    store: words.StoreRoot = "artifacts",
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
 ) -> None:
     """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
@@ -334,9 +171,7 @@ def mlflow(
 
     database = Store(Path(store)).root / "mlflow.db"
     if not database.exists():
-        _fail(
-            f"no MLflow database in {database.parent}; run a study first, or give --store.", USAGE
-        )
+        fail(f"no MLflow database in {database.parent}; run a study first, or give --store.", USAGE)
     console.print(f"MLflow at http://127.0.0.1:{port}; Ctrl-C ends it.")
     arguments = ["server", "--backend-store-uri", f"sqlite:///{database}"]
     arguments += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -352,10 +187,10 @@ def detect(
     scale: Annotated[
         str, typer.Option(help="laptop fits the classifier to the images; tiny tries things out.")
     ] = "laptop",
-    store: StoreRoot = "artifacts",
-    image_size: ImageSize = None,
-    channels: Channels = None,
-    skip_broken: SkipBroken = False,
+    store: words.StoreRoot = "artifacts",
+    image_size: words.ImageSize = None,
+    channels: words.Channels = None,
+    skip_broken: words.SkipBroken = False,
     classifier_steps: Annotated[
         int | None, typer.Option(help="Of the classifier's training.", rich_help_panel=LENGTH)
     ] = None,
@@ -384,5 +219,75 @@ def detect(
             verbose=verbose,
         )
     except (ValueError, OSError) as error:
-        _fail(error, USAGE)
+        fail(error, USAGE)
     _run(asked, suspects.print_suspects)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def submit(
+    words: Annotated[
+        list[str],
+        typer.Argument(help="A study and whatever `castlewalls run` takes; --store is needed."),
+    ],
+    address: Annotated[
+        str,
+        typer.Option(help="The cluster's dashboard.", envvar="RAY_API_SERVER_ADDRESS"),
+    ] = "http://127.0.0.1:8265",
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Follow the log until the run ends.")
+    ] = True,
+) -> None:
+    """Run a study as a job of a Ray cluster: ships this code there and follows its log."""
+    from orchestrator.submit import NotSubmitted
+    from orchestrator.submit import submit as submit_job
+
+    try:
+        code = submit_job(words, address=address, wait=wait, say=say)
+    except ValueError as error:
+        fail(error, USAGE)
+    except NotSubmitted as error:
+        fail(error, SOME_FAILED)
+    raise typer.Exit(code)
+
+
+@app.command()
+def doctor(
+    address: Annotated[
+        str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
+    ] = None,
+    store: words.StoreRoot = "artifacts",
+) -> None:
+    """Look at this machine, or every node of a cluster, and say what is wrong and what cures it."""
+    from orchestrator import doctor as examination
+    from orchestrator.request import NoCluster
+
+    try:
+        findings = examination.examine(store, address)
+    except ValueError as error:
+        fail(error, USAGE)
+    except NoCluster as error:
+        fail(error, SOME_FAILED)
+    examination.print_findings(findings, console)
+    if any(finding.level == "wrong" for finding in findings):
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Points (names, digests) or whole runs (folders of reports), A B ..."),
+    ],
+    store: words.StoreRoot = "artifacts",
+    csv: Annotated[str | None, typer.Option(help="Write the table to this file too.")] = None,
+) -> None:
+    """Set points or whole runs side by side: settings that differ, metrics with intervals."""
+    from orchestrator import compare as comparing
+
+    try:
+        compared = comparing.compare(names, store)
+        if csv is not None:
+            comparing.write_csv(compared, Path(csv))
+    except (ValueError, OSError) as error:
+        fail(error, USAGE)
+    comparing.print_comparison(compared, console)

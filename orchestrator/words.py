@@ -1,0 +1,205 @@
+"""What can be typed: the words that commands share, and what is said when they are wrong.
+
+Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from orchestrator.request import Request
+
+USAGE, SOME_FAILED, INTERRUPTED = 2, 1, 130
+"""Exit codes: bad usage; some points failed or the run could not start; Ctrl-C."""
+
+app = typer.Typer(
+    name="castlewalls",
+    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+StudyName = Annotated[str, typer.Argument(help="A study's name; `castlewalls studies` lists them.")]
+ScaleName = Annotated[
+    str, typer.Option("--scale", help="tiny (seconds), laptop (minutes) or cifar10 (GPUs).")
+]
+StoreRoot = Annotated[
+    str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help="Folder that keeps everything.")
+]
+Triggers = Annotated[str | None, typer.Option("--trigger", help="E.g. badnets1,relabel_only.")]
+Ratios = Annotated[
+    str | None, typer.Option("--poison-ratio", help="Fractions of all training images: 0,0.01,0.1.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--guidance-weight", help="w of e_u + w (e_c - e_u): 1,2,5; 1 is none."),
+]
+Samplers = Annotated[str | None, typer.Option("--sampler", help="E.g. ddim.")]
+Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
+Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
+Detectors = Annotated[
+    str | None, typer.Option("--detector", help="Of study detection: cd,strip,fct.")
+]
+OWN, BLEND, LENGTH = "Your own images and CIFAR10", "The blend trigger", "How long, how large"
+WHERE = "Spread over a cluster; without these by what it has"
+Images = Annotated[
+    str | None, typer.Option(help="Folder with a folder of images a class.", rich_help_panel=OWN)
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Pixels they are reduced to; 32.", rich_help_panel=OWN)
+]
+Channels = Annotated[
+    int | None, typer.Option(help="1 grey, 3 color; what they are.", rich_help_panel=OWN)
+]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave undecodable files out.", rich_help_panel=OWN)
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Where CIFAR10's binary version is.", envvar="CASTLEWALLS_DATA", rich_help_panel=OWN
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch CIFAR10 if it is missing.", rich_help_panel=OWN)
+]
+BlendPattern = Annotated[
+    str | None, typer.Option(help="An image instead of our cat.", rich_help_panel=BLEND)
+]
+BlendAlpha = Annotated[
+    float | None, typer.Option(help="Weight of the pattern; 0.2.", rich_help_panel=BLEND)
+]
+BlendAdditive = Annotated[
+    bool, typer.Option("--blend-additive", help="Add it, do not mix it in.", rich_help_panel=BLEND)
+]
+TrainingSteps = Annotated[
+    int | None, typer.Option(help="Of each diffusion model.", rich_help_panel=LENGTH)
+]
+Generations = Annotated[
+    int | None,
+    typer.Option(
+        help="Images drawn a point; in detection at most as many as are trained on.",
+        rich_help_panel=LENGTH,
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Wall time that chooses these two: 20m.", rich_help_panel=LENGTH),
+]
+StreamMemory = Annotated[
+    str | None,
+    typer.Option(
+        help="Images held by a training; larger sets are re-streamed: 2GiB.",
+        rich_help_panel=LENGTH,
+    ),
+]
+
+
+def complain(message: object) -> None:
+    """Say on standard error what went wrong, in a line."""
+    complaints.print(f"castlewalls: {message}", markup=False)
+
+
+def fail(error: object, code: int) -> NoReturn:
+    """Say it and end the command with a code."""
+    complain(error)
+    raise typer.Exit(code)
+
+
+def _request(
+    study: StudyName,
+    scale: ScaleName = "laptop",
+    store: StoreRoot = "artifacts",
+    trigger: Triggers = None,
+    poison_ratio: Ratios = None,
+    guidance_weight: Weights = None,
+    sampler: Samplers = None,
+    seed: Seeds = None,
+    target_class: Target = None,
+    detector: Detectors = None,
+    images: Images = None,
+    image_size: ImageSize = None,
+    channels: Channels = None,
+    skip_broken: SkipBroken = False,
+    data: Data = None,
+    download: Download = False,
+    blend_pattern: BlendPattern = None,
+    blend_alpha: BlendAlpha = None,
+    blend_additive: BlendAdditive = False,
+    training_steps: TrainingSteps = None,
+    generations: Generations = None,
+    budget: Budget = None,
+    stream_memory: StreamMemory = None,
+    **more: Any,
+) -> "Request":
+    """Turn words into a request; what is wrong with them ends the command with code 2."""
+    from orchestrator import asking
+
+    try:
+        return asking.request(
+            study,
+            scale=scale,
+            store=store,
+            axes={
+                "trigger": trigger,
+                "poison_ratio": poison_ratio,
+                "guidance_weight": guidance_weight,
+                "sampler": sampler,
+                "seed": seed,
+                "target_class": target_class,
+                "detector": detector,
+            },
+            images=images,
+            image_size=image_size,
+            channels=channels,
+            skip_broken=skip_broken,
+            data=data,
+            download=download,
+            blend_pattern=blend_pattern,
+            blend_alpha=blend_alpha,
+            blend_additive=blend_additive,
+            training_steps=training_steps,
+            generations=generations,
+            budget=budget,
+            stream_memory=stream_memory,
+            say=say,
+            **more,
+        )
+    except (ValueError, OSError) as error:
+        fail(error, USAGE)
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def on_a_study(command: Callable[..., None]) -> Callable[..., None]:
+    """Add a command that takes a study, a scale, a store and axes, and is given a function.
+
+    The function makes the ``Request`` from those words and whatever else belongs into it.  A word
+    that the command declares itself replaces the shared one of that name.
+    """
+    own = list(inspect.signature(command).parameters.values())[1:]
+    words = inspect.signature(_request).parameters
+    names = [name for name, item in words.items() if item.kind is not item.VAR_KEYWORD]
+
+    def with_words(**given: Any) -> None:
+        typed = {name: given.pop(name) for name in names}
+        command(lambda **more: _request(**typed, **more), **given)
+
+    declared = {item.name for item in own}
+    shared = [words[name] for name in names if name not in declared]
+    parameters = [item.replace(kind=item.KEYWORD_ONLY) for item in (*own, *shared)]
+    with_words.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_words.__annotations__ = {item.name: item.annotation for item in parameters}
+    return app.command(name=command.__name__, help=command.__doc__)(with_words)
