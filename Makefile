@@ -5,10 +5,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 BIN = .venv/bin
-LONG_TESTS = tests/test_main_job.py tests/test_own_images.py tests/test_detection.py tests/orchestrator/test_on_ray.py
+ROUNDS ?= 20
+LONG_TESTS = tests/test_losses.py tests/test_main_job.py tests/test_own_images.py tests/test_detection.py tests/orchestrator/test_on_ray.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test bench clean
+.PHONY: run test bench chaos clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -23,6 +24,9 @@ test: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python bench/bench.py
+
+chaos: .venv/installed
+	$(BIN)/python -um bench.chaos --rounds $(ROUNDS)
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

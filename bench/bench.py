@@ -1,6 +1,7 @@
 """What the orchestration costs, measured on this machine: `make bench`, or `bench.py --help`.
 
 A benchmark, not a test: it says what was met and what was not, and fails only if it cannot measure.
+``--only points`` is not among what is measured by default: a thousand points take minutes.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 import detection
 import guidance
 import overhead
+import points
 import psutil
 import rates
 import streaming
@@ -34,7 +36,7 @@ MOST_SECONDS = 900.0
 TOO_SLOW = f"the benchmark ends after {MOST_SECONDS:.0f} s; is the machine idle?"
 BUSY = 0.15
 """Cores that others may use before figures are called noisy."""
-RATIO, HELP, PLAN, EPOCH, MEMORY = 0.95, 0.5, 2.0, 1.3, 1.3
+RATIO, HELP, PLAN, EPOCH, MEMORY, PLAN_MANY = 0.95, 0.5, 2.0, 1.3, 1.3, 5.0
 """Targets: the first at least, the others at most."""
 
 console = Console(highlight=False)
@@ -51,9 +53,11 @@ def main() -> int:
         "guidance": _guidance,
         "detection": _detection,
         "tiny": _tiny,
+        "points": _points,
     }
+    usual = [name for name in sections if name != "points"]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=sections, nargs="+", default=list(sections))
+    parser.add_argument("--only", choices=sections, nargs="+", default=usual)
     parser.add_argument("--runs", type=int, default=3, help="Pairs of runs of each rate.")
     parser.add_argument("--quick", action="store_true", help="Short runs, to try the benchmark.")
     asked = parser.parse_args()
@@ -142,6 +146,11 @@ def _tiny(scratch: Path, *_: Any) -> overhead.Overhead:
     return overhead.tiny(scratch)
 
 
+def _points(scratch: Path, asked: argparse.Namespace, _: float) -> points.Points:
+    few = 1 if asked.quick else 3
+    return points.measured(scratch, points.POINTS // 10 if asked.quick else points.POINTS, few)
+
+
 def _enough(began: float, share: float) -> Callable[[], bool]:
     return lambda: time.monotonic() - began > share * MOST_SECONDS
 
@@ -169,6 +178,8 @@ def _show(found: dict[str, Any]) -> None:
         _add_epochs(table, epochs)
     if memory := found.get("memory"):
         _add_memory(table, memory)
+    if many := found.get("points"):
+        _add_points(table, many)
     if table.row_count:
         console.print(table)
     if tiny := found.get("tiny"):
@@ -210,6 +221,22 @@ def _add_memory(table: Table, memory: streaming.Memory) -> None:
     for n in (few, many):
         _add(table, f"  {n:,} re-streamed images, MiB", [memory.peaks[n] / 2**20])
         _add(table, "    before the first batch, MiB", [memory.before[n] / 2**20])
+
+
+def _add_points(table: Table, many: points.Points) -> None:
+    """What thousands of steps cost before anything runs, and who remembers them."""
+    planned = many.planning
+    for done, seconds in planned.seconds.items():
+        name = f"plan {planned.points:,} points, {done} finished"
+        _add(table, name, seconds, " s", None, PLAN_MANY, False)
+    name = f"{points.CACHED} finished points beside {points.NEW} new ones, s"
+    _add(table, name, many.finding.differences)
+    _add(table, "  all of them", many.finding.together, " s")
+    _add(table, "  the new ones alone", many.finding.alone, " s")
+    for run in many.memory:
+        _add(table, f"a run of {run.points:,} points: driver, MiB", [run.driver / 2**20])
+        _add(table, "  conductor, MiB", [run.conductor / 2**20])
+        _add(table, "  taken", [run.seconds], " s")
 
 
 def _add(

@@ -51,7 +51,9 @@ class Ddpm:
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> Self:
         """Open what ``save`` wrote."""
-        network = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
+        network = UNet2DModel.from_pretrained(
+            folder / "unet", low_cpu_mem_usage=False, use_safetensors=True
+        )
         scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
         return cls(network.to(device).eval(), scheduler)
 

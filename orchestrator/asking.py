@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import budget as budget_for
 from orchestrator import choices
 from orchestrator.request import Request
-from orchestrator.store import Store
+from orchestrator.store import Store, open_store
 from orchestrator.studies import STUDIES
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import SCALES, Scale, chosen_axes
@@ -54,7 +54,8 @@ def request(
     Args:
         study: A name of ``STUDIES``.
         scale: A name of ``SCALES``.
-        store: A folder; by default ``CASTLEWALLS_STORE``, else ``artifacts``.
+        store: A folder, or an address such as ``s3://bucket/folder``; by default
+            ``CASTLEWALLS_STORE``, else ``artifacts``.
         images: A folder of your own images instead of the scale's dataset.
         image_size: Pixels to which they are reduced.
         channels: 1 or 3; by default what they are.
@@ -81,7 +82,7 @@ def request(
     chosen = studies[choices.known(study, studies, "study")]
     stock = scales[choices.known(scale, scales, "scale")]
     default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
-    place = Store(choices.folder(default if store is None else store))
+    place = open_store(default if store is None else store)
     changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
     changed = _with_blend(changed, blend_pattern, blend_alpha, blend_additive)
     changed = _with_memory(changed, stream_memory)

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 
 def known(word: str, options: Iterable[str], what: str) -> str:
@@ -53,19 +52,6 @@ def _number(word: str, flag: str, kind: type[int] | type[float]) -> float:
     if value != value or value in (float("inf"), float("-inf")):
         raise ValueError(f"{flag} takes finite numbers, got {word!r}.")
     return value
-
-
-def folder(text: str) -> Path:
-    """The folder that ``--store`` names.
-
-    Raises:
-        ValueError: For an address of remote storage.
-    """
-    if "://" in text:
-        raise ValueError(
-            f"--store takes a folder, got {text!r}; on a cluster give one that every node sees."
-        )
-    return Path(text)
 
 
 def in_range(values: Sequence[float], flag: str, low: float, high: float, hint: str) -> None:

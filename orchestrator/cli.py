@@ -60,9 +60,12 @@ def plan(request: Callable[..., "Request"]) -> None:
     from orchestrator.show import print_plan
 
     asked = request()
-    if asked.scale.to_be_timed:
-        pace.measure((point.measure for point in asked.points()), asked.store, say)
-    print_plan(planning.make(asked.points(), asked.store), asked.label, console)
+    try:
+        if asked.scale.to_be_timed:
+            pace.measure((point.measure for point in asked.points()), asked.store, say)
+        print_plan(planning.make(asked.points(), asked.store), asked.label, console)
+    except OSError as error:
+        fail(error, SOME_FAILED)
 
 
 @on_a_study
@@ -159,6 +162,8 @@ def explain(
         print_explanation(request(), step, console)
     except ValueError as error:
         fail(error, USAGE)
+    except OSError as error:
+        fail(error, SOME_FAILED)
 
 
 @app.command()
@@ -167,9 +172,12 @@ def mlflow(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
 ) -> None:
     """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
-    from orchestrator.store import Store
+    from orchestrator.store import open_store
 
-    database = Store(Path(store)).root / "mlflow.db"
+    try:
+        database = open_store(store).root / "mlflow.db"
+    except (ValueError, OSError) as error:
+        fail(error, USAGE)
     if not database.exists():
         fail(f"no MLflow database in {database.parent}; run a study first, or give --store.", USAGE)
     console.print(f"MLflow at http://127.0.0.1:{port}; Ctrl-C ends it.")
@@ -247,7 +255,7 @@ def submit(
         fail(error, USAGE)
     except NotSubmitted as error:
         fail(error, SOME_FAILED)
-    raise typer.Exit(code)
+    sys.exit(code)  # not Exit: the parser takes 130 for a Ctrl-C of its own
 
 
 @app.command()

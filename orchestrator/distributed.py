@@ -3,13 +3,15 @@
 The driving process holds no CPU; the conductor keeps the step's whole need free for these.
 """
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from orchestrator.checkpoints import Checkpoints
-from orchestrator.execute import Note, ranges, write_rows
+from orchestrator.execute import Note, given, published, ranges
 from orchestrator.execute import fit as fit_in_process
 from orchestrator.placement import Bundle, Placement
 from orchestrator.step import Step
@@ -22,17 +24,10 @@ MOST_BLOCKS = 200
 """Blocks that the index ranges are spread over, at most."""
 
 
-def per_batch(
-    step: Step,
-    store: Store,  # noqa: ARG001 - one signature for both shapes
-    placement: Placement,  # noqa: ARG001
-    bundle: Bundle,
-    out: Path,
-    inputs: Mapping[str, Path],
-    rows: Rows | None,  # noqa: ARG001
-    note: Note,
-) -> None:
-    """Run a ``per_batch`` step on a pool of actors and write its tables in order."""
+def tables(
+    step: Step, store: Store, bundle: Bundle, inputs: Mapping[str, Path], note: Note
+) -> Iterator[Any]:
+    """Yield a ``per_batch`` step's tables in order, made on a pool of actors."""
     import ray.data
 
     items = [
@@ -41,18 +36,23 @@ def per_batch(
     ]
     made = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS)).map_batches(
         _RangeActor,
-        fn_constructor_args=(step, dict(inputs)),
+        fn_constructor_args=(step, store),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=bundle.count),
         num_cpus=bundle.cpus,
+        num_gpus=bundle.gpus or None,
     )
-    write_rows(out, _in_order(made.iter_rows(), items, note))
+    yield from _in_order(made.iter_rows(), items, note)
 
 
 class _RangeActor:
-    """Loads a step's worker once and computes index ranges with it."""
+    """Loads a step's worker once and computes index ranges with it, on its own node."""
 
-    def __init__(self, step: Step, inputs: Mapping[str, Path]) -> None:
+    def __init__(self, step: Step, store: Store) -> None:
+        for source in step.sources:
+            store.fetch(source)
+        self.open = ExitStack()  # the training set goes when the actor ends
+        inputs = self.open.enter_context(given(step, store))
         self.worker = step.function(step.settings, **inputs)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,17 +86,15 @@ def fit(
     store: Store,
     placement: Placement,
     bundle: Bundle,
-    out: Path,
-    inputs: Mapping[str, Path],
     rows: Rows | None,
     note: Note,
 ) -> None:
-    """Train under Ray Train with ``bundle.count`` data-parallel workers.
+    """Train under Ray Train with ``bundle.count`` data-parallel workers; the first one publishes.
 
     Every worker sees the whole stream and keeps its own rows of each global batch, so nothing is
     dropped and the result does not depend on how Ray would split it.  Of a dataset that is larger
     than the step may hold each worker reads its rows from the file itself.  Resuming is ours alone:
-    the run gets a fresh name, and each worker takes up our newest checkpoint.
+    the run gets a fresh name, and all workers take up the checkpoint that the first one finds.
     """
     import ray.data
     import ray.train
@@ -112,8 +110,6 @@ def fit(
                 "store": store,
                 "placement": placement,
                 "checkpoints": checkpoints,
-                "out": out,
-                "inputs": dict(inputs),
                 "note": note,
                 "resident": bool(resident),
             },
@@ -125,7 +121,7 @@ def fit(
                 resources_per_worker=_resources(bundle),
             ),
             run_config=ray.train.RunConfig(
-                name=f"{step.digest}-{checkpoints.attempt.name}", storage_path=scratch
+                name=f"{step.digest}-{checkpoints.name}", storage_path=scratch
             ),
         )
         try:
@@ -146,19 +142,50 @@ def _train_worker(config: dict[str, Any]) -> None:
     """One Ray Train worker: this rank's rows of the stream, the same loop as in process."""
     import ray.train
 
-    context = ray.train.get_context()
-    fit_in_process(
-        config["step"],
-        config["store"],
-        config["placement"],
-        config["checkpoints"],
-        config["out"],
-        config["inputs"],
-        RayRows(ray.train.get_dataset_shard("train")) if config["resident"] else None,
-        config["note"],
-        rank=context.get_world_rank(),
-        workers=context.get_world_size(),
+    step, store, checkpoints = config["step"], config["store"], config["checkpoints"]
+    rank = ray.train.get_context().get_world_rank()
+    for source in step.sources:
+        store.fetch(source)
+    resume = _agreed(checkpoints, rank)
+    with _out(step, store, rank) as out:
+        fit_in_process(
+            step,
+            store,
+            config["placement"],
+            checkpoints,
+            out,
+            RayRows(ray.train.get_dataset_shard("train")) if config["resident"] else None,
+            config["note"],
+            resume=resume,
+            rank=rank,
+            workers=ray.train.get_context().get_world_size(),
+        )
+    if rank == 0:
+        checkpoints.clear()
+    elif store.remote and resume is not None:  # only this machine's copy
+        shutil.rmtree(resume.parent, ignore_errors=True)
+
+
+@contextmanager
+def _out(step: Step, store: Store, rank: int) -> Iterator[Path]:
+    """Yield where a worker writes to: the first one's is published, the others write nothing."""
+    if rank == 0:
+        with published(step, store) as out:
+            yield out
+    else:
+        with tempfile.TemporaryDirectory(prefix="castlewalls-") as nothing:
+            yield Path(nothing)
+
+
+def _agreed(checkpoints: Checkpoints, rank: int) -> Path | None:
+    """The newest checkpoint as the first worker finds it, on this worker's machine."""
+    from ray.train.collective import broadcast_from_rank_zero
+
+    newest = checkpoints.newest() if rank == 0 else None
+    name = broadcast_from_rank_zero(
+        newest.relative_to(checkpoints.root).as_posix() if newest is not None else None
     )
+    return checkpoints.named(name) if name and newest is None else newest
 
 
 def _resources(bundle: Bundle) -> dict[str, float]:
@@ -185,7 +212,7 @@ def read(store: Store, dataset: Step, *, small_bytes: int = SMALL_FILE) -> Any:
     import pyarrow.parquet as pq
     import ray.data
 
-    path = store.folder(dataset) / "train.parquet"
+    path = store.fetch(dataset) / "train.parquet"
     if path.stat().st_size <= small_bytes:
         return ray.data.from_arrow(pq.read_table(path, columns=list(COLUMNS))).materialize()
     return ray.data.read_parquet(str(path)).select_columns(list(COLUMNS)).materialize()

@@ -2,7 +2,7 @@
 
 import errno
 import os
-import shutil
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.checkpoints import Checkpoints, Reporter
+from orchestrator.checkpoints import FOLDER, Checkpoints, Reporter
 from orchestrator.placement import Bundle, Placement
 from orchestrator.step import TRAINING_SET, Step
+from orchestrator.storage import NoAccess, NoAnswer
 from orchestrator.store import Store
 from orchestrator.stream import Rows, batches, write_training_set
 
@@ -60,22 +61,38 @@ def build(
         bundle: What each process of a distributed step holds.
         note: Told about progress.
     """
-    found = [(source, store.damage(source, content=True)) for source in step.sources]
-    if damaged := [(source, reason) for source, reason in found if reason]:
-        for source, _ in damaged:
-            store.discard(source)
-        message = "; ".join(f"{source.path}: {reason}" for source, reason in damaged)
-        return Outcome(
-            kind="damaged", message=message, damaged=tuple(source.digest for source, _ in damaged)
-        )
-    if store.has(step):
-        return Outcome(kind="done")
     try:
-        _make(step, store, placement, rows, bundle, note or _unheard)
+        if damaged := _damaged_sources(step, store):
+            return damaged
+        if not store.has(step):
+            _make(step, store, placement, rows, bundle, note or _unheard)
+            store.drop_log(step)
+    except (NoAnswer, NoAccess) as error:
+        return Outcome(kind="failed", message=str(error), transient=isinstance(error, NoAnswer))
     except Exception as error:
-        return _failure(step, store, error)
-    store.log_path(step).unlink(missing_ok=True)
+        if not _made_elsewhere(step, store):
+            return _failure(step, store, error)
     return Outcome(kind="done")
+
+
+def _made_elsewhere(step: Step, store: Store) -> bool:
+    """Whether another driver has published the step, and removed its checkpoints under our feet."""
+    with suppress(OSError):
+        return store.has(step)
+    return False
+
+
+def _damaged_sources(step: Step, store: Store) -> Outcome | None:
+    """Discard sources that are not whole, to be built again; None when all are, and are here."""
+    found = [(source, store.damage(source, content=True)) for source in step.sources]
+    damaged = [(source, reason) for source, reason in found if reason]
+    for source, _ in damaged:
+        store.discard(source)
+    if not damaged:
+        return None
+    message = "; ".join(f"{source.path}: {reason}" for source, reason in damaged)
+    digests = tuple(source.digest for source, _ in damaged)
+    return Outcome(kind="damaged", message=message, damaged=digests)
 
 
 def _make(
@@ -86,32 +103,42 @@ def _make(
     bundle: Bundle | None,
     note: Note,
 ) -> None:
-    """Run the task into a private folder and publish it with what it cost."""
-    _restart_peak_memory()
-    started = time.perf_counter()
-    checkpoints = Checkpoints(store, step)
-    own = {role: store.folder(source) for role, source in step.inputs.items()}
-    with (
-        store.publish(step) as attempt,
-        training_set(step, store, attempt.folder) as given,
-    ):
-        inputs = {**own, **given}
+    """Run the task, publish what comes of it, and remove its checkpoints."""
+    if step.shape == "fit":
+        if placement.distributed(step):
+            from orchestrator import distributed
+
+            assert bundle is not None
+            distributed.fit(step, store, placement, bundle, rows, note)
+        else:
+            checkpoints = Checkpoints(store, step)
+            with published(step, store) as out:
+                resume = checkpoints.newest()
+                fit(step, store, placement, checkpoints, out, rows, note, resume=resume)
+        Checkpoints(store, step).clear()
+        return
+    with published(step, store) as out, given(step, store) as inputs:
         if step.shape == "whole":
-            step.function(step.settings, out=attempt.folder, **inputs)
+            step.function(step.settings, out=out, **inputs)
         elif placement.distributed(step):
             from orchestrator import distributed
 
             assert bundle is not None
-            run = distributed.fit if step.shape == "fit" else distributed.per_batch
-            run(step, store, placement, bundle, attempt.folder, inputs, rows, note)
-        elif step.shape == "per_batch":
-            write_rows(attempt.folder, tables(step, inputs, note))
+            write_rows(out, distributed.tables(step, store, bundle, inputs, note))
         else:
-            fit(step, store, placement, checkpoints, attempt.folder, inputs, rows, note)
+            write_rows(out, tables(step, inputs, note))
+
+
+@contextmanager
+def published(step: Step, store: Store) -> Iterator[Path]:
+    """Yield a folder whose content is published as the step's result, with what it cost here."""
+    _restart_peak_memory()
+    started = time.perf_counter()
+    with store.publish(step) as attempt:
+        yield attempt.folder
         attempt.facts["seconds"] = time.perf_counter() - started
         attempt.facts["expected_seconds"] = step.settings.expected_seconds
         attempt.facts["peak_memory_bytes"] = _peak_memory()
-    checkpoints.clear()
 
 
 def fit(
@@ -120,15 +147,19 @@ def fit(
     placement: Placement,
     checkpoints: Checkpoints,
     out: Path,
-    inputs: Mapping[str, Path],
     rows: Rows | None,
     note: Note,
     *,
+    resume: Path | None,
     rank: int = 0,
     workers: int = 1,
 ) -> None:
-    """Train one worker's share; the only worker's, unless Ray Train starts several."""
-    reporter = Reporter(checkpoints, placement.checkpoint_seconds, note)
+    """Train one worker's share; the only worker's, unless Ray Train starts several.
+
+    Its sources are on this machine, and so is the checkpoint that it goes on from.
+    """
+    if resume is not None and rank == 0:
+        note(int(resume.name), {})  # so that it can be counted what is done again
     manifest = step.streams.get("manifest")
     step.function(
         step.settings,
@@ -141,37 +172,33 @@ def fit(
             rank=rank,
             workers=workers,
         ),
-        report=reporter if rank == 0 else _unheard,
-        resume=checkpoints.newest(),
-        **inputs,
+        report=(
+            Reporter(checkpoints, placement.checkpoint_seconds, note) if rank == 0 else _unheard
+        ),
+        resume=resume,
+        **{role: store.folder(source) for role, source in step.inputs.items()},
     )
 
 
 @contextmanager
-def training_set(step: Step, store: Store, attempt: Path) -> Iterator[dict[str, Path]]:
-    """Write the training set as the defender has it, for a step that reads one; remove it after.
+def given(step: Step, store: Store) -> Iterator[dict[str, Path]]:
+    """Yield the folders that a ``whole`` or ``per_batch`` step is given, all on this machine.
 
-    It lies in the store, so that actors on other nodes see it, and beside the private folder of the
-    attempt, so that it is never part of a result.
-
-    Yields:
-        The argument to add to the step's inputs; none for other steps.
+    The training set as the defender has it, for a step that reads one, is written to a temporary
+    folder by each process that needs it, and goes with the block.
     """
+    inputs = {role: store.folder(source) for role, source in step.inputs.items()}
     if not step.reads_training_set:
-        yield {}
+        yield inputs
         return
-    folder = attempt.with_name(f"{attempt.name}.{TRAINING_SET}")
     manifest = step.streams.get("manifest")
-    try:
-        folder.mkdir()
+    with tempfile.TemporaryDirectory(prefix="castlewalls-") as folder:
         write_training_set(
-            folder,
+            Path(folder),
             store.folder(step.streams["dataset"]),
             store.folder(manifest) if manifest else None,
         )
-        yield {TRAINING_SET: folder}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield {**inputs, TRAINING_SET: Path(folder)}
 
 
 def ranges(step: Step, inputs: Mapping[str, Path]) -> list[tuple[int, int]]:
@@ -205,10 +232,8 @@ def _unheard(*_: Any) -> None:
 
 def _failure(step: Step, store: Store, error: Exception) -> Outcome:
     """Keep the traceback in the store's logs and say the rest in one line."""
-    log = store.log_path(step)
     with suppress(OSError):  # a store that cannot be written to may be the very failure
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"{step.path}\n\n{''.join(traceback.format_exception(error))}")
+        store.write_log(step, f"{step.path}\n\n{''.join(traceback.format_exception(error))}")
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, OSError) and error.errno in LASTING:
         reason = os.strerror(error.errno)
@@ -218,14 +243,22 @@ def _failure(step: Step, store: Store, error: Exception) -> Outcome:
         try:  # libraries say all sorts of things when the store is full
             store.check_writable(0)
         except OSError as full:
-            return Outcome(kind="failed", message=str(full))
+            away = isinstance(full, NoAnswer)
+            return Outcome(kind="failed", message=str(full), transient=away)
     return Outcome(kind="failed", message=text, transient=is_transient(error))
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: lost processes and broken connections, nothing else."""
+    """Whether trying again may help: lost processes and broken connections, nothing else.
+
+    But for a checkpoint that went while it was read: another driver trains the same, and is ahead.
+    """
+    gone = error if isinstance(error, FileNotFoundError) else error.__cause__
+    if isinstance(gone, FileNotFoundError) and FOLDER in Path(str(gone.filename)).parts:
+        return True
     if isinstance(error, OSError):  # ConnectionError and TimeoutError among them
-        return error.errno not in LASTING and not isinstance(error, FileNotFoundError)
+        lasting = isinstance(error, FileNotFoundError | PermissionError)
+        return error.errno not in LASTING and not lasting
     return type(error).__module__.startswith("ray.") and not hasattr(error, "worker_failures")
 
 

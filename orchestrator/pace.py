@@ -2,7 +2,8 @@
 
 Settings know a rough cost of their own (``expected_seconds``), which is good for the digits.  For
 other images one training step of each network and one batch of samples are timed, once a store and
-machine, in a process of their own: ``plan`` itself never loads torch.
+machine, in a process of their own: ``plan`` itself never loads torch.  ``gpu_hours`` counts instead
+of timing.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import os
 import pickle
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.gpu_hours import evaluations, for_gpus, operations
 from orchestrator.show import cores
 from orchestrator.step import Step, ancestors, canonical
 from orchestrator.store import Store
@@ -33,6 +36,10 @@ FEW = 8
 """Images of the first, small batch; a whole one is timed only if it is expected to be quick."""
 START_SECONDS = 3.0
 """Of imports and loading, before a step's first unit."""
+NETWORK_UNKNOWN = ("sample", "dissect", "assess", "attack")
+"""Tasks whose settings do not say which network computes."""
+CORE_RATE = 7e10
+"""Floating-point operations a second of one core: a step of the authors' model takes it 400 s."""
 UNCOUNTED = ("steps", "seed", "name", "n", "conditions", "guidance_weight", "sampler")
 """Settings that change how many units there are, not what one costs."""
 
@@ -80,20 +87,23 @@ def units(step: Step) -> int:
     settings = step.settings
     if step.shape == "fit":
         return int(settings.steps)
-    return int(settings.n * settings.steps * (1 if settings.guidance_weight == 1 else 2))
+    return int(settings.n * evaluations(settings))
 
 
 def estimate(step: Step, rates: Mapping[str, float] | None = None) -> float:
     """Rough seconds of a step on one core: what its settings say, who may not know the network.
 
     Those of a detector estimate it with the digits' classifier; with another one it takes as many
-    times longer as an update of that one does.
+    times longer as an update of that one does.  Those of samples and verdicts know nothing of a
+    network: where its operations are known, they decide.
 
     Args:
         step: Any.
         rates: Measured seconds a unit, by ``key``.
     """
     seconds = float(step.settings.expected_seconds)
+    if step.task in NETWORK_UNKNOWN and (count := operations(step)) > 0:  # NaN is not
+        return max(seconds, count / CORE_RATE)
     classifier = _classifier_of(step)
     if classifier is None:
         return seconds
@@ -119,17 +129,23 @@ def _an_image(settings: Any) -> float:
 def measure(targets: Iterable[Step], store: Store, say: Callable[[str], Any]) -> None:
     """Time what the targets need and the store has no rate for.
 
+    What is meant for GPUs is timed only where there is one: a CPU's rate would say nothing of it.
+
     Args:
         targets: Steps of a plan; what they need is found from them.
         store: Keeps the rates.
         say: Told what is being done, if anything is.
     """
+    steps = list(ancestors(targets))
+    if for_gpus(steps) and not shutil.which("nvidia-smi"):
+        return
     rates = Rates(store)
+    named = [(name, step) for step in steps if (name := key(step)) and name not in rates.known]
     unknown: dict[str, Step] = {}
-    for step in ancestors(targets):
-        name = key(step)
-        if name and name not in rates.known and not store.has(step):
-            unknown.setdefault(name, step)
+    with store.look(step for _, step in named):
+        for name, step in named:
+            if name not in unknown and not store.has(step):
+                unknown[name] = step
     if not unknown:
         return
     say(f"timing a step of {len(unknown)} kinds on this machine, once ...")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from orchestrator import pace
+from orchestrator.siblings import Siblings
 from orchestrator.step import Step, ancestors
-from orchestrator.store import Store
+from orchestrator.store import NOT_BUILT, Store
 from orchestrator.studies.study import Point
 
 
@@ -70,21 +71,38 @@ def make(points: Sequence[Point], store: Store) -> Plan:
     """
     targets = [point.measure for point in points]
     read = {target.digest for target in targets}  # their rows are read by every report
-    missing = {
-        step.digest
-        for step in ancestors(targets)
-        if store.damage(step, content=step.digest in read) is not None
-    }
-    needed = _needed(targets, missing)
-    speed = Pace(store)
-    steps = []
-    for step in ancestors(targets):
-        if step.digest in needed:
-            why = "; ".join(store.explain(step, content=step.digest in read))
-            steps.append(Planned(step, True, why, speed.seconds(step)))
-        elif step.digest not in missing:
-            steps.append(Planned(step, False, "cached", 0.0))
-    return Plan(points, steps)
+    steps = list(ancestors(targets))
+    with store.look(steps, content=read):
+        damages = {step.digest: store.damage(step, content=step.digest in read) for step in steps}
+        needed = _needed(targets, {digest for digest, damage in damages.items() if damage})
+        why, speed = _Reasons(store), Pace(store)
+        planned = []
+        for step in steps:
+            damage = damages[step.digest]
+            if step.digest in needed:
+                planned.append(Planned(step, True, why.new(step, damage), speed.seconds(step)))
+            elif damage is None:
+                planned.append(Planned(step, False, "cached", 0.0))
+    return Plan(points, planned)
+
+
+class _Reasons:
+    """Why steps are to run, as ``Store.explain`` says it; every record is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.siblings: dict[str, Siblings] = {}
+
+    def new(self, step: Step, damage: str | None) -> str:
+        """What is damaged, or how the step differs from its nearest sibling."""
+        if damage is not None and damage != NOT_BUILT:
+            return damage
+        if step.task not in self.siblings:
+            records = self.store.records(step.task)
+            self.siblings[step.task] = Siblings(
+                record["identity"] for record in records if "identity" in record
+            )
+        return "; ".join(self.siblings[step.task].changes(step)) or "the first of its task"
 
 
 def from_nothing(points: Sequence[Point], speed: "Pace") -> Plan:

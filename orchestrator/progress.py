@@ -15,7 +15,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from orchestrator.request import NoCluster
+
 POLL_SECONDS = 0.5
+TROUBLE = ("failed", "retry", "damaged", "waiting")
+"""Kinds of events that say in a message what went wrong."""
 
 Event = Mapping[str, Any]
 
@@ -52,8 +56,10 @@ class Lines:
         if kind == "done":
             self.done += 1
             text = f"({self.done}/{self.steps}, {event['seconds']:.1f} s)"
-        elif kind in ("failed", "retry", "damaged"):
+        elif kind in TROUBLE:
             text = event["message"]
+        elif kind == "resumed":
+            text = resumed(event)
         elif kind != "started":
             return
         when = event["time"] - self.began
@@ -101,19 +107,28 @@ class Bars:
                 completed=event["position"],
                 metrics="" if loss is None else f"loss {loss:.3g}",
             )
-        elif kind in ("done", "failed", "retry", "damaged"):
+        elif kind == "resumed":
+            self._print(kind, event["path"], resumed(event))
+        elif kind == "done" or kind in TROUBLE:
             if digest in self.running:
                 self.progress.remove_task(self.running.pop(digest))
             if kind == "done":
                 self.progress.advance(self.whole)
             else:
-                self.progress.console.print(
-                    f"{kind:8} {event['path']}  {event['message']}", markup=False
-                )
+                self._print(kind, event["path"], event["message"])
+
+    def _print(self, kind: str, path: str, text: str) -> None:
+        self.progress.console.print(f"{kind:8} {path}  {text}", markup=False)
 
     def stop(self) -> None:
         """Stop drawing and clear the bars."""
         self.progress.stop()
+
+
+def resumed(event: Event) -> str:
+    """Where a training was taken up, and how much of what was seen of it is done again."""
+    again = f", {event['again']} done again" if event["again"] else ""
+    return f"at {event['position']} of {event['total']}{again}"
 
 
 def display(console: Console, steps: int) -> Display:
@@ -128,20 +143,31 @@ class Watch(threading.Thread):
         poll: Returns the events since the last call.
         view: What shows them.
         heard: Called with each of them.
+        lost: Called, from this thread, when there is no cluster any more; what waits for it in
+            other threads may never end.
     """
 
     def __init__(
-        self, poll: Callable[[], Sequence[Event]], view: Display, heard: Callable[[Event], None]
+        self,
+        poll: Callable[[], Sequence[Event]],
+        view: Display,
+        heard: Callable[[Event], None],
+        lost: Callable[[NoCluster], object],
     ) -> None:
         super().__init__(name="watch", daemon=True)
-        self.poll, self.view, self.heard = poll, view, heard
+        self.poll, self.view, self.heard, self.lost = poll, view, heard, lost
         self.leaving = threading.Event()
         self.events: list[Event] = []
 
     def run(self) -> None:
         """Poll until told to leave, then once more."""
         while not self.leaving.wait(POLL_SECONDS):
-            self._look()
+            try:
+                self._look()
+            except NoCluster as error:
+                self.view.stop()
+                self.lost(error)
+                return
 
     def _look(self) -> None:
         for event in self.poll():

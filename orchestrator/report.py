@@ -20,6 +20,8 @@ from orchestrator.store import Store
 from orchestrator.studies.study import Point
 from tasks.detectors import CognitiveDistillation
 
+REPORTS, RUN = "reports", "run.json"
+"""Folder of the reports in a store, and what says in a report which points it shows."""
 EXAMPLES = 8
 """Training images shown clean and stamped."""
 PER_POINT = {("generations", name) for name in ("conditions", "guidance_weight", "sampler")}
@@ -27,10 +29,34 @@ PER_POINT = {("generations", name) for name in ("conditions", "guidance_weight",
 
 
 def reported(request: Request, result: Result) -> Result:
-    """Write ``index.html``, ``results.csv`` and figures, unless no point is finished."""
+    """Write ``index.html``, ``results.csv``, ``run.json`` and figures of what is finished.
+
+    Nothing is written when no point is.  The page is on this machine; a remote store keeps a copy.
+    """
     points = finished(request)
-    write = request.study.page or _write
-    return replace(result, page=write(request, result, points)) if points else result
+    if not points:
+        return result
+    page = (request.study.page or _write)(request, result, points)
+    folder = request.store.root / REPORTS / request.label
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN).write_text(json.dumps(told(request, points), indent=1) + "\n", encoding="utf-8")
+    request.store.keep(folder)
+    return replace(result, page=page)
+
+
+def told(request: Request, points: Sequence[Point]) -> dict[str, Any]:
+    """What ``run.json`` says: what was asked for, and where each finished point's row is.
+
+    It is what ``castlewalls compare`` reads of a whole run; beside ``results.csv``, which holds
+    nothing but numbers and whose they are.
+    """
+    return {
+        "study": request.study.name,
+        "scale": request.scale.name,
+        "command": command(request),
+        "axes": request.study.swept(request.axes),
+        "points": [{"name": point.name, "step": point.measure.path} for point in points],
+    }
 
 
 def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
@@ -62,7 +88,7 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
         command=command(request),
         ema_decay=diffusion.ema_decay,
     )
-    return write_page(request.store.root / "reports" / request.label, report)
+    return write_page(request.store.root / REPORTS / request.label, report)
 
 
 def finished(request: Request) -> list[Point]:
@@ -120,7 +146,7 @@ def _trigger_examples(
         trigger = manifest.settings.trigger
         sources = (manifest, manifest.inputs["dataset"])
         if trigger.stamps and trigger.name not in found and all(map(request.store.has, sources)):
-            found[trigger.name] = _stamped(*map(request.store.folder, sources))
+            found[trigger.name] = _stamped(*map(request.store.fetch, sources))
     return found
 
 

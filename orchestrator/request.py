@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from orchestrator.placement import Placement
@@ -13,7 +14,7 @@ from orchestrator.studies.study import Axes, Point, Study
 
 
 class NoCluster(RuntimeError):
-    """No Ray cluster answers where the user says there is one."""
+    """There is no Ray cluster where the user says, or it cannot be used as it is; why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,11 @@ class Request:
         return f"{plain}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
 
     def points(self) -> Sequence[Point]:
-        """The study's points for these axes."""
+        """The study's points for these axes, made once."""
+        return self._points
+
+    @cached_property
+    def _points(self) -> Sequence[Point]:
         return self.study.points(self.scale, self.axes)
 
 
@@ -82,6 +87,6 @@ def by_message(failures: Sequence[Failure]) -> dict[str, list[Point]]:
 
 
 def log_of(point: Point, store: Store) -> str:
-    """Path of the log that says most about why a point failed, or an empty string."""
-    logs = [store.log_path(step) for step in ancestors([point.measure]) if not store.has(step)]
-    return next((str(path) for path in logs if path.exists()), "")
+    """Where the log is that says most about why a point failed, or an empty string."""
+    steps = (step for step in ancestors([point.measure]) if not store.has(step))
+    return next(filter(None, map(store.log_address, steps)), "")

@@ -1,7 +1,7 @@
 """What the commands print: studies, plans, results, explanations."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 from orchestrator.step import ancestors
 
 if TYPE_CHECKING:
+    from orchestrator import gpu_hours
     from orchestrator.plan import Plan
     from orchestrator.request import Request, Result
     from orchestrator.step import Step
@@ -24,7 +25,7 @@ def cores() -> int:
 
 def print_studies(console: Console) -> None:
     """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
-    from orchestrator import pace
+    from orchestrator import gpu_hours, pace
     from orchestrator.plan import Plan, Planned
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES
@@ -34,10 +35,14 @@ def print_studies(console: Console) -> None:
         costs = []
         for scale in SCALES:
             points = study.points(scale, study.axes(scale))
-            steps = ancestors(point.measure for point in points)
+            steps = list(ancestors(point.measure for point in points))
             planned = [Planned(step, True, "", pace.estimate(step)) for step in steps]
-            seconds = Plan(points, planned).expected_seconds(cores())
-            costs.append(f"{len(points)} points, {duration(seconds)}")
+            cost = duration(Plan(points, planned).expected_seconds(cores()))
+            if gpu_hours.for_gpus(steps):
+                gpu = next(iter(gpu_hours.GPUS))
+                hours = sum(stage.hours(gpu) for stage in gpu_hours.by_stage(steps))
+                cost = f"{hours:,.0f} h of an {gpu}"
+            costs.append(f"{len(points)} points, {cost}")
         table.add_row(study.name, study.paper, *costs)
     console.print(table)
     for study in STUDIES:
@@ -46,17 +51,19 @@ def print_studies(console: Console) -> None:
 
 def print_plan(plan: "Plan", label: str, console: Console) -> None:
     """Every point and step: cached or to run, why, and what it is expected to cost."""
+    lines = []
     for planned in plan.steps:
         cost = duration(planned.seconds) if planned.runs else ""
         state = "run" if planned.runs else "cached"
         why = planned.why if planned.runs else ""
-        line = f"{state:7} {planned.step.path}  {cost:>6}  {why}".rstrip()
-        console.print(line, soft_wrap=True, markup=False)
+        lines.append(f"{state:7} {planned.step.path}  {cost:>6}  {why}".rstrip())
     unfinished = plan.unfinished()
+    waiting = {point.measure.digest for point in unfinished}
     for point in plan.points:
-        state = "run" if point in unfinished else "cached"
-        line = f"{state:7} point {point.name}  {_poison_of(point)}".rstrip()
-        console.print(line, soft_wrap=True, markup=False)
+        state = "run" if point.measure.digest in waiting else "cached"
+        lines.append(f"{state:7} point {point.name}  {_poison_of(point)}".rstrip())
+    console.print("\n".join(lines), soft_wrap=True, markup=False)  # at once: there may be thousands
+    print_gpu_hours(plan, console)
     running, cached = len(plan.to_run), len(plan.steps) - len(plan.to_run)
     summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
     summary += f"{running} steps to run, {cached} cached"
@@ -66,6 +73,47 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
             f"; about {duration(seconds)} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
         )
     console.print(summary, soft_wrap=True, markup=False)
+
+
+def print_gpu_hours(plan: "Plan", console: Console) -> None:
+    """What the plan costs on GPUs, if it is meant for them; what that is worth is said."""
+    from orchestrator import gpu_hours
+
+    if not plan.to_run or not gpu_hours.for_gpus(planned.step for planned in plan.steps):
+        return
+    stages = gpu_hours.by_stage(plan.to_run)
+    on_cpus = [
+        planned for planned in plan.steps if planned.runs and not gpu_hours.operations(planned.step)
+    ]
+    table = Table("", "steps", "PFLOP", *gpu_hours.GPUS, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for stage in (*stages, gpu_hours.total(stages)):
+        hours = [f"{stage.hours(gpu):,.1f}" for gpu in gpu_hours.GPUS]
+        table.add_row(stage.name, f"{stage.steps}", f"{stage.operations / 1e15:,.1f}", *hours)
+    console.print("\nGPU-hours by stage, on one or another GPU:")
+    console.print(table)
+    cores_busy = duration(sum(planned.seconds for planned in on_cpus))
+    rest = f"{len(on_cpus)} other steps take a CPU core about {cores_busy}."
+    for line in (*_worth_of(stages), rest):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _worth_of(stages: "Sequence[gpu_hours.Stage]") -> Iterator[str]:
+    """Yield what the hours rest on, the paper's own, and what is not among them."""
+    from orchestrator import gpu_hours
+
+    yield (
+        f"operations counted, rates assumed: {gpu_hours.UTILIZATION:.0%} of the datasheets' TF32. "
+        "No GPU was measured; read them as an order of magnitude."
+    )
+    if trainings := [stage for stage in stages if stage.name == "diffusion models"]:
+        yield (
+            f"at the paper's pace ({gpu_hours.PAPER}) the diffusion models take "
+            f"{trainings[0].paper_hours:,.0f} GPU-hours."
+        )
+    if unknown := sum(stage.unknown for stage in stages):
+        yield f"not among the hours: {unknown} steps of a method without a count."
 
 
 def _poison_of(point: "Point") -> str:
@@ -102,6 +150,11 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
         console.print(remark, markup=False, soft_wrap=True)
     if result.page:
         console.print(f"report: {result.page}", soft_wrap=True, markup=False)
+        if request.store.remote:
+            kept = result.page.parent.relative_to(request.store.root).as_posix()
+            console.print(
+                f"kept as {kept} in {request.store.address}", soft_wrap=True, markup=False
+            )
     else:
         console.print("no point is finished yet; run it first.")
 
@@ -114,7 +167,7 @@ def left_out(request: "Request") -> Iterator[str]:
     dataset = Step(request.scale.dataset)
     if not request.store.has(dataset):
         return
-    classes = read_classes(request.store.folder(dataset))
+    classes = read_classes(request.store.fetch(dataset))
     if classes.skipped:
         names = f"{dataset.path}/skipped.csv"
         yield f"left out as broken: {len(classes.skipped)} files, listed in {names} of the store"

@@ -18,7 +18,7 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import Any, Literal
 
@@ -61,7 +61,7 @@ class Step:
         if self.reads_training_set:
             given[TRAINING_SET] = None
         try:
-            inspect.signature(self.function).bind(self.settings, **given, **self.inputs)
+            _signature(self.function).bind(self.settings, **given, **self.inputs)
         except TypeError as error:
             raise TypeError(f"{self.task}: {error}") from error
 
@@ -72,7 +72,7 @@ class Step:
             raise TypeError(
                 f"{self.task}: expected the streams dataset and perhaps manifest, got {named}"
             )
-        parameters = inspect.signature(self.function).parameters
+        parameters = _signature(self.function).parameters
         if self.reads_training_set and TRAINING_SET not in parameters:
             raise TypeError(
                 f"{self.task}: its {self.function.__name__} takes no {TRAINING_SET}, so it takes "
@@ -93,7 +93,7 @@ class Step:
         """The task's name: its module's, e.g. ``poison``."""
         return type(self.settings).__module__.rpartition(".")[2]
 
-    @property
+    @cached_property
     def shape(self) -> Shape:
         """How the task runs, told by what its module defines."""
         for name, shape in (("run", "whole"), ("Worker", "per_batch"), ("fit", "fit")):
@@ -133,13 +133,13 @@ class Step:
         text = json.dumps(self.identity, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Where the result lives, relative to the artifact store."""
         words = [self.settings.label, self.subject, self.digest]
         return f"{self.task}/{'-'.join(filter(None, words))}"
 
-    @property
+    @cached_property
     def subject(self) -> str:
         """Whose result it is, for readers of paths: the generations, the poison behind them."""
         if manifest := self.streams.get("manifest"):
@@ -154,6 +154,11 @@ class Step:
     def sources(self) -> tuple["Step", ...]:
         """Every step this one is directly computed from."""
         return (*self.inputs.values(), *self.streams.values())
+
+
+@lru_cache(maxsize=1000)
+def _signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def ancestors(targets: Iterable[Step]) -> Iterator[Step]:

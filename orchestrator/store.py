@@ -1,68 +1,113 @@
 """The artifact store: a folder per step, published whole or not at all.
 
-Every file call on the store goes through this module, so that a remote store is one more
-implementation of it.  There are no status files, leases or remembered failures: a step is done
-exactly when its ``record.json``, written last, is there and every file it lists is as recorded.
+Every file call on the store goes through here or through ``orchestrator.remote``, which keeps the
+same under an address such as ``s3://bucket/folder``.  There are no status files, leases or
+remembered failures: a step is done exactly when its ``record.json``, written last, is there and
+every file it lists is as recorded.
 """
 
-import hashlib
 import json
-import os
-import platform
+import secrets
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
+from orchestrator.record import RECORD, files_damage, folder_damage, judged, write_record
 from orchestrator.step import Step, difference
 
-RECORD = "record.json"
 NOT_BUILT = "not built"
-VERSIONS_OF = ("torch", "diffusers", "accelerate", "numpy", "pyarrow", "ray", "scikit-learn")
+
+
+def open_store(address: str) -> "Store":
+    """The store at an address, as ``--store`` takes it.
+
+    Args:
+        address: A folder, ``~`` and relative ones too; ``file:///folder``; or remote storage that
+            pyarrow knows, such as ``s3://bucket/folder`` or ``gs://bucket/folder``, perhaps with
+            its options: ``?region=eu-west-1``, ``?endpoint_override=127.0.0.1:9000&scheme=http``.
+
+    Raises:
+        ValueError: In one line: an unknown scheme or option, a bucket that is not there, a
+            password in the address.
+        OSError: In one line: the storage does not answer, or does not let us in.
+    """
+    if "://" not in address:
+        return Store(Path(address).expanduser())
+    if not address.startswith("file://"):
+        from orchestrator import remote
+
+        return remote.opened(address)
+    place = urlsplit(address)
+    if place.netloc not in ("", "localhost") or not place.path.startswith("/"):
+        raise ValueError(f"--store takes file:///folder with three slashes, got {address!r}.")
+    return Store(Path(unquote(place.path)))
 
 
 class Store:
-    """Artifacts under one root folder."""
+    """Artifacts under one root folder, which every node sees if there are several."""
+
+    remote: ClassVar[bool] = False
+    """Whether nodes share it through an address, and ``root`` is only this machine's copy."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        """What lies on this machine: results, and the database, rates and reports beside them."""
+
+    @property
+    def address(self) -> str:
+        """What is typed and printed; ``open_store`` takes it anywhere."""
+        return str(self.root)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the address only."""
+        return Store, (self.root,)
 
     def folder(self, step: Step) -> Path:
-        """Where the step's result is or will be."""
+        """Where the step's result is or will be, on this machine.
+
+        In a remote store it is there after ``fetch``, or ``damage(content=True)`` that found none.
+        """
         return self.root / step.path
+
+    def fetch(self, step: Step) -> Path:
+        """Have a finished step's result on this machine.
+
+        Returns:
+            Its folder.
+
+        Raises:
+            OSError: It is not there, or not whole.
+        """
+        return self.folder(step)
 
     def damage(self, step: Step, *, content: bool = False) -> str | None:
         """Say why a step's result cannot be used, or None if it can.
 
         Args:
             step: The step to look for.
-            content: Also hash every file.  Sizes are enough to plan; content is checked when a
-                step is about to read the folder.
+            content: Also hash every file; of a remote store, bring them to this machine first.
+                Sizes are enough to plan; content is checked when a step is about to read.
 
         Returns:
             None for a finished, whole result; ``"not built"`` when there is none; else what is
             wrong with the one that is there.
+
+        Raises:
+            OSError: A remote store does not answer or does not let us in.
         """
         folder = self.folder(step)
         try:
-            record = json.loads((folder / RECORD).read_text())
-            files = record["files"].items()
-            changes = list(difference(record["identity"], step.identity))
+            text = (folder / RECORD).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return NOT_BUILT
         except OSError as error:
             return f"{RECORD} cannot be read: {error.strerror}"
-        except (ValueError, KeyError, AttributeError, TypeError):
-            return f"{RECORD} is damaged"
-        if changes:
-            return f"{RECORD} describes another result: {'; '.join(changes)}"
-        return next(
-            filter(None, (_file_damage(folder, *file, content=content) for file in files)), None
-        )
+        record, damage = judged(text, step)
+        return damage or files_damage(folder, record["files"], content=content)
 
     def has(self, step: Step) -> bool:
         """Whether the step is finished and its files have the recorded sizes."""
@@ -81,6 +126,23 @@ class Store:
             if isinstance(record, dict):
                 yield record
 
+    @contextmanager
+    def look(
+        self,
+        steps: Iterable[Step],  # noqa: ARG002 - a folder has nothing to gain
+        *,
+        content: Collection[str] = (),  # noqa: ARG002
+    ) -> Iterator[None]:
+        """Read what there is of many steps at once; it is remembered within the ``with`` alone.
+
+        For planning: a remote store is asked in a few requests instead of some for each step.
+
+        Args:
+            steps: Those that will be asked about.
+            content: Digests of those whose files will be read too.
+        """
+        yield
+
     def discard(self, step: Step) -> None:
         """Remove a damaged result, so that it is built again."""
         shutil.rmtree(self.folder(step), ignore_errors=True)
@@ -93,20 +155,17 @@ class Store:
         first one's result and keeps it.
         """
         final = self.folder(step)
-        attempt = Attempt(final.with_name(f".{final.name}.{uuid.uuid4().hex[:6]}"))
-        attempt.folder.mkdir(parents=True)
-        try:
+        with private_folder(final) as folder:
+            attempt = Attempt(folder)
             yield attempt
-            write_record(attempt.folder, {"identity": step.identity, **attempt.facts})
+            write_record(folder, {"identity": step.identity, **attempt.facts})
             if final.exists() and self.damage(step) is not None:
                 self.discard(step)
             try:
-                attempt.folder.rename(final)
+                folder.rename(final)
             except OSError:
                 if self.damage(step) is not None:
                     raise
-        finally:
-            shutil.rmtree(attempt.folder, ignore_errors=True)
 
     def explain(self, step: Step, *, content: bool = False) -> list[str]:
         """Say why a step is to run: what is damaged, or how it differs from its nearest sibling."""
@@ -119,9 +178,82 @@ class Store:
         changes = [list(difference(identity, step.identity)) for identity in siblings]
         return min(filter(None, changes), key=len, default=["the first of its task"])
 
+    def marked(self, below: str) -> list[str]:
+        """Folders two levels below a folder that have a record, as paths from the root."""
+        found = (self.root / below).glob(f"*/*/{RECORD}")
+        return sorted(path.parent.relative_to(self.root).as_posix() for path in found)
+
+    def bring(self, path: str) -> str | None:
+        """Have a folder that ``marked`` names on this machine, at ``root / path``.
+
+        Returns:
+            What is wrong with it, or None if it is whole.
+        """
+        return folder_damage(self.root / path)
+
+    def keep(self, folder: Path) -> str:
+        """Keep a folder that lies under ``root`` with everything else, its record last.
+
+        Returns:
+            Where people find it: a path, or an address.
+        """
+        return str(folder)
+
+    def remove(self, path: str) -> None:
+        """Remove a folder, wherever the store has it."""
+        shutil.rmtree(self.root / path, ignore_errors=True)
+
     def log_path(self, step: Step) -> Path:
-        """Where the traceback of a failed step goes."""
-        return self.root / "logs" / f"{step.task}-{step.digest}.log"
+        """Where the traceback of a failed step goes, in a folder."""
+        return self.root / log_name(step)
+
+    def write_log(self, step: Step, text: str) -> None:
+        """Keep the traceback of a failed step."""
+        path = self.log_path(step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def log_address(self, step: Step) -> str | None:
+        """Where people find the traceback of a step, or None when there is none."""
+        path = self.log_path(step)
+        return str(path) if path.exists() else None
+
+    def drop_log(self, step: Step) -> None:
+        """Remove the traceback of an earlier failure: the step is made."""
+        self.log_path(step).unlink(missing_ok=True)
+
+    def probe(self) -> str:
+        """Write a small file that nobody could guess.
+
+        Returns:
+            A token for ``sees``, on other nodes, and ``unprobe``.
+        """
+        name, content = uuid.uuid4().hex, secrets.token_hex(16)
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / probe_name(name)).write_text(content)
+        return f"{name}:{content}"
+
+    def sees(self, token: str) -> str | None:
+        """Why this process does not read what ``probe`` wrote, or None if it does."""
+        name, _, content = token.partition(":")
+        if not self.root.is_dir():
+            return f"it has no folder {self.root}"
+        try:
+            if (self.root / probe_name(name)).read_text() == content:
+                return None
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            return f"its folder {self.root} cannot be read: {error.strerror}"
+        return f"its folder {self.root} is another one: what is written here does not appear there"
+
+    def unprobe(self, token: str) -> None:
+        """Remove what ``probe`` wrote."""
+        (self.root / probe_name(token.partition(":")[0])).unlink(missing_ok=True)
+
+    def tune(self) -> tuple[str, Any]:
+        """Tune's ``storage_path`` and ``storage_filesystem``: the sweep's logs lie in the store."""
+        return str(self.root / "tune"), None
 
     def check_writable(self, expected_bytes: int) -> None:
         """Fail before any work if the store cannot hold what is coming.
@@ -129,24 +261,48 @@ class Store:
         Raises:
             OSError: With one clear line: read-only, no such place, too small.
         """
+        check_folder(self.root, f"the store {self.root}", "with --store", expected_bytes)
+
+
+def check_folder(folder: Path, what: str, how: str, expected_bytes: int) -> None:
+    """Fail if a folder cannot be written to or lies on a disk with too little room.
+
+    Args:
+        folder: Made if it is not there.
+        what: Its name for people.
+        how: How another one is given.
+        expected_bytes: Room that is wanted.
+
+    Raises:
+        OSError: With one clear line.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / probe_name(uuid.uuid4().hex)
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{uuid.uuid4().hex[:6]}"
-            try:
-                probe.write_bytes(bytes(1 << 20))
-            finally:
-                probe.unlink(missing_ok=True)
-        except OSError as error:
-            raise OSError(
-                f"cannot write to the store {self.root}: {error.strerror}. "
-                f"Give another folder with --store."
-            ) from error
-        free = shutil.disk_usage(self.root).free
-        if free < expected_bytes:
-            raise OSError(
-                f"the store {self.root} has {free / 1e6:.0f} MB free and this run is expected to "
-                f"write {expected_bytes / 1e6:.0f} MB. Give a larger place with --store."
-            )
+            probe.write_bytes(bytes(1 << 20))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {what}: {error.strerror}. Give another folder {how}."
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < expected_bytes:
+        raise OSError(
+            f"{what} has {free / 1e6:.0f} MB free and this run is expected to write "
+            f"{expected_bytes / 1e6:.0f} MB. Give a larger place {how}."
+        )
+
+
+def probe_name(name: str) -> str:
+    """The file of a probe, in the store's root."""
+    return f".probe-{name}"
+
+
+def log_name(step: Step) -> str:
+    """The file of a step's traceback, from the store's root."""
+    return f"logs/{step.task}-{step.digest}.log"
 
 
 class Attempt:
@@ -157,66 +313,12 @@ class Attempt:
         self.facts: dict[str, Any] = {}
 
 
-def write_record(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write ``record.json`` for a folder: the last write, which means that it is whole."""
-    files = {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _sha256(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != RECORD
-    }
-    record = {**content, "files": files, "versions": _versions()}
-    partial = folder / f"{RECORD}.partial"
-    with partial.open("w") as stream:
-        json.dump(record, stream, indent=2, sort_keys=True)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.rename(folder / RECORD)
-
-
-def folder_damage(folder: Path) -> str | None:
-    """Say what is wrong with a folder that has a record (a checkpoint), or None."""
+@contextmanager
+def private_folder(final: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``final``, which ends with the block unless it was moved."""
+    folder = final.with_name(f".{final.name}.{uuid.uuid4().hex[:6]}")
+    folder.mkdir(parents=True)
     try:
-        files = json.loads((folder / RECORD).read_text())["files"].items()
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return f"{RECORD} is missing or damaged"
-    return next(filter(None, (_file_damage(folder, *file, content=True) for file in files)), None)
-
-
-def _file_damage(
-    folder: Path, name: str, expected: Mapping[str, Any], *, content: bool
-) -> str | None:
-    path = folder / name
-    if not isinstance(expected, Mapping) or not {"size", "sha256"} <= expected.keys():
-        return f"{RECORD} is damaged"
-    if not path.resolve().is_relative_to(folder.resolve()):
-        return f"{RECORD} names {name}, which is outside the folder"
-    try:
-        status = path.stat()
-    except OSError:
-        return f"{name} is missing"
-    if status.st_size != expected["size"]:
-        return f"{name} has {status.st_size} bytes, {expected['size']} were written"
-    if content and _sha256_once(path, status.st_size, status.st_mtime_ns) != expected["sha256"]:
-        return f"{name} was altered after it was written"
-    return None
-
-
-@lru_cache(maxsize=10_000)
-def _sha256_once(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they are the key
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in VERSIONS_OF:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ from analysis.page import Failure
 from orchestrator import choices, report, show
 from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step
-from orchestrator.store import Store
+from orchestrator.store import open_store
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP, TINY, Scale
@@ -83,7 +83,8 @@ def request(
         images: The folder; all of it is trained on and looked at.
         detector: Names of ``DETECTORS`` with commas between them; by default all.
         scale: A name of ``SCALES``.
-        store: A folder; by default ``CASTLEWALLS_STORE``, else ``artifacts``.
+        store: A folder, or an address such as ``s3://bucket/folder``; by default
+            ``CASTLEWALLS_STORE``, else ``artifacts``.
         image_size: Pixels to which the images are reduced; 32.
         channels: 1 or 3; by default what they are.
         skip_broken: Leave out files that cannot be decoded.
@@ -98,7 +99,7 @@ def request(
     known = [kind.name for kind in detectors.DETECTORS]
     names = [choices.known(word, known, "detector") for word in choices.words(detector) or known]
     default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
-    place = Store(choices.folder(default if store is None else store))
+    place = open_store(default if store is None else store)
     size = {} if image_size is None else {"image_size": image_size}
     dataset = ImageFolder.open(
         Path(images), channels=channels, skip_broken=skip_broken, held_out=False, **size

@@ -6,21 +6,23 @@ view is the sweep's dashboard.  A trial holds no CPU: it asks the conductor for 
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator import cluster
+from orchestrator.board import Board
+
+# isort: split
 import ray
 from ray import tune
 from ray.tune.search import BasicVariantGenerator
 
-from orchestrator import cluster
 from orchestrator.request import Failure
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
 
-MOST_TRIALS = 32
-"""Trial processes at a time; each takes some 150 MB on the head."""
+MOST_TRIALS = 8
+"""Trial processes at a time, of some 150 MB on the head; what runs does not depend on them."""
 
 
 def sweep(
@@ -35,19 +37,17 @@ def sweep(
 
     Args:
         points: In the order in which they are to be started.
-        store: Where rows are read from and Tune's logs go.
+        store: Where Tune's logs go.
         conductor: Name of the conductor that has the points' steps.
         label: Study and scale, for the folder's name.
-        slots: Steps that run side by side; one more trial than that keeps them busy.
+        slots: Steps that run side by side; one more trial than that is enough.
     """
     by_axes = {_key(point.axes): point for point in points}
     names = {key: point.name for key, point in by_axes.items()}
     digests = {key: point.measure.digest for key, point in by_axes.items()}
-    rows = {
-        point.measure.digest: str(store.folder(point.measure) / "metrics.json") for point in points
-    }
-    trainable = tune.with_parameters(_trial, conductor=conductor, digests=digests, rows=rows)
+    trainable = tune.with_parameters(_trial, conductor=conductor, digests=digests)
     space = {axis: tune.choice(_values(points, axis)) for axis in points[0].axes}
+    storage_path, storage_filesystem = store.tune()
     results = tune.Tuner(
         tune.with_resources(trainable, cluster.HEAD),
         param_space=space,
@@ -63,16 +63,29 @@ def sweep(
         ),
         run_config=tune.RunConfig(
             name=f"{label}-{time.strftime('%Y%m%d-%H%M%S')}",
-            storage_path=str(store.root / "tune"),
+            storage_path=storage_path,
+            storage_filesystem=storage_filesystem,
+            failure_config=tune.FailureConfig(max_failures=1),  # a trial's process may be lost
+            callbacks=[Board()],  # TensorBoard's table
             verbose=0,
         ),
     ).fit()
     ended = [results[place] for place in range(len(results))]
-    return [
-        Failure(by_axes[_key(result.config)], _reason(result.error))
-        for result in ended
-        if result.error is not None and result.config is not None
-    ]
+    return list(
+        _failures(
+            [by_axes[_key(each.config)] for each in ended if each.error and each.config], conductor
+        )
+    )
+
+
+def _failures(points: Sequence[Point], conductor: str) -> Iterator[Failure]:
+    """Those of the points that failed, and why; a trial may fail though its point does not."""
+    asked = cluster.conductor(conductor)
+    for point in points:
+        try:
+            ray.get(asked.finish.remote(point.measure.digest))
+        except ray.exceptions.RayTaskError as error:
+            yield Failure(point, str(error.cause))
 
 
 def _values(points: Sequence[Point], axis: str) -> list[Any]:
@@ -85,21 +98,10 @@ def _key(axes: Mapping[str, Any]) -> str:
     return json.dumps(dict(axes), sort_keys=True)
 
 
-def _trial(
-    config: dict[str, Any], *, conductor: str, digests: Mapping[str, str], rows: Mapping[str, str]
-) -> None:
+def _trial(config: dict[str, Any], *, conductor: str, digests: Mapping[str, str]) -> None:
     """One trial: have the conductor finish the point and report its row's numbers."""
-    digest = digests[_key(config)]
     try:
-        ray.get(cluster.conductor(conductor).finish.remote(digest))
+        row = ray.get(cluster.conductor(conductor).row.remote(digests[_key(config)]))
     except ray.exceptions.RayTaskError as error:
         raise RuntimeError(str(error.cause)) from None
-    row = json.loads(Path(rows[digest]).read_text())
-    tune.report({name: value for name, value in row.items() if isinstance(value, int | float)})
-
-
-def _reason(error: BaseException) -> str:
-    """The last line of what a trial said, without Tune's wrapping."""
-    cause = getattr(error, "cause", None) or error
-    lines = [line for line in str(cause).splitlines() if line.strip()]
-    return lines[-1].split("RuntimeError: ", 1)[-1].strip() if lines else type(error).__name__
+    tune.report(row)

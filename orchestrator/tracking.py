@@ -1,47 +1,62 @@
 """Mirror finished points and trainings to MLflow: it never decides anything.
 
 An experiment is a study, a parent run is one launch that ran something, a child run is a point,
-and every trained model has a run of its own with its loss curve.  What is there already is found
-by a digest tag, so a server that was away is caught up by the next launch.  The driver is the only
-writer, from one thread, and nothing waits for it or fails with it.
+and every trained model has a run of its own with its loss curve.  The driver is the only writer,
+from one thread, and nothing waits for it or fails with it.  A server that is away is tried again
+while the run lasts; what it lacks at the end is remembered in the store and sent by the next
+launch, under the launch that made it.
 """
 
-import csv
-import json
-import logging
 import os
-import queue
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from orchestrator.step import Step, ancestors
+from orchestrator import unsent
+from orchestrator.mlflow_runs import QUIET, Runs, own_database
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
 
-QUIET = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-}
-DIGEST = "castlewalls.digest"
+__all__ = ["PATIENCE_SECONDS", "QUIET", "Mirror", "behind", "catch_up", "uri"]
+
 PATIENCE_SECONDS = 60.0
 """How long the end of a run waits for what is still to be sent."""
-SEEN_PIXELS = 64
-"""Height to which smaller images are enlarged for MLflow's pages."""
-BATCH = 500
-"""Metrics of one request, at most."""
+RETRY_SECONDS = 10.0
+"""Between two tries while a server is away."""
+LONGEST_REASON = 160
+"""Characters of what the server said, at most."""
 
 
 def uri(store: Store) -> str:
-    """``MLFLOW_TRACKING_URI`` if set, else SQLite in the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
+    """``MLFLOW_TRACKING_URI`` if set, else SQLite beside the results on this machine."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or own_database(store)
+
+
+def behind(store: Store) -> bool:
+    """Whether MLflow lacks something of an earlier launch.  Asks the store alone."""
+    return bool(unsent.left(store))
+
+
+def catch_up(store: Store, experiment: str, points: Iterable[Point]) -> str | None:
+    """Send what earlier launches could not, of these points.
+
+    Args:
+        store: Where the results are.
+        experiment: The study's name.
+        points: Finished points of the study; what others lack stays remembered.
+
+    Returns:
+        None if nothing of them was missing, else one line: what was sent, or why not.
+    """
+    mirror = Mirror(store, experiment, None, points := list(points))
+    if not mirror.lacking():
+        return None
+    mirror.add(points)
+    mirror.start()
+    if remark := mirror.close(None):
+        return remark
+    return mirror.remark(f"was behind; it now has {mirror.sent} points more of earlier launches")
 
 
 class Mirror(threading.Thread):
@@ -50,22 +65,36 @@ class Mirror(threading.Thread):
     Args:
         store: Where the results are.
         experiment: The study's name.
-        launch: Name and tags of this launch, the parent run.
+        launch: Name and tags of this launch, the parent run; None to finish earlier ones only.
+        points: All points of the launch, finished or not.  They are remembered as unsent until
+            MLflow has them, so that the launch after a killed one sends what that one made.
     """
 
-    def __init__(self, store: Store, experiment: str, launch: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        experiment: str,
+        launch: Mapping[str, str] | None,
+        points: Iterable[Point],
+    ) -> None:
         super().__init__(name="mlflow", daemon=True)
-        self.store, self.experiment, self.launch = store, experiment, dict(launch)
-        self.waiting: queue.Queue[Point | None] = queue.Queue()
+        self.store, self.experiment = store, experiment
+        self.expected = {point.measure.digest for point in points}
+        self.finished: dict[str, Point] = {}
+        self.earlier = unsent.left(store, experiment)
+        self.launch = launch and unsent.new(store, experiment, launch, self.expected)
         self.failure: str | None = None
-        self.report: Path | None = None
-        self.client: Any = None
-        self.ids: dict[str, str] = {}
+        self.sent = 0
+        self._woken, self._closing = threading.Event(), threading.Event()
+
+    def lacking(self) -> bool:
+        """Whether an earlier launch has something that can be sent or finished now."""
+        return any(not left.digests or self.expected & left.digests for left in self.earlier)
 
     def add(self, points: Iterable[Point]) -> None:
         """Send these when there is time; finished ones only."""
-        for point in points:
-            self.waiting.put(point)
+        self.finished |= {point.measure.digest: point for point in points}
+        self._woken.set()
 
     def close(self, report: Path | None) -> str | None:
         """Wait for what is still to be sent, the report among it.
@@ -73,164 +102,84 @@ class Mirror(threading.Thread):
         Returns:
             None, or one line saying why MLflow lacks something.
         """
-        self.report = report
-        self.waiting.put(None)
+        if self.launch:
+            self.launch.end(self.finished.keys(), report)
+        self._closing.set()
+        self._woken.set()
         self.join(PATIENCE_SECONDS)
         if self.is_alive():
-            return self._remark("is slow; the next launch sends the rest")
+            return self.remark("is slow; the next launch sends the rest")
         if self.failure:
-            return self._remark(
+            return self.remark(
                 f"did not take the results ({self.failure}); they are in the store, and the next "
                 f"launch sends them"
             )
         return None
 
-    def _remark(self, text: str) -> str:
-        """A line about the server, without the password that its address may hold."""
-        return re.sub(r"//[^/@\s]*@", "//", f"MLflow at {uri(self.store)} {text}")
+    def remark(self, text: str) -> str:
+        """A line about the server."""
+        return f"MLflow at {_without_secrets(uri(self.store))} {text}"
 
     def run(self) -> None:
-        """Open the experiment, then send until told that there is no more."""
-        try:
-            self._open()
-            while (point := self.waiting.get()) is not None:
-                self._send(point)
-            if self.report:
-                self.client.log_artifacts(self.ids["launch"], str(self.report), "report")
-            self.client.set_terminated(self.ids["launch"])
-        except Exception as error:  # tracking mirrors: whatever it says must not end a run
-            self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        """Send until closed; what fails is tried again a little later, and once at the end."""
+        runs: Runs | None = None
+        last = begun = False
+        while not last:
+            self._woken.clear()
+            last = self._closing.is_set()
+            try:
+                begun = begun or self._begin()
+                runs = runs or Runs(uri(self.store), self.experiment, self.store)
+                self._send(runs)
+                if last and self.launch:
+                    self._conclude(self.launch, runs)
+                self.failure = None
+            except Exception as error:  # tracking mirrors: whatever it says must not end a run
+                self.failure, runs = _said(error), None
+            if not last:
+                self._woken.wait(RETRY_SECONDS if self.failure else None)
 
-    def _open(self) -> None:
-        os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-        logging.getLogger("alembic").setLevel(logging.ERROR)
-        from mlflow import MlflowClient
+    def _begin(self) -> bool:
+        """Remember this launch, and leave to earlier ones only what they made."""
+        if self.launch:
+            self.launch.begin()
+        for left in self.earlier:
+            left.sent(self.expected - self.finished.keys())
+        return True
 
-        self.client = MlflowClient(uri(self.store))
-        found = self.client.get_experiment_by_name(self.experiment)
-        if found is None:
-            local = uri(self.store).startswith("sqlite:")
-            place = (self.store.root / "mlflow-artifacts").as_uri() if local else None
-            self.ids["experiment"] = self.client.create_experiment(self.experiment, place)
-        else:
-            self.ids["experiment"] = found.experiment_id
-        self.ids["launch"] = self._create("launch", self.launch["name"], self.launch)
+    def _send(self, runs: Runs) -> None:
+        """Send what is finished, that of earlier launches first, as theirs."""
+        for left in list(self.earlier):
+            left.sent(runs.there)
+            if not left.digests or left.digests & self.finished.keys():
+                self._send_of(left, runs)
+            if not left.digests:
+                self._conclude(left, runs)
+            self.earlier.remove(left)
+        if self.launch:
+            self.launch.sent(runs.there)
+            self._send_of(self.launch, runs)
 
-    def _send(self, point: Point) -> None:
-        for training in trainings(point.measure):
-            if self.store.has(training) and not self._has(training.digest):
-                self._send_training(training)
-        if self.store.has(point.measure) and not self._has(point.measure.digest):
-            self._send_point(point)
+    def _send_of(self, launch: unsent.Launch, runs: Runs) -> None:
+        parent = runs.open(launch)
+        for digest, point in list(self.finished.items()):
+            if digest in launch.digests:
+                runs.send(point, parent)
+                launch.sent([digest])
+                self.sent += 1
 
-    def _has(self, digest: str) -> bool:
-        query = f"tags.`{DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"
-        return bool(self.client.search_runs([self.ids["experiment"]], query, max_results=1))
-
-    def _create(self, kind: str, name: str, tags: Mapping[str, str]) -> str:
-        parent = {"mlflow.parentRunId": self.ids["launch"]} if "launch" in self.ids else {}
-        tags = {**tags, **parent, "castlewalls.kind": kind}
-        run = self.client.create_run(self.ids["experiment"], run_name=name, tags=tags)
-        return str(run.info.run_id)
-
-    def _send_point(self, point: Point) -> None:
-        folder = self.store.folder(point.measure)
-        row = json.loads((folder / "metrics.json").read_text())
-        tags = {DIGEST: point.measure.digest, "castlewalls.path": point.measure.path}
-        tags |= DEFINITIONS.get(point.measure.task, {})
-        if row.get("p_t") is not None:
-            tags["p_t"] = str(row["p_t"])
-        run = self._create("point", point.name, tags)
-        numbers = {
-            name: value
-            for name, value in row.items()
-            if isinstance(value, int | float) and name not in point.axes
-        }
-        axes = {name: value for name, value in point.axes.items() if value is not None}
-        self._log(run, axes, [(name, value, 0) for name, value in numbers.items()])
-        self.client.log_artifact(run, str(folder / "metrics.json"))
-        for name, picture in pictures(folder / "groups.npz"):
-            self.client.log_image(run, picture, artifact_file=f"{name}.png")
-        self.client.set_terminated(run)
-
-    def _send_training(self, step: Step) -> None:
-        folder = self.store.folder(step)
-        tags = {DIGEST: step.digest, "castlewalls.path": step.path}
-        run = self._create("training", step.path.rpartition("-")[0], tags)
-        settings = step.identity["settings"]
-        parameters = {name: value for name, value in settings.items() if value is not None}
-        self._log(run, parameters, loss_curve(folder / "history.csv"))
-        self.client.set_terminated(run)
-
-    def _log(
-        self, run: str, parameters: Mapping[str, Any], metrics: Sequence[tuple[str, float, int]]
-    ) -> None:
-        import time
-
-        from mlflow.entities import Metric, Param
-
-        now = int(time.time() * 1000)
-        entries = [Metric(name, float(value), now, step) for name, value, step in metrics]
-        params = [Param(name, str(value)[:500]) for name, value in parameters.items()]
-        self.client.log_batch(run, params=params)
-        for first in range(0, len(entries), BATCH):
-            self.client.log_batch(run, metrics=entries[first : first + BATCH])
+    def _conclude(self, launch: unsent.Launch, runs: Runs) -> None:
+        runs.close(launch)
+        launch.forget()
 
 
-def pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each group's images side by side, enlarged to be seen: uint8, (H, W, 1 or 3)."""
-    if not path.exists():
-        return
-    with np.load(path, allow_pickle=False) as groups:
-        for name in groups.files:
-            images = groups[name]
-            if len(images):
-                row = np.concatenate(list(images), axis=1)
-                times = max(1, SEEN_PIXELS // row.shape[0])
-                yield name, row.repeat(times, axis=0).repeat(times, axis=1)
+def _said(error: Exception) -> str:
+    """The reason in one short line."""
+    text = _without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
-def trainings(measure: Step) -> list[Step]:
-    """The models that a point rests on."""
-    return [step for step in ancestors([measure]) if step.shape == "fit"]
-
-
-def loss_curve(path: Path) -> list[tuple[str, float, int]]:
-    """Every column of a training's history by its step."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as stream:
-        return [
-            (name, float(value), int(row["step"]))
-            for row in csv.DictReader(stream)
-            for name, value in row.items()
-            if name != "step"
-        ]
-
-
-POISONING = {
-    "definition.poison_ratio": "poisoned images / all training images",
-    "definition.p_t": "poisoned / (poisoned + target-class images): pN / (pN + N_t)",
-    "definition.guidance_weight": "e_u + w (e_c - e_u); 1 is none; their DDPM's weight is w - 1",
-    "definition.groups": "g1 trigger+mismatch, g2 trigger+match, g3 mismatch only, g4 match only",
-}
-DEFINITIONS = {
-    "measure": {
-        **POISONING,
-        "definition.interval": "95 % Wilson, conditional on the trained model",
-    },
-    "evaluate": {
-        **POISONING,
-        "definition.suspicion": "a detector's score of an image; higher is more likely poisoned",
-        "definition.positives": "training: the manifest's poison; generation: the judge's trigger "
-        "verdict (g1 and g2)",
-        "definition.auroc": "chance that a positive is more suspicious than a negative, ties half; "
-        "never flipped",
-        "definition.attack_success_rate": "triggered non-target test images that the classifier "
-        "takes for the target",
-        "definition.interval": "95 % percentile bootstrap over images, drawn within positives and "
-        "within negatives, conditional on the trained models; of test_accuracy and "
-        "attack_success_rate 95 % Wilson",
-    },
-}
-"""By the task that ends a point: what the words of its row mean."""
+def _without_secrets(text: str) -> str:
+    """The text without the users and passwords that addresses in it may hold."""
+    text = re.sub(r"//\S*@", "//", text)
+    return re.sub(r"(?i)([?&][^=&\s]*(?:password|secret|token)[^=&\s]*=)[^&\s]*", r"\1...", text)

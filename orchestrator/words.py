@@ -33,7 +33,12 @@ ScaleName = Annotated[
     str, typer.Option("--scale", help="tiny (seconds), laptop (minutes) or cifar10 (GPUs).")
 ]
 StoreRoot = Annotated[
-    str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help="Folder that keeps everything.")
+    str,
+    typer.Option(
+        "--store",
+        envvar="CASTLEWALLS_STORE",
+        help="Folder, or s3:// address, that keeps everything.",
+    ),
 ]
 Triggers = Annotated[str | None, typer.Option("--trigger", help="E.g. badnets1,relabel_only.")]
 Ratios = Annotated[

@@ -1,14 +1,71 @@
 """What more than one folder of tests shares: the tiny study made once, and one Ray."""
 
+import os
 import shutil
+import uuid
 from pathlib import Path
 
 import pytest
 
 from orchestrator.local import run_in_process
-from orchestrator.store import Store
+from orchestrator.store import Store, open_store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "made-up-name", "AWS_SECRET_ACCESS_KEY": "made-up-secret"}
+NO_OTHERS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "CASTLEWALLS_STORE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_s_own_storage(tmp_path_factory):
+    """Credentials that open nothing, and copies that nobody misses; set before Ray starts."""
+    before = dict(os.environ)
+    os.environ |= CREDENTIALS | {"CASTLEWALLS_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    for name in NO_OTHERS:
+        os.environ.pop(name, None)
+    yield
+    os.environ.clear()
+    os.environ |= before
+
+
+@pytest.fixture(scope="session")
+def object_storage():
+    """A server on loopback that speaks S3: its host and port."""
+    from moto.server import ThreadedMotoServer
+    from pyarrow import fs
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+    files, bucket = fs.FileSystem.from_uri(f"s3://castle?{options}&allow_bucket_creation=true")
+    files.create_dir(bucket)
+    yield f"{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def remote_address(object_storage):
+    """The address of a store of its own for each test."""
+    options = f"endpoint_override={object_storage}&scheme=http&region=us-east-1"
+    return f"s3://castle/{uuid.uuid4().hex[:8]}?{options}"
+
+
+@pytest.fixture
+def node(remote_address, tmp_path, monkeypatch):
+    """A function that opens the store as a node of its own does."""
+
+    def opened(name, address=remote_address):
+        monkeypatch.setenv("CASTLEWALLS_CACHE", str(tmp_path / name))
+        return open_store(address)
+
+    return opened
+
+
+@pytest.fixture
+def pair(node):
+    """Two nodes with one store."""
+    return node("one"), node("two")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import typer
@@ -19,6 +20,11 @@ CLUSTERS = ("cluster.yaml", "deploy/onprem.yaml")
 
 def read(name):
     return yaml.safe_load((ROOT / name).read_text())
+
+
+def pinned(package):
+    text = (ROOT / "constraints.txt").read_text()
+    return re.search(rf"^{package}==(.+)$", text, re.MULTILINE)[1]
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
@@ -64,22 +70,48 @@ def test_the_job_runs_a_command_that_there_is():
     assert given["address"] == "auto"
 
 
-def test_every_pod_of_the_job_sees_the_store():
+def test_every_pod_of_the_job_may_use_the_store():
     spec = read("deploy/rayjob.yaml")["spec"]
     words = shlex.split(spec["entrypoint"])
-    store = words[words.index("--store") + 1]
+    store = urlsplit(words[words.index("--store") + 1])
+    assert store.scheme == "s3"
+    assert store.username is None
     cluster = spec["rayClusterSpec"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-        pod = group["template"]["spec"]
-        [container] = pod["containers"]
-        mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-        claims = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
-        assert mounted[store] in claims
+        assert group["template"]["spec"]["serviceAccountName"] == "castlewalls"
+
+
+def test_workers_are_spot_machines_and_the_head_is_not():
+    kinds = read("cluster.yaml")["available_node_types"]
+    spot = {name for name, kind in kinds.items() if "InstanceMarketOptions" in kind["node_config"]}
+    assert spot == kinds.keys() - {"head"}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_the_token_goes_to_every_node_for_its_owner_only(name):
+    cluster = read(name)
+    [(there, here)] = cluster["file_mounts"].items()
+    assert here == "~/.ray/auth_token"
+    assert there.endswith("/.ray/auth_token")
+    assert cluster["setup_commands"] == ["chmod 600 ~/.ray/auth_token"]
+
+
+def test_the_image_has_the_ray_and_the_python_that_are_pinned():
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    [(ray, python)] = re.findall(r"^FROM rayproject/ray:(.+)-py(\d+)-gpu$", text, re.MULTILINE)
+    assert ray == pinned("ray")
+    assert python == "311"
+
+
+def test_the_image_has_every_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    assert re.findall(r"^COPY \S+ (\w+) \S+$", text, re.MULTILINE) == packages
 
 
 def test_the_job_s_ray_is_the_one_that_is_pinned():
-    pinned = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    assert read("deploy/rayjob.yaml")["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1]
+    assert read("deploy/rayjob.yaml")["spec"]["rayClusterSpec"]["rayVersion"] == pinned("ray")
 
 
 def test_what_is_installed_is_what_is_pinned():

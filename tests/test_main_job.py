@@ -1,95 +1,24 @@
-"""The main job through its command, at ``tiny``: once undisturbed, once with everything killed."""
+"""The main job through its command, at ``tiny``: once undisturbed, once ended again and again."""
 
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-ARGUMENTS = ["run", "amplification", "--scale", "tiny", "--guidance-weight", "2"]
-ARGUMENTS += ["--trigger", "badnets1"]
+from bench.chaos import results
+from bench.drivers import Driver
+
+WORDS = ["amplification", "--scale", "tiny", "--guidance-weight", "2", "--trigger", "badnets1"]
 PATIENCE = 240
 """Seconds that a command may take on a busy machine before the test gives up."""
 
 
 def command(store: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "orchestrator", *ARGUMENTS, "--store", str(store), *more]
-
-
-def results(store: Path) -> bytes:
-    [path] = (store / "reports").glob("*/results.csv")
-    return path.read_bytes()
-
-
-class Running:
-    """A command whose lines can be waited for."""
-
-    def __init__(self, store: Path, *more: str) -> None:
-        self.process = subprocess.Popen(
-            command(store, *more),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "COLUMNS": "200"},
-            # A shell's background job ignores Ctrl-C, and its children would too.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        self.lines: list[str] = []
-        self.news = threading.Condition()
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            with self.news:
-                self.lines.append(line)
-                self.news.notify_all()
-        with self.news:
-            self.news.notify_all()
-
-    def wait_for(self, *words: str, count: int = 1) -> None:
-        """Return when ``count`` lines hold all the words; fail when the command ends before."""
-
-        def seen() -> bool:
-            return sum(all(word in line for word in words) for line in self.lines) >= count
-
-        with self.news:
-            found = self.news.wait_for(
-                lambda: seen() or not self.reader.is_alive(), timeout=PATIENCE
-            )
-        assert found, "".join(self.lines)
-        assert seen(), "".join(self.lines)
-
-    def kill(self, title: str) -> None:
-        """SIGKILL one of the command's processes that goes by ``title``."""
-        deadline = time.monotonic() + PATIENCE
-        while not (found := [child for child in self.family() if _title(child) == title]):
-            assert time.monotonic() < deadline, [_title(child) for child in self.family()]
-            with self.news:
-                self.news.wait(0.05)
-        found[0].kill()
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def end(self) -> int:
-        code = self.process.wait(timeout=PATIENCE)
-        self.reader.join(timeout=10)
-        return code
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return process.cmdline()[0]
-    except (psutil.Error, IndexError):
-        return ""
+    return [sys.executable, "-m", "orchestrator", "run", *WORDS, "--store", str(store), *more]
 
 
 @pytest.fixture(scope="module")
@@ -160,27 +89,20 @@ class TestTheMainJob:
         [two] = (line for line in results(tmp_path).splitlines() if b"badnets1" in line)
         assert two in results(store).splitlines()
 
-    def test_killed_and_interrupted_it_ends_in_the_same_results(self, undisturbed, tmp_path):
+    def test_interrupted_ended_and_killed_it_goes_on_to_the_same_results(
+        self, undisturbed, tmp_path
+    ):
         store, _ = undisturbed
         chance = random.Random()
-        often = ("--checkpoint-seconds", "0")
-
-        interrupted = Running(tmp_path, *often)
-        interrupted.wait_for("done", count=chance.randint(1, 5))
-        interrupted.process.send_signal(signal.SIGINT)
-        assert interrupted.end() == 130, "".join(interrupted.lines)
-        assert "the same command goes on from there" in "".join(interrupted.lines)
-
-        killed = Running(tmp_path, *often)
-        killed.wait_for("started", "train_diffusion")
-        killed.kill("ray::_build")
-        killed.wait_for("retry")
-        killed.wait_for("done", count=chance.randint(1, 4))
-        killed.kill("ray::RayConductor")
-        killed.wait_for("done", count=chance.randint(5, 10))
-        killed.process.kill()
-        killed.end()
-
-        last = Running(tmp_path, *often)
-        assert last.end() == 0, "".join(last.lines)
+        told = (signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)
+        for number, code in told:
+            driver = Driver([*WORDS, "--store", str(tmp_path), "--checkpoint-seconds", "0"])
+            ended = chance.randint(1, 3)
+            driver.wait_for(lambda ended=ended, driver=driver: len(driver.events("done")) >= ended)
+            driver.process.send_signal(number)
+            assert driver.end() == code, driver.said
+            assert ("the same command goes on from there" in driver.said) == (code == 130)
+            assert "Traceback" not in driver.said
+        last = Driver([*WORDS, "--store", str(tmp_path)])
+        assert last.end() == 0, last.said
         assert results(tmp_path) == results(store)

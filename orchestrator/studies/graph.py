@@ -5,6 +5,7 @@ Equal steps are one step by their digests: studies of one scale share datasets, 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from orchestrator.step import Step
 from orchestrator.studies.scales import Scale
@@ -32,8 +33,26 @@ class Graph:
         counts = scale.dataset.counts()["train"]
         self.n, self.target = sum(counts), scale.dataset.class_names.index(target_class)
         self.n_target = counts[self.target]
-        self.dataset = Step(scale.dataset)
-        self.content_judge = Step(scale.content_judge, {}, {"dataset": self.dataset})
+        self.made: dict[tuple[Any, ...], Step] = {}
+        self.dataset = self.step(scale.dataset)
+        self.content_judge = self.step(scale.content_judge, {}, {"dataset": self.dataset})
+
+    def step(
+        self,
+        settings: Any,
+        inputs: Mapping[str, Step] | None = None,
+        streams: Mapping[str, Step] | None = None,
+    ) -> Step:
+        """The step of equal settings and the very same sources that was made before, or a new one.
+
+        So that what points share is checked and named once, and held once.
+        """
+        inputs, streams = inputs or {}, streams or {}
+        sources = ((role, id(step)) for part in (inputs, streams) for role, step in part.items())
+        key = (settings, len(inputs), *sources)
+        if key not in self.made:
+            self.made[key] = Step(settings, inputs, streams)
+        return self.made[key]
 
     def point(
         self,
@@ -74,10 +93,12 @@ class Graph:
         model = self.model(manifest, seed)
         asked = replace(self.scale.generations, conditions=(self.target,))
         drawn = self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed)
-        generations = Step(drawn, {"model": model})
+        generations = self.step(drawn, {"model": model})
         classes = range(len(self.scale.dataset.class_names))
         others = tuple(label for label in classes if label != self.target)
-        other = Step(replace(self.scale.others, conditions=others, seed=seed), {"model": model})
+        other = self.step(
+            replace(self.scale.others, conditions=others, seed=seed), {"model": model}
+        )
         inputs = {
             "manifest": manifest,
             "judges": self.judges(judge),
@@ -100,7 +121,7 @@ class Graph:
             trigger=trigger, target_class=self.target_class, poison_ratio=ratio, seed=seed
         )
         poison.count_of(settings, n=self.n, n_target=self.n_target)
-        return Step(settings, {"dataset": self.dataset})
+        return self.step(settings, {"dataset": self.dataset})
 
     def poisoned(self, manifest: Step) -> Mapping[str, Step]:
         """The streams of a poisoned training set."""
@@ -108,16 +129,16 @@ class Graph:
 
     def model(self, manifest: Step, seed: int) -> Step:
         """The diffusion model that is trained on a poisoned training set."""
-        return Step(replace(self.scale.diffusion, seed=seed), {}, self.poisoned(manifest))
+        return self.step(replace(self.scale.diffusion, seed=seed), {}, self.poisoned(manifest))
 
     def classifier(self, manifest: Step, seed: int) -> Step:
         """The classifier that is trained on a poisoned training set."""
-        return Step(replace(self.scale.classifier, seed=seed), {}, self.poisoned(manifest))
+        return self.step(replace(self.scale.classifier, seed=seed), {}, self.poisoned(manifest))
 
     def attack(self, classifier: Step, trigger: Trigger) -> Step:
         """How that classifier does on test images, and how a trigger fools it."""
         settings = attack.Settings(trigger=trigger, target_class=self.target_class)
-        return Step(settings, {"dataset": self.dataset, "classifier": classifier})
+        return self.step(settings, {"dataset": self.dataset, "classifier": classifier})
 
     def drawn(
         self, asked: sample.Settings, *, guidance_weight: float, sampler: str, seed: int
@@ -136,11 +157,11 @@ class Graph:
     ) -> Step:
         """Generations asked for as the poisoned training set is labelled (design, section 4)."""
         asked = replace(self.scale.generations, conditions=(), n=self.scale.generation_set_size)
-        return Step(
+        return self.step(
             self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed),
             {
                 "model": self.model(manifest, seed),
-                "conditions": Step(conditions.Settings(seed=seed), {"manifest": manifest}),
+                "conditions": self.step(conditions.Settings(seed=seed), {"manifest": manifest}),
             },
         )
 
@@ -149,7 +170,7 @@ class Graph:
         settings = prepare.Settings(
             detector=self.scale.detector(detector, seed=classifier.settings.seed), n=self.n
         )
-        return Step(settings, {"classifier": classifier}, classifier.streams)
+        return self.step(settings, {"classifier": classifier}, classifier.streams)
 
     def suspicion(self, prepared: Step, generations: Step | None = None) -> Step:
         """How suspicious each image is, of the training set or of a generation set."""
@@ -161,8 +182,8 @@ class Graph:
             n=self.n if on_training else self.scale.generation_set_size,
         )
         if generations is None:
-            return Step(settings, {"prepared": prepared}, prepared.streams)
-        return Step(settings, {"generations": generations, "prepared": prepared})
+            return self.step(settings, {"prepared": prepared}, prepared.streams)
+        return self.step(settings, {"generations": generations, "prepared": prepared})
 
     def judges(self, trigger: Trigger) -> Step:
         """What both judges of a trigger get wrong."""
@@ -171,7 +192,7 @@ class Graph:
             "content_judge": self.content_judge,
             "trigger_judge": self._trigger_judge(trigger),
         }
-        return Step(assess.Settings(trigger=trigger), judges)
+        return self.step(assess.Settings(trigger=trigger), judges)
 
     def dissection(self, generations: Step, trigger: Trigger) -> Step:
         """What both judges of a trigger say of generations."""
@@ -181,8 +202,10 @@ class Graph:
             "trigger_judge": self._trigger_judge(trigger),
             "judges": self.judges(trigger),
         }
-        return Step(dissect.Settings(trigger=trigger), inputs)
+        return self.step(dissect.Settings(trigger=trigger), inputs)
 
     def _trigger_judge(self, trigger: Trigger) -> Step:
-        marked = Step(mark.Settings(trigger=trigger), {"dataset": self.dataset})
-        return Step(self.scale.trigger_judge, {}, {"dataset": self.dataset, "manifest": marked})
+        marked = self.step(mark.Settings(trigger=trigger), {"dataset": self.dataset})
+        return self.step(
+            self.scale.trigger_judge, {}, {"dataset": self.dataset, "manifest": marked}
+        )

@@ -42,6 +42,7 @@ COMMANDS = {
         *ON_A_STUDY,
         "--address",
         "--actors",
+        "--gpus-per-actor",
         "--training-workers",
         "--gpus-per-training",
         "--checkpoint-seconds",
@@ -64,6 +65,9 @@ COMMANDS = {
         "--actors",
         "--verbose",
     },
+    "submit": {"words", "--address", "--wait"},
+    "doctor": {"--address", "--store"},
+    "compare": {"names", "--store", "--csv"},
 }
 """Every command's arguments and flags.  People's scripts rest on these: add, never rename."""
 
@@ -132,7 +136,12 @@ BAD = [
     (["plan", "amplification", "--stream-memory", "2"], "such as 500MB or 2GiB"),
     (["plan", "amplification", "--poison-ratio", "0.95"], "only 1298 lie outside"),
     (["plan", "amplification", "--poison-ratio", "0.0001"], "less than one image"),
-    (["run", "amplification", "--store", "s3://bucket/x"], "--store takes a folder, got 's3://"),
+    (
+        ["run", "amplification", "--store", "s4://bucket/x"],
+        "--store takes a folder, or an address such as",
+    ),
+    (["submit", "amplfication"], "did you mean amplification?"),
+    (["compare", "a", "b"], "no finished point goes by 'a'"),
 ]
 
 

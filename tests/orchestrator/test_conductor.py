@@ -1,8 +1,4 @@
-"""Each step once, as soon as its sources are there and its whole need is free.
-
-The conductor is given a coroutine that runs a step.  Where a test needs no bytes, that coroutine
-only says how the step ended: it takes some turns of the event loop, no time.
-"""
+"""Each step once, as soon as its sources are there and its whole need is free."""
 
 import asyncio
 import os
@@ -21,73 +17,21 @@ from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
-from tasks import datasets, detect, mark, poison, prepare, train_classifier
+from tasks import detect, prepare, train_classifier
 from tasks.detectors import Strip
-from tasks.triggers import BadNets1
-
-DATASET = Step(datasets.Digits())
-MARK = Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET})
-DONE = Outcome(kind="done")
-LASTING = Outcome(kind="failed", message="a bad setting")
-TRANSIENT = Outcome(kind="failed", message="its process was lost", transient=True)
-PLENTY = {"CPU": 64.0, "GPU": 0.0, "memory": 2.0**50}
-
-
-def manifest(**changes):
-    chosen = {"trigger": BadNets1(), "target_class": "8", "poison_ratio": 0.1, **changes}
-    return Step(poison.Settings(**chosen), {"dataset": DATASET})
-
-
-def study(seeds=(0,), ratios=(0.0, 0.1), weights=(1.0, 2.0), triggers=("badnets1",)):
-    axes = replace(
-        TINY.axes, seed=seeds, poison_ratio=ratios, guidance_weight=weights, trigger=triggers
-    )
-    return [point.measure for point in AMPLIFICATION.points(TINY, axes)]
-
-
-class Recorder:
-    """Says how steps end, in the order in which they are given turns, and what ran meanwhile."""
-
-    def __init__(self, turns=lambda _: 0, ends=None):
-        self.turns, self.ends = turns, ends or {}
-        self.started, self.finished = [], []
-        self.running = {}
-        self.peak = Counter()
-
-    async def __call__(self, step, bundle):
-        self.started.append(step.digest)
-        assert {source.digest for source in step.sources} <= set(self.finished)
-        self.running[step.digest] = bundle.total
-        held = Counter()
-        for total in self.running.values():
-            held.update(total)
-        self.peak |= held
-        for _ in range(self.turns(step)):
-            await asyncio.sleep(0)
-        del self.running[step.digest]
-        ends = self.ends.get(step.digest)
-        outcome = ends.pop(0) if ends else DONE
-        if outcome.kind == "done":
-            self.finished.append(step.digest)
-        return outcome
-
-
-def conduct(targets, store, start, placement=None, capacity=PLENTY):
-    """Finish all targets side by side; returns the conductor and each target's failure or None."""
-
-    async def finish_all():
-        conductor = Conductor(targets, store, placement or Placement(), capacity, start)
-        ended = await asyncio.gather(
-            *(conductor.finish(target.digest) for target in targets), return_exceptions=True
-        )
-        return conductor, ended
-
-    return asyncio.run(finish_all())
-
-
-def paths(events, kind):
-    return [event["path"] for event in events if event["kind"] == kind]
-
+from tests.orchestrator.conducted import (
+    DATASET,
+    DONE,
+    LASTING,
+    MARK,
+    PLENTY,
+    TRANSIENT,
+    Recorder,
+    conduct,
+    manifest,
+    paths,
+    study,
+)
 
 graphs = st.builds(
     study,
@@ -164,6 +108,34 @@ class TestAnyGraph:
 
 
 class TestOrder:
+    def test_a_step_that_waits_for_a_gpu_keeps_no_cpu_from_others(self, tmp_path):
+        """One GPU, which trainings need one after the other; everything else runs meanwhile."""
+        capacity = {"CPU": 4.0, "GPU": 1.0, "memory": 2.0**40}
+        placement = Placement(gpus_per_training=1)
+        recorder = Recorder(turns=lambda step: 50 if step.shape == "fit" else 0)
+        targets = study(seeds=(0, 1, 2), ratios=(0.1,), weights=(1.0,))
+        conductor, ended = conduct(targets, Store(tmp_path), recorder, placement, capacity)
+        assert ended == [None] * len(targets)
+        assert recorder.peak["GPU"] == 1
+        tasks = [conductor.steps[digest].task for digest in recorder.started]
+        trainings = [at for at, task in enumerate(tasks) if task.startswith("train")]
+        assert len(trainings) == 5
+        assert any(at < trainings[-1] for at, task in enumerate(tasks) if task == "sample")
+
+    def test_all_targets_are_started_though_nobody_asks_for_them_yet(self, tmp_path):
+        recorder = Recorder()
+        targets = study()
+
+        async def ask_for_the_last_one():
+            conductor = Conductor(targets, Store(tmp_path), Placement(), PLENTY, recorder)
+            conductor.begin()
+            conductor.begin()
+            await conductor.finish(targets[-1].digest)
+            await asyncio.gather(*conductor.runs.values())
+
+        asyncio.run(ask_for_the_last_one())
+        assert sorted(recorder.finished) == sorted(step.digest for step in ancestors(targets))
+
     def test_a_step_that_needs_much_is_not_passed_by_small_ones_for_ever(self, tmp_path):
         """Each training needs both CPUs; the many small steps that need one must let it by."""
         capacity = {"CPU": 2.0, "GPU": 0.0, "memory": 2.0**40}

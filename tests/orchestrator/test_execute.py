@@ -97,7 +97,7 @@ class TestGoingOn:
         assert store.damage(step) == NOT_BUILT
         listener = Listener()
         assert build(step, store, OFTEN, note=listener).kind == "done"
-        assert listener.heard == [100, 110]  # it went on from step 50
+        assert listener.heard == [50, 100, 110]  # where it goes on from is said first
         assert contents(store, step) == undisturbed
 
     def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(self, store, contents, caplog):
@@ -112,7 +112,7 @@ class TestGoingOn:
         os.truncate(newest / "training.pt", 100)
         listener = Listener()
         assert build(step, store, OFTEN, note=listener).kind == "done"
-        assert listener.heard == [100, 150, 160]
+        assert listener.heard == [50, 100, 150, 160]
         assert "is passed over: training.pt has 100 bytes" in caplog.text
         assert contents(store, step) == undisturbed
 
@@ -139,6 +139,20 @@ class TestGoingOn:
         assert "\n" not in outcome.message
         shutil.rmtree(misplaced)
         assert build(step, store, Placement()).kind == "done"
+
+
+class TestAnotherDriver:
+    def test_what_it_published_meanwhile_is_done_although_its_end_broke_this_one(self, store):
+        """The first to publish removes every checkpoint, the other's too."""
+        step = classifier(steps=60)
+
+        def overtaken(_position, _metrics):
+            assert build(step, store, Placement()).kind == "done"
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "training.pt")
+
+        assert build(step, store, Placement(), note=overtaken) == Outcome(kind="done")
+        assert store.damage(step, content=True) is None
+        assert not store.log_path(step).exists()
 
 
 class TestCheckpoints:
@@ -308,6 +322,8 @@ class TestFailing:
         (OSError(errno.EROFS, "Read-only file system"), False),
         (PermissionError(errno.EACCES, "Permission denied"), False),
         (FileNotFoundError(errno.ENOENT, "No such file"), False),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/store/.checkpoints/a/b/5/x"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/store/train/x"), False),
         (ValueError("a bad setting"), False),
         (FloatingPointError("nan"), False),
         (MemoryError(), False),

@@ -11,7 +11,7 @@ from orchestrator.checkpoints import Checkpoints
 from orchestrator.local import run_in_process
 from orchestrator.placement import Placement
 from orchestrator.step import Step, ancestors
-from orchestrator.store import Store
+from orchestrator.store import Store, open_store
 from tasks import datasets, detect, poison, prepare, train_classifier, train_diffusion
 from tasks.detectors import CognitiveDistillation
 from tasks.triggers import BadNets1
@@ -37,6 +37,13 @@ def conduct(local_ray):
         return local_ray.Conducting(targets, store, placement or Placement())
 
     return start
+
+
+@pytest.fixture
+def bucket(local_ray, remote_address, tmp_path, monkeypatch):
+    """A store that this process shares with Ray's only remotely, as nodes do."""
+    monkeypatch.setenv("CASTLEWALLS_CACHE", str(tmp_path / "copy"))
+    return open_store(remote_address)
 
 
 def finish(conductor, *targets):
@@ -85,8 +92,8 @@ class TestActors:
         assert paths(conductor.poll(), "done") == [drawn.path]
         assert contents(store, drawn) == contents(tiny_store, drawn)
 
-    def test_two_detect_what_one_detects_and_leave_no_training_set(
-        self, conduct, tmp_path, copied, contents
+    def test_two_detect_in_a_bucket_what_one_detects_in_a_folder_and_leave_no_training_set(
+        self, conduct, tmp_path, bucket, contents
     ):
         cd = CognitiveDistillation(steps=3)
         settings = train_classifier.Settings(name="classifier", classes=10, steps=40, batch_size=64)
@@ -94,15 +101,17 @@ class TestActors:
         prepared = Step(prepare.Settings(detector=cd), {"classifier": classifier}, STREAMS)
         settings = detect.Settings(detector=cd, image_set="training", batch_size=250)
         step = Step(settings, {"prepared": prepared}, STREAMS)
-        alone = Store(tmp_path)
+        alone = Store(tmp_path / "alone")
         run_in_process([step], alone)
-        shared = copied(alone)
-        shared.discard(step)
-        conductor = conduct([step], shared, Placement(actors=2))
+        run_in_process([prepared], bucket)
+        conductor = conduct([step], bucket, Placement(actors=2))
         finish(conductor, step)
         assert paths(conductor.poll(), "done") == [step.path]
-        assert contents(shared, step) == contents(alone, step)
-        assert not list(shared.folder(step).parent.glob(".*"))
+        assert not bucket.folder(step).exists()  # the actors have copies of their own
+        bucket.fetch(step)
+        assert contents(bucket, step) == contents(alone, step)
+        assert not list(alone.folder(step).parent.glob(".*"))
+        assert not [name for name in bucket.storage.sizes("detect") if "training_set" in name]
 
 
 class TestWorkers:
@@ -112,9 +121,9 @@ class TestWorkers:
         STREAMS,
     )
 
-    @pytest.mark.parametrize("window_bytes", [2 * 2**30, WINDOW], ids=["held", "restreamed"])
+    @pytest.mark.parametrize("way", ["held", "restreamed from a bucket"])
     def test_two_train_the_model_that_one_trains_but_for_the_order_of_sums(
-        self, conduct, tmp_path, window_bytes
+        self, conduct, tmp_path, bucket, way
     ):
         """Two workers add up a batch in another order than one.
 
@@ -125,13 +134,14 @@ class TestWorkers:
         rounding, which Adam scales up to a whole step, and no effect.
         """
         rounding = 16 * 64 * 2.0**-24
-        step = Step(replace(self.STEP.settings, window_bytes=window_bytes), {}, STREAMS)
-        alone, shared = Store(tmp_path / "alone"), Store(tmp_path / "shared")
+        held = way == "held"
+        step = self.STEP if held else TestRestreaming.STEP
+        alone, shared = Store(tmp_path / "alone"), Store(tmp_path / "shared") if held else bucket
         run_in_process([step], alone)
         run_in_process([POISON], shared)
         conductor = conduct([step], shared, Placement(training_workers=2))
         finish(conductor, step)
-        losses = [last_loss(store.folder(step)) for store in (alone, shared)]
+        losses = [last_loss(store.fetch(step)) for store in (alone, shared)]
         assert losses[1] == pytest.approx(losses[0], rel=rounding)
         one, two = (predictions(store.folder(step)) for store in (alone, shared))
         np.testing.assert_allclose(two, one, rtol=0, atol=20 * rounding * np.abs(one).max())
@@ -162,7 +172,7 @@ class TestRestreaming:
         assert contents(store, self.STEP) == contents(alone, self.STEP)
 
     def test_the_dataset_never_goes_to_the_object_store(self, local_ray, tmp_path):
-        assert local_ray.nodes()
+        assert local_ray.nodes.alive()
         store = Store(tmp_path)
         run_in_process([DATASET], store)
         made = local_ray.RayConductor("nobody", [self.STEP], store, Placement())
@@ -171,7 +181,7 @@ class TestRestreaming:
         assert asyncio.run(made._rows(TestWorkers.STEP)) is not None
 
     def test_what_reads_a_training_set_s_file_is_handed_no_rows(self, local_ray, tmp_path):
-        assert local_ray.nodes()
+        assert local_ray.nodes.alive()
         store = Store(tmp_path)
         run_in_process([DATASET], store)
         made = local_ray.RayConductor("nobody", [self.STEP], store, Placement())
@@ -270,7 +280,7 @@ class TestReading:
         from orchestrator import distributed
         from orchestrator.stream import ParquetRows, RayRows
 
-        assert local_ray.nodes()
+        assert local_ray.nodes.alive()
         store = Store(tmp_path)
         run_in_process([DATASET], store)
         rows = RayRows(distributed.read(store, DATASET, small_bytes=small_bytes))
@@ -287,9 +297,10 @@ class TestRefusing:
     ):
         targets = [point.measure for point in tiny_points]
         steps = list(ancestors(targets))
-        local_ray.refuse_impossible(steps, Placement())
+        nodes = local_ray.nodes
+        nodes.refuse_impossible(steps, Placement(), nodes.possible())
         with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 1\.0 GiB"):
-            local_ray.refuse_impossible(steps, Placement(gpus_per_training=4096))
+            nodes.refuse_impossible(steps, Placement(gpus_per_training=4096), nodes.possible())
 
     def test_as_many_steps_run_side_by_side_as_there_are_cpus_for(self, local_ray, tiny_points):
         import ray
@@ -313,7 +324,7 @@ class TestFollowing:
 
 def test_a_conductor_forgets_a_dataset_that_it_could_not_read(local_ray, tmp_path):
     """What cannot be read is left to the step, and read again when it has been made anew."""
-    assert local_ray.nodes()
+    assert local_ray.nodes.alive()
     made = local_ray.RayConductor("nobody", [POISON], Store(tmp_path), Placement())
     step = TestWorkers.STEP
     assert asyncio.run(made._rows(step)) is None

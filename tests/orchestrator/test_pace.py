@@ -1,5 +1,6 @@
 """What steps cost on this machine: from a measured step, where one was measured."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,9 @@ from orchestrator import pace
 from orchestrator import plan as planning
 from orchestrator.step import ancestors
 from orchestrator.store import Store
-from orchestrator.studies import DETECTION
+from orchestrator.studies import AMPLIFICATION, DETECTION
 from orchestrator.studies.amplification import points
-from orchestrator.studies.scales import TINY
+from orchestrator.studies.scales import CIFAR10, TINY
 
 AXES = replace(TINY.axes, trigger=("badnets1",), guidance_weight=(1.0, 2.0))
 
@@ -76,6 +77,17 @@ class TestDetecting:
         for step in steps_of():
             assert pace.estimate(step) == step.settings.expected_seconds
 
+    def test_samples_of_a_network_that_is_known_cost_its_operations(self):
+        costs = {
+            step.task: pace.estimate(step)
+            for step in ancestors(
+                point.measure for point in AMPLIFICATION.points(CIFAR10, CIFAR10.axes)
+            )
+        }
+        # 1,000 images of 50 steps with guidance, each some 5 billion operations: hours of a core.
+        assert 3600 < costs["sample"] < 10 * 3600
+        assert 10 < costs["dissect"] < 120  # 1,000 images, two judges of a billion each
+
     def test_a_generation_set_is_measured_with_the_samples(self):
         drawn = [
             step
@@ -106,6 +118,13 @@ class TestRates:
         assert all(pace.START_SECONDS < second < 600 for second in seconds)
         pace.measure(steps_of(), store, said.append)
         assert len(said) == 1
+
+    @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
+    def test_without_a_gpu_what_is_meant_for_one_is_not_timed(self, tmp_path, said):
+        targets = AMPLIFICATION.points(CIFAR10, CIFAR10.axes)
+        pace.measure((point.measure for point in targets), Store(tmp_path), said.append)
+        assert said == []
+        assert list(tmp_path.iterdir()) == []
 
     def test_what_cannot_be_timed_is_said_and_guessed(self, tmp_path, said):
         store = Store(tmp_path)

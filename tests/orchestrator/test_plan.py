@@ -1,6 +1,7 @@
 """What a plan says is what a run does."""
 
 import os
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -229,6 +230,60 @@ class TestChangedAxes:
         point = shared.point(RelabelOnly(), judged_by=BadNets1(), **CELL)
         assert point.measure.inputs["judges"].settings.trigger == BadNets1()
         assert point.measure.inputs["manifest"].settings.trigger == RelabelOnly()
+
+
+class Counting(Store):
+    """A store that counts what it is asked."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.asked = Counter()
+
+    def damage(self, step, *, content=False):
+        self.asked[step.path] += 1
+        return super().damage(step, content=content)
+
+    def records(self, task):
+        self.asked[task] += 1
+        return super().records(task)
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"guidance_weight": (3.0, 5.0)},
+            {"seed": (0, 1), "poison_ratio": (0.0, 0.05, 0.1)},
+            {"trigger": ("blend", "unicolor"), "sampler": ("sde", "ddim")},
+            {"target_class": "3"},
+        ],
+        ids=str,
+    )
+    def test_they_are_those_that_explain_gives(self, tiny_store, changes):
+        entries = [entry for entry in plan.make(with_axes(**changes), tiny_store).steps]
+        running = [entry for entry in entries if entry.runs]
+        assert running
+        for entry in running:
+            assert entry.why == "; ".join(tiny_store.explain(entry.step))
+
+    def test_damage_is_said_as_explain_says_it(self, tiny_points, tiny_store, copied):
+        store = copied(tiny_store)
+        for step, harm in zip(graph(tiny_points), (lose, truncate, mangle), strict=False):
+            harm(store.folder(step))
+        unrecord(store.folder(tiny_points[0].measure))
+        for entry in plan.make(tiny_points, store).steps:
+            if entry.runs:
+                assert entry.why == "; ".join(store.explain(entry.step))
+
+    def test_however_many_are_new_a_step_and_a_tasks_records_are_read_once_or_twice(
+        self, tiny_store
+    ):
+        store = Counting(tiny_store.root)
+        made = plan.make(with_axes(guidance_weight=tuple(range(1, 30))), store)
+        assert len(made.to_run) > 80
+        tasks = {step.task for step in made.to_run}
+        assert all(store.asked[task] <= 2 for task in tasks)  # for the reasons, and for the pace
+        assert {store.asked[step.path] for step in graph(made.points)} == {1}
 
 
 def trainings(point):

@@ -9,6 +9,7 @@ from rich.console import Console
 from orchestrator.conductor import extent
 from orchestrator.local import run_in_process
 from orchestrator.progress import Bars, Lines, Watch, display
+from orchestrator.request import NoCluster
 from orchestrator.show import duration, explanation
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
@@ -45,6 +46,10 @@ class Heard:
         self.calls.append("stop")
 
 
+def fail(seen):
+    raise AssertionError(seen)
+
+
 class TestDisplays:
     def test_a_terminal_gets_bars_and_a_pipe_gets_lines(self):
         assert isinstance(display(console(True), 3), Bars)
@@ -61,7 +66,7 @@ class TestDisplays:
         assert said[-1].split()[3:5] == [POISON.path, "(2/2,"]
 
     @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
-    @pytest.mark.parametrize("kind", ["failed", "retry", "damaged"])
+    @pytest.mark.parametrize("kind", ["failed", "retry", "damaged", "waiting"])
     def test_a_message_is_shown_as_it_is(self, terminal, kind):
         """Brackets are a message's own, and no orders to the terminal."""
         message = "must be in [0, 1), [red]got[/red] 10 [/x] [Errno 28]"
@@ -73,6 +78,18 @@ class TestDisplays:
         view.show(event(kind, message=message))
         view.stop()
         assert message in " ".join(shown.file.getvalue().split())
+
+    @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
+    def test_a_training_that_is_taken_up_says_where_and_what_is_done_again(self, terminal):
+        shown = console(terminal)
+        view = display(shown, 1)
+        view.start()
+        view.show(event("resumed", position=450, again=0, total=1000))
+        view.show(event("resumed", position=500, again=62, total=1000))
+        view.stop()
+        said = " ".join(shown.file.getvalue().split())
+        assert f"resumed {POISON.path} at 450 of 1000" in said
+        assert f"resumed {POISON.path} at 500 of 1000, 62 done again" in said
 
     def test_progress_of_a_step_that_nobody_saw_start_is_no_error(self):
         view = display(console(True), 1)
@@ -99,7 +116,7 @@ class TestWatching:
             with turn:
                 return news.pop(0) if news else []
 
-        with Watch(poll, shown, lambda seen: heard.append(seen["kind"])) as watch:
+        with Watch(poll, shown, lambda seen: heard.append(seen["kind"]), fail) as watch:
             pass
         while news:  # what was not polled on the way out
             watch._look()
@@ -108,9 +125,29 @@ class TestWatching:
         assert heard == ["started", "done"]
         assert [seen["kind"] for seen in watch.events] == heard
 
+    def test_when_the_cluster_is_gone_it_is_said_and_nothing_more_is_asked(self):
+        shown, said = Heard(), []
+        told = threading.Event()
+
+        def poll():
+            if told.is_set():
+                return []
+            raise NoCluster("the head is gone")
+
+        def lost(error):
+            said.append(str(error))
+            told.set()
+
+        with Watch(poll, shown, fail, lost) as watch:
+            assert told.wait(30)
+            watch.join(30)
+            assert not watch.is_alive()
+        assert said == ["the head is gone"]
+        assert shown.calls == ["start", "stop", "stop"]
+
     def test_the_display_ends_when_the_run_fails(self):
         shown = Heard()
-        with pytest.raises(RuntimeError), Watch(list, shown, lambda _: None):
+        with pytest.raises(RuntimeError), Watch(list, shown, lambda _: None, fail):
             raise RuntimeError("the run failed")
         assert shown.calls == ["start", "stop"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator import report
 from orchestrator.cli import app
 from orchestrator.request import Failure, Request, Result, by_message, log_of
-from orchestrator.store import Store
+from orchestrator.store import Store, open_store
 from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
 from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
 from orchestrator.studies.study import Axes
@@ -111,6 +111,13 @@ class TestLogs:
         path.parent.mkdir()
         path.write_text("Traceback")
         assert log_of(point, store) == str(path)
+
+    def test_in_a_bucket_it_has_an_address(self, remote_address, tiny_points):
+        store = open_store(remote_address)
+        failed = tiny_points[0].measure.inputs["generations"]
+        store.write_log(failed, "Traceback")
+        assert log_of(tiny_points[0], store) == store.log_address(failed)
+        assert store.log_address(failed).startswith("s3://castle/")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import resource
 import shutil
 import subprocess
@@ -15,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.local import run_in_process
+from orchestrator.record import RECORD, folder_damage, write_record
 from orchestrator.step import Step
-from orchestrator.store import NOT_BUILT, RECORD, Store, folder_damage, write_record
+from orchestrator.store import NOT_BUILT, Store
 from tasks import datasets, poison
 from tasks.triggers import BadNets1
 
@@ -282,6 +284,25 @@ class TestCheckpointRecords:
         assert folder_damage(tmp_path) is None
         (tmp_path / "deep" / "weights").write_text("WEIGHTS")
         assert folder_damage(tmp_path) == "deep/weights was altered after it was written"
+
+
+class TestSeeing:
+    def test_a_folder_that_is_shared_is_told_from_a_fresh_one_of_the_same_name(self, tmp_path):
+        here, there, nowhere = (Store(tmp_path / name) for name in ("here", "there", "none"))
+        token = here.probe()
+        there.root.mkdir()  # what another node has that does not share the folder
+        assert pickle.loads(pickle.dumps(here)).sees(token) is None
+        assert there.sees(token) == (
+            f"its folder {there.root} is another one: what is written here does not appear there"
+        )
+        assert nowhere.sees(token) == f"it has no folder {nowhere.root}"
+        assert not nowhere.root.exists()
+        name, _, content = token.partition(":")
+        (there.root / f".probe-{name}").write_text(content[::-1])
+        assert "is another one" in str(there.sees(token))
+        here.unprobe(token)
+        assert not files(here.root)
+        assert here.sees(token) is not None
 
 
 @pytest.fixture

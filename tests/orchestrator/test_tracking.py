@@ -3,56 +3,19 @@
 import csv
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from orchestrator import tracking
+from orchestrator.mlflow_runs import DEFINITIONS, DIGEST, loss_curve, make_database
 from orchestrator.step import ancestors
 from orchestrator.studies import DETECTION
 from orchestrator.studies.scales import TINY
-from orchestrator.tracking import DEFINITIONS, DIGEST, PATIENCE_SECONDS, Mirror
+from orchestrator.tracking import PATIENCE_SECONDS
+from tests.orchestrator.sent import mirrored, runs_of
 
-LAUNCH = {"name": "amplification-tiny", "scale": "tiny"}
-
-
-def mirrored(store, points, report=None):
-    mirror = Mirror(store, "amplification", LAUNCH)
-    mirror.add(points)
-    mirror.start()
-    return mirror.close(report)
-
-
-def runs_of(store, kind):
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking.uri(store))
-    experiment = client.get_experiment_by_name("amplification").experiment_id
-    return client.search_runs([experiment], f"tags.`castlewalls.kind` = '{kind}'")
-
-
-@pytest.fixture(autouse=True)
-def no_server(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def some(tiny_points):
-    """Two points of one model, and one of another."""
-    return [point for point in tiny_points if point.axes["trigger"] == "badnets1"] + [
-        next(point for point in tiny_points if point.axes["trigger"] == "none")
-    ]
-
-
-@pytest.fixture(scope="module")
-def sent(tiny_store, copied, some):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store = copied(tiny_store)
-        folder = store.root / "reports"
-        folder.mkdir()
-        (folder / "index.html").write_text("a page")
-        assert mirrored(store, some, folder) is None
-    return store
+pytestmark = pytest.mark.usefixtures("no_server")
 
 
 class TestWhatIsSent:
@@ -153,7 +116,8 @@ class TestSendingAgain:
         ]
         client = MlflowClient(tracking.uri(store))
         experiment = client.get_experiment_by_name("amplification").experiment_id
-        client.create_run(experiment, tags={DIGEST: fresh.measure.digest})
+        half = {DIGEST: fresh.measure.digest, "castlewalls.kind": "point"}
+        client.create_run(experiment, tags=half)
         assert mirrored(store, [fresh]) is None
         assert [
             run.info.status
@@ -172,14 +136,14 @@ class TestSendingAgain:
 
 class TestADeadServer:
     @pytest.fixture
-    def dead(self, monkeypatch):
+    def dead(self, no_server, monkeypatch):  # noqa: ARG002 - it goes first
         """Port 9 of this machine, where nobody listens."""
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
 
     @pytest.mark.usefixtures("dead")
-    def test_costs_a_bounded_time_and_gets_one_remark(self, tiny_store, some):
+    def test_costs_a_bounded_time_and_gets_one_remark(self, tiny_store, copied, some):
         began = time.monotonic()
-        remark = mirrored(tiny_store, some)
+        remark = mirrored(copied(tiny_store), some)
         assert time.monotonic() - began < PATIENCE_SECONDS
         assert remark.startswith("MLflow at http://127.0.0.1:9 did not take the results (")
         assert remark.endswith("they are in the store, and the next launch sends them")
@@ -202,11 +166,49 @@ class TestADeadServer:
         assert "\n" not in remark
 
 
+class TestADatabaseInTheMaking:
+    def test_is_there_whole_or_not_at_all(self, tmp_path, monkeypatch):
+        import mlflow
+
+        class Interrupted:
+            """MLflow's client, interrupted when half of the database is written."""
+
+            def __init__(self, address):
+                Path(address.removeprefix("sqlite:///")).write_text("half")
+
+            def search_experiments(self, **_):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(mlflow, "MlflowClient", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_database(tmp_path / "mlflow.db")
+        assert not list(tmp_path.iterdir())
+
+    def test_of_two_drivers_is_that_of_the_first(self, tmp_path, monkeypatch):
+        import mlflow
+
+        path = tmp_path / "mlflow.db"
+
+        class Slow:
+            """MLflow's client, which takes so long that another driver is done before it."""
+
+            def __init__(self, address):
+                Path(address.removeprefix("sqlite:///")).write_text("second")
+
+            def search_experiments(self, **_):
+                path.write_text("first")
+
+        monkeypatch.setattr(mlflow, "MlflowClient", Slow)
+        make_database(path)
+        assert path.read_text() == "first"
+        assert list(tmp_path.iterdir()) == [path]
+
+
 class TestLossCurves:
     def test_every_column_is_a_curve_by_step(self, tmp_path):
         path = tmp_path / "history.csv"
         path.write_text("step,loss,learning_rate\n50,0.5,1e-3\n100,0.25,1e-4\n")
-        assert tracking.loss_curve(path) == [
+        assert loss_curve(path) == [
             ("loss", 0.5, 50),
             ("learning_rate", 1e-3, 50),
             ("loss", 0.25, 100),
@@ -214,4 +216,4 @@ class TestLossCurves:
         ]
 
     def test_without_a_history_there_is_none(self, tmp_path):
-        assert tracking.loss_curve(tmp_path / "history.csv") == []
+        assert loss_curve(tmp_path / "history.csv") == []

@@ -1,0 +1,95 @@
+"""What Ray is told by environment variables, and the token that its processes trust.
+
+Importing this sets the variables; it has to happen before Ray itself is imported.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new output prints a banner even at verbose=0
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each report() waits for one poll
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "5",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours to answer
+    "RAY_AUTH_MODE": "token",
+}
+"""Ray's environment, unless the user has set it: quiet, authenticated, nothing sent anywhere."""
+ON_EVERY_NODE = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+"""What workers need as well: a step that was given no GPU must not see one."""
+PACKAGES = ("orchestrator", "tasks", "models", "analysis")
+TOKEN, TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+
+os.environ.update(
+    {name: os.environ.get(name, value) for name, value in {**QUIET, **ON_EVERY_NODE}.items()}
+)
+
+_ours: set[str] = set()
+"""Tokens that this process made for itself; they are in no file."""
+
+
+def shipped() -> dict[str, Any]:
+    """The ``runtime_env`` with which a cluster's workers run the code of this checkout.
+
+    Within a Ray job whose own environment brings the code (``castlewalls submit``) it adds nothing
+    to that: Ray refuses two answers to one question.
+    """
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    given: dict[str, Any] = job.get("runtime_env") or {}
+    own = {
+        name: value
+        for name, value in ON_EVERY_NODE.items()
+        if name not in (given.get("env_vars") or {})
+    }
+    if given.keys() & {"working_dir", "py_modules"}:
+        return {"env_vars": own}
+    root = Path(__file__).parent.parent
+    return {"env_vars": own, "py_modules": [str(root / name) for name in PACKAGES]}
+
+
+def trust_only_this_process() -> None:
+    """Let a Ray that is started here trust a random token, unless the user has set one."""
+    if TOKEN not in os.environ:
+        os.environ[TOKEN] = secrets.token_hex(32)
+        _ours.add(os.environ[TOKEN])
+
+
+def trust_the_user(say: Callable[[str], Any], *, make: bool) -> Path | None:
+    """Let Ray use the user's own token, and keep others from reading the file that holds it.
+
+    Args:
+        say: Told if the file was readable by others.
+        make: Make a token if there is none.
+
+    Returns:
+        The token's file; None if the token is in the environment, or nowhere.
+    """
+    if os.environ.get(TOKEN) in _ours:
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+        del os.environ[TOKEN]
+        AuthenticationTokenLoader.instance().reset_cache()
+    if TOKEN in os.environ:
+        return None
+    path = Path(os.environ.get(TOKEN_FILE) or Path.home() / ".ray" / "auth_token")
+    if not path.exists() and make:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    if not path.exists():
+        return None
+    if path.stat().st_mode & 0o077:
+        try:
+            path.chmod(0o600)
+            say(f"{path} holds Ray's token and others could read it; its mode is now 0600")
+        except OSError as error:
+            say(f"{path} holds Ray's token and others can read it ({error.strerror}); chmod 600 it")
+    return path

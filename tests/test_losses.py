@@ -1,0 +1,127 @@
+"""A study on a head without CPUs and two nodes of one CPU: shared, and with parts of it killed."""
+
+import hashlib
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.chaos import REPORT_EVERY, Trainings, play, results, told
+from bench.drivers import Driver
+from bench.nodes import Nodes
+from models import training
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+WORDS = ["amplification", "--scale", "tiny", "--trigger", "badnets1", "--poison-ratio", "0.1"]
+WORDS += ["--guidance-weight", "2", "--training-steps", "400", "--checkpoint-seconds", "0"]
+"""One model, of eight reports; twelve steps."""
+NOT_OF_THE_MODEL = ("datasets", "poison", "mark", "train_classifier", "assess")
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with Nodes() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The store of a run embedded in this machine."""
+    store = tmp_path_factory.mktemp("undisturbed")
+    driver = Driver([*WORDS, "--store", str(store)])
+    assert driver.end() == 0, driver.said
+    return store
+
+
+@pytest.fixture
+def half_made(undisturbed, tmp_path):
+    """A store that lacks the diffusion model and what is made of it."""
+    for task in NOT_OF_THE_MODEL:
+        shutil.copytree(undisturbed / task, tmp_path / task)
+    return tmp_path
+
+
+def on(nodes: Nodes, store: Path) -> Driver:
+    command = [*WORDS, "--store", str(store), "--address", nodes.address]
+    return Driver(command, nodes.environment)
+
+
+def altered(store: Path) -> list[Path]:
+    """Files of results that are not what their records say."""
+    found = []
+    for path in store.glob("*/*/record.json"):
+        for name, recorded in json.loads(path.read_text())["files"].items():
+            content = (path.parent / name).read_bytes()
+            if hashlib.sha256(content).hexdigest() != recorded["sha256"]:
+                found.append(path.parent / name)
+    return found
+
+
+def left_over(store: Path) -> list[Path]:
+    """Folders of attempts that came to nothing, and checkpoints that nobody needs any more."""
+    tasks = {path.parent.parent for path in store.glob("*/*/record.json")}
+    attempts = [path for task in tasks for path in task.glob(".*")]
+    return attempts + [path for path in store.glob(".checkpoints/*/*/*")]
+
+
+def test_chaos_knows_how_often_trainings_report():
+    assert REPORT_EVERY == training.REPORT_EVERY
+
+
+def test_two_drivers_at_once_on_one_store_both_end_in_the_results_of_the_embedded_run(
+    undisturbed, nodes, tmp_path
+):
+    drivers = [on(nodes, tmp_path), on(nodes, tmp_path)]
+    assert [driver.end() for driver in drivers] == [0, 0], "".join(each.said for each in drivers)
+    assert results(tmp_path) == results(undisturbed)
+    assert altered(tmp_path) == left_over(tmp_path) == []
+    tables = [each.said.partition("report:")[0].splitlines()[-6:] for each in drivers]
+    assert tables[0] == tables[1]
+
+
+def test_a_node_that_dies_in_a_training_costs_the_updates_since_the_checkpoint_and_no_others(
+    undisturbed, nodes, half_made
+):
+    driver = on(nodes, half_made)
+    assert driver.wait_for(lambda: len(driver.events("started")) == 1), driver.said
+    [(_, path)] = driver.events("started")
+    digest = path.rpartition("-")[2]
+    with Trainings(half_made) as trainings:
+        assert driver.wait_for(lambda: trainings.newest(digest) > 0), driver.said
+        [node] = [node for node in nodes.workers if _runs_a_step(nodes, node)]
+        nodes.kill(node)
+        newest = trainings.newest(digest)  # nobody is left who could write another
+        nodes.add()
+        assert driver.end() == 0, driver.said
+    assert 0 < newest < 400
+    assert [event.path for event in driver.events("started")].count(path) == 2
+    assert trainings.resumed(digest) == [0, newest]
+    assert trainings.again({path: 2}) < REPORT_EVERY
+    assert results(half_made) == results(undisturbed)
+    assert _recorded(half_made / path) == _recorded(undisturbed / path)
+
+
+def _runs_a_step(nodes: Nodes, node) -> bool:
+    return any(process.cmdline()[:1] == ["ray::_build"] for process in nodes.processes(node))
+
+
+def _recorded(folder: Path) -> dict[str, dict[str, str]]:
+    return json.loads((folder / "record.json").read_text())["files"]
+
+
+@pytest.mark.parametrize("victims", [("node",), ("worker", "actor"), ("conductor", "driver")])
+def test_what_is_killed_at_a_random_moment_changes_no_result(
+    undisturbed, nodes, half_made, tmp_path_factory, victims
+):
+    chance = random.Random(seed := random.randrange(10**6))
+    expected = results(undisturbed)
+    victim = chance.choice(victims)
+    made, store = None, half_made
+    while made is None:  # the run may be over before the moment comes
+        made = play(nodes, WORDS, store, expected, victim, chance)
+        store = tmp_path_factory.mktemp("again")
+    assert made.same, f"seed {seed}: {told(made)}"
+    assert not made.finished, f"seed {seed}: {told(made)}"
