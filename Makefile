@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 BIN = .venv/bin
 ROUNDS ?= 20
-LONG_TESTS = tests/test_losses.py tests/test_main_job.py tests/test_own_images.py tests/test_detection.py tests/orchestrator/test_on_ray.py
+LONG_TESTS = tests/test_losses.py tests/test_main_job.py tests/test_own_images.py tests/test_detection.py tests/orchestrator/test_on_ray.py tests/test_submit.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: run test bench chaos clean

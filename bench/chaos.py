@@ -35,7 +35,7 @@ REPORT_EVERY = 50
 """Training updates between two checkpoints: ``models.training.REPORT_EVERY``."""
 LONGEST_DELAY = 2.0
 """Seconds between a step's end, which is chosen, and the kill."""
-STEP, CONDUCTOR = "ray::_build", "RayConductor"
+CONDUCTOR = "RayConductor"
 BYSTANDERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::JobSupervisor")
 """Processes of Ray's that hold no part of a run."""
 
@@ -69,12 +69,12 @@ def play(
     victim: str,
     chance: random.Random,
 ) -> Round | None:
-    """Run a study into an empty store and kill something meanwhile.
+    """Run a study into a store and kill something meanwhile.
 
     Args:
         nodes: The cluster; it has as many nodes at the end as at the start.
         words: What to type after ``castlewalls run``; where to run and to keep it is added.
-        store: An empty folder.
+        store: An empty folder, or one with some of the steps.
         expected: The undisturbed ``results.csv``.
         victim: One of VICTIMS.
         chance: Chooses the moment, and which of those that are alive.
@@ -161,16 +161,16 @@ def _kill_one(nodes: Nodes, driver: Driver, victim: str, chance: random.Random) 
             yield "the driver"
         return
     alive = [
-        (node, process, title) for node in nodes.live for process, title in _processes(nodes, node)
+        (node, process, title) for node in nodes.live for process, title in processes(nodes, node)
     ]
     if victim == "node":
-        busy = [node for node, _, title in alive if node is not nodes.head and _kind(title)]
+        busy = [node for node, _, title in alive if node is not nodes.head and kind_of(title)]
         if busy:
             node = chance.choice(busy)
             nodes.kill(node)
             yield node.name
         return
-    titles = sorted({title for _, _, title in alive if _kind(title) == victim})
+    titles = sorted({title for _, _, title in alive if kind_of(title) == victim})
     if titles:  # the title first: Ray's own actors, which are always there, are not the most
         chosen = chance.choice(titles)
         node, process, title = chance.choice([item for item in alive if item[2] == chosen])
@@ -179,20 +179,23 @@ def _kill_one(nodes: Nodes, driver: Driver, victim: str, chance: random.Random) 
             yield f"{title.removeprefix('ray::')} on {node.name}"
 
 
-def _processes(nodes: Nodes, node: Node) -> Iterator[tuple[psutil.Process, str]]:
+def processes(nodes: Nodes, node: Node) -> Iterator[tuple[psutil.Process, str]]:
     """The processes of a node and what they go by."""
     for process in nodes.processes(node):
         with suppress(psutil.Error, IndexError):
             yield process, process.cmdline()[0]
 
 
-def _kind(title: str) -> str | None:
-    """Which of VICTIMS a process is, if any."""
+def kind_of(title: str) -> str | None:
+    """Which of VICTIMS a process of Ray's is, by its title; None if it is no part of a run.
+
+    A step's process goes by its function, or by the step's path if Ray was told that.
+    """
     if not title.startswith("ray::") or title.startswith(BYSTANDERS):
         return None
     if CONDUCTOR in title:
         return "conductor"
-    return "worker" if title.startswith(STEP) else "actor"
+    return "worker" if title == "ray::_build" or "/" in title else "actor"
 
 
 class Trainings(threading.Thread):

@@ -11,23 +11,13 @@ from ray.air.constants import TRAINING_ITERATION
 from ray.tune.logger import TBXLoggerCallback
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from orchestrator.headline import telling_first
+
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 IN_THE_NAME = frozenset({"judge_trigger", "target_class"})
 """Axes that hardly vary; a trial's name tells them."""
-FIRST = (
-    "auroc",
-    "training_auroc",
-    "attack_success_rate",
-    "test_accuracy",
-    "trigger_ratio",
-    "p_t",
-    "g1",
-    "g2",
-    "mismatch_ratio",
-)
-"""What a table begins with, where a row has it."""
 
 
 class Board(TBXLoggerCallback):
@@ -58,5 +48,4 @@ def in_order(result: Mapping[str, Any], axes: Mapping[str, Any]) -> dict[str, fl
         and name not in AUTO_RESULT_KEYS
         and not name.endswith(("_low", "_high"))
     }
-    first = {name: numbers[name] for name in FIRST if name in numbers}
-    return first | numbers
+    return telling_first(numbers)

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C."""
+    """Run the command line and exit.
+
+    Codes: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C or SIGTERM.
+    """
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
@@ -205,7 +208,7 @@ def detect(
     address: Annotated[
         str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
     ] = None,
-    actors: Annotated[int, typer.Option(help="Actors that share a detecting step.")] = 1,
+    actors: Annotated[int | None, typer.Option(help="Actors that share a detecting step.")] = None,
     verbose: Annotated[bool, typer.Option(help="Let Ray and its workers print.")] = False,
 ) -> None:
     """Say which images of your own labelled folder are suspicious; no poison labels are needed."""

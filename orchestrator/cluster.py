@@ -62,7 +62,6 @@ def connected(
             environment.trust_only_this_process()
         elif path := environment.trust_the_user(say, make=True):
             say(f"Ray's dashboard asks for a token: it is in {path}")
-        _stay_on_loopback()
         options |= {
             "address": "local",  # else Ray joins whatever cluster was last started on this machine
             "num_cpus": nodes.cpus(),
@@ -75,7 +74,10 @@ def connected(
         _probe(address)
         environment.trust_the_user(say, make=False)
         options |= {"address": address, "runtime_env": environment.shipped()}
-    with nullcontext() if verbose or address is None else _without_chatter():
+    with (
+        _on_loopback() if address is None else nullcontext(),
+        nullcontext() if verbose or address is None else _without_chatter(),
+    ):
         context = _init(address, options)
     for name in ("ray.data", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(level if verbose else logging.CRITICAL)
@@ -104,7 +106,7 @@ def _init(address: str | None, options: Mapping[str, Any]) -> Any:
             f"~/.ray/auth_token to this machine, or set RAY_AUTH_TOKEN; for a cluster that was "
             f"started without authentication set RAY_AUTH_MODE=disabled."
         ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a bare one, too, when a busy machine is slow to start it
         where = address or "this machine"
         raise NoCluster(f"Ray did not start on {where}: {' '.join(str(error).split())}") from error
     finally:
@@ -147,14 +149,23 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _stay_on_loopback() -> None:
-    """Have every port of a Ray that is started here bound to 127.0.0.1.
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have every port of a Ray that is started inside bound to 127.0.0.1.
 
     Ray does so by itself on macOS and Windows; elsewhere only this switch turns it on, which this
     process has read already and its children are still to read.
     """
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+    constants, switch = ray._private.ray_constants, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    said, os.environ[switch] = os.environ.get(switch), "0"
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[switch]
+        if said is not None:
+            os.environ[switch] = said
 
 
 def _refuse_client(address: str) -> None:

@@ -186,8 +186,9 @@ class RayConductor(Conductor):
         of the user's own, which other nodes may not have, is read there too.
         """
         if self.placement.distributed(step) or reads_a_folder(step):
-            return _build.options(num_cpus=0, resources=HEAD)
+            return _build.options(name=step.path, num_cpus=0, resources=HEAD)
         held: dict[str, Any] = {"num_cpus": bundle.cpus, "memory": bundle.memory}
+        held["name"] = step.path  # what Ray's dashboard shows, and ps
         if self.blind:
             held["label_selector"] = {nodes.ID: f"!in({', '.join(sorted(self.blind))})"}
         if bundle.gpus:

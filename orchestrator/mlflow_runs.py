@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.headline import telling_first
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
@@ -143,7 +144,8 @@ class Runs:
             if isinstance(value, int | float) and name not in point.axes
         }
         axes = {name: value for name, value in point.axes.items() if value is not None}
-        self._log(run, axes, [(name, value, 0) for name, value in numbers.items()])
+        curve = [(name, value, 0) for name, value in telling_first(numbers).items()]
+        self._log(run, axes, curve)
         self.client.log_artifact(run.info.run_id, str(folder / "metrics.json"))
         for name, picture in pictures(folder / "groups.npz"):
             self.client.log_image(run.info.run_id, picture, artifact_file=f"{name}.png")

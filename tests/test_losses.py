@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.chaos import REPORT_EVERY, Trainings, play, results, told
+from bench.chaos import REPORT_EVERY, Trainings, kind_of, play, processes, results, told
 from bench.drivers import Driver
 from bench.nodes import Nodes
 from models import training
@@ -16,8 +16,8 @@ from models import training
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 WORDS = ["amplification", "--scale", "tiny", "--trigger", "badnets1", "--poison-ratio", "0.1"]
-WORDS += ["--guidance-weight", "2", "--training-steps", "400", "--checkpoint-seconds", "0"]
-"""One model, of eight reports; twelve steps."""
+WORDS += ["--guidance-weight", "2", "--training-steps", "300", "--checkpoint-seconds", "0"]
+"""One model, of six reports; twelve steps."""
 NOT_OF_THE_MODEL = ("datasets", "poison", "mark", "train_classifier", "assess")
 
 
@@ -37,11 +37,16 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture
-def half_made(undisturbed, tmp_path):
-    """A store that lacks the diffusion model and what is made of it."""
-    for task in NOT_OF_THE_MODEL:
-        shutil.copytree(undisturbed / task, tmp_path / task)
-    return tmp_path
+def half_made(undisturbed, tmp_path_factory):
+    """A function that makes a store which lacks the diffusion model and what is made of it."""
+
+    def make() -> Path:
+        store = tmp_path_factory.mktemp("half")
+        for task in NOT_OF_THE_MODEL:
+            shutil.copytree(undisturbed / task, store / task)
+        return store
+
+    return make
 
 
 def on(nodes: Nodes, store: Path) -> Driver:
@@ -85,27 +90,27 @@ def test_two_drivers_at_once_on_one_store_both_end_in_the_results_of_the_embedde
 def test_a_node_that_dies_in_a_training_costs_the_updates_since_the_checkpoint_and_no_others(
     undisturbed, nodes, half_made
 ):
-    driver = on(nodes, half_made)
+    driver = on(nodes, store := half_made())
     assert driver.wait_for(lambda: len(driver.events("started")) == 1), driver.said
     [(_, path)] = driver.events("started")
     digest = path.rpartition("-")[2]
-    with Trainings(half_made) as trainings:
+    with Trainings(store) as trainings:
         assert driver.wait_for(lambda: trainings.newest(digest) > 0), driver.said
         [node] = [node for node in nodes.workers if _runs_a_step(nodes, node)]
         nodes.kill(node)
         newest = trainings.newest(digest)  # nobody is left who could write another
         nodes.add()
         assert driver.end() == 0, driver.said
-    assert 0 < newest < 400
+    assert 0 < newest < 300
     assert [event.path for event in driver.events("started")].count(path) == 2
     assert trainings.resumed(digest) == [0, newest]
     assert trainings.again({path: 2}) < REPORT_EVERY
-    assert results(half_made) == results(undisturbed)
-    assert _recorded(half_made / path) == _recorded(undisturbed / path)
+    assert results(store) == results(undisturbed)
+    assert _recorded(store / path) == _recorded(undisturbed / path)
 
 
 def _runs_a_step(nodes: Nodes, node) -> bool:
-    return any(process.cmdline()[:1] == ["ray::_build"] for process in nodes.processes(node))
+    return any(kind_of(title) == "worker" for _, title in processes(nodes, node))
 
 
 def _recorded(folder: Path) -> dict[str, dict[str, str]]:
@@ -114,14 +119,13 @@ def _recorded(folder: Path) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("victims", [("node",), ("worker", "actor"), ("conductor", "driver")])
 def test_what_is_killed_at_a_random_moment_changes_no_result(
-    undisturbed, nodes, half_made, tmp_path_factory, victims
+    undisturbed, nodes, half_made, victims
 ):
     chance = random.Random(seed := random.randrange(10**6))
     expected = results(undisturbed)
     victim = chance.choice(victims)
-    made, store = None, half_made
-    while made is None:  # the run may be over before the moment comes
-        made = play(nodes, WORDS, store, expected, victim, chance)
-        store = tmp_path_factory.mktemp("again")
+    made = None
+    while made is None:  # the run may be over before there is anything to kill
+        made = play(nodes, WORDS, half_made(), expected, victim, chance)
     assert made.same, f"seed {seed}: {told(made)}"
     assert not made.finished, f"seed {seed}: {told(made)}"

@@ -261,7 +261,7 @@ def until(look, reference):
 
 def kill_the_process_that_builds():
     family = psutil.Process().children(recursive=True)
-    [building] = [process for process in family if "ray::_build" in command_line(process)]
+    [building] = [process for process in family if "ray::train_classifier/" in command_line(process)]
     building.kill()
 
 
