@@ -261,7 +261,8 @@ def until(look, reference):
 
 def kill_the_process_that_builds():
     family = psutil.Process().children(recursive=True)
-    [building] = [process for process in family if "ray::train_classifier/" in command_line(process)]
+    named = "ray::train_classifier/"
+    [building] = [process for process in family if named in command_line(process)]
     building.kill()
 
 
