@@ -56,7 +56,8 @@ def catch_up(store: Store, experiment: str, points: Iterable[Point]) -> str | No
     mirror.start()
     if remark := mirror.close(None):
         return remark
-    return mirror.remark(f"was behind; it now has {mirror.sent} points more of earlier launches")
+    sent = "1 point" if mirror.sent == 1 else f"{mirror.sent} points"
+    return mirror.remark(f"was behind; it now has what earlier launches could not send ({sent})")
 
 
 class Mirror(threading.Thread):

@@ -57,8 +57,8 @@ class TestWhatIsRemembered:
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
         said = catch_up(empty, "amplification", some)
         assert said == (
-            f"MLflow at {tracking.uri(empty)} was behind; it now has 3 points more of earlier "
-            "launches"
+            f"MLflow at {tracking.uri(empty)} was behind; it now has what earlier launches could "
+            "not send (3 points)"
         )
         assert not behind(empty)
         check_sent_once(empty, some)
@@ -216,8 +216,8 @@ class Server:
             self.process = None
 
 
-def wait_for(condition, seconds=60):
-    """Poll until it holds."""
+def wait_for(condition, seconds=180):
+    """Poll until it holds; a busy machine takes long to start a server."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -229,7 +229,7 @@ class TestAServerThatComesAndGoes:
     def server(self, no_server, tmp_path, database, monkeypatch):  # noqa: ARG002 - it goes first
         server = Server(tmp_path, database)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-        monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.2)
+        monkeypatch.setattr(tracking, "RETRY_SECONDS", 1.0)
         yield server
         server.kill()
 
@@ -240,7 +240,7 @@ class TestAServerThatComesAndGoes:
         assert behind(store)
 
         server.start()
-        assert "was behind; it now has 1 points more" in catch_up(store, "amplification", some[:1])
+        assert catch_up(store, "amplification", some[:1]).endswith("could not send (1 point)")
         check_sent_once(store, some[:1], database=server.database)
 
         mirror = Mirror(store, "amplification", LAUNCH, some)
