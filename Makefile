@@ -7,6 +7,7 @@ TORCH_INDEX ?=
 BIN = .venv/bin
 ROUNDS ?= 20
 LONG_TESTS = tests/test_losses.py tests/test_main_job.py tests/test_own_images.py tests/test_detection.py tests/orchestrator/test_on_ray.py tests/test_submit.py
+OTHER_TESTS = $(filter-out $(LONG_TESTS),$(sort $(wildcard tests/test_*.py tests/*/test_*.py)))
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: run test bench chaos clean
@@ -20,7 +21,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG_TESTS) $(OTHER_TESTS)
 
 bench: .venv/installed
 	$(BIN)/python bench/bench.py
