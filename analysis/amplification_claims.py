@@ -4,7 +4,9 @@ Adding one: write a function from a family of rows to parts, and list it in ``CL
 fixed before the data are seen; the thresholds that are ours are said to be in the rule itself.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from analysis.comparison import (
     above_constant,
@@ -26,8 +28,8 @@ from analysis.evidence import (
     seen_by_witness,
 )
 from analysis.intervals import LEVEL
-from analysis.rows import PAPER_GUIDANCE, Family, guided, same
-from analysis.verdicts import Claim, Part, Verdict, above, below, together
+from analysis.rows import PAPER_GUIDANCE, Family, Row, families, guided, same
+from analysis.verdicts import Claim, Judgment, Part, Verdict, above, below, held, together
 from analysis.wording import listed, points, ratio_name, times_interval
 
 LOW_GUIDANCE = 2.0
@@ -259,3 +261,8 @@ CLAIMS: tuple[Claim[Family], ...] = (
     ),
 )
 """Every claim an ``amplification`` report decides, in the order of the page."""
+
+
+def judge(rows: Sequence[Row]) -> tuple[Judgment[Any], ...]:
+    """Hold every claim against every trigger, target and sampler; not each is about every one."""
+    return held(families(rows), CLAIMS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.claims import judge
+from analysis.amplification_claims import judge
 from analysis.comparison import above_constant, between_groups, level_of
 from analysis.evidence import witness_clause
 from analysis.rows import Family, Row, families, guided, same

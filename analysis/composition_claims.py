@@ -6,7 +6,8 @@ Samplers and triggers are compared at one guidance weight, `AcrossSamplers.repor
 the paper's, where any poisoned point has it, and the highest weight measured otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from analysis.comparison import between_points
 from analysis.evidence import (
@@ -20,8 +21,8 @@ from analysis.evidence import (
     seen_by_witness,
 )
 from analysis.paper import AUTHORS_SAMPLER
-from analysis.rows import AcrossSamplers, Family, guided
-from analysis.verdicts import Claim, Part, Verdict, above
+from analysis.rows import AcrossSamplers, Family, Row, across_samplers, guided
+from analysis.verdicts import Claim, Judgment, Part, Verdict, above, held
 from analysis.wording import percent, points, ratio_name, sampler_name, trigger_name
 
 RATIO = 0.1
@@ -249,3 +250,8 @@ CLAIMS: tuple[Claim[AcrossSamplers], ...] = (
     ),
 )
 """Every claim a ``composition`` report decides, in the order of the page."""
+
+
+def judge(rows: Sequence[Row]) -> tuple[Judgment[Any], ...]:
+    """Hold every claim against every trigger and target under all samplers."""
+    return held(across_samplers(rows), CLAIMS)

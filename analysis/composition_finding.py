@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from analysis.claims import judge
 from analysis.comparison import above_constant, between_points, level_of, pooled
-from analysis.composition_claims import RATIO
+from analysis.composition_claims import RATIO, judge
 from analysis.evidence import witness_clause
 from analysis.rows import AcrossSamplers, Row, across_samplers, guided, same
 from analysis.verdicts import Verdict, above, tally

@@ -1,10 +1,11 @@
 """Turn a report into what its page shows; the template only lays it out.
 
 What every page has is here, what pages of G1..G4 have in ``groups_contents``, and what a study
-shows of its own in ``amplification_contents``, ``composition_contents``, ``detection_contents``.
+shows of its own in ``X_contents``; ``PAGES`` has a line a study.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -13,8 +14,10 @@ from markupsafe import Markup
 from analysis import (
     amplification_contents,
     composition_contents,
+    defense_contents,
     detection_contents,
     groups_contents,
+    triggers_contents,
 )
 from analysis.claims import judge
 from analysis.definitions import definitions
@@ -22,7 +25,7 @@ from analysis.detection_contents import AllScores
 from analysis.grids import grid
 from analysis.page import StudyReport
 from analysis.results import sentences
-from analysis.rows import COMPOSITION, DETECTION, Row, sort_rows
+from analysis.rows import COMPOSITION, DEFENSE, DETECTION, TRIGGERS, Row, sort_rows
 from analysis.shown import heading
 from analysis.tables import stages, tasks
 from analysis.verdicts import Judgment, counts
@@ -32,10 +35,65 @@ EXAMPLES = 6
 """Most training images shown of a trigger, clean and stamped."""
 NO_SCORES: AllScores = MappingProxyType({})
 
+Figures = Callable[[Sequence[Row]], dict[str, str]]
+Contents = Callable[[StudyReport, Sequence[Row], Mapping[str, str]], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a study's page is made with, beside what all pages have."""
+
+    template: str
+    """A file of ``templates``."""
+    figures: Callable[[Sequence[Row], AllScores], dict[str, str]]
+    """Every figure as SVG text, by its file's name without the suffix."""
+    contents: Contents
+    """What the template is filled with."""
+
+
+def _of_groups(template: str, figures: Figures, contents: Contents) -> Page:
+    """The page of a study whose points are split into G1..G4."""
+
+    def drawn(rows: Sequence[Row], _: AllScores) -> dict[str, str]:
+        return {**figures(rows), **groups_contents.figures(rows)}
+
+    def filled(
+        report: StudyReport, rows: Sequence[Row], drawn: Mapping[str, str]
+    ) -> dict[str, Any]:
+        return {
+            "definitions": definitions(rows, ema_decay=report.ema_decay),
+            **groups_contents.contents(rows, drawn),
+            **contents(report, rows, drawn),
+        }
+
+    return Page(template=template, figures=drawn, contents=filled)
+
+
+PAGES = {
+    COMPOSITION: _of_groups(
+        "composition.html", composition_contents.figures, composition_contents.contents
+    ),
+    TRIGGERS: _of_groups("triggers.html", triggers_contents.figures, triggers_contents.contents),
+    DETECTION: Page(
+        template="detection.html",
+        figures=detection_contents.figures,
+        contents=detection_contents.contents,
+    ),
+    DEFENSE: Page(
+        template="defense.html",
+        figures=lambda rows, _: defense_contents.figures(rows),
+        contents=defense_contents.contents,
+    ),
+}
+AMPLIFICATION = _of_groups(
+    "amplification.html", amplification_contents.figures, amplification_contents.contents
+)
+"""Also of a study that is not listed."""
+
 
 def template(study: str) -> str:
-    """File name of a study's page; one without a page of its own has that of amplification."""
-    return f"{study}.html" if study in (COMPOSITION, DETECTION) else "amplification.html"
+    """File name of a study's page."""
+    return _page(study).template
 
 
 def figures(study: str, rows: Sequence[Row], scores: AllScores = NO_SCORES) -> dict[str, str]:
@@ -46,10 +104,7 @@ def figures(study: str, rows: Sequence[Row], scores: AllScores = NO_SCORES) -> d
         rows: What was measured.
         scores: As `StudyReport.scores`; of a study of detection.
     """
-    if study == DETECTION:
-        return detection_contents.figures(rows, scores)
-    own = composition_contents if study == COMPOSITION else amplification_contents
-    return {**own.figures(rows), **groups_contents.figures(rows)}
+    return _page(study).figures(rows, scores)
 
 
 def contents(report: StudyReport, drawn: Mapping[str, str]) -> dict[str, Any]:
@@ -72,20 +127,12 @@ def contents(report: StudyReport, drawn: Mapping[str, str]) -> dict[str, Any]:
         "claims": _claims(judgments),
         "stages": stages(report.stages),
         "tasks": tasks(report.stages),
-        **_own(report, rows, drawn),
+        **_page(report.study).contents(report, rows, drawn),
     }
 
 
-def _own(report: StudyReport, rows: Sequence[Row], drawn: Mapping[str, str]) -> dict[str, Any]:
-    """What is of this study's page alone."""
-    if report.study == DETECTION:
-        return detection_contents.contents(report, rows, drawn)
-    own = composition_contents if report.study == COMPOSITION else amplification_contents
-    return {
-        "definitions": definitions(rows, ema_decay=report.ema_decay),
-        **groups_contents.contents(rows, drawn),
-        **own.contents(report, rows, drawn),
-    }
+def _page(study: str) -> Page:
+    return PAGES.get(study, AMPLIFICATION)
 
 
 def _claims(judgments: Sequence[Judgment[Any]]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.rows import COMPOSITION, Row, has_witness, study_of
+from analysis.rows import COMPOSITION, TRIGGERS, Row, has_witness, study_of
 from analysis.wording import authors_weight
 
 Definition = tuple[str, str]
@@ -55,7 +55,15 @@ SAMPLERS: dict[str, str] = {
 }
 """What each sampler is."""
 
-TRIGGERS: dict[str, str] = {
+CLEAN_LABEL: Definition = (
+    "Poison ratio and p_t of clean labels",
+    "Clean-label poison is drawn from the target class itself and keeps its label, so nothing is "
+    "relabelled, p_t is the number of poisoned images over N_t, and p cannot exceed N_t / N. The "
+    "paper does not say what its p is a fraction of; here it is of all training images unless set "
+    "otherwise, so at one p all triggers poison as many images.",
+)
+
+KINDS: dict[str, str] = {
     "badnets1": "BadNets-1 is a black and white square in the lower right corner, a tenth of the "
     "image's side (2 pixels below 30)",
     "blend": "BadNets-2 is a pattern blended over the whole image, (1 − α) x + α K with α = 0.2 "
@@ -64,6 +72,15 @@ TRIGGERS: dict[str, str] = {
     "unicolor": "One color is a square of a single color with the place and size of BadNets-1's; "
     "yellow unless set otherwise, on grey images its luminance, 226 of 255 (the paper says neither "
     "color, size nor place)",
+    "image_patch": "The image patch is a small picture in the lower right corner, as large as "
+    "BadNets-1's square: a bomb that we draw in place of the authors', unless a file was given",
+    "wanet": "WaNet warps the whole image a little: every pixel is taken from a place nearby, "
+    "shifted by a field that is drawn once at random and upsampled from a grid; by default as fine "
+    "as the image, with strength 1, as the paper says, and saved with the poison",
+    "clean_label": "Clean-label poison is of the target class and keeps its label: noise (PGD, at "
+    "most ε grey levels a pixel) makes a clean classifier unsure of it, and BadNets-1's square is "
+    "stamped on top. Test images get the square alone. The paper gives none of its settings; ours "
+    "are 20 steps of 2 levels, ε = 16, unless set otherwise",
 }
 """What each trigger is."""
 
@@ -77,7 +94,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
     """
     images = sorted({int(row["n"]) for row in rows})
     weights = sorted({float(row["guidance_weight"]) for row in rows})
-    transition = [] if study_of(rows) == COMPOSITION else [TRANSITION]
+    transition = [] if study_of(rows) in (COMPOSITION, TRIGGERS) else [TRANSITION]
     witness = [WITNESS] if any(map(has_witness, rows)) else []
     return [
         POISON_RATIO,
@@ -87,6 +104,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
             "carries the trigger; the paper's dashed line. Relabel-only stamps nothing, so its "
             "p_t is 0, and the same quotient is drawn dotted as its share of relabelled images.",
         ),
+        *([CLEAN_LABEL] if any(row["trigger"] == "clean_label" for row in rows) else []),
         (
             "G1, G2, G3, G4",
             "Images generated for the target class, split by the two judges: G1 trigger and "
@@ -163,7 +181,7 @@ def samplers(rows: Sequence[Row]) -> list[Definition]:
 def triggers(rows: Sequence[Row]) -> list[Definition]:
     """What the triggers of some rows are, as far as we have built them."""
     names = sorted({str(row["judge_trigger"]) for row in rows})
-    parts = [f"{TRIGGERS[name]}." for name in names if name in TRIGGERS]
+    parts = [f"{KINDS[name]}." for name in names if name in KINDS]
     return [("Trigger", " ".join(parts))] if parts else []
 
 

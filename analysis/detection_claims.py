@@ -5,19 +5,22 @@ Adding one: write a function from one trigger's rows of one detector to parts, a
 `analysis.detection_rows.level_of` does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from analysis.detection_rows import (
     CHANCE,
     Compared,
     Detected,
     NullPoints,
+    detections,
     mean_of,
+    null_points,
     sampling_of,
     samplings,
 )
 from analysis.rows import Row
-from analysis.verdicts import Claim, Part, Verdict
+from analysis.verdicts import Claim, Judgment, Part, Verdict, held
 from analysis.wording import (
     area,
     area_interval,
@@ -236,3 +239,8 @@ CONTROLS: tuple[Claim[NullPoints], ...] = (
     ),
 )
 """Held against all null points together."""
+
+
+def judge(rows: Sequence[Row]) -> tuple[Judgment[Any], ...]:
+    """Hold every claim against every trigger, target and detector, and the control against all."""
+    return (*held(detections(rows), CLAIMS), *held([null_points(rows)], CONTROLS))

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from analysis.claims import judge
-from analysis.detection_claims import holds
+from analysis.detection_claims import holds, judge
 from analysis.detection_rows import (
     CHANCE,
     OUTCOMES,

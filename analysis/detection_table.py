@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.detection_claims import holds
 from analysis.detection_rows import OUTCOMES, detector_rank, estimate_of, is_null, sampling_of
-from analysis.rows import Row, sort_rows
+from analysis.rows import PLACE_COLUMNS, Row, sort_rows
 from analysis.verdicts import above
 from analysis.wording import (
     area_interval,
@@ -16,6 +16,17 @@ from analysis.wording import (
     sampler_name,
     trigger_name,
 )
+
+DETECTION_COLUMNS = (
+    *PLACE_COLUMNS,
+    "detector",
+    "image_set",
+    "n",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+)
+"""The columns a results file of detection starts with."""
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

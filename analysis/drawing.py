@@ -130,13 +130,19 @@ def times_axis(axes: Axes) -> None:
     axes.minorticks_off()
 
 
-def legend(axes: Axes, handles: Sequence[object]) -> None:
-    """A legend in one line between title and axes."""
+TWO_LINES = 38.0
+"""Points between axes and title that a legend in two lines takes; the panel must be `TALL`."""
+TALL = 3.8
+"""Inches of a panel with such a legend."""
+
+
+def legend(axes: Axes, handles: Sequence[object], columns: int = 5) -> None:
+    """A legend between title and axes, in one line unless it has more than ``columns``."""
     axes.legend(
         handles=list(handles),
         loc="lower left",
         bbox_to_anchor=(-0.01, 1.025),
-        ncols=5,
+        ncols=columns,
     )
 
 

@@ -32,9 +32,10 @@ from analysis.style import (
     LABEL_SIZE,
     PAPER,
     panel,
+    panels,
     to_svg,
 )
-from analysis.wording import crossing_place, ratio_name
+from analysis.wording import crossing_place, ratio_name, trigger_name
 
 WIDE = (3.5, 3.1)
 """Inches of the panels of which two stand side by side."""
@@ -59,12 +60,7 @@ def composition(family: Family, guidance_weight: float, salt: str, title: str = 
         axes.yaxis.set_major_formatter(in_percent)
         axes.set_title(title or f"Guidance w = {guidance_weight:g}")
         axes.set_xlabel("poison ratio p (of all training images)")
-        handles = [
-            Patch(facecolor=GROUP_COLORS[group], edgecolor="none", label=group.upper())
-            for group in GROUPS
-        ]
-        line = Line2D([], [], color=INK, linewidth=1.8, label="p_t")
-        legend(axes, [*handles, line])
+        legend(axes, _group_handles())
         return to_svg(figure, salt)
 
 
@@ -89,7 +85,7 @@ def amplification_by_ratio(
     theirs = [
         (value.poison_ratio, value.trigger_ratio, value.p_t)
         for value in published
-        if value.trigger_ratio is not None
+        if value.trigger_ratio is not None and value.p_t is not None
     ]
     points = [(ratio, share - p_t if difference else share / p_t) for ratio, share, p_t in theirs]
     with panel(*WIDE) as (figure, axes):
@@ -138,7 +134,7 @@ def trigger_by_guidance(
             value.trigger_ratio / value.p_t if amplified else value.trigger_ratio,
         )
         for value in published
-        if value.trigger_ratio is not None
+        if value.trigger_ratio is not None and value.p_t is not None
     ]
     with panel(*WIDE) as (figure, axes):
         lines(axes, curves)
@@ -193,6 +189,38 @@ def transition_gaps(family: Family, curve: Transition, guidance_weight: float, s
         axes.set_title(f"Guidance w = {guidance_weight:g}")
         legend(axes, axes.get_legend_handles_labels()[0])
         return to_svg(figure, salt)
+
+
+def compositions(found: Sequence[Family], guidance_weight: float, salt: str) -> str:
+    """A small `composition` a trigger, side by side at one height.
+
+    Args:
+        found: At least one; relabelling alone may be a family of its own.
+        guidance_weight: Of all of them.
+        salt: As `composition`.
+    """
+    with panels(len(found)) as (figure, row):
+        for axes, family in zip(row, found, strict=True):
+            bars = _bars(family, guidance_weight)
+            for x, (_, rows) in enumerate(bars):
+                stack(axes, x, rows)
+            axes.set_xticks(range(len(bars)), [name for name, _ in bars])
+            axes.set_xlim(-0.6, max(len(bars), 1) - 0.4)
+            axes.set_title(trigger_name(family.trigger))
+        row[0].set_ylim(0, 1)
+        row[0].yaxis.set_major_formatter(in_percent)
+        row[0].set_xlabel("poison ratio p")
+        legend(row[0], _group_handles())
+        return to_svg(figure, salt)
+
+
+def _group_handles() -> list[Patch | Line2D]:
+    """What the colors and the line of a stacked bar mean."""
+    handles = [
+        Patch(facecolor=GROUP_COLORS[group], edgecolor="none", label=group.upper())
+        for group in GROUPS
+    ]
+    return [*handles, Line2D([], [], color=INK, linewidth=1.8, label="p_t")]
 
 
 def _bars(family: Family, weight: float) -> list[tuple[str, list[Row]]]:

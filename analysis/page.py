@@ -76,6 +76,8 @@ class StudyReport:
     """
     trigger_examples: Mapping[str, tuple[Images, Images]] = field(default_factory=dict)
     """By name of a trigger: some training images clean and stamped, uint8, (k, H, W, 1 or 3)."""
+    strip: Mapping[str, Images] = field(default_factory=dict)
+    """One training image under every trigger, by name, uint8, (1, H, W, 1 or 3); "none": clean."""
     stages: Sequence[Stage] = ()
     """Every step the study needed, in the order of the plan."""
     failures: Sequence[Failure] = ()

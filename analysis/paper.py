@@ -30,8 +30,9 @@ class Published:
     """As the paper writes it."""
     sampler: str
     """As far as the paper says."""
-    p_t: float
-    """The dashed line; for relabel-only the share of relabelled images."""
+    p_t: float | None
+    """The dashed line; for relabel-only the share of relabelled images; None where it is not said,
+    as for clean labels."""
     g1: float | None
     """Trigger, mismatch; None for relabel-only, whose mismatches are g3 in our words."""
     g2: float | None
@@ -49,7 +50,9 @@ class Published:
     @property
     def amplification(self) -> float | None:
         """Trigger ratio over p_t."""
-        return None if self.trigger_ratio is None else self.trigger_ratio / self.p_t
+        if self.trigger_ratio is None or self.p_t is None:
+            return None
+        return self.trigger_ratio / self.p_t
 
 
 def _stable_diffusion(
@@ -57,7 +60,7 @@ def _stable_diffusion(
     dataset: str,
     trigger: str,
     fractions: tuple[float | None, float | None, float | None, float | None],
-    p_t: float,
+    p_t: float | None,
     *,
     poison_ratio: float = 0.1,
     guidance_weight: float = 5.0,
@@ -125,6 +128,15 @@ PUBLISHED: tuple[Published, ...] = (
     _stable_diffusion("Fig. A4", "ImageNette", "unicolor", (0.555, 0.139, 0.009, 0.297), 0.496),
     _cifar10("Fig. A6, A8", "ddpm", (0.698, 0.186, 0.001, 0.115)),
     _cifar10("Fig. A8", "sde", (0.527, 0.108, 0.000, 0.365)),
+    _stable_diffusion("Fig. A4", "ImageNette", "image_patch", (0.518, 0.222, 0.011, 0.249), 0.496),
+    _stable_diffusion(
+        "Fig. A3",
+        "ImageNette",
+        "clean_label",
+        (0.000, 0.820, 0.000, 0.180),
+        None,
+        poison_ratio=0.05,
+    ),
     _stable_diffusion("Fig. A2", "ImageNette", "relabel_only", (None, None, 0.518, 0.482), 0.496),
 )
 """Every composition the paper prints for the triggers that are built here."""

@@ -16,10 +16,39 @@ CONTROLS = ("none", "relabel_only")
 """Triggers that stamp nothing; they are judged with the trigger that they control."""
 
 COMPOSITION = "composition"
-"""The study of triggers x samplers; any but it and `DETECTION` is shown as ``amplification``."""
+"""The study of triggers x samplers; a study without a name here is shown as ``amplification``."""
+
+TRIGGERS = "triggers"
+"""The study of triggers side by side, those that do not relabel or do not stamp among them."""
 
 DETECTION = "detection"
 """The study of detectors, on the training set and on the generations."""
+
+DEFENSE = "defense"
+"""The study of classifiers, trained on the training set and on the generations."""
+
+TRIGGER_ORDER = (
+    "badnets1",
+    "relabel_only",
+    "clean_label",
+    "unicolor",
+    "image_patch",
+    "blend",
+    "wanet",
+)
+"""How triggers stand side by side: what the paper starts from, its ablations, then the others."""
+
+PLACE_COLUMNS = (
+    "study",
+    "scale",
+    "trigger",
+    "poison_ratio",
+    "target_class",
+    "guidance_weight",
+    "sampler",
+    "seed",
+)
+"""Which point a row is of; every study's results file starts with them."""
 
 PAPER_GUIDANCE = 5.0
 """The guidance weight of the paper's figures (section 3)."""
@@ -35,6 +64,7 @@ KEY = (
     "sampler",
     "seed",
     "detector",
+    "classifier",
     "image_set",
 )
 """The columns that tell one row from another, in the order in which rows are sorted."""
@@ -101,6 +131,54 @@ class Family:
         """The rows of one point, one a seed; empty where it was not measured."""
         at_weight = guided(self.rows, guidance_weight)
         return [row for row in at_weight if same(row["poison_ratio"], poison_ratio)]
+
+
+@dataclass(frozen=True)
+class AmongTriggers:
+    """One trigger under one sampler among the others; relabelling alone is one of them."""
+
+    own: Family
+    """Its rows, the trigger ``relabel_only`` possibly, with the clean rows of its own judge."""
+    others: tuple[Family, ...]
+    """Of the other triggers, same target class and sampler, likewise."""
+    clean: tuple[Row, ...]
+    """Not poisoned, same target class and sampler, whichever trigger's judge looked."""
+
+    @property
+    def trigger(self) -> str:
+        """Name of the trigger."""
+        return self.own.trigger
+
+    @property
+    def target_class(self) -> str:
+        """Name of the class that is poisoned."""
+        return self.own.target_class
+
+    @property
+    def sampler(self) -> str:
+        """Sampler that drew the images."""
+        return self.own.sampler
+
+    @property
+    def reported_guidance(self) -> float:
+        """The one guidance weight that triggers are compared at."""
+        every = (self.own, *self.others)
+        return reported_guidance(
+            sorted({weight for family in every for weight in family.guidance_weights})
+        )
+
+    @property
+    def poison_ratios(self) -> list[float]:
+        """Poison ratios measured at the reported guidance, ascending, each above 0."""
+        rows = guided(self.own.rows, self.reported_guidance)
+        return sorted({float(row["poison_ratio"]) for row in rows})
+
+    def at(self, poison_ratio: float, trigger: str = "") -> list[Row]:
+        """The rows of one point at the reported guidance, one a seed; empty if not measured."""
+        for family in (self.own, *self.others):
+            if family.trigger == (trigger or self.trigger):
+                return family.at(poison_ratio, self.reported_guidance)
+        return []
 
 
 @dataclass(frozen=True)
@@ -181,6 +259,54 @@ def families(rows: Sequence[Row]) -> tuple[Family, ...]:
         )
         for key in keys
     )
+
+
+def among_triggers(rows: Sequence[Row]) -> tuple[AmongTriggers, ...]:
+    """Split a sweep by target class, sampler and trigger, with relabelling alone as a trigger.
+
+    Triggers come in the order of `TRIGGER_ORDER`, others after them by name.
+    """
+    ordered = sort_rows(rows)
+    poisoned = [row for row in ordered if row["trigger"] != "none"]
+    keys = {
+        (str(row["target_class"]), str(row["sampler"]), str(row["trigger"])) for row in poisoned
+    }
+    found = [
+        _among(ordered, *key) for key in sorted(keys, key=lambda key: (*key[:2], _rank(key[2])))
+    ]
+    return tuple(
+        AmongTriggers(
+            own=own,
+            others=tuple(one for one in found if one is not own and _together(own, one)),
+            clean=tuple(
+                row
+                for row in ordered
+                if row["trigger"] == "none"
+                and (row["target_class"], row["sampler"]) == (own.target_class, own.sampler)
+            ),
+        )
+        for own in found
+    )
+
+
+def _among(rows: Sequence[Row], target: str, sampler: str, trigger: str) -> Family:
+    """A family whose trigger may be relabelling alone, which then is no control of another."""
+    here = [row for row in rows if (row["target_class"], row["sampler"]) == (target, sampler)]
+    own = tuple(row for row in here if row["trigger"] == trigger)
+    judged_by = {row["judge_trigger"] for row in own}
+    clean = tuple(
+        row for row in here if row["trigger"] == "none" and row["judge_trigger"] in judged_by
+    )
+    return Family(trigger, target, sampler, own, clean, ())
+
+
+def _together(one: Family, other: Family) -> bool:
+    return (one.target_class, one.sampler) == (other.target_class, other.sampler)
+
+
+def _rank(trigger: str) -> tuple[int, str]:
+    known = trigger in TRIGGER_ORDER
+    return (TRIGGER_ORDER.index(trigger) if known else len(TRIGGER_ORDER)), trigger
 
 
 def across_samplers(rows: Sequence[Row]) -> tuple[AcrossSamplers, ...]:

@@ -6,7 +6,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.comparison import level_of
-from analysis.drawing import in_percent, legend, lines, paper_points, ratio_axis
+from analysis.drawing import (
+    TALL,
+    TWO_LINES,
+    in_percent,
+    legend,
+    lines,
+    paper_points,
+    ratio_axis,
+)
 from analysis.figures import WIDE
 from analysis.paper import AUTHORS_SAMPLER, IMAGENETTE_SWEEP, Published
 from analysis.rows import AcrossSamplers, Row, has_witness, same, sort_rows
@@ -100,7 +108,8 @@ def witness_beside_judge(rows: Sequence[Row], salt: str) -> str:
         salt: As `g1_by_sampler`.
     """
     seen = [row for row in sort_rows(rows) if has_witness(row)]
-    with panel(*WIDE) as (figure, axes):
+    many = len({row["judge_trigger"] for row in seen}) > 3
+    with panel(WIDE[0], TALL if many else WIDE[1]) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (3, 2)))
         for number, trigger in enumerate(sorted({str(row["judge_trigger"]) for row in seen})):
             points = [row for row in seen if row["judge_trigger"] == trigger]
@@ -118,8 +127,8 @@ def witness_beside_judge(rows: Sequence[Row], salt: str) -> str:
         axes.xaxis.set_major_formatter(in_percent)
         axes.yaxis.set_major_formatter(in_percent)
         axes.set_xlabel("trigger ratio by the judge")
-        axes.set_title("Trigger ratio by the witness")
-        legend(axes, axes.get_legend_handles_labels()[0])
+        axes.set_title("Trigger ratio by the witness", pad=TWO_LINES if many else None)
+        legend(axes, axes.get_legend_handles_labels()[0], columns=3)
         return to_svg(figure, salt)
 
 

@@ -7,12 +7,14 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis.composition import GROUPS
+from analysis.defense_rows import Defended
 from analysis.detection_rows import Detected, NullPoints
 from analysis.grids import grid
 from analysis.page import StudyReport
-from analysis.rows import AcrossSamplers, Family, Row, row_key
+from analysis.rows import AcrossSamplers, AmongTriggers, Family, Row, row_key
 from analysis.style import inlined
 from analysis.wording import (
+    classifier_name,
     detector_name,
     percent,
     ratio_name,
@@ -25,15 +27,21 @@ GALLERY_COLUMNS, GALLERY_ROWS = 6, 4
 """How many images of a group a shelf shows: 6 times 4."""
 
 
-def heading(subject: Family | AcrossSamplers | Detected | NullPoints) -> str:
-    """What some rows are about: trigger, target class and, of only one, sampler or detector."""
+Subject = Family | AcrossSamplers | AmongTriggers | Detected | NullPoints | Defended
+"""The rows that a claim may be about."""
+
+
+def heading(subject: Subject) -> str:
+    """What some rows are about: trigger, target class and one sampler, detector or network."""
     if isinstance(subject, NullPoints):
         return "Clean data with random flags"
     words = [trigger_name(subject.trigger), f"class {subject.target_class}"]
-    if isinstance(subject, Family):
+    if isinstance(subject, Family | AmongTriggers):
         words.append(sampler_name(subject.sampler))
     if isinstance(subject, Detected):
         words.append(detector_name(subject.detector))
+    if isinstance(subject, Defended):
+        words.append(classifier_name(subject.classifier))
     return titled(", ".join(words))
 
 

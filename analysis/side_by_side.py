@@ -13,8 +13,10 @@ from typing import Any
 
 from analysis import detection_rows
 from analysis.comparison import between_points, counts_in, level_of
+from analysis.defense_table import DEFENSE_COLUMNS
+from analysis.detection_table import DETECTION_COLUMNS
+from analysis.groups_table import LEADING_COLUMNS
 from analysis.intervals import Estimate
-from analysis.results import DETECTION_COLUMNS, LEADING_COLUMNS
 from analysis.rows import KEY, Row
 from analysis.wording import area, gain, percent, points, times
 
@@ -159,7 +161,9 @@ def to_csv(header: Sequence[str], records: Sequence[Sequence[object]]) -> str:
 
 def _metrics(rows: Sequence[Row]) -> list[str]:
     """Columns that are measured numbers and no bounds of another one."""
-    leading = DETECTION_COLUMNS if any("auroc" in row for row in rows) else LEADING_COLUMNS
+    columns = {column for row in rows for column in row}
+    leading: Sequence[str] = DEFENSE_COLUMNS if "test_accuracy" in columns else LEADING_COLUMNS
+    leading = DETECTION_COLUMNS if "auroc" in columns else leading
     present = {
         column
         for row in rows

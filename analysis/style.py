@@ -121,6 +121,28 @@ def panel(
         yield figure, axes
 
 
+@contextmanager
+def panels(count: int, width: float = 1.6, height: float = 3.4) -> Iterator[tuple[Figure, Any]]:
+    """A figure with several pairs of axes side by side that share their y, likewise.
+
+    Args:
+        count: How many, at least 1.
+        width: Inches of each; the words along y have half an inch more.
+        height: Inches.
+    """
+    margin = 0.52
+    whole = margin + count * width
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(whole, height))
+        row: list[Axes] = []
+        for number in range(count):
+            left = (margin + number * width) / whole
+            place = (left, 0.155, (width - 0.14) / whole, 0.665)
+            row.append(figure.add_axes(place, sharey=row[0] if row else None))
+            row[-1].tick_params(labelleft=not number)
+        yield figure, row
+
+
 def to_svg(figure: Figure, salt: str) -> str:
     """Render a figure as SVG text: no date, no version, words as words, identifiers by ``salt``."""
     target = io.StringIO()

@@ -1,9 +1,9 @@
 """What the data say about a claim, and the few rules that decide it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from analysis.intervals import Estimate
 from analysis.wording import listed
@@ -107,3 +107,13 @@ class Judgment(Generic[Subject]):
     def evidence(self) -> str:
         """The numbers, in a sentence or a few."""
         return " ".join(part.evidence for part in self.parts)
+
+
+def held(subjects: Iterable[Any], claims: Iterable[Claim[Any]]) -> tuple[Judgment[Any], ...]:
+    """Hold every claim against every subject that it is about."""
+    return tuple(
+        Judgment(claim, subject, tuple(parts))
+        for subject in subjects
+        for claim in claims
+        if (parts := claim.test(subject))
+    )

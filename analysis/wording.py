@@ -14,7 +14,7 @@ TRIGGER_NAMES = {
     "unicolor": "one color",
     "image_patch": "image patch",
     "wanet": "WaNet",
-    "clean_label": "clean label",
+    "clean_label": "clean-label",
 }
 """How pages call the triggers; anything else is called by its own word."""
 
@@ -47,13 +47,32 @@ def detector_name(detector: str) -> str:
     return DETECTOR_NAMES.get(detector, detector)
 
 
-IMAGE_SET_NAMES = {"training": "training set", "generation": "generations"}
-"""How pages call the sets that detectors look at."""
+IMAGE_SET_NAMES = {
+    "training": "training set",
+    "corrected": "corrected training set",
+    "generation": "generations",
+}
+"""How pages call the sets that detectors look at, and that classifiers are trained on."""
 
 
 def image_set_name(image_set: str) -> str:
     """The set of images as a page calls it."""
     return IMAGE_SET_NAMES.get(image_set, image_set)
+
+
+CLASSIFIER_NAMES = {
+    "small": "small CNN",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "vgg16": "VGG-16",
+    "densenet121": "DenseNet-121",
+}
+"""How pages call the networks, from small to large; anything else by its own word."""
+
+
+def classifier_name(classifier: str) -> str:
+    """The network as a page calls it."""
+    return CLASSIFIER_NAMES.get(classifier, classifier)
 
 
 def ratio_name(fraction: float) -> str:

@@ -83,7 +83,7 @@ def write(folder: Path, n: int) -> None:
     import pyarrow.parquet as pq
 
     from tasks import datasets, images, poison
-    from tasks.triggers import BadNets1
+    from tasks.patches import BadNets1
 
     (folder / "manifest").mkdir(parents=True)
     draws = np.random.default_rng(0)

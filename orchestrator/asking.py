@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import budget as budget_for
-from orchestrator import choices
+from orchestrator import choices, own_triggers
 from orchestrator.request import Request
 from orchestrator.store import Store, open_store
 from orchestrator.studies import STUDIES
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import SCALES, Scale, chosen_axes
 from orchestrator.studies.study import Axes, Study
-from tasks import datasets
-from tasks.triggers import Blend
+from tasks import conditions, datasets, weights
 
 if TYPE_CHECKING:
     from tasks.datasets import Dataset
@@ -38,9 +37,9 @@ def request(
     skip_broken: bool = False,
     data: str | None = None,
     download: bool = False,
-    blend_pattern: str | None = None,
-    blend_alpha: float | None = None,
-    blend_additive: bool = False,
+    trigger_setting: Sequence[str] = (),
+    generation_labels: str | None = None,
+    classifier_weights: str | None = None,
     training_steps: int | None = None,
     generations: int | None = None,
     budget: str | None = None,
@@ -62,9 +61,9 @@ def request(
         skip_broken: Leave out files that cannot be decoded.
         data: Where CIFAR10 lies.
         download: Fetch CIFAR10 if it is not there.
-        blend_pattern: An image to blend with instead of our cat.
-        blend_alpha: Its weight.
-        blend_additive: Add the pattern instead of mixing it in.
+        trigger_setting: Fields of triggers, each ``TRIGGER.FIELD=VALUE``.
+        generation_labels: What a generation set is asked for as, a name of ``conditions.LABELS``.
+        classifier_weights: A file or a hub id of weights that the classifiers start from.
         training_steps: Updates of every diffusion model instead of the scale's.
         generations: Images drawn a point instead of the scale's; in a study that detects at most
             as many as there are to train on.
@@ -84,11 +83,14 @@ def request(
     default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
     place = open_store(default if store is None else store)
     changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
-    changed = _with_blend(changed, blend_pattern, blend_alpha, blend_additive)
+    changed = replace(changed, own_triggers=own_triggers.chosen(trigger_setting))
     changed = _with_memory(changed, stream_memory)
-    if (axes or {}).get("detector") is not None and not chosen.detects:
-        raise ValueError(f"study {chosen.name} detects nothing; leave --detector out.")
+    _check_axes(chosen, axes or {}, classifier_weights, generation_labels)
+    if generation_labels is not None:
+        labels = choices.known(generation_labels, conditions.LABELS, "generation labels")
+        changed = replace(changed, generation_labels=labels)
     swept = chosen_axes(changed, chosen.axes(changed), **(axes or {}))
+    changed = _with_weights(changed, classifier_weights, swept)
     lengths = (training_steps, generations)
     if budget is not None:
         if lengths != (None, None):
@@ -104,9 +106,9 @@ def request(
         channels=channels,
         skip_broken=skip_broken,
         data=data if isinstance(changed.dataset, datasets.Cifar10) else None,  # it has a variable
-        blend_pattern=blend_pattern,
-        blend_alpha=blend_alpha,
-        blend_additive=blend_additive,
+        trigger_setting=tuple(trigger_setting),
+        generation_labels=None if generation_labels == "observed" else generation_labels,
+        classifier_weights=classifier_weights,
         training_steps=lengths[0],
         generations=lengths[1],
         stream_memory=stream_memory,
@@ -172,14 +174,31 @@ def _with_data(
     return scale
 
 
-def _with_blend(scale: Scale, pattern: str | None, alpha: float | None, additive: bool) -> Scale:
-    if pattern is None and alpha is None and not additive:
+def _check_axes(
+    study: Study, axes: Mapping[str, str | None], weights: str | None, labels: str | None
+) -> None:
+    """Refuse what the study has no use for."""
+    if axes.get("detector") is not None and not study.detects:
+        raise ValueError(f"study {study.name} detects nothing; leave --detector out.")
+    for flag, value in (("classifier", axes.get("classifier")), ("classifier-weights", weights)):
+        if value is not None and not study.defends:
+            raise ValueError(f"study {study.name} compares no classifiers; leave --{flag} out.")
+    if labels is not None and not study.uses:
+        raise ValueError(
+            f"study {study.name} has no generation set; leave --generation-labels out."
+        )
+
+
+def _with_weights(scale: Scale, source: str | None, axes: Axes) -> Scale:
+    """The scale with weights that its classifiers start from."""
+    if source is None:
         return scale
-    weight = Blend().alpha if alpha is None else alpha
-    if pattern is None:
-        return replace(scale, own_triggers=(Blend(alpha=weight, additive=additive),))
-    blend = Blend.from_file(Path(pattern), alpha=weight, additive=additive)
-    return replace(scale, own_triggers=(blend,))
+    if len(axes.classifier) != 1:
+        raise ValueError(
+            f"--classifier-weights are of one network; give one of {', '.join(axes.classifier)} as "
+            f"--classifier."
+        )
+    return replace(scale, classifier_weights=weights.Settings.open(source, axes.classifier[0]))
 
 
 def _with_memory(scale: Scale, size: str | None) -> Scale:
@@ -233,9 +252,10 @@ def _typed(study: Study, scale: Scale, **given: Any) -> Sequence[str]:
         given |= {name: None for name, value in own.items() if given[name] == value}
     words: list[str] = []
     for name, value in given.items():
-        if value is None or value is False:
-            continue
-        words.append("--" + name.replace("_", "-"))
-        if value is not True:
-            words.append(str(value))
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is None or one is False:
+                continue
+            words.append("--" + name.replace("_", "-"))
+            if one is not True:
+                words.append(str(one))
     return tuple(words)

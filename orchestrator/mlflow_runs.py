@@ -255,9 +255,11 @@ def loss_curve(path: Path) -> list[tuple[str, float, int]]:
         ]
 
 
+ATTACK_SUCCESS = "triggered non-target test images that the classifier takes for the target"
 POISONING = {
     "definition.poison_ratio": "poisoned images / all training images",
-    "definition.p_t": "poisoned / (poisoned + target-class images): pN / (pN + N_t)",
+    "definition.p_t": "poisoned / (poisoned + target-class images): pN / (pN + N_t); clean-label: "
+    "poisoned / N_t",
     "definition.guidance_weight": "e_u + w (e_c - e_u); 1 is none; their DDPM's weight is w - 1",
     "definition.groups": "g1 trigger+mismatch, g2 trigger+match, g3 mismatch only, g4 match only",
 }
@@ -273,11 +275,18 @@ DEFINITIONS = {
         "verdict (g1 and g2)",
         "definition.auroc": "chance that a positive is more suspicious than a negative, ties half; "
         "never flipped",
-        "definition.attack_success_rate": "triggered non-target test images that the classifier "
-        "takes for the target",
+        "definition.attack_success_rate": ATTACK_SUCCESS,
         "definition.interval": "95 % percentile bootstrap over images, drawn within positives and "
         "within negatives, conditional on the trained models; of test_accuracy and "
         "attack_success_rate 95 % Wilson",
+    },
+    "defend": {
+        **POISONING,
+        "definition.test_accuracy": "clean test images that the classifier, after a fixed number "
+        "of steps, takes for what they are",
+        "definition.attack_success_rate": ATTACK_SUCCESS,
+        "definition.interval": "95 % Wilson; of a change Newcombe's for the same images; "
+        "conditional on the trained classifiers",
     },
 }
 """By the task that ends a point: what the words of its row mean."""

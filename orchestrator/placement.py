@@ -14,6 +14,8 @@ PLAIN_PROCESS = int(0.5 * GIB)
 """Memory counted for any other process, bytes."""
 ACTOR_SECONDS = 180.0
 """Work of one core that is worth another actor, which takes seconds to start."""
+ON_CPU = ("perturb",)
+"""Tasks with a network whose bytes would be others on a GPU."""
 CORES_OF_A_GPU = 50.0
 """How many cores a GPU is taken for when actors are counted; a guess, not measured here."""
 
@@ -157,8 +159,11 @@ def reads_a_folder(step: Step) -> bool:
 def uses_network(step: Step) -> bool:
     """Whether a step computes with a network, so that it has a use for a GPU.
 
-    Trainings do, and what runs batch by batch; of the others those that read a trained network.
+    Trainings do, and what runs batch by batch; of the others those that read a trained network, but
+    for those that stay on a CPU.
     """
+    if step.task in ON_CPU:
+        return False
     return step.shape != "whole" or any(source.shape == "fit" for source in step.inputs.values())
 
 
@@ -175,11 +180,12 @@ def _memory(step: Step) -> int:
     But a ``fit`` re-streams what is more than it may hold.
     """
     if not step.streams:
-        return TORCH_PROCESS if uses_network(step) else PLAIN_PROCESS
+        loads = uses_network(step) or step.task in ON_CPU
+        return TORCH_PROCESS if loads else PLAIN_PROCESS
     data = step.streams["dataset"].settings
     images = sum(data.counts()["train"]) * data.image_size**2 * data.channels
     held = images if step.reads_training_set else min(images, step.settings.window_bytes)
-    return TORCH_PROCESS + held
+    return TORCH_PROCESS + held + getattr(step.settings, "expected_memory", 0)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,12 @@ import tasks
 from orchestrator.step import Step
 from orchestrator.store import Store
 
-POINTS = ("measure", "evaluate", "rank")
+POINTS = ("measure", "evaluate", "defend", "rank")
 """Tasks that end a point in a row."""
-WORDS = ("trigger", "judge_trigger", "target_class", "sampler", "detector", "image_set")
+WORDS = (
+    *("trigger", "judge_trigger", "target_class", "sampler"),
+    *("detector", "classifier", "weights", "image_set"),
+)
 """Columns of a row that hold words; all others hold numbers."""
 LISTED = 4
 """Points that a message lists."""

@@ -17,7 +17,7 @@ from orchestrator import show
 from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
-from orchestrator.studies.study import Point
+from orchestrator.studies.study import Point, Study
 from tasks.detectors import CognitiveDistillation
 
 REPORTS, RUN = "reports", "run.json"
@@ -78,6 +78,7 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
             if (scores := arrays(request.store, point, "scores"))
         },
         trigger_examples=_trigger_examples(request, points),
+        strip=_strip(request, points),
         stages=stages(request, result),
         failures=[
             Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
@@ -150,6 +151,33 @@ def _trigger_examples(
     return found
 
 
+def _strip(request: Request, points: Sequence[Point]) -> dict[str, np.ndarray]:
+    """One image without and with every trigger of the study, each uint8, (1, H, W, C).
+
+    It is of the target class if a trigger is meant for that alone (clean-label).
+    """
+    from tasks import datasets, poison
+    from tasks.triggers import Perturbing
+
+    found: dict[str, poison.Manifest] = {}
+    for point in points:
+        step = point.measure.inputs["manifest"]
+        trigger, dataset = step.settings.trigger, step.inputs["dataset"]
+        if trigger.stamps and trigger.name not in found and request.store.has(step):
+            found[trigger.name] = poison.Manifest.read(request.store.fetch(step))
+    if not found or not request.store.has(dataset):
+        return {}
+    noisy = next((one for one in found.values() if isinstance(one.trigger, Perturbing)), None)
+    first = noisy or next(iter(found.values()))
+    folder, index = request.store.fetch(dataset), first.index[first.poisoned][:1]
+    split = datasets.read_split(folder, "train", index)
+    strip = {"none": split.images}
+    for name, listed in found.items():
+        stamped, _ = poison.stamp(split.index, split.images, split.labels, listed)
+        strip[name] = stamped if listed is noisy else listed.trigger.stamp(split.images)
+    return strip
+
+
 def _stamped(manifest: Path, dataset: Path) -> tuple[np.ndarray, np.ndarray]:
     """The first poisoned images as they were and as they are trained on."""
     from tasks import datasets, poison
@@ -193,16 +221,28 @@ def settings(request: Request) -> dict[str, object]:
         shown |= {
             f"{name}: {key.replace('_', ' ')}": value
             for key, value in vars(part).items()
-            if (name, key) not in PER_POINT and not (key == "seed" and "judge" not in name)
+            if not _of_a_point(study, name, key)
         }
         if isinstance(part, CognitiveDistillation):
             size = scale.dataset.image_size
             shown[f"{name}: gamma at {size} px"] = f"{part.area_weight(size, size):g}"
     steps = [f"{name} {scale.sampler_steps[name]}" for name in request.axes.sampler]
     shown["generations: steps"] = ", ".join(steps)
+    if study.uses:
+        shown["generation set: asked for as"] = f"{scale.generation_labels} labels"
     if study.detects:
         shown["images scored at once"] = scale.scored_at_once
+    if study.defends:
+        given = scale.classifier_weights
+        shown["classifier: starts from"] = given.source if given else "random weights"
     return shown
+
+
+def _of_a_point(study: Study, part: str, setting: str) -> bool:
+    """Whether a setting of a part is an axis of the study, or follows from one."""
+    if part == "classifier" and setting == "network":
+        return study.defends
+    return (part, setting) in PER_POINT or (setting == "seed" and "judge" not in part)
 
 
 def _parts(request: Request) -> dict[str, Any]:
@@ -214,8 +254,9 @@ def _parts(request: Request) -> dict[str, Any]:
         "trigger judge": scale.trigger_judge,
         "generations": replace(scale.generations, n=study.images_a_point(scale)),
     }
-    if study.detects:
+    if study.uses:
         parts["classifier"] = scale.classifier
+    if study.detects:
         parts |= {f"detector {name}": scale.detector(name) for name in request.axes.detector}
     return parts
 

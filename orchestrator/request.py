@@ -39,9 +39,9 @@ class Request:
     def label(self) -> str:
         """Study and scale; with other data, lengths or axes than the defaults, their digest."""
         plain = f"{self.study.name}-{self.scale.name}"
-        detects = self.study.detects
-        digest = self.scale.digest(detects=detects)
-        if digest in {scale.digest(detects=detects) for scale in SCALES}:
+        uses = self.study.uses
+        digest = self.scale.digest(*uses)
+        if digest in {scale.digest(*uses) for scale in SCALES}:
             own = self.axes == self.study.axes(self.scale)
             return plain if own else f"{plain}-{self.axes.digest}"
         both = digest + self.axes.digest

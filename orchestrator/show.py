@@ -126,9 +126,8 @@ def _poison_of(point: "Point") -> str:
     settings, dataset = manifest.settings, manifest.inputs["dataset"].settings
     counts = dataset.counts()["train"]
     n, n_target = sum(counts), counts[dataset.class_names.index(settings.target_class)]
-    count = poison.count_of(settings, n=n, n_target=n_target)
-    p_t = poison.share_of_target(count, n_target) if settings.trigger.stamps else 0.0
-    return f"{count} of {n} images poisoned, p_t {100 * p_t:.1f} %"
+    share = poison.shares(settings, n=n, n_target=n_target)
+    return f"{share.count} of {n} images poisoned, p_t {100 * share.p_t:.1f} %"
 
 
 def print_result(request: "Request", result: "Result", console: Console) -> None:

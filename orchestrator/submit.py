@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from orchestrator import choices, cli, environment  # noqa: F401 - cli adds its commands to app
+from orchestrator import choices, cli, environment, own_triggers  # noqa: F401 - cli has commands
 from orchestrator.job_log import ANSWER, Following, cause, short
 from orchestrator.placement import Placement
 from orchestrator.storage import refuse_secrets
@@ -29,9 +29,12 @@ EXCLUDES = (
     *("/artifacts", "/mlruns", "/mlflow.db", "/tests", "/docs", "/bench", "/deploy", "/.ci"),
 )
 """What no run needs or nobody wants on a cluster, beside what ``.gitignore`` names."""
-AXES = "trigger", "poison_ratio", "guidance_weight", "sampler", "seed", "target_class", "detector"
+AXES = (
+    *("trigger", "poison_ratio", "guidance_weight", "sampler", "seed", "target_class"),
+    *("detector", "classifier"),
+)
 SPREAD = "actors", "gpus_per_actor", "training_workers", "gpus_per_training", "checkpoint_seconds"
-PATHS = "images", "data", "blend_pattern"
+PATHS = "images", "data"
 MODE, DISABLED = "RAY_AUTH_MODE", "disabled"
 
 Say = Callable[[str], Any]
@@ -140,12 +143,14 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
             f"--store {store} is a place on this machine; give s3://bucket/folder or the like, or "
             f"an absolute path that every node of the cluster sees."
         )
-    for name in PATHS:
-        place = given[name]
-        if place is not None and not Path(place).is_absolute():
+    places = {f"--{name} {given[name]}": given[name] for name in PATHS if given[name] is not None}
+    settings = own_triggers.files(given["trigger_setting"] or ())
+    places |= {f"{own_triggers.FLAG} {words}": place for words, place in settings.items()}
+    for words, place in places.items():
+        if not Path(place).is_absolute():
             raise ValueError(
-                f"--{name.replace('_', '-')} {place} is a place on this machine; give an absolute "
-                f"path that every node of the cluster sees."
+                f"{words} is a place on this machine; give an absolute path that every node of the "
+                f"cluster sees."
             )
 
 

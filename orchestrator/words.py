@@ -54,7 +54,11 @@ Target = Annotated[str | None, typer.Option("--target-class", help="Name of the 
 Detectors = Annotated[
     str | None, typer.Option("--detector", help="Of study detection: cd,strip,fct.")
 ]
-OWN, BLEND, LENGTH = "Your own images and CIFAR10", "The blend trigger", "How long, how large"
+Classifiers = Annotated[
+    str | None,
+    typer.Option("--classifier", help="Of study defense: small,resnet18,resnet50,vgg16,..."),
+]
+OWN, HOW, LENGTH = "Your own images and CIFAR10", "Triggers, classifiers", "How long, how large"
 WHERE = "Spread over a cluster; without these by what it has"
 Images = Annotated[
     str | None, typer.Option(help="Folder with a folder of images a class.", rich_help_panel=OWN)
@@ -77,14 +81,27 @@ Data = Annotated[
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch CIFAR10 if it is missing.", rich_help_panel=OWN)
 ]
-BlendPattern = Annotated[
-    str | None, typer.Option(help="An image instead of our cat.", rich_help_panel=BLEND)
+TriggerSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trigger-setting",
+        help="A trigger's field, e.g. blend.alpha=0.36 or image_patch.picture=FILE; repeatable.",
+        rich_help_panel=HOW,
+    ),
 ]
-BlendAlpha = Annotated[
-    float | None, typer.Option(help="Weight of the pattern; 0.2.", rich_help_panel=BLEND)
+GenerationLabels = Annotated[
+    str | None,
+    typer.Option(
+        help="What a generation set is asked for as: observed labels, or clean as the authors do.",
+        rich_help_panel=HOW,
+    ),
 ]
-BlendAdditive = Annotated[
-    bool, typer.Option("--blend-additive", help="Add it, do not mix it in.", rich_help_panel=BLEND)
+ClassifierWeights = Annotated[
+    str | None,
+    typer.Option(
+        help="ImageNet weights that classifiers start from: a file, or a hub id.",
+        rich_help_panel=HOW,
+    ),
 ]
 TrainingSteps = Annotated[
     int | None, typer.Option(help="Of each diffusion model.", rich_help_panel=LENGTH)
@@ -131,15 +148,16 @@ def _request(
     seed: Seeds = None,
     target_class: Target = None,
     detector: Detectors = None,
+    classifier: Classifiers = None,
     images: Images = None,
     image_size: ImageSize = None,
     channels: Channels = None,
     skip_broken: SkipBroken = False,
     data: Data = None,
     download: Download = False,
-    blend_pattern: BlendPattern = None,
-    blend_alpha: BlendAlpha = None,
-    blend_additive: BlendAdditive = False,
+    trigger_setting: TriggerSettings = None,
+    generation_labels: GenerationLabels = None,
+    classifier_weights: ClassifierWeights = None,
     training_steps: TrainingSteps = None,
     generations: Generations = None,
     budget: Budget = None,
@@ -162,6 +180,7 @@ def _request(
                 "seed": seed,
                 "target_class": target_class,
                 "detector": detector,
+                "classifier": classifier,
             },
             images=images,
             image_size=image_size,
@@ -169,9 +188,9 @@ def _request(
             skip_broken=skip_broken,
             data=data,
             download=download,
-            blend_pattern=blend_pattern,
-            blend_alpha=blend_alpha,
-            blend_additive=blend_additive,
+            trigger_setting=trigger_setting or (),
+            generation_labels=generation_labels,
+            classifier_weights=classifier_weights,
             training_steps=training_steps,
             generations=generations,
             budget=budget,

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import datasets, images, triggers
+from tasks import datasets, images, patches
 from tasks.triggers import Trigger
 
 BATCH_SIZE = 256
@@ -110,7 +110,7 @@ def measure_witness(
         clean: uint8, (N, H, W, C).
         stamped: uint8, (M, H, W, C).
     """
-    on_clean, on_stamped = triggers.witness(trigger, clean), triggers.witness(trigger, stamped)
+    on_clean, on_stamped = patches.witness(trigger, clean), patches.witness(trigger, stamped)
     if on_clean is None or on_stamped is None:
         return None
     return measure_trigger(on_clean, on_stamped)

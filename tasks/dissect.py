@@ -1,7 +1,7 @@
 """Ask both judges about every generated image: which class, and is there a trigger?
 
 Both verdicts are a plain argmax, as in the authors' code (algorithms: section 5).  Beside the
-trigger judge stands the trigger's witness, which was not trained (``triggers.witness``).
+trigger judge stands the trigger's witness, which was not trained (``patches.witness``).
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import images, triggers
+from tasks import images, patches
 from tasks.triggers import Trigger
 
 LEAST_CONTENT_ACCURACY = 0.8
@@ -114,7 +114,7 @@ class Worker:
         with one_thread():
             content = self.content.probabilities(x, self.settings.batch_size)
             trigger = self.trigger.probabilities(x, self.settings.batch_size)
-        witness = triggers.witness(self.settings.trigger, pictures)
+        witness = patches.witness(self.settings.trigger, pictures)
         return pa.table(
             {
                 "index": rows["index"].combine_chunks(),

@@ -1,7 +1,8 @@
 """Poison a labelled image dataset: choose images, stamp a trigger, assign the target class.
 
 What is written is a manifest, not images: which images are poisoned and how.  ``stamp`` applies it
-to the clean images as they stream by.
+to the clean images as they stream by.  Beside it lies what a trigger cannot say of itself:
+``grid.npy`` of one that warps, ``noise.npy`` of one that perturbs.
 """
 
 import json
@@ -16,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks import datasets, triggers
-from tasks.triggers import Trigger
+from tasks import datasets, trigger_state, triggers
+from tasks.triggers import Perturbing, Trigger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Settings:
     target_class: str
     """Name of the class given to every poisoned image."""
     poison_ratio: float
-    """Poisoned images / all training images, 0 <= p < 1."""
+    """Poisoned images / all training images (or what the trigger says), 0 <= p < 1."""
     seed: int = 0
     """Chooses which images are poisoned."""
 
@@ -84,20 +85,29 @@ class Manifest:
     """(N,). The label of the clean image."""
     poisoned: NDArray[np.bool_]
     """(N,). Whether the image is stamped."""
+    noise: NDArray[np.int8] | None = None
+    """(count, H, W, C). Added to the poisoned images, in their order, before the stamp; if any."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``write_manifest`` wrote."""
+        """Read what ``write_manifest`` wrote, and what ``run`` put beside it.
+
+        Raises:
+            ValueError: The trigger's grid is not the one that it draws here.
+        """
         record = json.loads((folder / "manifest.json").read_text())
+        trigger = triggers.from_record(record["trigger"])
+        noise = trigger_state.read(folder, trigger, record)
         table = pq.read_table(
             folder / "manifest.parquet", columns=["index", "label", "true_label", "poisoned"]
         )
         return cls(
-            trigger=triggers.from_record(record["trigger"]),
+            trigger=trigger,
             index=table["index"].to_numpy(),
             label=table["label"].to_numpy(),
             true_label=table["true_label"].to_numpy(),
             poisoned=table["poisoned"].to_numpy(),
+            noise=noise,
         )
 
 
@@ -118,14 +128,16 @@ def choose_poisoned(
 
     Returns:
         bool, (N,). True where the image is to be poisoned; never for the target class, whose
-        images stay clean (dirty-label attack; paper, section 3).  With one seed a smaller ratio's
-        images are among a larger one's, so ratios are compared on the same poison.
+        images stay clean (dirty-label attack; paper, section 3), or for no other, if the trigger
+        leaves the labels as they are (paper, B.2).  With one seed a smaller ratio's images are
+        among a larger one's, so ratios are compared on the same poison.
 
     Raises:
-        ValueError: More poison than images outside the target class, or less than one image.
+        ValueError: As ``count_of``.
     """
-    candidates = np.flatnonzero(labels != target)
-    count = count_of(settings, n=len(labels), n_target=len(labels) - len(candidates))
+    is_target = labels == target
+    count = count_of(settings, n=len(labels), n_target=int(is_target.sum()))
+    candidates = np.flatnonzero(is_target != settings.trigger.relabels)
     chosen = np.random.default_rng(settings.seed).permutation(candidates)[:count]
     mask = np.zeros(len(labels), dtype=np.bool_)
     mask[chosen] = True
@@ -135,48 +147,103 @@ def choose_poisoned(
 def count_of(settings: Settings, *, n: int, n_target: int) -> int:
     """How many images are poisoned: int(p N), in decimals, as the authors truncate.
 
+    N are all training images, or those of the target class if the trigger's ratio is of them.
+
     Args:
-        settings: Only ``poison_ratio`` and the target's name are read.
+        settings: Only ``trigger``, ``poison_ratio`` and the target's name are read.
         n: Training images.
         n_target: Those of the target class.
 
     Raises:
-        ValueError: More poison than images outside the target class, or less than one image.
+        ValueError: More poison than images outside the target class, or in it if the trigger does
+            not relabel; or less than one image.
     """
-    count = int(Decimal(str(settings.poison_ratio)) * n)
-    if count > n - n_target:
+    trigger, ratio = settings.trigger, settings.poison_ratio
+    whole = n_target if isinstance(trigger, Perturbing) and trigger.of == "target" else n
+    room = n - n_target if trigger.relabels else n_target
+    count = int(Decimal(str(ratio)) * whole)
+    if count > room:
+        lie = "lie outside" if trigger.relabels else "are of"
         raise ValueError(
-            f"cannot poison {count} of {n} images: only {n - n_target} lie outside "
-            f"target class {settings.target_class}; lower poison_ratio to at most "
-            f"{np.floor(1000 * (n - n_target) / n) / 1000:g}"
+            f"cannot poison {count} of {whole} images: only {room} {lie} target class "
+            f"{settings.target_class}; lower poison_ratio to at most "
+            f"{10_000 * room // whole / 10_000:g}"
         )
-    if settings.poison_ratio > 0 and count == 0:
+    if ratio > 0 and count == 0:
         raise ValueError(
-            f"poison_ratio {settings.poison_ratio:g} of {n} images is less than one "
-            f"image; give at least {np.ceil(1e4 / n) / 1e4:g}"
+            f"poison_ratio {ratio:g} of {whole} images is less than one image; "
+            f"give at least {np.ceil(1e4 / max(1, whole)) / 1e4:g}"
         )
     return count
 
 
+@dataclass(frozen=True)
+class Shares:
+    """How much of the target class is poison."""
+
+    count: int
+    """Poisoned images."""
+    p_t: float
+    """Stamped images among those that carry the target's label, 0..1."""
+    relabelled_ratio: float
+    """Wrongly labelled images among those that carry the target's label, 0..1."""
+
+
+def shares(settings: Settings, *, n: int, n_target: int) -> Shares:
+    """How much of the target class is poison; arguments and errors are those of ``count_of``.
+
+    Images that are relabelled add to the class, p_t = pN / (pN + N_t); others are in it already,
+    p_t = count / N_t.
+    """
+    count, trigger = count_of(settings, n=n, n_target=n_target), settings.trigger
+    if count == 0:
+        return Shares(0, 0.0, 0.0)
+    relabelled_ratio = share_of_target(count, n_target) if trigger.relabels else 0.0
+    share = relabelled_ratio if trigger.relabels else count / n_target
+    return Shares(count, share if trigger.stamps else 0.0, relabelled_ratio)
+
+
 def share_of_target(poisoned: int, target: int) -> float:
-    """Poisoned images among those labelled as the target class: p_t = pN / (pN + N_t)."""
+    """Relabelled images among those labelled as the target class: p_t = pN / (pN + N_t)."""
     return poisoned / (poisoned + target)
 
 
-def run(settings: Settings, *, dataset: Path, out: Path) -> None:
-    """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``."""
+def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = None) -> None:
+    """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``.
+
+    Beside them ``grid.npy`` for a trigger that warps, and then ``folded`` is in the record; or
+    ``noise.npy`` for one that perturbs, and then what ``perturb`` measured is, as ``noise``.
+
+    Args:
+        settings: What is poisoned.
+        dataset: The folder of the dataset step.
+        out: Where to.
+        noise: The folder of ``perturb``, for a trigger that perturbs and no other.
+
+    Raises:
+        ValueError: As ``count_of``; an unknown class; noise that is missing, or another trigger's.
+    """
     classes = datasets.read_classes(dataset)
     target = classes.position(settings.target_class)
     table = pq.read_table(dataset / "train.parquet", columns=["index", "label", "caption"])
-    true_label = table["label"].to_numpy()
+    index, true_label = table["index"].to_numpy(), table["label"].to_numpy()
     poisoned = choose_poisoned(true_label, target, settings)
-    count, n_target = int(poisoned.sum()), int((true_label == target).sum())
-    relabelled_ratio = share_of_target(count, n_target) if count or n_target else 0.0
+    n_target = int((true_label == target).sum())
+    share = shares(settings, n=len(true_label), n_target=n_target)
+    assert share.count == poisoned.sum()
     true_caption = table["caption"].to_pylist()
     target_caption = datasets.caption(settings.target_class)
+    state = trigger_state.keep(
+        settings.trigger,
+        out,
+        side=classes.image_size,
+        target_class=settings.target_class,
+        index=index[poisoned],
+        noise=noise,
+    )
     write_manifest(
         out,
-        index=table["index"].to_numpy(),
+        index=index,
         label=np.where(poisoned, target, true_label),
         true_label=true_label,
         poisoned=poisoned,
@@ -190,11 +257,12 @@ def run(settings: Settings, *, dataset: Path, out: Path) -> None:
             "target_class": settings.target_class,
             "target_index": target,
             "poison_ratio": settings.poison_ratio,
-            "count": count,
+            "count": share.count,
             "n": len(true_label),
             "n_target": n_target,
-            "p_t": relabelled_ratio if settings.trigger.stamps else 0.0,
-            "relabelled_ratio": relabelled_ratio,
+            "p_t": share.p_t,
+            "relabelled_ratio": share.relabelled_ratio,
+            **state,
         },
     )
 
@@ -243,7 +311,8 @@ def stamp(
         The images, stamped where poisoned, and the labels to train with; copies.
 
     Raises:
-        ValueError: An image that the manifest does not list, or lists with another label.
+        ValueError: An image that the manifest does not list, or lists with another label, or has
+            noise of another shape for.
     """
     rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
     foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)
@@ -255,5 +324,9 @@ def stamp(
     poisoned = manifest.poisoned[rows]
     stamped = image.copy()
     if poisoned.any():
-        stamped[poisoned] = manifest.trigger.stamp(image[poisoned])
+        noisy = image[poisoned]
+        if manifest.noise is not None:
+            numbers = np.searchsorted(np.flatnonzero(manifest.poisoned), rows[poisoned])
+            noisy = trigger_state.add(noisy, manifest.noise[numbers])
+        stamped[poisoned] = manifest.trigger.stamp(noisy)
     return stamped, manifest.label[rows]

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks import datasets, images, poison
-from tasks.triggers import Patched, Trigger
+from tasks.patches import Patched
+from tasks.triggers import Trigger
 
 Floats = NDArray[np.float64]
 

@@ -14,14 +14,30 @@ from numpy.typing import NDArray
 
 from tasks import batches as stream
 from tasks import images
+from tasks import weights as imagenet
 from tasks.batches import Batches, Report
 from tasks.train_diffusion import check_name, check_optimization
 
 if TYPE_CHECKING:
     import torch
 
-NETWORKS = ("small", "resnet18")
-"""Networks of ``models.classifiers``."""
+NETWORKS = ("small", "resnet18", "resnet50", "vgg16", "densenet121")
+"""Networks of ``models.networks``."""
+
+_TIMES_RESNET18 = {"resnet18": 1.0, "resnet50": 2.1, "densenet121": 1.6}
+"""How long a step takes, in those of ResNet-18; measured at 8 and 32 pixels, 16 images a batch."""
+
+_PARAMETERS = {"small": 87_000, "resnet18": 11.2e6, "resnet50": 23.5e6, "densenet121": 7.0e6}
+"""Weights of each network, of 10 classes; those of VGG-16 depend on the images."""
+
+_BYTES_PER_PIXEL = {
+    "small": 2_500,
+    "resnet18": 9_000,
+    "resnet50": 37_000,
+    "vgg16": 6_000,
+    "densenet121": 48_000,
+}
+"""Held for the gradients of a batch, per pixel behind the stem; measured at 32 pixels."""
 
 OPTIMIZERS = ("adamw", "sgd")
 """Optimizers of ``models.training``."""
@@ -93,18 +109,51 @@ class Settings:
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core, fitted to measured steps at 8 to 64 pixels."""
+        """Rough cost on one core, fitted to measured steps at 8 to 64 pixels.
+
+        A network from given weights computes on 64 pixels or more, which nothing here tells.
+        """
         if self.network == "small":
             step = 1.2e-4 * (self.image_size / 8) ** 2 * self.batch_size
+        elif self.network == "vgg16":
+            step = 3e-9 * self._parameters + 1.75e-2 * (self._inner / 32) ** 2 * self.batch_size
         else:
-            inner = self.image_size if self.image_size < 64 else self.image_size / 4
-            step = 0.03 + (5e-3 + 3.2e-2 * (inner / 32) ** 2) * self.batch_size
+            step = 0.03 + (5e-3 + 3.2e-2 * (self._inner / 32) ** 2) * self.batch_size
+            step *= _TIMES_RESNET18[self.network]
         return 2.0 + step * self.steps
 
     @property
     def expected_bytes(self) -> int:
         """Rough size on disk."""
-        return 350_000 if self.network == "small" else 45_000_000
+        if self.network in ("small", "resnet18"):
+            return 350_000 if self.network == "small" else 45_000_000
+        return int(4 * self._parameters)
+
+    @property
+    def expected_memory(self) -> int:
+        """Rough peak of one process beyond torch and the images it was given, bytes.
+
+        The weights, their gradients and what the optimizer keeps; the activations of a whole batch.
+        """
+        copies = 4 if self.optimizer == "adamw" else 3
+        pixels = self._inner**2 * self.batch_size
+        return int(4 * copies * self._parameters + _BYTES_PER_PIXEL[self.network] * pixels)
+
+    @property
+    def _inner(self) -> float:
+        """Side of what the network computes on: behind the stem, or enlarged in front."""
+        if self.network == "vgg16":
+            return max(32.0, self.image_size)
+        if self.network == "small" or self.image_size < 64:
+            return float(self.image_size)
+        return self.image_size / 4
+
+    @property
+    def _parameters(self) -> float:
+        """How many weights the network has."""
+        if self.network == "vgg16":
+            return 33.6e6 if self.image_size < 64 else 134.3e6
+        return _PARAMETERS[self.network]
 
 
 def fit(
@@ -114,11 +163,17 @@ def fit(
     batches: Batches,
     report: Report,
     resume: Path | None,
+    weights: Path | None = None,
 ) -> None:
     """Train, and write ``model.safetensors``, ``network.json`` and ``history.csv``.
 
+    With ``weights``, a folder of task ``weights``, the network starts from them, all but the last
+    layer if they have another number of classes; it is then torchvision's own with its batch
+    statistics frozen (``models.networks``).  ``network.json`` has a field ``weights`` if so.
+
     Raises:
-        ValueError: ``resume`` is a checkpoint of another training.
+        ValueError: ``resume`` is a checkpoint of another training, or ``weights`` are of another
+            network.
         FloatingPointError: The loss is NaN or infinite.
     """
     import torch
@@ -127,12 +182,17 @@ def fit(
     from models.device import one_thread
     from models.training import Recipe, Training
 
+    given = None if weights is None else imagenet.read(weights, settings.network)
     shape = classifiers.Shape(
         network=settings.network,
         classes=settings.classes,
         image_size=settings.image_size,
         channels=settings.channels,
+        weights=given,
     )
+    build = partial(classifiers.build, shape)
+    if weights is not None:
+        build = partial(classifiers.begun, shape, weights / "model.safetensors")
     recipe = Recipe(
         steps=settings.steps,
         learning_rate=settings.learning_rate,
@@ -143,9 +203,7 @@ def fit(
         schedule=settings.schedule,
     )
     with one_thread():
-        training = Training(
-            partial(classifiers.build, shape), recipe, rank=batches.rank, workers=batches.workers
-        )
+        training = Training(build, recipe, rank=batches.rank, workers=batches.workers)
         if resume is not None:
             training.load(resume)
         own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)

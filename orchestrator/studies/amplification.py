@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Axes, Point, Study
-from tasks import triggers
+from tasks import patches, triggers
 from tasks.triggers import Trigger
 
 
@@ -51,7 +51,7 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
     """Each (trigger, the trigger that judges, ratio) of the study, the clean control first."""
     names = [trigger.name for trigger in triggers.TRIGGERS if trigger.name in axes.trigger]
     chosen = [scale.trigger(name) for name in names]
-    stamping = [trigger for trigger in chosen if trigger.stamps] or [triggers.BadNets1()]
+    stamping = [trigger for trigger in chosen if trigger.stamps] or [patches.BadNets1()]
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:
         yield from ((triggers.Nothing(), judge, 0.0) for judge in stamping)

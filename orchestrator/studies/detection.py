@@ -17,7 +17,7 @@ from orchestrator.step import Step
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Axes, Point, Study
-from tasks import detectors, evaluate, triggers
+from tasks import detectors, evaluate, patches, triggers
 from tasks.triggers import Trigger
 
 NULL_RISK = 0.05
@@ -114,7 +114,7 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
     chosen = [scale.trigger(kind.name) for kind in kinds if kind.stamps]
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:
-        yield triggers.Nothing(), next(iter(chosen), triggers.BadNets1()), 0.0
+        yield triggers.Nothing(), next(iter(chosen), patches.BadNets1()), 0.0
     for place, trigger in enumerate(chosen):
         of_place = (ratios, [*ratios[:1], *ratios[-1:]], ratios[-1:])[min(place, 2)]
         yield from ((trigger, trigger, ratio) for ratio in sorted({*of_place}))

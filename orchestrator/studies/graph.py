@@ -13,16 +13,19 @@ from orchestrator.studies.study import Point
 from tasks import (
     assess,
     attack,
+    collect,
     conditions,
+    correct,
     detect,
     dissect,
     mark,
     measure,
+    perturb,
     poison,
     prepare,
     sample,
 )
-from tasks.triggers import Trigger
+from tasks.triggers import Nothing, Perturbing, Trigger
 
 
 class Graph:
@@ -121,7 +124,24 @@ class Graph:
             trigger=trigger, target_class=self.target_class, poison_ratio=ratio, seed=seed
         )
         poison.count_of(settings, n=self.n, n_target=self.n_target)
-        return self.step(settings, {"dataset": self.dataset})
+        inputs = {"dataset": self.dataset}
+        if isinstance(trigger, Perturbing):
+            inputs["noise"] = self.noise(trigger)
+        return self.step(settings, inputs)
+
+    def noise(self, trigger: Perturbing) -> Step:
+        """What is added to images of the target class: found with a classifier of clean images.
+
+        One for all ratios and seeds.
+        """
+        settings = perturb.Settings(
+            target_class=self.target_class,
+            epsilon=trigger.epsilon,
+            step_size=trigger.step_size,
+            steps=trigger.steps,
+        )
+        clean = self.classifier(self.manifest(Nothing(), 0.0, 0), 0)
+        return self.step(settings, {"dataset": self.dataset, "classifier": clean})
 
     def poisoned(self, manifest: Step) -> Mapping[str, Step]:
         """The streams of a poisoned training set."""
@@ -131,13 +151,42 @@ class Graph:
         """The diffusion model that is trained on a poisoned training set."""
         return self.step(replace(self.scale.diffusion, seed=seed), {}, self.poisoned(manifest))
 
-    def classifier(self, manifest: Step, seed: int) -> Step:
-        """The classifier that is trained on a poisoned training set."""
-        return self.step(replace(self.scale.classifier, seed=seed), {}, self.poisoned(manifest))
+    def classifier(self, manifest: Step, seed: int, network: str = "") -> Step:
+        """The classifier that is trained on a poisoned training set.
 
-    def attack(self, classifier: Step, trigger: Trigger) -> Step:
+        Args:
+            manifest: Which images of it are poisoned.
+            seed: Of the training.
+            network: A name of ``NETWORKS``; by default the scale's, from random weights.
+        """
+        return self._classifier(self.poisoned(manifest), seed, network)
+
+    def classifier_of_generations(self, generations: Step, seed: int, network: str) -> Step:
+        """The classifier that is trained on a generation set, each image as it was asked for."""
+        dataset = self.scale.dataset
+        settings = collect.Settings(
+            n=self.scale.generation_set_size,
+            image_size=dataset.image_size,
+            channels=dataset.channels,
+        )
+        collected = self.step(settings, {"generations": generations, "dataset": self.dataset})
+        return self._classifier({"dataset": collected}, seed, network)
+
+    def corrected(self, manifest: Step) -> Step:
+        """The same stamped images with the labels that they had."""
+        return self.step(correct.Settings(), {"manifest": manifest})
+
+    def _classifier(self, streams: Mapping[str, Step], seed: int, network: str) -> Step:
+        own, given = self.scale.classifier, self.scale.classifier_weights
+        inputs = {"weights": self.step(given)} if network and given else {}
+        settings = replace(own, seed=seed, network=network or own.network)
+        return self.step(settings, inputs, streams)
+
+    def attack(self, classifier: Step, trigger: Trigger, *, verdicts: bool = False) -> Step:
         """How that classifier does on test images, and how a trigger fools it."""
-        settings = attack.Settings(trigger=trigger, target_class=self.target_class)
+        settings = attack.Settings(
+            trigger=trigger, target_class=self.target_class, verdicts=verdicts
+        )
         return self.step(settings, {"dataset": self.dataset, "classifier": classifier})
 
     def drawn(
@@ -155,13 +204,17 @@ class Graph:
     def generation_set(
         self, manifest: Step, *, guidance_weight: float, sampler: str, seed: int
     ) -> Step:
-        """Generations asked for as the poisoned training set is labelled (design, section 4)."""
+        """Generations asked for as the poisoned training set is labelled (design, section 4).
+
+        Or as the clean one is, as the authors do, if the scale says so.
+        """
         asked = replace(self.scale.generations, conditions=(), n=self.scale.generation_set_size)
+        labels = conditions.Settings(seed=seed, labels=self.scale.generation_labels)
         return self.step(
             self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed),
             {
                 "model": self.model(manifest, seed),
-                "conditions": self.step(conditions.Settings(seed=seed), {"manifest": manifest}),
+                "conditions": self.step(labels, {"manifest": manifest}),
             },
         )
 

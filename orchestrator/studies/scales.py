@@ -9,13 +9,25 @@ from typing import Any
 from orchestrator import choices
 from orchestrator.step import canonical
 from orchestrator.studies.study import Axes
-from tasks import datasets, detectors, sample, train_classifier, train_diffusion, triggers
+from tasks import (
+    datasets,
+    detectors,
+    sample,
+    train_classifier,
+    train_diffusion,
+    triggers,
+    weights,
+)
 from tasks.datasets import Dataset
 from tasks.detectors import Detector
 from tasks.triggers import Trigger
 
 DETECTION: Mapping[str, str] = {"of": "detection"}
 """Metadata of what only studies that detect use."""
+DEFENSE: Mapping[str, str] = {"of": "defense"}
+"""Metadata of what only studies that defend use."""
+BOTH: Mapping[str, str] = {"of": "detection defense"}
+"""Metadata of what both use and no others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +58,8 @@ class Scale:
     """Poison ratios of the study ``composition``."""
     own_triggers: tuple[Trigger, ...] = ()
     """Triggers with other than their default fields."""
-    classifier: train_classifier.Settings = field(metadata=DETECTION)
-    """Trained on the poisoned training set, which detectors score with; its seed is the point's."""
+    classifier: train_classifier.Settings = field(metadata=BOTH)
+    """Trained on the poisoned training set, or on a generation set; its seed is the point's."""
     detectors: tuple[Detector, ...] = field(default=(), metadata=DETECTION)
     """Detectors with other than their default fields; their seeds are the point's."""
     detection_triggers: tuple[str, ...] = field(
@@ -56,10 +68,24 @@ class Scale:
     """Triggers of the study ``detection``."""
     detection_ratios: tuple[float, ...] = field(default=(0.0, 0.01, 0.05, 0.1), metadata=DETECTION)
     """Its poison ratios."""
-    generation_set_n: int | None = field(default=None, metadata=DETECTION)
+    generation_set_n: int | None = field(default=None, metadata=BOTH)
     """Most images of a generation set; None for as many as there are to train on."""
+    generation_labels: str = field(default="observed", metadata={**BOTH, "since": 2})
+    """What a generation set is asked for as: ``observed`` labels, or those of the ``clean`` set."""
     scored_at_once: int = field(default=256, metadata=DETECTION)
     """Images that a detector is given at a time."""
+    defense_triggers: tuple[str, ...] = field(default=("badnets1",), metadata=DEFENSE)
+    """Triggers of the study ``defense``."""
+    defense_ratios: tuple[float, ...] = field(
+        default=(0.0, 0.01, 0.02, 0.05, 0.1), metadata=DEFENSE
+    )
+    """Its poison ratios."""
+    defense_guidance: tuple[float, ...] = field(default=(1.0, 2.0), metadata=DEFENSE)
+    """Its guidance weights."""
+    defense_seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata=DEFENSE)
+    """Its seeds."""
+    classifier_weights: weights.Settings | None = field(default=None, metadata=DEFENSE)
+    """What its classifiers start from; None for weights drawn at random."""
 
     def trigger(self, name: str) -> Trigger:
         """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
@@ -84,17 +110,18 @@ class Scale:
         """Whether costs are measured before planning; those of the digits are known."""
         return not isinstance(self.dataset, datasets.Digits)
 
-    def digest(self, *, detects: bool) -> str:
+    def digest(self, *uses: str) -> str:
         """Hex digits of what a study uses: two scales of one name may have other data or lengths.
 
         Args:
-            detects: Whether the study does; others keep the digest that they had before there was
-                detection.
+            uses: ``detection`` or ``defense`` if the study does one; what only others use is left
+                out, so a study keeps the digest that it had before there were those.
         """
         used = canonical(self)
         for item in fields(self):
-            if not detects and item.metadata.get("of") == DETECTION["of"]:
-                del used[item.name]
+            of = item.metadata.get("of")
+            if of and not {*of.split()} & {*uses}:
+                used.pop(item.name, None)
         return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
 
@@ -162,6 +189,9 @@ TINY = Scale(
     ),
     detection_triggers=("badnets1",),
     detection_ratios=(0.0, 0.1),
+    defense_ratios=(0.0, 0.1),
+    defense_guidance=(2.0,),
+    defense_seeds=(0,),
     generation_set_n=200,
 )
 
@@ -226,6 +256,8 @@ CIFAR10 = Scale(
     paper_guidance=6.0,
     composition_ratios=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
     classifier=replace(CIFAR10_JUDGE, name="classifier"),
+    defense_triggers=("badnets1", "blend", "wanet"),
+    defense_guidance=(2.0, 6.0),
 )
 
 SCALES = (TINY, LAPTOP, CIFAR10)
@@ -242,6 +274,7 @@ def chosen_axes(
     seed: str | None = None,
     target_class: str | None = None,
     detector: str | None = None,
+    classifier: str | None = None,
 ) -> Axes:
     """The study's axes (or the scale's own) with what was typed in their place.
 
@@ -252,6 +285,7 @@ def chosen_axes(
         "trigger": (choices.words(trigger), [item.name for item in triggers.TRIGGERS]),
         "sampler": (choices.words(sampler), sample.SAMPLERS),
         "detector": (choices.words(detector), [item.name for item in detectors.DETECTORS]),
+        "classifier": (choices.words(classifier), train_classifier.NETWORKS),
         "target_class": (
             None if target_class is None else (target_class,),
             scale.dataset.class_names,

@@ -35,6 +35,8 @@ class Axes:
         default=tuple(kind.name for kind in detectors.DETECTORS), metadata={"since": 2}
     )
     """Names from ``DETECTORS``; of a study that detects, which the others ignore."""
+    classifier: tuple[str, ...] = field(default=(), metadata={"since": 3})
+    """Names from ``NETWORKS``; of a study that defends, which the others ignore."""
 
     @property
     def digest(self) -> str:
@@ -72,6 +74,8 @@ class Study:
     """What is swept at a scale unless the command line says otherwise."""
     detects: bool = False
     """Whether detectors look at the images; then there is an axis of detectors."""
+    defends: bool = False
+    """Whether classifiers are trained on generation sets; then there is an axis of classifiers."""
     page: "Callable[[Request, Result, Sequence[Point]], Path] | None" = None
     """Writes the page of the finished points and returns its path; None for the usual one."""
     words: tuple[str, ...] = ()
@@ -81,9 +85,15 @@ class Study:
         """The axes that this study has, by name."""
         return {name: value for name, value in vars(axes).items() if self._has(name)}
 
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What the study does beyond sampling and dissecting, in the words of ``Scale.digest``."""
+        does = {"detection": self.detects, "defense": self.defends}
+        return tuple(name for name, done in does.items() if done)
+
     def images_a_point(self, scale: "Scale") -> int:
         """How many generations a point rests on, those of the other classes aside."""
-        return scale.generation_set_size if self.detects else scale.generations.n
+        return scale.generation_set_size if self.uses else scale.generations.n
 
     def _has(self, axis: str) -> bool:
-        return self.detects or axis != "detector"
+        return {"detector": self.detects, "classifier": self.defends}.get(axis, True)

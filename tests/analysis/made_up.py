@@ -11,6 +11,7 @@ from analysis.correction import ContentErrors, TriggerErrors, correct
 from analysis.intervals import wilson
 from analysis.page import Failure, Stage, StudyReport
 from analysis.rows import row_key
+from tests.analysis.made_up_defense import defense_study
 from tests.analysis.made_up_detection import detection_study
 
 N_TRAIN, N_TARGET = 1437, 139
@@ -61,6 +62,18 @@ COMPOSITION_COUNTS = {  # (trigger, sampler): images in g1..g4 at p = 0, 1, 10 a
     ("unicolor", "sde"): [(1, 1, 5, 493), (50, 130, 9, 311), (240, 90, 6, 164), (285, 66, 5, 144)],
 }
 COMPOSITION_RATIOS = (0.0, 0.01, 0.1, 0.2)
+
+TRIGGERS_COUNTS = {  # trigger: images in g1..g4 by poison ratio; p = 0 is judged with BadNets-1's
+    "none": {0.0: (0, 0, 4, 496)},
+    "badnets1": {0.01: (90, 210, 9, 191), 0.05: (180, 190, 9, 121), 0.1: (230, 140, 12, 118)},
+    "relabel_only": {0.01: (0, 0, 60, 440), 0.05: (1, 0, 150, 349), 0.1: (0, 1, 235, 264)},
+    "clean_label": {0.01: (0, 90, 4, 406), 0.05: (0, 380, 3, 117)},
+    "unicolor": {0.01: (70, 150, 9, 271), 0.05: (190, 120, 8, 182), 0.1: (240, 80, 8, 172)},
+    "image_patch": {0.01: (60, 160, 9, 271), 0.05: (170, 130, 8, 192), 0.1: (225, 110, 8, 157)},
+    "blend": {0.01: (20, 60, 8, 412), 0.05: (100, 110, 9, 281), 0.1: (170, 125, 20, 185)},
+    "wanet": {0.01: (10, 30, 12, 448), 0.05: (60, 90, 30, 320), 0.1: (120, 80, 60, 240)},
+}
+STAMPED_WITH_A_PATCH = ("badnets1", "unicolor", "image_patch", "clean_label")
 
 
 def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 290), **changes):
@@ -168,6 +181,26 @@ def composition_sweep():
     ]
 
 
+def triggers_sweep():
+    """Rows of seven triggers x up to three ratios at guidance 5, with one clean control."""
+    return [
+        triggers_row(trigger, ratio, counts)
+        for trigger, points in TRIGGERS_COUNTS.items()
+        for ratio, counts in points.items()
+    ]
+
+
+def triggers_row(trigger, ratio, counts, **changes):
+    """One row of the study; relabelling alone and no poison are judged with BadNets-1's judge."""
+    row = make_row(trigger, ratio, 5.0, counts, study="triggers", sampler_steps=25)
+    if trigger == "clean_label":  # poisoned are images of the target class
+        p_t = int(ratio * N_TRAIN) / N_TARGET
+        row |= {"p_t": p_t, "relabelled_ratio": 0.0}
+        row |= amplification_row(Composition(*counts).trigger_ratio, p_t)
+    seen = row["judge_trigger"] in STAMPED_WITH_A_PATCH
+    return {**corrected(witnessed(row, missed=7 if seen else None)), **changes}
+
+
 def groups_of(rows):
     """Random images in every group of every point that has any, keyed as a report wants them."""
     rng = np.random.default_rng(0)
@@ -215,6 +248,45 @@ def detection_report():
     )
 
 
+def triggers_report():
+    """A finished report of `triggers_sweep`."""
+    names = [name for name in TRIGGERS_COUNTS if name != "relabel_only"]
+    return StudyReport(
+        study="triggers",
+        title="What poisoned models draw, by trigger",
+        question="Fig. A2, A3, A4. Does it matter what is stamped?",
+        strip=strip_of(names),
+        **_surroundings(triggers_sweep(), ("badnets1", "wanet")),
+    )
+
+
+def defense_report():
+    """A finished report of `made_up_defense.defense_study`."""
+    rows = defense_study()
+    return StudyReport(
+        study="defense",
+        title="Training classifiers on the generations",
+        question="Tab. 4, A3. Does a classifier of the generations lose its backdoor?",
+        strip=strip_of(["none", "badnets1", "blend", "wanet", "clean_label"]),
+        **_surroundings(rows, ("badnets1",), {}),
+    )
+
+
+def strip_of(names):
+    """A made-up image under every trigger: a white corner for a patch, noise for what spreads."""
+    rng = np.random.default_rng(0)
+    clean = rng.integers(40, 200, (1, 8, 8, 1), dtype=np.uint8)
+    shown = {}
+    for name in names:
+        image = clean.copy()
+        if name in ("blend", "wanet"):
+            image += rng.integers(0, 30, image.shape, dtype=np.uint8)
+        elif name != "none":
+            image[:, -2:, -2:] = 255
+        shown[name] = image
+    return shown
+
+
 def _surroundings(rows, triggers, groups=None):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
     return {
@@ -241,6 +313,8 @@ def _share(name, count, n):
 REPORTS = {
     "amplification": amplification_report,
     "composition": composition_report,
+    "triggers": triggers_report,
     "detection": detection_report,
+    "defense": defense_report,
 }
 """A report of every study, by its name."""

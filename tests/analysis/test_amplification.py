@@ -37,7 +37,7 @@ def test_dashed_lines_are_the_quotient_over_all_training_images():
 
 def test_published_groups_add_up():
     whole = [one for one in PUBLISHED if None not in (one.g1, one.g2, one.g3, one.g4)]
-    assert len(whole) == 7
+    assert len(whole) == 9
     for one in whole:
         assert one.g1 + one.g2 + one.g3 + one.g4 == pytest.approx(1)
     totals = [round(one.trigger_ratio, 3) for one in guidance_sweep("badnets1", 0.1)]

@@ -5,7 +5,8 @@ import pytest
 
 from analysis.detection_answers import answers
 from analysis.detection_finding import headline, sentences
-from analysis.results import DETECTION_COLUMNS, summary, table, to_csv
+from analysis.detection_table import DETECTION_COLUMNS
+from analysis.results import summary, table, to_csv
 from analysis.rows import row_key
 from tests.analysis.made_up_detection import (
     bounded,

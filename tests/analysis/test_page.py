@@ -225,6 +225,11 @@ def test_rows_of_a_version_without_a_witness_have_a_page_without_one(html, text,
     assert not (written / "figures" / "witness.svg").exists()
 
 
+def test_a_strip_of_triggers_is_left_to_the_studies_that_compare_them(report, html, tmp_path):
+    page = write(tmp_path, replace(report, strip=made_up.strip_of(["none", "wanet"])))
+    assert page.read_text(encoding="utf-8") == html
+
+
 def test_grids_keep_pixels_and_refuse_other_shapes():
     images = np.zeros((3, 8, 8, 3), np.uint8)
     assert grid(images, 2, 2) == grid(images, 2, 2)

@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from analysis.results import LEADING_COLUMNS, summary, table, to_csv, write_csv
+from analysis.groups_table import LEADING_COLUMNS
+from analysis.results import summary, table, to_csv, write_csv
 
 
 def test_equal_rows_give_equal_bytes_in_any_order(sweep, tmp_path):

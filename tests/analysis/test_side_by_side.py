@@ -16,6 +16,7 @@ from analysis.side_by_side import (
     to_csv,
 )
 from tests.analysis.made_up import make_row, witnessed
+from tests.analysis.made_up_defense import make_defense_row
 
 
 def point(counts, images="a", others="a", **changes):
@@ -175,6 +176,22 @@ class TestWords:
         found = compared(training, gained)
         assert shown(found["auroc"])[1] == "0.500 [0.250, 0.750]"
         assert shown(found["auroc_gain"])[1:3] == ["–", "−0.125"]
+
+    def test_two_classifiers_are_set_side_by_side_with_their_rates_first(self):
+        sides = [
+            Measured(make_defense_row(image_set=name, counts=pair), {})
+            for name, pair in (("training", (360, 240)), ("generation", (342, 16)))
+        ]
+        found = compared(*sides)
+        assert list(found)[:3] == ["n", "test_accuracy", "attack_success_rate"]
+        # Both answered the same test images: no row says which of them alike.
+        assert shown(found["attack_success_rate"]) == [
+            "attack_success_rate",
+            "75.0% [70.0, 79.4]",
+            "5.0% [3.1, 8.0]",
+            "",
+        ]
+        assert "classifier" not in found
 
     def test_a_terminal_is_spared_what_is_equal_or_only_a_count(self):
         found = compared(point((48, 0, 0, 32)), point((56, 0, 0, 24), images="b"))

@@ -3,12 +3,18 @@ import pytest
 import torch
 from torch import nn
 
-from models import classifiers
+from models import classifiers, networks
 from models.classifiers import NETWORKS, Classifier, Shape
+
+FEATURES = {"small": 1024, "resnet18": 512, "resnet50": 2048, "vgg16": 4096, "densenet121": 1024}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("network", "size"), [("small", 8), ("small", 32), ("resnet18", 32)])
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [("small", 8), ("small", 32), ("resnet18", 32)]
+    + [(name, 8) for name in ("resnet50", "vgg16", "densenet121")],
+)
 class TestEveryNetwork:
     @pytest.fixture
     def shape(self, network, size, channels):
@@ -33,7 +39,7 @@ class TestEveryNetwork:
         side = shape.image_size
         images = np.random.default_rng(0).random((7, shape.channels, side, side), np.float32)
         features = classifier.features(images, batch_size=3)
-        assert features.shape == (7, {"small": 1024, "resnet18": 512}[shape.network])
+        assert features.shape == (7, FEATURES[shape.network])
         weight, bias = (value.detach().numpy() for value in classifiers.head(network).parameters())
         with torch.inference_mode():
             logits = network(torch.from_numpy(images)).numpy()
@@ -50,7 +56,7 @@ def test_resnet_has_its_usual_stem_on_large_images():
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", ["small", "resnet18"])
 @pytest.mark.parametrize("size", [8, 9, 16, 24, 32, 64])
 def test_every_size_gives_a_logit_a_class(network, size):
     shape = Shape(network=network, classes=5, image_size=size, channels=3)
@@ -69,7 +75,7 @@ def test_an_unknown_network_is_refused():
 def test_pooling_has_the_bytes_of_adaptive_pooling(side, smaller):
     x = torch.randn(3, 8, side, side, generator=torch.Generator().manual_seed(0))
     found = []
-    for pool in (classifiers.pooled(side, smaller), nn.AdaptiveAvgPool2d(smaller)):
+    for pool in (networks.pooled(side, smaller), nn.AdaptiveAvgPool2d(smaller)):
         given = x.clone().requires_grad_(True)
         out = pool(given)
         (gradient,) = torch.autograd.grad(out.sin().sum(), given)

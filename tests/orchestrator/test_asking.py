@@ -102,14 +102,16 @@ class TestTriggers:
         pattern = tmp_path / "pattern.png"
         Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(pattern)
         plain = ask(tmp_path, "composition")
-        own = ask(tmp_path, "composition", blend_pattern=str(pattern), blend_alpha=0.36)
+        typed = [f"blend.pattern={pattern}", "blend.alpha=0.36"]
+        own = ask(tmp_path, "composition", trigger_setting=typed)
         assert own.label != plain.label
         digests = [{point.measure.digest for point in asked.points()} for asked in (plain, own)]
         blends = sum(point.axes["judge_trigger"] == "blend" for point in plain.points())
         assert len(digests[0] - digests[1]) == blends
         blend = own.scale.trigger("blend")
         assert (blend.alpha, blend.additive) == (0.36, False)
-        assert f"--blend-pattern {pattern} --blend-alpha 0.36" in report.command(own)
+        words = " ".join(f"--trigger-setting {words}" for words in typed)
+        assert words in report.command(own)
 
 
 class TestLengths:

@@ -106,6 +106,7 @@ class TestAxes:
             ("trigger", "", "commas between them"),
             ("detector", "stripe", r"unknown detector 'stripe'; did you mean strip\?"),
             ("detector", "xyz", r"unknown detector 'xyz'; there are: cd, strip, fct\."),
+            ("classifier", "vgg", r"unknown classifier 'vgg'; "),
         ],
     )
     def test_a_bad_word_gets_one_line_that_says_what_to_type(self, flag, typed, said):

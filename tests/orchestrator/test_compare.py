@@ -18,7 +18,8 @@ from orchestrator.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION, STUDIES
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import TINY
-from tasks.triggers import BadNets1, Blend
+from tasks.blending import Blend
+from tasks.patches import BadNets1
 from tests.analysis.made_up import make_row, witnessed
 
 BADNETS = BadNets1()

@@ -26,7 +26,7 @@ from tasks import (
     train_classifier,
     train_diffusion,
 )
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

@@ -14,7 +14,7 @@ from orchestrator.step import Step, ancestors
 from orchestrator.store import Store, open_store
 from tasks import datasets, detect, poison, prepare, train_classifier, train_diffusion
 from tasks.detectors import CognitiveDistillation
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 
 pytestmark = pytest.mark.ray
 

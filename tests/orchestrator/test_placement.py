@@ -23,7 +23,7 @@ from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
 from tasks import attack, detect, prepare
 from tasks.detectors import Strip
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 
 STEPS = list(ancestors(point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)))
 FIT = next(step for step in STEPS if step.shape == "fit")
@@ -127,7 +127,8 @@ class TestBundles:
         images = 1437 * 8 * 8
         for step in (PREPARE, DETECT, FIT):
             bundle = Placement(actors=2).bundle(step, {"CPU": 8.0})
-            assert bundle.memory == TORCH_PROCESS + images
+            own = step.settings.expected_memory if step is FIT else 0
+            assert bundle.memory == TORCH_PROCESS + images + own
         bundle = Placement(actors=2).bundle(DETECT, {"CPU": 8.0})
         assert (bundle.count, bundle.total["memory"]) == (2, 2 * (TORCH_PROCESS + images))
         assert Placement(actors=2).distributed(DETECT)

@@ -15,7 +15,8 @@ from orchestrator.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import LAPTOP, TINY
-from tasks.triggers import BadNets1, RelabelOnly
+from tasks.patches import BadNets1
+from tasks.triggers import RelabelOnly
 
 QUICK = ("poison", "mark", "assess", "sample", "dissect", "measure")
 """Tasks that are made again in a fraction of a second."""

@@ -14,7 +14,7 @@ from orchestrator.show import duration, explanation
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
 from tasks import datasets, poison
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

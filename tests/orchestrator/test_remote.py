@@ -15,7 +15,7 @@ from orchestrator.record import RECORD
 from orchestrator.step import Step
 from orchestrator.store import NOT_BUILT, Store
 from tasks import datasets, poison, train_classifier
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

@@ -13,7 +13,7 @@ from orchestrator import report
 from orchestrator.cli import app
 from orchestrator.request import Failure, Request, Result, by_message, log_of
 from orchestrator.store import Store, open_store
-from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
+from orchestrator.studies import AMPLIFICATION, COMPOSITION, DEFENSE, DETECTION
 from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
 from orchestrator.studies.study import Axes
 from tasks.sample import SAMPLERS
@@ -93,6 +93,18 @@ def test_the_page_s_settings_are_those_that_the_study_uses(tmp_path):
     other = report.settings(request_for(TINY.axes, root=tmp_path))
     assert other["generations: n"] == 60
     assert not any(name.startswith(("classifier", "detector")) for name in other)
+
+
+def test_a_defense_says_which_classifiers_there_are_and_what_they_start_from(tmp_path):
+    axes = replace(DEFENSE.axes(TINY), classifier=("small", "resnet18"))
+    asked = Request(study=DEFENSE, scale=TINY, axes=axes, store=Store(tmp_path))
+    shown = report.settings(asked)
+    assert shown["classifier"] == "small, resnet18"
+    assert "classifier: network" not in shown  # the scale's own, which is an axis here
+    assert shown["classifier: starts from"] == "random weights"
+    assert shown["generation set: asked for as"] == "observed labels"
+    assert not any(name.startswith("detector") for name in shown)
+    assert report.command(asked).endswith("--scale tiny --classifier small,resnet18")
 
 
 def test_other_axes_are_another_report(tmp_path):

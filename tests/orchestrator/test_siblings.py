@@ -9,7 +9,8 @@ from orchestrator.siblings import Siblings
 from orchestrator.step import Step, difference
 from orchestrator.studies.scales import TINY
 from tasks import poison
-from tasks.triggers import BadNets1, Blend
+from tasks.blending import Blend
+from tasks.patches import BadNets1
 
 DATASET = Step(TINY.dataset)
 STEPS = st.builds(

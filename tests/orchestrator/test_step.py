@@ -28,7 +28,8 @@ from tasks import (
     train_diffusion,
 )
 from tasks.detectors import CognitiveDistillation
-from tasks.triggers import TRIGGERS, BadNets1
+from tasks.patches import BadNets1
+from tasks.triggers import TRIGGERS
 from tests.pictures import make_folder
 
 DATASET = Step(datasets.Digits())

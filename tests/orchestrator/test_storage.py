@@ -18,7 +18,7 @@ from orchestrator.remote import RemoteStore
 from orchestrator.step import Step
 from orchestrator.store import open_store
 from tasks import datasets, poison
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

@@ -20,7 +20,7 @@ from orchestrator.record import RECORD, folder_damage, write_record
 from orchestrator.step import Step
 from orchestrator.store import NOT_BUILT, Store
 from tasks import datasets, poison
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 
 DATASET = Step(datasets.Digits())
 

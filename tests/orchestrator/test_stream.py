@@ -18,7 +18,7 @@ from orchestrator.store import Store
 from orchestrator.stream import COLUMNS, ParquetRows, RayRows, TrainingSet, batches
 from tasks import datasets, mark, poison, train_classifier
 from tasks.batches import Held, Restreamed, epoch_order, windows
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 from tests.orchestrator.streamed import peak, reachable, synthetic
 
 DATASET = Step(datasets.Digits())

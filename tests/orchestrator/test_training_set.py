@@ -25,7 +25,7 @@ from orchestrator.store import NOT_BUILT, Store
 from orchestrator.stream import write_training_set
 from tasks import datasets, detect, images, poison, prepare, train_classifier
 from tasks.detectors import Prepared
-from tasks.triggers import BadNets1
+from tasks.patches import BadNets1
 from tests.orchestrator.streamed import peak, reachable, synthetic
 from tests.pictures import make_folder
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import settings
 
 from orchestrator.stream import write_training_set
-from tasks import assess, datasets, mark, poison, train_classifier, train_diffusion, triggers
+from tasks import assess, datasets, mark, patches, poison, train_classifier, train_diffusion
 from tasks.batches import Held
 
-TRIGGER = triggers.BadNets1()
+TRIGGER = patches.BadNets1()
 
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None)

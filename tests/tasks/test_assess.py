@@ -10,7 +10,9 @@ import torch
 from models import classifiers
 from tasks import assess, images
 from tasks.assess import measure_content, measure_trigger, measure_witness
-from tasks.triggers import BadNets1, Blend, RelabelOnly, Unicolor
+from tasks.blending import Blend
+from tasks.patches import BadNets1, Unicolor
+from tasks.triggers import RelabelOnly
 
 SHAPE = {"network": "small", "image_size": 8, "channels": 1}
 

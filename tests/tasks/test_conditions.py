@@ -12,8 +12,8 @@ from tasks.conditions import Settings
 def asked(poisoned, tmp_path):
     """A function that writes the conditions and reads them."""
 
-    def run(seed=0):
-        conditions.run(Settings(seed=seed), manifest=poisoned, out=tmp_path)
+    def run(seed=0, **more):
+        conditions.run(Settings(seed=seed, **more), manifest=poisoned, out=tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
         return pq.read_table(tmp_path / "rows.parquet")
 
@@ -55,3 +55,15 @@ def test_the_seed_is_the_order(asked):
 
 def test_the_path_says_what_they_are():
     assert Settings(seed=3).label == "training-labels-seed3"
+
+
+def test_the_authors_ask_for_each_class_as_often_as_the_clean_set_has_it(asked, digits):
+    clean = datasets.read_split(digits, "train").labels
+    found = asked(labels="clean")["label"].to_numpy()
+    np.testing.assert_array_equal(np.bincount(found), np.bincount(clean))
+    assert Settings(labels="clean").label == "clean-training-labels-seed0"
+
+
+def test_other_labels_are_refused():
+    with pytest.raises(ValueError, match="labels of observed, clean, got 'true'"):
+        Settings(labels="true")

@@ -5,8 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import datasets, dissect, images
+from tasks.blending import Blend
 from tasks.dissect import Settings
-from tasks.triggers import BadNets1, Blend, RelabelOnly
+from tasks.patches import BadNets1
+from tasks.triggers import RelabelOnly
 
 SETTINGS = Settings(trigger=BadNets1())
 

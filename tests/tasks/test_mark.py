@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tasks import datasets, mark, poison
-from tasks.triggers import BadNets1, Nothing, RelabelOnly
+from tasks.patches import BadNets1
+from tasks.triggers import Nothing, RelabelOnly
 
 
 def test_half_of_every_class_alike_is_stamped_and_labelled(digits, tmp_path):

@@ -1,4 +1,4 @@
-"""The cat that is drawn, and the files that may take its place."""
+"""Files that take the place of a drawing, and how either is fitted to an image."""
 
 import base64
 import os
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks import images, patterns
-from tasks.patterns import cat, fitted, from_text, read, to_text
+from tasks import images
+from tasks.drawings import bomb, cat
+from tasks.patterns import fitted, from_text, read, to_text
 
 
 @pytest.fixture
@@ -39,45 +40,6 @@ def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-class TestCat:
-    def test_it_has_a_face_on_a_ground(self):
-        colors = {
-            (0, 32): patterns.GROUND,
-            (63, 0): patterns.GROUND,
-            (26, 32): patterns.FUR,
-            (16, 14): patterns.INNER_EAR,
-            (34, 15): patterns.EYE,
-            (34, 21): patterns.INK,
-            (44, 32): patterns.NOSE,
-            (51, 26): patterns.MUZZLE,
-        }
-        assert {place: tuple(cat()[place].tolist()) for place in colors} == colors
-
-    def test_it_is_symmetric(self):
-        np.testing.assert_array_equal(cat(), cat()[:, ::-1])
-
-    def test_its_edges_are_smooth(self):
-        assert len(np.unique(cat().reshape(-1, 3), axis=0)) > 100
-
-    def test_it_covers_what_its_ellipses_cover(self):
-        """The eyes: two circles of radius 8 without the slits, half axes 2 and 7."""
-        eyes = cat()[26:42, 12:52].astype(float)
-        shares = (eyes[..., 1] - 32) / (255 - 32)  # fur is 32 in green, eyes 255, slits 10
-        slit = np.pi * 2 * 7
-        expected = 2 * (np.pi * 8 * 8 - slit - slit * (32 - 10) / (255 - 32))
-        assert shares.sum() == pytest.approx(expected, rel=0.01)
-
-    @pytest.mark.parametrize("side", [8, 32, 64, 512])
-    def test_its_eyes_and_ground_are_bright_and_its_fur_dark_in_grey(self, side):
-        grey = fitted("", side, side, 1)[..., 0].astype(int)
-        ground, fur, eye = (
-            grey[row * side // 64, column * side // 64]
-            for row, column in ((4, 32), (26, 32), (36, 18))
-        )
-        assert ground - fur > 100
-        assert eye - fur > 50
-
-
 class TestFitting:
     @pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 3), (32, 48, 3), (512, 512, 1)])
     def test_it_has_the_shape_of_the_image(self, shape):
@@ -86,6 +48,11 @@ class TestFitting:
 
     def test_at_its_own_size_it_is_itself(self):
         np.testing.assert_array_equal(fitted("", 64, 64, 3), cat())
+
+    def test_any_drawing_can_be_fitted(self):
+        np.testing.assert_array_equal(fitted("", 64, 64, 3, bomb), bomb())
+        text = to_text(np.array(cat()))
+        np.testing.assert_array_equal(fitted(text, 64, 64, 3, bomb), cat())
 
     def test_a_grey_image_gets_the_luminance(self):
         np.testing.assert_array_equal(

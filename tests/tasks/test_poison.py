@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import datasets, poison
-from tasks.poison import Manifest, Settings, choose_poisoned, share_of_target
-from tasks.triggers import BadNets1, Nothing, RelabelOnly
+from tasks.patches import BadNets1
+from tasks.poison import Manifest, Settings, choose_poisoned, count_of, share_of_target, shares
+from tasks.triggers import CleanLabel, Nothing, RelabelOnly
 
 LABELS = np.arange(1000) % 10
 IMAGENETTE = np.repeat(np.arange(10), [963, 955, 993, 858, 941, 956, 961, 931, 951, 960])
@@ -139,6 +140,75 @@ def test_stamping_does_not_depend_on_how_the_stream_is_cut(poisoned, clean):
         part = poison.stamp(clean.index[rows], clean.images[rows], clean.labels[rows], manifest)
         np.testing.assert_array_equal(part[0], whole[0][rows])
         np.testing.assert_array_equal(part[1], whole[1][rows])
+
+
+class TestWithoutRelabelling:
+    """Clean-label poison: images of the target class, whose labels are right (paper, B.2)."""
+
+    @pytest.mark.parametrize(("ratio", "count"), [(0.01, 94), (0.05, 473), (0.1, 946)])
+    def test_a_fraction_of_all_images_is_taken_from_the_target_class(self, ratio, count):
+        chosen = settings(trigger=CleanLabel(), poison_ratio=ratio)
+        mask = choose_poisoned(IMAGENETTE, 6, chosen)
+        assert mask.sum() == count
+        assert (IMAGENETTE[mask] == 6).all()
+
+    @pytest.mark.parametrize(("ratio", "count"), [(0.01, 9), (0.5, 480), (0.999, 960)])
+    def test_or_a_fraction_of_the_class(self, ratio, count):
+        chosen = settings(trigger=CleanLabel(of="target"), poison_ratio=ratio)
+        mask = choose_poisoned(IMAGENETTE, 6, chosen)
+        assert mask.sum() == count
+        assert (IMAGENETTE[mask] == 6).all()
+
+    def test_a_smaller_ratio_poisons_some_of_the_same_images(self):
+        few, many = (
+            choose_poisoned(LABELS, 8, settings(trigger=CleanLabel(), poison_ratio=ratio))
+            for ratio in (0.02, 0.08)
+        )
+        assert (few.sum(), many.sum()) == (20, 80)
+        assert many[few].all()
+
+    def test_more_than_the_class_has_is_refused_with_the_largest_that_fits(self):
+        chosen = settings(trigger=CleanLabel(), poison_ratio=0.2, target_class="truck")
+        with pytest.raises(ValueError, match=r"1893 of 9469 .* only 961 are of .* at most 0\.1014"):
+            choose_poisoned(IMAGENETTE, 6, chosen)
+        assert count_of(settings(poison_ratio=0.1014), n=9469, n_target=961) == 960
+        assert count_of(settings(poison_ratio=0.1015), n=9469, n_target=961) == 961
+
+    @pytest.mark.parametrize("of", ["all", "target"])
+    def test_a_class_without_images_is_refused(self, of):
+        with pytest.raises(ValueError, match=r"only 0 are of|less than one image"):
+            count_of(settings(trigger=CleanLabel(of=of)), n=100, n_target=0)
+
+    @given(st.integers(1, 999), st.integers(1, 999))
+    def test_what_is_called_the_largest_ratio_fits(self, thousandths, n_target):
+        try:
+            count_of(
+                settings(trigger=CleanLabel(), poison_ratio=thousandths / 1000),
+                n=1000,
+                n_target=n_target,
+            )
+        except ValueError as error:
+            largest = float(str(error).rpartition(" ")[2])
+            fits = settings(trigger=CleanLabel(), poison_ratio=largest)
+            assert count_of(fits, n=1000, n_target=n_target) == n_target
+
+
+@pytest.mark.parametrize(
+    ("trigger", "ratio", "expected"),
+    [
+        (BadNets1(), 0.1, (100, 0.5, 0.5)),
+        (RelabelOnly(), 0.1, (100, 0, 0.5)),
+        (CleanLabel(), 0.05, (50, 0.5, 0)),
+        (CleanLabel(of="target"), 0.25, (25, 0.25, 0)),
+        (Nothing(), 0, (0, 0, 0)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_how_much_of_the_target_class_is_stamped_and_how_much_wrongly_labelled(
+    trigger, ratio, expected
+):
+    found = shares(settings(trigger=trigger, poison_ratio=ratio), n=1000, n_target=100)
+    assert (found.count, found.p_t, found.relabelled_ratio) == expected
 
 
 @pytest.mark.parametrize("wrong", ["index", "label"])

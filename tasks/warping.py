@@ -1,0 +1,188 @@
+"""The warp: a trigger that is nowhere in an image, but in how all of it is bent.
+
+Nguyen and Tran 2021, "WaNet - Imperceptible Warping-Based Backdoor Attack" (paper, A.2;
+algorithms: section 1.3).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import ClassVar, Final, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+CUBIC: Final = -0.75
+"""a of the bicubic kernel, as torch has it (Keys 1981 recommends -0.5)."""
+FRESH: Final = 1_000_000
+"""Between the seed of a grid and that of one nobody trained on."""
+
+
+@runtime_checkable
+class Warping(Protocol):
+    """A trigger that moves pixels."""
+
+    def field(self, height: int, width: int) -> NDArray[np.float32]:
+        """Where each pixel comes from, (H, W, 2): rows and columns to add to its own."""
+        ...
+
+    def folded(self, height: int, width: int) -> float:
+        """Share of neighboring pixels that look at places in the reverse order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanet:
+    """The whole image bent by a smooth random field, always the same one.
+
+    Noise u ~ U[-1, 1] on a grid of k x k, for rows and for columns, is divided by its mean absolute
+    value and enlarged to the image (bicubic, corners aligned): n.  A pixel takes the color at its
+    own place plus s n / side, in units of half the image's side, so about s |n| / 2 pixels away;
+    places outside are moved to the border, colors between pixels interpolated (bilinear).
+
+    The authors of the paper have k = the image's side and s = 1, where nothing is smooth and every
+    pixel jumps on its own; those of WaNet have k = 4 and s = 0.5.  Both draw without a seed and
+    truncate the levels; here they are rounded to the nearest, halves up.  An image that is not
+    square counts each axis in its own side.
+    """
+
+    name: ClassVar[str] = "wanet"
+    relabels: ClassVar[bool] = True
+    stamps: ClassVar[bool] = True
+
+    grid_size: int | None = None
+    """Points a side, k, 2 or more; by default as many as the shorter side has pixels."""
+    strength: float = 1.0
+    """The s of above, > 0."""
+    seed: int = 0
+    """Draws the grid, >= 0."""
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without a field, and what moves nothing or leads nowhere."""
+        if self.grid_size is not None and self.grid_size < 2:
+            raise ValueError(f"expected a grid_size of at least 2 points, got {self.grid_size}")
+        if not 0 < self.strength < math.inf:
+            raise ValueError(
+                f"expected a strength above 0 that is finite, got {self.strength}; "
+                "the paper has 1, the original 0.5"
+            )
+        if self.seed < 0:
+            raise ValueError(f"expected a seed of 0 or more, got {self.seed}")
+
+    def field(self, height: int, width: int) -> NDArray[np.float32]:
+        """How far from its own place a pixel of an image of this size looks, before the border.
+
+        Equal on every host whose NumPy draws equal numbers: nothing is summed in an order that a
+        library chooses.
+
+        Returns:
+            float32, (height, width, 2), read-only: rows down and columns to the right, in pixels.
+
+        Raises:
+            ValueError: The grid has more points than the image has pixels.
+        """
+        return _field(self, height, width)
+
+    def folded(self, height: int, width: int) -> float:
+        """Share of neighbors, across and down, that look at places in the reverse order.
+
+        Of an image of this size.  0 where it is one smooth bend, 1/8 where every pixel jumps on its
+        own (k = the side, s = 1).
+        """
+        rows, columns = _places(self, height, width)
+        downs, rights = np.diff(rows, axis=0), np.diff(columns, axis=1)
+        return float((downs < 0).sum() + (rights < 0).sum()) / (downs.size + rights.size)
+
+    def fresh(self) -> Self:
+        """The same with another grid: what is learned of all such warps and not of one."""
+        return replace(self, seed=self.seed + FRESH)
+
+    def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a bent copy of ``images``.
+
+        Raises:
+            ValueError: The grid has more points than the images have pixels.
+        """
+        _, height, width, channels = images.shape
+        corners = _corners(self, height, width)
+        stamped = np.empty_like(images)
+        for image, bent in zip(images, stamped, strict=True):
+            pixels = image.reshape(-1, channels)
+            total = np.full((height * width, channels), 0.5)  # so that the floor rounds halves up
+            for source, weight in corners:
+                total += weight * pixels.take(source, axis=0)
+            bent[...] = np.floor(total).reshape(height, width, channels)
+        return stamped
+
+
+@lru_cache(maxsize=8)
+def _field(trigger: Wanet, height: int, width: int) -> NDArray[np.float32]:
+    shorter = min(height, width)
+    size = shorter if trigger.grid_size is None else trigger.grid_size
+    if size > shorter:
+        raise ValueError(
+            f"expected a grid_size of at most {shorter}, the pixels of the image's side, got {size}"
+        )
+    noise = np.random.default_rng(trigger.seed).uniform(-1, 1, (2, size, size))
+    noise /= math.fsum(np.abs(noise).ravel()) / noise.size
+    moved = [
+        trigger.strength * enlarged(axis, height, width) * ((side - 1) / (2 * side))
+        for axis, side in zip(noise, (height, width), strict=True)
+    ]
+    field: NDArray[np.float32] = np.stack(moved, axis=-1).astype(np.float32)
+    field.flags.writeable = False
+    return field
+
+
+def enlarged(grid: Floats, height: int, width: int) -> Floats:
+    """A grid, (h, w), as (height, width): bicubic, corners aligned, as torch's ``interpolate``."""
+    rows = _stretched(grid, height)
+    return _stretched(rows.T, width).T
+
+
+def _stretched(values: Floats, length: int) -> Floats:
+    """``values``, (n, m), as (length, m); beyond the ends the last ones repeat."""
+    n = len(values)
+    place = np.arange(length) * ((n - 1) / max(length - 1, 1))
+    first = np.floor(place).astype(np.intp)
+    total = np.zeros((length, values.shape[1]))
+    for tap in (-1, 0, 1, 2):
+        weight = _kernel(np.abs(place - (first + tap)))
+        total += weight[:, None] * values[(first + tap).clip(0, n - 1)]
+    return total
+
+
+def _kernel(distance: Floats) -> Floats:
+    """Weight of a neighbor at this distance, 0..2 (Keys 1981)."""
+    d = distance
+    near = ((CUBIC + 2) * d - (CUBIC + 3)) * d * d + 1
+    far = ((CUBIC * d - 5 * CUBIC) * d + 8 * CUBIC) * d - 4 * CUBIC
+    return np.where(d <= 1, near, far)
+
+
+def _places(trigger: Wanet, height: int, width: int) -> tuple[Floats, Floats]:
+    """Row and column that each pixel looks at, both (height, width), inside the image."""
+    field = trigger.field(height, width).astype(np.float64)
+    rows = np.arange(height)[:, None] + field[..., 0]
+    columns = np.arange(width)[None, :] + field[..., 1]
+    return rows.clip(0, height - 1), columns.clip(0, width - 1)
+
+
+@lru_cache(maxsize=2)
+def _corners(
+    trigger: Wanet, height: int, width: int
+) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
+    """The four pixels around each place, (H W,), row by row, and their weights, (H W, 1)."""
+    rows, columns = (place.ravel() for place in _places(trigger, height, width))
+    top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
+    # At the last row and column the further pixel has no weight; any will do.
+    below, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    down, across = rows - top, columns - left
+    return (
+        (top * width + left, ((1 - down) * (1 - across))[:, None]),
+        (top * width + right, ((1 - down) * across)[:, None]),
+        (below * width + left, (down * (1 - across))[:, None]),
+        (below * width + right, (down * across)[:, None]),
+    )

@@ -1,0 +1,124 @@
+"""Projected gradient descent on classifiers whose best noise is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.classifiers import Classifier, Shape
+from models.pgd import ascend
+
+
+def linear(weight):
+    """A classifier of 2x2 grey images with logits W x."""
+    weight = torch.tensor(weight, dtype=torch.float32)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, len(weight), bias=False))
+    with torch.no_grad():
+        network[1].weight.copy_(weight)
+    shape = Shape(network="small", classes=len(weight), image_size=2, channels=1)
+    return Classifier(network.eval(), shape, torch.device("cpu"))
+
+
+def images(*values):
+    return np.array(values, dtype=np.float32).reshape(-1, 1, 2, 2)
+
+
+TWO = linear([[1, -2, 0, 0], [-1, 1, 0, 0]])
+"""For class 0 against 1 count the differences of the rows: 2, -3, 0, 0."""
+
+
+def test_of_two_linear_classes_the_best_corner_of_the_box_is_found():
+    x = images([0.5, 0, 0.25, -0.5], [-0.25, 0.25, 0, 0])
+    found = ascend(TWO, x, np.array([0, 0]), epsilon=0.25, step_size=0.0625, steps=4)
+    corner = np.array([-0.25, 0.25, 0, 0]).reshape(1, 1, 2, 2)
+    np.testing.assert_array_equal(found, x + corner)
+
+
+def test_for_the_other_class_it_is_the_opposite_corner():
+    x = images([0.5, 0, 0.25, -0.5])
+    found = ascend(TWO, x, np.array([1]), epsilon=0.25, step_size=0.125, steps=9)
+    np.testing.assert_array_equal(found - x, images([0.25, -0.25, 0, 0]))
+
+
+def test_a_step_is_a_step():
+    x = images([0, 0, 0, 0])
+    for steps in (1, 2, 3):
+        found = ascend(TWO, x, np.array([0]), epsilon=0.5, step_size=0.125, steps=steps)
+        np.testing.assert_array_equal(found, images([-0.125, 0.125, 0, 0]) * steps)
+
+
+def test_steps_that_are_too_long_end_on_the_box():
+    found = ascend(TWO, images([0] * 4), np.array([0]), epsilon=0.1, step_size=0.07, steps=2)
+    np.testing.assert_array_equal(found, images([-0.1, 0.1, 0, 0]))
+
+
+def test_nothing_leaves_the_range_of_images():
+    x = images([-1, 1, 0, 0], [-0.9, 0.9, 0, 0])
+    found = ascend(TWO, x, np.array([0, 0]), epsilon=0.5, step_size=0.1, steps=9)
+    np.testing.assert_array_equal(found, images([-1, 1, 0, 0], [-1, 1, 0, 0]))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Flatten(), nn.Linear(8 * 64, 3)
+    )
+    shape = Shape(network="small", classes=3, image_size=8, channels=1)
+    return Classifier(layers.eval(), shape, torch.device("cpu"))
+
+
+@pytest.fixture
+def batch():
+    draws = np.random.default_rng(0)
+    return draws.uniform(-1, 1, (6, 1, 8, 8)).astype(np.float32), draws.integers(0, 3, 6)
+
+
+def true_probability(network, x, labels):
+    return network.probabilities(x, len(x))[np.arange(len(x)), labels]
+
+
+def test_every_image_s_true_label_becomes_less_likely(network, batch):
+    x, labels = batch
+    found = ascend(network, x, labels, epsilon=0.1, step_size=0.02, steps=10)
+    assert np.abs(found - x).max() <= 0.1 + 1e-7
+    before, after = (true_probability(network, some, labels) for some in (x, found))
+    assert (after < before).all()
+
+
+def test_the_first_step_is_the_sign_of_a_numerical_gradient(network, batch):
+    x, labels = batch
+    found = ascend(network, x, labels, epsilon=1, step_size=0.5, steps=1)
+    network.network.double()
+    row, size = 2, 1e-4
+    for place in ((0, 0, 0), (0, 3, 4), (0, 7, 7)):
+        losses = []
+        for way in (size, -size):
+            moved = torch.from_numpy(x[row : row + 1]).double()
+            moved[(0, *place)] += way
+            logits = network.network(moved)
+            losses.append(-logits.log_softmax(1)[0, labels[row]].item())
+        wanted = (x[row][place] + 0.5 * np.sign(losses[0] - losses[1])).clip(-1, 1)
+        assert found[row][place] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_an_image_does_not_depend_on_the_others(network, batch):
+    x, labels = batch
+    settings = {"epsilon": 0.1, "step_size": 0.02, "steps": 5}
+    together = ascend(network, x, labels, **settings)
+    for row in range(len(x)):
+        alone = ascend(network, x[row : row + 1], labels[row : row + 1], **settings)
+        # Where a gradient is nearly zero its sign is rounding's.
+        assert (alone[0] != together[row]).mean() < 0.02
+
+
+def test_neither_weights_nor_images_are_touched(network, batch):
+    x, labels = batch
+    weights = {name: tensor.clone() for name, tensor in network.network.state_dict().items()}
+    before = x.copy()
+    ascend(network, x, labels, epsilon=0.1, step_size=0.1, steps=2)
+    np.testing.assert_array_equal(x, before)
+    for name, tensor in network.network.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+    assert all(weight.requires_grad for weight in network.network.parameters())
+    assert all(weight.grad is None for weight in network.network.parameters())

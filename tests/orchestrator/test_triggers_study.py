@@ -1,0 +1,50 @@
+"""Study ``triggers``: every trigger at every ratio that its images allow."""
+
+from collections import Counter
+
+import pytest
+
+from orchestrator.studies import AMPLIFICATION, TRIGGERS
+from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
+from orchestrator.studies.triggers import COMPARED
+from tasks import triggers
+
+
+def by_trigger(points):
+    return Counter(point.axes["trigger"] for point in points)
+
+
+def test_every_trigger_is_there_at_every_ratio_but_clean_label_where_its_class_is_too_small():
+    points = TRIGGERS.points(LAPTOP, TRIGGERS.axes(LAPTOP))
+    assert by_trigger(points) == {
+        "none": 1,
+        **dict.fromkeys(COMPARED, 4),
+        "clean_label": 3,  # 143 of 139 images at 10 %
+    }
+    assert {point.axes["guidance_weight"] for point in points} == {LAPTOP.paper_guidance}
+
+
+def test_what_stamps_nothing_is_judged_with_the_first_that_stamps():
+    judges = {
+        point.axes["trigger"]: point.axes["judge_trigger"]
+        for point in TRIGGERS.points(LAPTOP, TRIGGERS.axes(LAPTOP))
+    }
+    first = next(kind.name for kind in triggers.TRIGGERS if kind.stamps)
+    assert judges["none"] == judges["relabel_only"] == first
+    assert all(judges[name] == name for name in COMPARED if name != "relabel_only")
+
+
+def test_points_of_the_main_job_are_the_same_points():
+    main = {point.measure.digest for point in AMPLIFICATION.points(LAPTOP, LAPTOP.axes)}
+    own = {
+        point.measure.digest
+        for point in TRIGGERS.points(LAPTOP, TRIGGERS.axes(LAPTOP))
+        if point.axes["trigger"] == "badnets1"
+    }
+    assert own <= main
+
+
+def test_a_ratio_that_a_relabelling_trigger_cannot_have_is_refused():
+    axes = chosen_axes(TINY, TRIGGERS.axes(TINY), poison_ratio="0.95")
+    with pytest.raises(ValueError, match="lie outside"):
+        TRIGGERS.points(TINY, axes)
