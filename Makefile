@@ -6,8 +6,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 BIN = .venv/bin
 ROUNDS ?= 20
-LONG_TESTS = tests/test_losses.py tests/test_main_job.py tests/test_own_images.py tests/test_detection.py tests/orchestrator/test_on_ray.py tests/test_submit.py
-OTHER_TESTS = $(filter-out $(LONG_TESTS),$(sort $(wildcard tests/test_*.py tests/*/test_*.py)))
+ALL_TESTS = $(sort $(wildcard tests/test_*.py tests/*/test_*.py))
+# Two processes take a file each, in this order: one that starts clusters beside many that do not.
+FIRST_TESTS = tests/test_losses.py $(filter tests/analysis/% tests/models/% tests/tasks/%,$(ALL_TESTS))
+LONG_TESTS = tests/test_main_job.py tests/test_detection.py tests/orchestrator/test_on_ray.py tests/test_own_images.py tests/test_submit.py
+OTHER_TESTS = $(filter-out $(FIRST_TESTS) $(LONG_TESTS),$(ALL_TESTS))
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: run test bench chaos clean
@@ -21,7 +24,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG_TESTS) $(OTHER_TESTS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(FIRST_TESTS) $(LONG_TESTS) $(OTHER_TESTS)
 
 bench: .venv/installed
 	$(BIN)/python bench/bench.py

@@ -19,11 +19,11 @@ from orchestrator import environment
 import ray
 
 from orchestrator import nodes
-from orchestrator.conducting import HEAD, NAMESPACE, Conducting, RayConductor, conductor, slots
+from orchestrator.conducting import HEAD, NAMESPACE, Conducting, RayConductor, conductor
 from orchestrator.request import NoCluster
 from orchestrator.store import Store
 
-__all__ = ("HEAD", "NAMESPACE", "Conducting", "RayConductor", "conductor", "connected", "slots")
+__all__ = ("HEAD", "NAMESPACE", "Conducting", "RayConductor", "conductor", "connected")
 
 EMBEDDED_OBJECT_STORE = 300 * 2**20
 """Bytes; the clean dataset and little else lies there."""

@@ -19,7 +19,7 @@ from orchestrator.conductor import Conductor, event_of, extent
 from orchestrator.execute import Outcome, build
 from orchestrator.placement import Bundle, Placement, reads_a_folder
 from orchestrator.request import NoCluster
-from orchestrator.step import Step, ancestors
+from orchestrator.step import Step
 from orchestrator.store import Store
 from orchestrator.stream import RayRows, TrainingSet
 
@@ -294,10 +294,3 @@ class Conducting:
 def conductor(name: str) -> Any:
     """The handle of a conductor, in any process of the run."""
     return ray.get_actor(name, namespace=NAMESPACE)
-
-
-def slots(targets: Sequence[Step], placement: Placement) -> int:
-    """How many of the graph's largest steps run side by side on this cluster."""
-    capacity = nodes.capacity()
-    needs = [placement.bundle(step, capacity).total["CPU"] for step in ancestors(targets)]
-    return max(1, int(capacity["CPU"] / max(needs)))

@@ -165,7 +165,6 @@ def _sweep(
                 request.store,
                 conductor.name,
                 label=request.label,
-                slots=cluster.slots(targets, placement),
             )
         except Exception:
             conductor.refuse_lost()  # if the head is gone, that is what to say

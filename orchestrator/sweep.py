@@ -21,9 +21,6 @@ from orchestrator.request import Failure
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
 
-MOST_TRIALS = 8
-"""Trial processes at a time, of some 150 MB on the head; what runs does not depend on them."""
-
 
 def sweep(
     points: Sequence[Point],
@@ -31,16 +28,18 @@ def sweep(
     conductor: str,
     *,
     label: str,
-    slots: int,
 ) -> list[Failure]:
     """Run a Tune trial per point and return those that failed.
+
+    One at a time: what runs does not depend on trials, as the conductor starts every point by
+    itself.  While another one runs, Tune would start a process for each further trial, of 150 MB
+    and some seconds of a core, and then reuse the other's after all.
 
     Args:
         points: In the order in which they are to be started.
         store: Where Tune's logs go.
         conductor: Name of the conductor that has the points' steps.
         label: Study and scale, for the folder's name.
-        slots: Steps that run side by side; one more trial than that is enough.
     """
     by_axes = {_key(point.axes): point for point in points}
     names = {key: point.name for key, point in by_axes.items()}
@@ -54,7 +53,7 @@ def sweep(
         tune_config=tune.TuneConfig(
             search_alg=BasicVariantGenerator(
                 points_to_evaluate=[dict(point.axes) for point in points],
-                max_concurrent=min(slots + 1, MOST_TRIALS),  # TuneConfig's own is not heeded here
+                max_concurrent=1,  # TuneConfig's own is not heeded here
             ),
             num_samples=len(points),
             reuse_actors=True,

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -79,9 +80,7 @@ class TestTheMainJob:
 
     def test_two_actors_end_in_the_same_results(self, undisturbed, tmp_path):
         store, _ = undisturbed
-        _half_made(store, tmp_path)  # only what actors share is made again, and of one class
-        for path in [*store.glob("sample/9classes-*"), *store.glob("train_diffusion/*")]:
-            shutil.copytree(path, tmp_path / path.relative_to(store))
+        _copied(store, tmp_path, but=("sample/class8-*", "dissect/*class8-*", "measure/*"))
         done = subprocess.run(
             command(tmp_path, "--actors", "2", "--poison-ratio", "0.1"),
             capture_output=True,
@@ -90,31 +89,38 @@ class TestTheMainJob:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count(" started ") == 3  # of one class: draw, dissect, measure
         [two] = (line for line in results(tmp_path).splitlines() if b"badnets1" in line)
         assert two in results(store).splitlines()
 
-    def test_interrupted_ended_and_killed_it_goes_on_to_the_same_results(
-        self, undisturbed, tmp_path
-    ):
+    def test_told_to_end_it_says_how_to_go_on(self, tmp_path):
+        driver = Driver([*WORDS, "--store", str(tmp_path)])
+        assert driver.wait_for(lambda: bool(driver.events("started"))), driver.said
+        driver.process.send_signal(random.choice([signal.SIGINT, signal.SIGTERM]))
+        assert driver.end() == 130, driver.said
+        assert "the same command goes on from there" in driver.said
+        assert "Traceback" not in driver.said
+
+    def test_killed_in_a_training_it_goes_on_to_the_same_results(self, undisturbed, tmp_path):
         store, _ = undisturbed
-        _half_made(store, tmp_path)
-        chance = random.Random()
-        polite = chance.choice([signal.SIGINT, signal.SIGTERM])
-        told = (polite, 130), (signal.SIGKILL, -signal.SIGKILL)
-        for number, code in told:
-            driver = Driver([*WORDS, "--store", str(tmp_path), "--checkpoint-seconds", "0"])
-            ended = chance.randint(1, 2)
-            driver.wait_for(lambda ended=ended, driver=driver: len(driver.events("done")) >= ended)
-            driver.process.send_signal(number)
-            assert driver.end() == code, driver.said
-            assert ("the same command goes on from there" in driver.said) == (code == 130)
-            assert "Traceback" not in driver.said
+        _copied(store, tmp_path, but=("*/*badnets1-p0.1-*",))
+        _copied(store, tmp_path, of=("poison/badnets1-*",))
+        driver = Driver([*WORDS, "--store", str(tmp_path), "--checkpoint-seconds", "0"])
+        checkpoint = ".checkpoints/*/*/[0-9]*/record.json"
+        assert driver.wait_for(lambda: any(tmp_path.glob(checkpoint))), driver.said
+        driver.process.kill()
+        assert driver.end() == -signal.SIGKILL, driver.said
+        assert "Traceback" not in driver.said
         last = Driver([*WORDS, "--store", str(tmp_path)])
         assert last.end() == 0, last.said
         assert results(tmp_path) == results(store)
 
 
-def _half_made(made: Path, store: Path) -> None:
-    """Copy what the diffusion models are made of, and judged by, from a finished store."""
-    for task in ("datasets", "poison", "mark", "train_classifier", "assess"):
-        shutil.copytree(made / task, store / task)
+def _copied(
+    made: Path, store: Path, *, of: Sequence[str] = ("*/*",), but: Sequence[str] = ()
+) -> None:
+    """Copy the results of a finished store whose paths match, and none that are not to be."""
+    left = {path for pattern in but for path in made.glob(pattern)}
+    for record in (record for pattern in of for record in made.glob(f"{pattern}/record.json")):
+        if record.parent not in left:
+            shutil.copytree(record.parent, store / record.parent.relative_to(made))

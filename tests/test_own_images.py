@@ -58,6 +58,7 @@ def test_the_whole_study_ends_in_a_page(finished):
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.parametrize("finished", [16], indirect=True)
 def test_two_actors_end_in_the_same_row(finished, local_ray, copied, contents):
     import ray
 

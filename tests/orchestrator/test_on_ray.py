@@ -303,14 +303,6 @@ class TestRefusing:
         with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 1\.0 GiB"):
             nodes.refuse_impossible(steps, Placement(gpus_per_training=4096), nodes.possible())
 
-    def test_as_many_steps_run_side_by_side_as_there_are_cpus_for(self, local_ray, tiny_points):
-        import ray
-
-        targets = [point.measure for point in tiny_points]
-        cpus = ray.cluster_resources()["CPU"]
-        assert local_ray.slots(targets, Placement()) == int(cpus)
-        assert local_ray.slots(targets, Placement(actors=int(cpus))) == 1
-
 
 class TestFollowing:
     def test_what_happened_is_told_once_and_all_of_it_to_a_stranger(self, conduct, tmp_path):
