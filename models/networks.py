@@ -111,7 +111,7 @@ def densenet121(shape: Shape) -> nn.Module:
     Of 8 pixels the last of the four blocks sees one.
     """
     plain = torchvision_s(shape.network, num_classes=shape.classes)
-    network = normalized_by(plain, partial(nn.GroupNorm, GROUPS))
+    network: Any = normalized_by(plain, partial(nn.GroupNorm, GROUPS))
     network.features.conv0 = _stem(shape)
     if shape.image_size < SMALL_IMAGE:
         network.features.pool0 = nn.Identity()
@@ -138,6 +138,7 @@ def vgg16(shape: Shape) -> nn.Module:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
     if shape.image_size >= SMALLEST_OF_VGG:
         return network

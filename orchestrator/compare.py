@@ -16,7 +16,10 @@ from analysis.wording import counted, titled
 from orchestrator.differing import Setting, settings_of_points, settings_of_runs, word
 from orchestrator.sides import Names, Side, Taken, behind
 
-HEADLINES = ("trigger_ratio", "g1", "g2", "auroc", "tpr_at_1pct_fpr")
+HEADLINES = (
+    *("trigger_ratio", "g1", "g2", "auroc", "tpr_at_1pct_fpr"),
+    *("test_accuracy", "attack_success_rate"),
+)
 """What a terminal shows of each point of whole runs; the CSV file has everything."""
 MANY = 20
 """Differences from which on it is said that some of their intervals miss."""

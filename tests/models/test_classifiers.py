@@ -9,11 +9,13 @@ from models.classifiers import NETWORKS, Classifier, Shape
 FEATURES = {"small": 1024, "resnet18": 512, "resnet50": 2048, "vgg16": 4096, "densenet121": 1024}
 
 
-@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("network", "size"),
-    [("small", 8), ("small", 32), ("resnet18", 32)]
-    + [(name, 8) for name in ("resnet50", "vgg16", "densenet121")],
+    ("network", "size", "channels"),
+    [
+        *((*known, channels) for known in (("small", 8), ("small", 32)) for channels in (1, 3)),
+        *(("resnet18", 32, channels) for channels in (1, 3)),
+        *((name, 8, 1) for name in ("resnet50", "vgg16", "densenet121")),
+    ],
 )
 class TestEveryNetwork:
     @pytest.fixture
