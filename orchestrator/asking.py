@@ -83,7 +83,9 @@ def request(
     default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
     place = open_store(default if store is None else store)
     changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
-    changed = replace(changed, own_triggers=own_triggers.chosen(trigger_setting))
+    size, colors = changed.dataset.image_size, changed.dataset.channels
+    own = own_triggers.chosen(trigger_setting, size, colors)
+    changed = replace(changed, own_triggers=own)
     changed = _with_memory(changed, stream_memory)
     _check_axes(chosen, axes or {}, classifier_weights, generation_labels)
     if generation_labels is not None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
+import numpy as np
+
 from orchestrator import choices
 from tasks import patterns, triggers
 from tasks.triggers import Trigger
@@ -14,15 +16,18 @@ from tasks.triggers import Trigger
 FLAG = "--trigger-setting"
 
 
-def chosen(typed: Sequence[str]) -> tuple[Trigger, ...]:
+def chosen(typed: Sequence[str], image_size: int, channels: int) -> tuple[Trigger, ...]:
     """The triggers that have other than their default fields.
 
     Args:
         typed: Each ``TRIGGER.FIELD=VALUE``.  The value of a field that holds a picture is a file.
+        image_size: Pixels a side of the images that they are to fit.
+        channels: Of these.
 
     Raises:
         ValueError: In one line, what was expected, what came and what to type instead.
     """
+    image = np.zeros((1, image_size, image_size, channels), dtype=np.uint8)
     values: dict[type[Trigger], dict[str, Any]] = {}
     for words in typed:
         kind, name, text = split(words)
@@ -31,6 +36,7 @@ def chosen(typed: Sequence[str]) -> tuple[Trigger, ...]:
     for kind, given in values.items():
         try:
             made.append(kind(**given))
+            made[-1].stamp(image)
         except ValueError as error:
             raise ValueError(f"{FLAG} {kind.name}: {error}") from None
     return tuple(made)

@@ -10,18 +10,22 @@ from tasks.triggers import TRIGGERS
 from tasks.warping import Wanet
 
 
+def chosen(*typed, image_size=32):
+    return own_triggers.chosen(typed, image_size, 3)
+
+
 def test_a_field_is_read_as_its_type():
-    typed = ["wanet.grid_size=4", "wanet.strength=0.5", "unicolor.color=1,2,3"]
-    assert own_triggers.chosen(typed) == (
+    typed = "wanet.grid_size=4", "wanet.strength=0.5", "unicolor.color=1,2,3"
+    assert chosen(*typed) == (
         Wanet(grid_size=4, strength=0.5),
         Unicolor(color=(1, 2, 3)),
     )
 
 
 def test_none_and_yes_are_values():
-    [wanet] = own_triggers.chosen(["wanet.grid_size=none"])
+    [wanet] = chosen("wanet.grid_size=none")
     assert wanet == Wanet()
-    [blend] = own_triggers.chosen(["blend.additive=yes"])
+    [blend] = chosen("blend.additive=yes")
     assert blend.additive is True
 
 
@@ -29,14 +33,14 @@ def test_a_picture_is_a_file(tmp_path):
     path = tmp_path / "a=b.png"
     Image.fromarray(np.full((4, 4, 3), 7, dtype=np.uint8)).save(path)
     words = f"image_patch.picture={path}"
-    [trigger] = own_triggers.chosen([words])
+    [trigger] = chosen(words)
     patch = trigger.patch(32, 32, 3)
     assert (patch.pixels == 7).all()
     assert own_triggers.files([words, "wanet.strength=2"]) == {words: str(path)}
 
 
 def test_nothing_typed_is_nothing_of_one_s_own():
-    assert own_triggers.chosen([]) == ()
+    assert chosen() == ()
 
 
 @pytest.mark.parametrize(
@@ -54,11 +58,13 @@ def test_nothing_typed_is_nothing_of_one_s_own():
         ("unicolor.color=red", "unicolor.color takes numbers with commas between them"),
         ("badnets1.side=1", "badnets1: expected a side of at least 2 pixels, got 1"),
         ("image_patch.picture=/nowhere.png", "there is no such file"),
+        ("image_patch.side=40", "image_patch: expected images of at least 40 pixels, got 32"),
+        ("wanet.grid_size=33", "wanet: .*33"),
     ],
 )
 def test_a_wrong_one_gets_one_line(words, said):
     with pytest.raises(ValueError, match=said) as caught:
-        own_triggers.chosen([words])
+        chosen(words)
     assert "\n" not in str(caught.value)
 
 

@@ -56,6 +56,7 @@ def take(tmp_path):
 @pytest.mark.parametrize("name", ["model.safetensors", "model.pth", "old.pt"])
 def test_the_tensors_of_a_file_come_out_as_they_were(files, take, state, name):
     out = take(files[name])
+    settings = Settings.open(files[name], "resnet18")
     assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "weights.json"]
     found = load_file(out / "model.safetensors")
     expected = {name: value for name, value in state.items() if value.shape}
@@ -63,8 +64,10 @@ def test_the_tensors_of_a_file_come_out_as_they_were(files, take, state, name):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     record = json.loads((out / "weights.json").read_text())
     assert record["network"] == "resnet18"
-    assert record["sha256"] == Settings.open(files[name], "resnet18").sha256
+    assert record["sha256"] == settings.sha256
     assert record["parameters"] == 11_689_512 + 9_600  # torchvision's number, and its statistics
+    size = (out / "model.safetensors").stat().st_size
+    assert size == pytest.approx(settings.expected_bytes, rel=0.01)
 
 
 def test_the_same_tensors_of_two_kinds_of_file_are_the_same_bytes(files, take):
