@@ -181,7 +181,8 @@ def _memory(step: Step) -> int:
     """
     if not step.streams:
         loads = uses_network(step) or step.task in ON_CPU
-        return TORCH_PROCESS if loads else PLAIN_PROCESS
+        own: int = getattr(step.settings, "expected_memory", 0)
+        return (TORCH_PROCESS if loads else PLAIN_PROCESS) + own
     data = step.streams["dataset"].settings
     images = sum(data.counts()["train"]) * data.image_size**2 * data.channels
     held = images if step.reads_training_set else min(images, step.settings.window_bytes)
