@@ -43,7 +43,8 @@ def judged(text: bytes, step: Step) -> tuple[dict[str, Any], str | None]:
         record = json.loads(text)
         files = record["files"].values()
         well = all(isinstance(file, dict) and {"size", "sha256"} <= file.keys() for file in files)
-        changes = list(difference(record["identity"], step.identity))
+        same = record["identity"] == step.identity  # nearly always, and quicker told
+        changes = [] if same else list(difference(record["identity"], step.identity))
     except (ValueError, KeyError, AttributeError, TypeError):
         return {}, f"{RECORD} is damaged"
     if changes:
@@ -90,7 +91,14 @@ def _file_damage(
 
 def inside(folder: Path, name: str) -> bool:
     """Whether what a record names lies in the record's folder, links followed."""
-    return _plain(name) and (folder / name).resolve().is_relative_to(folder.resolve())
+    if not _plain(name):
+        return False
+    path = str(folder)
+    for part in name.split("/"):
+        path = os.path.join(path, part)  # noqa: PTH118 - pathlib takes most of a plan's time
+        if os.path.islink(path):  # noqa: PTH114
+            return (folder / name).resolve().is_relative_to(folder.resolve())
+    return True
 
 
 def _plain(name: str) -> bool:
