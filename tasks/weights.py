@@ -100,11 +100,6 @@ class Settings:
         return 4.0 + 6e-9 * self.expected_bytes
 
     @property
-    def expected_memory(self) -> int:
-        """Rough peak of one process beyond what any has: torch, the file and its tensors, bytes."""
-        return 2**29 + 2 * self.expected_bytes
-
-    @property
     def expected_bytes(self) -> int:
         """Size on disk."""
         sizes = (46_800_000, 102_500_000, 553_400_000, 32_300_000)
