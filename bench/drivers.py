@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-PATIENCE = 300.0
+PATIENCE = 480.0
 """Seconds that a command may take on a busy machine before it is given up."""
 LINE = re.compile(r" *\d+\.\d s  (\w+) +(\S+)")
 

@@ -18,7 +18,7 @@ from tests.pictures import make_folder
 
 CLASSES = ("apples", "pears, ripe", "plums")
 DETECTORS = ("cd", "strip", "fct")
-PATIENCE = 240
+PATIENCE = 480
 """Seconds that a busy machine may take before a test gives up."""
 
 

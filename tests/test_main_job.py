@@ -14,7 +14,7 @@ from bench.chaos import results
 from bench.drivers import Driver
 
 WORDS = ["amplification", "--scale", "tiny", "--guidance-weight", "2", "--trigger", "badnets1"]
-PATIENCE = 240
+PATIENCE = 480
 """Seconds that a command may take on a busy machine before the test gives up."""
 
 

@@ -14,7 +14,7 @@ from orchestrator.show import left_out
 from tests.pictures import make_folder
 
 AXES = {"trigger": "badnets1", "poison_ratio": "0,0.1", "guidance_weight": "2"}
-PATIENCE = 240
+PATIENCE = 480
 """Seconds that a busy machine may take before a test gives up."""
 
 

@@ -19,7 +19,7 @@ SMALLEST = ["amplification", "--scale", "tiny", "--trigger", "none", "--poison-r
 SMALLEST += ["--guidance-weight", "1", "--training-steps", "10"]
 REFUSED_AT_ONCE = [*SMALLEST, "--training-steps", "5"]
 REFUSED_BY_RAY = [*SMALLEST, "--gpus-per-training", "64"]
-PATIENCE = 240
+PATIENCE = 480
 """Seconds that a command may take on a busy machine before the test gives up."""
 
 

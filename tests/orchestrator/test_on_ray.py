@@ -25,7 +25,7 @@ POISON = Step(
 STREAMS = {"dataset": DATASET, "manifest": POISON}
 WINDOW = 1024 * 64
 """Bytes: the larger of the dataset's two row groups, so that it is re-streamed."""
-PATIENCE = 240
+PATIENCE = 480
 """Seconds that a busy machine may take before a test gives up."""
 
 
