@@ -78,21 +78,6 @@ class TestTheMainJob:
         assert point.data.params["poison_ratio"] == "0.1"
         assert 0 <= point.data.metrics["g1"] <= 1
 
-    def test_two_actors_end_in_the_same_results(self, undisturbed, tmp_path):
-        store, _ = undisturbed
-        _copied(store, tmp_path, but=("sample/class8-*", "dissect/*class8-*", "measure/*"))
-        done = subprocess.run(
-            command(tmp_path, "--actors", "2", "--poison-ratio", "0.1"),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.count(" started ") == 3  # of one class: draw, dissect, measure
-        [two] = (line for line in results(tmp_path).splitlines() if b"badnets1" in line)
-        assert two in results(store).splitlines()
-
     def test_told_to_end_it_says_how_to_go_on(self, tmp_path):
         driver = Driver([*WORDS, "--store", str(tmp_path)])
         assert driver.wait_for(lambda: bool(driver.events("started"))), driver.said
