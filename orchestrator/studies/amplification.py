@@ -6,7 +6,7 @@ ratio mostly into images that match the condition (G2), at a high one mostly int
 not (G1); and more guidance makes it worse.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
@@ -25,6 +25,22 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
         ValueError: When a combination poisons nothing, or more than there is.
     """
     graph = Graph(scale, axes.target_class)
+    return swept(graph, _poisons(scale, axes), axes)
+
+
+def swept(
+    graph: Graph, poisons: Iterable[tuple[Trigger, Trigger, float]], axes: Axes
+) -> Sequence[Point]:
+    """One point for each poison, guidance weight, sampler and seed.
+
+    Args:
+        graph: Builds the steps.
+        poisons: Each (trigger, the trigger that judges, ratio).
+        axes: The other values.
+
+    Raises:
+        ValueError: When a combination poisons nothing, or more than there is; or there is none.
+    """
     made = [
         graph.point(
             trigger,
@@ -34,7 +50,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
             sampler=sampler,
             seed=seed,
         )
-        for trigger, judged_by, ratio in _poisons(scale, axes)
+        for trigger, judged_by, ratio in poisons
         for weight in axes.guidance_weight
         for sampler in axes.sampler
         for seed in axes.seed

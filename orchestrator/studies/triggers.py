@@ -8,6 +8,7 @@ and where labels are right (clean-label) there are triggers but no mismatches.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from orchestrator.studies.amplification import swept
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Axes, Point, Study
@@ -40,26 +41,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
         ValueError: No point, or a ratio that poisons nothing, or more than there is.
     """
     graph = Graph(scale, axes.target_class)
-    made = [
-        graph.point(
-            trigger,
-            judged_by=judge,
-            poison_ratio=ratio,
-            guidance_weight=weight,
-            sampler=sampler,
-            seed=seed,
-        )
-        for trigger, judge, ratio in _poisons(graph, axes)
-        for weight in axes.guidance_weight
-        for sampler in axes.sampler
-        for seed in axes.seed
-    ]
-    if not made:
-        raise ValueError(
-            "these axes hold no point: trigger none goes with poison ratio 0, every other trigger "
-            "with a ratio above it."
-        )
-    return made
+    return swept(graph, _poisons(graph, axes), axes)
 
 
 def _poisons(graph: Graph, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
