@@ -37,7 +37,7 @@ def request(
     skip_broken: bool = False,
     data: str | None = None,
     download: bool = False,
-    trigger_setting: Sequence[str] = (),
+    trigger_setting: str | Sequence[str] = (),
     generation_labels: str | None = None,
     classifier_weights: str | None = None,
     training_steps: int | None = None,
@@ -84,8 +84,9 @@ def request(
     place = open_store(default if store is None else store)
     changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
     size, colors = changed.dataset.image_size, changed.dataset.channels
-    own = own_triggers.chosen(trigger_setting, size, colors)
-    changed = replace(changed, own_triggers=own)
+    settings = (trigger_setting,) if isinstance(trigger_setting, str) else tuple(trigger_setting)
+    own = own_triggers.chosen(settings, size, colors)
+    changed = replace(changed, own_triggers=(*changed.own_triggers, *own))
     changed = _with_memory(changed, stream_memory)
     _check_axes(chosen, axes or {}, classifier_weights, generation_labels)
     if generation_labels is not None:
@@ -108,7 +109,7 @@ def request(
         channels=channels,
         skip_broken=skip_broken,
         data=data if isinstance(changed.dataset, datasets.Cifar10) else None,  # it has a variable
-        trigger_setting=tuple(trigger_setting),
+        trigger_setting=settings,
         generation_labels=None if generation_labels == "observed" else generation_labels,
         classifier_weights=classifier_weights,
         training_steps=lengths[0],

@@ -173,8 +173,9 @@ def _strip(request: Request, points: Sequence[Point]) -> dict[str, np.ndarray]:
     split = datasets.read_split(folder, "train", index)
     strip = {"none": split.images}
     for name, listed in found.items():
-        stamped, _ = poison.stamp(split.index, split.images, split.labels, listed)
-        strip[name] = stamped if listed is noisy else listed.trigger.stamp(split.images)
+        strip[name] = listed.trigger.stamp(split.images)
+        if listed is noisy:
+            strip[name], _ = poison.stamp(split.index, split.images, split.labels, listed)
     return strip
 
 

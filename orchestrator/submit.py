@@ -22,6 +22,7 @@ from orchestrator.storage import refuse_secrets
 from orchestrator.studies import STUDIES
 from orchestrator.studies.scales import SCALES, chosen_axes
 from orchestrator.words import INTERRUPTED, app
+from tasks import weights
 
 ROOT = Path(__file__).parent.parent
 EXCLUDES = (
@@ -144,6 +145,9 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
             f"an absolute path that every node of the cluster sees."
         )
     places = {f"--{name} {given[name]}": given[name] for name in PATHS if given[name] is not None}
+    source = given["classifier_weights"]
+    if source is not None and not weights.is_hub_id(source):
+        places[f"--classifier-weights {source}"] = source
     settings = own_triggers.files(given["trigger_setting"] or ())
     places |= {f"{own_triggers.FLAG} {words}": place for words, place in settings.items()}
     for words, place in places.items():

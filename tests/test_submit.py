@@ -49,6 +49,14 @@ class TestTheCommand:
             (["amplification", "--actors", "0"], "--actors must be at least 1"),
             (["amplification", "--address", "auto"], "give --address before the study"),
             (["amplification", "--images", "photos"], "--images photos is a place on this"),
+            (
+                ["triggers", "--trigger-setting", "image_patch.picture=bomb.png"],
+                "--trigger-setting image_patch.picture=bomb.png is a place on this machine",
+            ),
+            (
+                ["defense", "--classifier-weights", "resnet18.pth"],
+                "--classifier-weights resnet18.pth is a place on this machine",
+            ),
         ],
     )
     def test_is_refused_here_when_run_would_refuse_it(self, words, why):

@@ -110,6 +110,7 @@ class TestTriggers:
         assert len(digests[0] - digests[1]) == blends
         blend = own.scale.trigger("blend")
         assert (blend.alpha, blend.additive) == (0.36, False)
+        assert ask(tmp_path, trigger_setting="wanet.seed=7").scale.trigger("wanet").seed == 7
         words = " ".join(f"--trigger-setting {words}" for words in typed)
         assert words in report.command(own)
 
