@@ -1,8 +1,9 @@
 """Compare what was counted at different points, with the interval that fits the data.
 
-With at least three seeds an interval is Student's over the seeds and includes the variance of
-training.  With fewer the images of all seeds are pooled and the interval is conditional on the
-trained models; ``basis`` says which, and every verdict repeats it.
+With at least three seeds an interval is Student's over the seeds, which includes the variance of
+training, but no narrower than the seeds' own.  With fewer the images of all seeds are pooled and
+the interval is conditional on the trained models; ``basis`` says which, and every verdict repeats
+it.
 """
 
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ def level_of(rows: Sequence[Row], name: str) -> Comparison:
         name: As `counted`.
     """
     if len(rows) >= SEEDS_FOR_SPREAD:
-        return _over_seeds([_share(row, name) for row in rows])
+        return _over_seeds([proportion(*counted(row, name)) for row in rows], lowest=0)
     count, n = pooled(rows, name)
     return Comparison(proportion(count, n), _images(n, rows))
 
@@ -110,7 +111,9 @@ def level_of(rows: Sequence[Row], name: str) -> Comparison:
 def above_constant(rows: Sequence[Row], name: str, column: str) -> Comparison:
     """A fraction minus a number that carries no sampling error, such as p_t, at one point."""
     if len(rows) >= SEEDS_FOR_SPREAD:
-        return _over_seeds([_share(row, name) - float(row[column]) for row in rows])
+        return _over_seeds(
+            [proportion(*counted(row, name)).shifted(-float(row[column])) for row in rows]
+        )
     count, n = pooled(rows, name)
     constant = sum(float(row[column]) for row in rows) / len(rows)
     return Comparison(proportion(count, n).shifted(-constant), _images(n, rows))
@@ -119,7 +122,8 @@ def above_constant(rows: Sequence[Row], name: str, column: str) -> Comparison:
 def between_groups(rows: Sequence[Row], first: str, second: str) -> Comparison:
     """First group minus second of the same images; both are among g1..g4."""
     if len(rows) >= SEEDS_FOR_SPREAD:
-        return _over_seeds([_share(row, first) - _share(row, second) for row in rows])
+        counts = [(*counted(row, first), counted(row, second)[0]) for row in rows]
+        return _over_seeds([difference_of_shares(a, b, n) for a, n, b in counts])
     (a, n), (b, _) = pooled(rows, first), pooled(rows, second)
     return Comparison(difference_of_shares(a, b, n), _images(n, rows))
 
@@ -138,7 +142,11 @@ def between_points(
     by_seed = {other["seed"]: other for other in others}
     pairs = [(row, by_seed[row["seed"]]) for row in rows if row["seed"] in by_seed]
     if len(pairs) >= SEEDS_FOR_SPREAD:
-        return _over_seeds([_share(row, name) - _share(other, name) for row, other in pairs], level)
+        each = [
+            difference_of_proportions(*counted(row, name), *counted(other, name), level)
+            for row, other in pairs
+        ]
+        return _over_seeds(each, level)
     (a, n), (b, m) = pooled(rows, name), pooled(others, name)
     return Comparison(difference_of_proportions(a, n, b, m, level), f"{n} and {m} images")
 
@@ -162,13 +170,11 @@ def above_false_positives(rows: Sequence[Row], name: str) -> Comparison:
     return Comparison(difference_of_proportions(count, n, errors, trials), _images(n, rows))
 
 
-def _share(row: Row, name: str) -> float:
-    count, n = counted(row, name)
-    return count / n
-
-
-def _over_seeds(values: Sequence[float], level: float = LEVEL) -> Comparison:
-    return Comparison(mean_over_seeds(values, level), f"{len(values)} seeds")
+def _over_seeds(
+    estimates: Sequence[Estimate], level: float = LEVEL, *, lowest: float = -1
+) -> Comparison:
+    found = mean_over_seeds(estimates, level).within(lowest, 1)
+    return Comparison(found, f"{len(estimates)} seeds")
 
 
 def _images(n: int, rows: Sequence[Row]) -> str:

@@ -69,9 +69,9 @@ INTERVALS: Definition = (
     "intervals are joined (Zou and Donner's); since both classifiers answer the same test images, "
     "that can be a little too narrow. From three seeds on it is Student's over the seeds, which "
     "includes the choice of poison, both trainings and the sampling; sd is the standard deviation "
-    "over seeds. Where all seeds say the same, such as 0%, that interval has no width and promises "
-    "too much. Against the clean classifier: Newcombe's for independent samples, which is "
-    "cautious as the test images are the same.",
+    "over seeds. It is never narrower than the seeds' own intervals are on average, as the test "
+    "images are the same for all. Against the clean classifier: Newcombe's for independent "
+    "samples, which is cautious as the test images are the same.",
 )
 MISMATCHES: Definition = (
     "G1 in the generation set",

@@ -184,14 +184,13 @@ def minus(rows: Sequence[Row], others: Sequence[Row], name: str) -> Comparison |
     if not pairs:
         return None
     basis = f"{len(pairs)} seed{'s' if len(pairs) > 1 else ''}"
-    if len(pairs) >= SEEDS_FOR_SPREAD:
-        values = [float(row[name]) - float(other[name]) for row, other in pairs]
-        return Comparison(mean_over_seeds(values), basis)
     count, n = COUNTS[name]
     each = [
         difference_of_proportions(*(int(one[column]) for one in pair for column in (count, n)))
         for pair in pairs
     ]
+    if len(pairs) >= SEEDS_FOR_SPREAD:
+        return Comparison(mean_over_seeds(each).within(-1, 1), basis)
     return Comparison(mean_of_independent(each), basis)
 
 

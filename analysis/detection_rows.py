@@ -19,6 +19,8 @@ FEW = 10
 """Fewer positives than this are flagged: their AUROC rests on a handful of images; ours."""
 CHANCE = 0.5
 """AUROC of a detector that sees nothing."""
+_SIGNED = ("_change", "_difference", "_gain")
+"""How columns end that may be below 0; the others are shares and areas, in [0, 1]."""
 SETS = ("training", "generation")
 """The sets of images, in the order of every table."""
 
@@ -231,7 +233,7 @@ def level_of(rows: Sequence[Row], name: str) -> Comparison | None:
     """One bounded number at one point, over the seeds at which it is defined.
 
     One seed has its own interval, and of two the bootstrap's are joined: conditional on the trained
-    models.  From three on it is Student's over the seeds.
+    models.  From three on it is Student's over the seeds, and no narrower than their own.
 
     Args:
         rows: The point's rows, one a seed.
@@ -247,7 +249,8 @@ def level_of(rows: Sequence[Row], name: str) -> Comparison | None:
     seeds = f"{len(defined)}" if len(defined) == len(rows) else f"{len(defined)} of {len(rows)}"
     basis = f"{seeds} seed{'s' if len(rows) > 1 else ''}"
     if len(bounded) >= SEEDS_FOR_SPREAD:
-        return Comparison(mean_over_seeds([one.value for one in bounded]), basis)
+        lowest = -1 if name.endswith(_SIGNED) else 0
+        return Comparison(mean_over_seeds(bounded).within(lowest, 1), basis)
     return Comparison(mean_of_independent(bounded), basis)
 
 

@@ -33,6 +33,10 @@ class Estimate:
         """The same estimate moved by a constant, such as minus p_t."""
         return Estimate(self.value + by, self.low + by, self.high + by)
 
+    def within(self, low: float, high: float) -> "Estimate":
+        """The same estimate without the part of its interval that is outside of what can be."""
+        return Estimate(self.value, max(self.low, low), min(self.high, high))
+
     def divided(self, by: float) -> "Estimate":
         """The same estimate in units of a positive constant, such as p_t."""
         return Estimate(self.value / by, self.low / by, self.high / by)
@@ -139,20 +143,27 @@ def ratio_of_proportions(
     return Estimate(value, min(value, exp(middle - half)), max(value, exp(middle + half)))
 
 
-def mean_over_seeds(values: Sequence[float], level: float = LEVEL) -> Estimate:
-    """Mean of one value a seed with Student's t interval: this one includes training variance.
+def mean_over_seeds(estimates: Sequence[Estimate], level: float = LEVEL) -> Estimate:
+    """Mean of one estimate a seed with Student's t interval: this one includes training variance.
+
+    It is nowhere narrower than the seeds' own intervals are on average.  What they are conditional
+    on (test images above all) is partly the same for every seed, so it does not average out; and
+    three seeds that happen to agree would otherwise leave no width at all.
 
     Raises:
-        ValueError: Fewer than two values, which have no spread.
+        ValueError: Fewer than two estimates, which have no spread.
     """
-    if len(values) < 2:
-        raise ValueError(f"a spread over seeds needs at least two seeds, got {len(values)}")
+    if len(estimates) < 2:
+        raise ValueError(f"a spread over seeds needs at least two seeds, got {len(estimates)}")
     # Imported here: `castlewalls plan` imports this module and must stay instant.
     from scipy.special import stdtrit
 
-    middle = fmean(values)
-    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(values) / sqrt(len(values))
-    return Estimate(middle, middle - half, middle + half)
+    n, middle = len(estimates), fmean(one.value for one in estimates)
+    spread = stdev(one.value for one in estimates) / sqrt(n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * spread
+    below = max(half, fmean(one.value - one.low for one in estimates))
+    above = max(half, fmean(one.high - one.value for one in estimates))
+    return Estimate(middle, middle - below, middle + above)
 
 
 def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:

@@ -108,8 +108,8 @@ def test_every_number_has_seeds_spread_counts_and_changes(html):
     assert headers[4:] == ["seeds", "change of TA", "change of ASR", "change of ASR, fresh warp"]
     changed = {(line[0], line[2]): line for line in lines}
     assert changed["BadNets-1", "1%"][4] == "3"
-    # -224, -221 and -218 of 320.
-    assert changed["BadNets-1", "1%"][6].startswith("−69.1 pointssd 0.9, [−71.4, −66.7]")
+    # -224, -221 and -218 of 320: the seeds differ by less than 320 images allow.
+    assert changed["BadNets-1", "1%"][6].startswith("−69.1 pointssd 0.9, [−74.0, −63.1]")
     assert changed["BadNets-1", "1%"][6].endswith("lower")
     assert changed["BadNets-1", "1%"][7] == "–"
     assert changed["WaNet", "5%"][7].startswith("−80.3 points")

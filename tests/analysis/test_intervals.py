@@ -94,11 +94,23 @@ def test_ratio_over_nothing_is_infinite_with_a_finite_lower_bound():
 
 
 def test_seeds_give_students_interval():
-    found = mean_over_seeds([1.0, 2.0, 3.0])
+    found = mean_over_seeds([Estimate(value, value - 0.5, value + 0.5) for value in (1, 2, 3)])
     assert found.value == 2
-    assert found.high - 2 == pytest.approx(4.302652729911275 / sqrt(3))
+    assert found.high - 2 == 2 - found.low == pytest.approx(4.302652729911275 / sqrt(3))
     with pytest.raises(ValueError, match="two seeds"):
-        mean_over_seeds([1.0])
+        mean_over_seeds([proportion(1, 2)])
+
+
+def test_seeds_that_agree_keep_the_width_of_their_own_intervals():
+    found = mean_over_seeds([proportion(count, 100) for count in (100, 100, 100)])
+    assert found == proportion(100, 100)
+    uneven = mean_over_seeds([Estimate(0.5, 0.3, 0.6), Estimate(0.5, 0.4, 0.9)])
+    assert (uneven.low, uneven.high) == pytest.approx((0.5 - 0.15, 0.5 + 0.25))
+
+
+def test_a_share_has_no_part_of_an_interval_outside_of_what_can_be():
+    assert Estimate(0.9, 0.7, 1.1).within(0, 1) == Estimate(0.9, 0.7, 1)
+    assert Estimate(0.1, -0.2, 0.3).within(0, 1) == Estimate(0.1, 0, 0.3)
 
 
 def test_infinite_draws_lie_beyond_every_bound():
