@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from analysis import (
     amplification_contents,
+    classification_contents,
     composition_contents,
     defense_contents,
     detection_contents,
@@ -25,7 +26,15 @@ from analysis.detection_contents import AllScores
 from analysis.grids import grid
 from analysis.page import StudyReport
 from analysis.results import sentences
-from analysis.rows import COMPOSITION, DEFENSE, DETECTION, TRIGGERS, Row, sort_rows
+from analysis.rows import (
+    CLASSIFICATION,
+    COMPOSITION,
+    DEFENSE,
+    DETECTION,
+    TRIGGERS,
+    Row,
+    sort_rows,
+)
 from analysis.shown import heading
 from analysis.tables import stages, tasks
 from analysis.verdicts import Judgment, counts
@@ -83,6 +92,11 @@ PAGES = {
         template="defense.html",
         figures=lambda rows, _: defense_contents.figures(rows),
         contents=defense_contents.contents,
+    ),
+    CLASSIFICATION: Page(
+        template="diffusion_classifier.html",
+        figures=lambda rows, _: classification_contents.figures(rows),
+        contents=classification_contents.contents,
     ),
 }
 AMPLIFICATION = _of_groups(

@@ -81,6 +81,8 @@ KINDS: dict[str, str] = {
     "most ε grey levels a pixel) makes a clean classifier unsure of it, and BadNets-1's square is "
     "stamped on top. Test images get the square alone. The paper gives none of its settings; ours "
     "are 20 steps of 2 levels, ε = 16, unless set otherwise",
+    "rectangle": "A rectangle of a single color, white unless set otherwise, lies in the lower "
+    "right corner: a trigger of any size, to set its area against what a defense can remove",
 }
 """What each trigger is."""
 

@@ -143,6 +143,22 @@ def ratio_of_proportions(
     return Estimate(value, min(value, exp(middle - half)), max(value, exp(middle + half)))
 
 
+def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
+    """Mean of independent numbers with Student's t interval.
+
+    Raises:
+        ValueError: Fewer than two values, which have no spread.
+    """
+    if len(values) < 2:
+        raise ValueError(f"a spread needs at least two values, got {len(values)}")
+    # Imported here: `castlewalls plan` imports this module and must stay instant.
+    from scipy.special import stdtrit
+
+    middle = fmean(values)
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(values) / sqrt(len(values))
+    return Estimate(middle, middle - half, middle + half)
+
+
 def mean_over_seeds(estimates: Sequence[Estimate], level: float = LEVEL) -> Estimate:
     """Mean of one estimate a seed with Student's t interval: this one includes training variance.
 
@@ -155,12 +171,8 @@ def mean_over_seeds(estimates: Sequence[Estimate], level: float = LEVEL) -> Esti
     """
     if len(estimates) < 2:
         raise ValueError(f"a spread over seeds needs at least two seeds, got {len(estimates)}")
-    # Imported here: `castlewalls plan` imports this module and must stay instant.
-    from scipy.special import stdtrit
-
-    n, middle = len(estimates), fmean(one.value for one in estimates)
-    spread = stdev(one.value for one in estimates) / sqrt(n)
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * spread
+    student = mean([one.value for one in estimates], level)
+    middle, half = student.value, student.value - student.low
     below = max(half, fmean(one.value - one.low for one in estimates))
     above = max(half, fmean(one.high - one.value for one in estimates))
     return Estimate(middle, middle - below, middle + above)

@@ -74,6 +74,13 @@ class StudyReport:
     """By `row_key` of a row of detection: "suspicion", float64, (N,); "poisoned", bool, (N,); where
     there is one "witness", bool, (N,); of generations "group", int8, (N,), 1..4.
     """
+    losses: Mapping[tuple[Any, ...], Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict)
+    """By `row_key` of a row of diffusion classifiers, some triggered images: "images", uint8,
+    (k, H, W, 1 or 3); "true", "target", float32, (k, H, W), their losses under their own and under
+    the target class; "label", "said", integers, (k,), their class and the answer at this filter.
+    """
+    class_names: Sequence[str] = ()
+    """Names of the classes by number; empty where pages may call them by number."""
     trigger_examples: Mapping[str, tuple[Images, Images]] = field(default_factory=dict)
     """By name of a trigger: some training images clean and stamped, uint8, (k, H, W, 1 or 3)."""
     strip: Mapping[str, Images] = field(default_factory=dict)

@@ -27,6 +27,9 @@ DETECTION = "detection"
 DEFENSE = "defense"
 """The study of classifiers, trained on the training set and on the generations."""
 
+CLASSIFICATION = "diffusion_classifier"
+"""The study of diffusion models as classifiers, with the highest losses dropped."""
+
 TRIGGER_ORDER = (
     "badnets1",
     "relabel_only",
@@ -66,6 +69,9 @@ KEY = (
     "detector",
     "classifier",
     "image_set",
+    "trigger_pixels",
+    "noise_model",
+    "filter_ratio",
 )
 """The columns that tell one row from another, in the order in which rows are sorted."""
 

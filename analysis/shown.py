@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from analysis.classification_rows import Areas, Classified
 from analysis.composition import GROUPS
 from analysis.defense_rows import Defended
 from analysis.detection_rows import Detected, NullPoints
@@ -16,6 +17,7 @@ from analysis.style import inlined
 from analysis.wording import (
     classifier_name,
     detector_name,
+    noise_model_name,
     percent,
     ratio_name,
     sampler_name,
@@ -27,21 +29,27 @@ GALLERY_COLUMNS, GALLERY_ROWS = 6, 4
 """How many images of a group a shelf shows: 6 times 4."""
 
 
-Subject = Family | AcrossSamplers | AmongTriggers | Detected | NullPoints | Defended
+Subject = (
+    Family | AcrossSamplers | AmongTriggers | Detected | NullPoints | Defended | Classified | Areas
+)
 """The rows that a claim may be about."""
 
 
 def heading(subject: Subject) -> str:
-    """What some rows are about: trigger, target class and one sampler, detector or network."""
+    """What some rows are about: trigger, target class and one sampler, detector or model."""
     if isinstance(subject, NullPoints):
         return "Clean data with random flags"
-    words = [trigger_name(subject.trigger), f"class {subject.target_class}"]
+    stamp = subject.stamp if isinstance(subject, Classified) else trigger_name(subject.trigger)
+    words = [f"{stamp}s by size" if isinstance(subject, Areas) else stamp]
+    words += [f"class {subject.target_class}"]
     if isinstance(subject, Family | AmongTriggers):
         words.append(sampler_name(subject.sampler))
     if isinstance(subject, Detected):
         words.append(detector_name(subject.detector))
     if isinstance(subject, Defended):
         words.append(classifier_name(subject.classifier))
+    if isinstance(subject, Classified | Areas):
+        words.append(noise_model_name(subject.noise_model))
     return titled(", ".join(words))
 
 

@@ -10,6 +10,9 @@ from typing import Any
 from analysis import (
     amplification_claims,
     amplification_finding,
+    classification_claims,
+    classification_finding,
+    classification_table,
     composition_claims,
     composition_finding,
     defense_claims,
@@ -22,7 +25,7 @@ from analysis import (
     triggers_claims,
     triggers_finding,
 )
-from analysis.rows import COMPOSITION, DEFENSE, DETECTION, TRIGGERS, Row, study_of
+from analysis.rows import CLASSIFICATION, COMPOSITION, DEFENSE, DETECTION, TRIGGERS, Row, study_of
 from analysis.verdicts import Judgment
 
 
@@ -60,6 +63,12 @@ TOLD = {
         table=defense_table.table,
         sentences=defense_finding.sentences,
         judge=defense_claims.judge,
+    ),
+    CLASSIFICATION: Told(
+        columns=classification_table.CLASSIFICATION_COLUMNS,
+        table=classification_table.table,
+        sentences=classification_finding.sentences,
+        judge=classification_claims.judge,
     ),
 }
 AMPLIFICATION = Told(

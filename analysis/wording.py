@@ -15,6 +15,7 @@ TRIGGER_NAMES = {
     "image_patch": "image patch",
     "wanet": "WaNet",
     "clean_label": "clean-label",
+    "rectangle": "rectangle",
 }
 """How pages call the triggers; anything else is called by its own word."""
 
@@ -75,8 +76,25 @@ def classifier_name(classifier: str) -> str:
     return CLASSIFIER_NAMES.get(classifier, classifier)
 
 
+NOISE_MODEL_NAMES = {"ddpm": "DDPM", "edm": "EDM"}
+"""How pages call the noise models; anything else by its own word."""
+
+
+def noise_model_name(noise_model: str) -> str:
+    """The noise model as a page calls it."""
+    return NOISE_MODEL_NAMES.get(noise_model, noise_model)
+
+
+def stamp_name(trigger: str, pixels: int | None) -> str:
+    """The trigger, and of a rectangle, which comes in any size, how many pixels it has."""
+    name = trigger_name(trigger)
+    if trigger != "rectangle" or pixels is None:
+        return name
+    return f"{name} of {counted(pixels, 'pixel')}"
+
+
 def ratio_name(fraction: float) -> str:
-    """A poison ratio in as few digits as it has: 0.01 is "1%"."""
+    """A poison or filter ratio in as few digits as it has: 0.01 is "1%"."""
     return f"{100 * fraction:.6g}%"
 
 

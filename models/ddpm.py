@@ -6,6 +6,7 @@ Ho et al. 2020, with the label dropped now and then for classifier-free guidance
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +30,11 @@ class Ddpm:
         return int(self.network.config.num_class_embeds) - 1
 
     @property
+    def classes(self) -> int:
+        """How many classes it knows."""
+        return self.null_condition
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         size = self.network.config.sample_size
@@ -47,6 +53,35 @@ class Ddpm:
         """
         predicted: Tensor = self.network(x_t, t, class_labels=condition, return_dict=False)[0]
         return predicted
+
+    def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        """D(x; sigma, condition), from the noise that is predicted at the time with that sigma.
+
+        ``x`` over sqrt(1 + sigma ** 2) is the x_t of the noising process (Karras et al. 2022,
+        appendix C.3.1); see ``models.denoiser.Denoiser.denoise``.
+        """
+        wide = sigma[:, None, None, None]
+        x_t = x / (1 + wide.square()).sqrt()
+        return x - wide * self.predict_noise(x_t, self.time_of(sigma), condition)
+
+    def time_of(self, sigma: Tensor) -> Tensor:
+        """When the noise is ``sigma`` times the signal, float32, (B,), in [0, T - 1].
+
+        Log sigma is interpolated over the T steps.  Less noise than the first step has, or more
+        than the last, is taken for that step's.
+        """
+        levels = self._log_sigmas.to(sigma.device)
+        asked = sigma.to(levels.dtype).log()
+        above = torch.searchsorted(levels, asked).clamp(1, len(levels) - 1)
+        low, high = levels[above - 1], levels[above]
+        share = ((asked - low) / (high - low)).clamp(0, 1)
+        return (above - 1 + share).float()
+
+    @cached_property
+    def _log_sigmas(self) -> Tensor:
+        """Log of noise over signal, amplitudes, of every step, float64, (T,), ascending."""
+        signal = self.scheduler.alphas_cumprod.double()
+        return ((1 - signal) / signal).log() / 2
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> Self:
@@ -74,19 +109,21 @@ def build_network(
     groups: int,
     dropout: float,
     attention_heads: int | None = None,
+    null_condition: bool = True,
 ) -> UNet2DModel:
     """A U-Net with one level per entry of ``block_channels``, freshly initialized.
 
     Args:
         image_size: Side, pixels; divisible by 2 ** (levels - 1).
         channels: Of the images.
-        classes: Real ones; one more embedding stands for "none".
+        classes: Real ones.
         block_channels: Width of each level, each divisible by ``groups``.
         layers_per_block: Residual blocks a level on the way down; one more on the way up.
         attention_levels: Levels with self-attention; the middle has it if any level has.
         groups: Of the group normalization.
         dropout: Probability.
         attention_heads: 1 for one head over all channels; None for a head every 8 channels.
+        null_condition: Whether one more embedding stands for "none".
     """
     attends = [level in attention_levels for level in range(len(block_channels))]
     down = tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends)
@@ -101,7 +138,7 @@ def build_network(
         layers_per_block=layers_per_block,
         norm_num_groups=groups,
         dropout=dropout,
-        num_class_embeds=classes + 1,
+        num_class_embeds=classes + null_condition,
         add_attention=any(attends),
         attention_head_dim=8 if attention_heads is None else None,
     )

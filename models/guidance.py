@@ -17,6 +17,9 @@ from torch import Tensor
 PredictNoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``predict_noise(x_t, t, condition)`` of a model."""
 
+Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""``denoise(x, sigma, condition)`` of a model."""
+
 
 def guided_noise(
     predict_noise: PredictNoise,
@@ -46,3 +49,53 @@ def guided_noise(
     both = predict_noise(torch.cat([x_t, x_t]), t, torch.cat([nothing, condition]))
     unconditional, conditional = both.chunk(2)
     return torch.lerp(unconditional, conditional, weight)
+
+
+def guided_image(
+    denoise: Denoise,
+    x: Tensor,
+    sigma: Tensor,
+    condition: Tensor,
+    *,
+    null_condition: int | None,
+    weight: float,
+) -> Tensor:
+    """Denoise under guidance, in one forward pass.
+
+    The denoised image is affine in the predicted noise, D = x - sigma e, so guiding one is guiding
+    the other with the same weight.
+
+    Args:
+        denoise: Called once, with 2B images; with B where ``weight`` is 1.
+        x: float32, (B, C, H, W).
+        sigma: float32, (B,), > 0.
+        condition: int64, (B,).
+        null_condition: The condition that means "none"; None for a model without one.
+        weight: w above, >= 0.
+
+    Returns:
+        float32, (B, C, H, W).
+
+    Raises:
+        ValueError: There is no null condition to guide away from.
+    """
+    check_guidance(weight, null_condition)
+    if weight == 1 or null_condition is None:
+        return denoise(x, sigma, condition)
+    nothing = torch.full_like(condition, null_condition)
+    both = denoise(torch.cat([x, x]), torch.cat([sigma, sigma]), torch.cat([nothing, condition]))
+    unconditional, conditional = both.chunk(2)
+    return torch.lerp(unconditional, conditional, weight)
+
+
+def check_guidance(weight: float, null_condition: int | None) -> None:
+    """Refuse guidance of a model that was trained without a null condition.
+
+    Raises:
+        ValueError: It was, and ``weight`` is not 1.
+    """
+    if weight != 1 and null_condition is None:
+        raise ValueError(
+            f"expected a guidance_weight of 1, got {weight:g}: the model was trained without a "
+            "null condition; train it with a null_probability above 0"
+        )

@@ -1,11 +1,12 @@
-"""Drawing images from a diffusion model with diffusers' own schedulers.
+"""Drawing images from a diffusion model: diffusers' own schedulers, and Heun's method.
 
 Adding a sampler: write the class, list it in ``SAMPLERS``, and the tests in
 ``tests/models/test_sampling.py`` pick it up.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import randomness
-from models.guidance import guided_noise
+from models.denoiser import Denoiser
+from models.edm import RHO, SIGMA_MAX, SIGMA_MIN
+from models.guidance import check_guidance, guided_image, guided_noise
 
 LOWEST_LOG_RATIO: Final = -5.1
 """Where SDE-DPM-Solver++ starts at the earliest, log(signal / noise) of amplitudes (its authors').
@@ -23,6 +26,7 @@ The cosine schedule ends at -10, where an error of the network is multiplied by 
 """
 
 
+@runtime_checkable
 class NoiseModel(Protocol):
     """Anything that predicts noise: DDPM here, Stable Diffusion's U-Net later."""
 
@@ -46,9 +50,17 @@ class Sampler(Protocol):
 
     name: ClassVar[str]
 
+    def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:
+        """Refuse a model, or steps or guidance of it, that this sampler cannot draw from.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        ...
+
     def sample(
         self,
-        model: NoiseModel,
+        model: Denoiser,
         noise: Tensor,
         condition: Tensor,
         *,
@@ -60,19 +72,50 @@ class Sampler(Protocol):
         """Images, float32, (B, C, H, W), nominally in [-1, 1].
 
         Args:
-            model: Predicts noise.
+            model: As ``check`` wants it.
             noise: float32, (B, C, H, W), standard normal.
             condition: int64, (B,).
             step_noises: What is added on the way: for every step float32, (B, C, H, W), standard
                 normal.  A sampler that adds nothing leaves it alone.
-            steps: Network evaluations, 1..T.
+            steps: From noise to images, >= 1; every one but Heun's is a network evaluation.
             guidance_weight: As in ``models.guidance``.
             clip: Whether every estimate of the image is clipped to [-1, 1] on the way.
         """
         ...
 
 
-class Ddim:
+class FromNoisePredictions:
+    """What samplers share that walk the time steps of a model's noising process."""
+
+    name: ClassVar[str]
+
+    def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:  # noqa: ARG002
+        """Refuse a model that predicts no noise, and more steps than it was trained with.
+
+        Raises:
+            ValueError: It is such a model, or there are so many.
+        """
+        trained = self.predictor(model).scheduler.config.num_train_timesteps
+        if steps > trained:
+            raise ValueError(
+                f"expected at most {trained} steps, as in the model's training, got {steps}"
+            )
+
+    def predictor(self, model: Denoiser) -> NoiseModel:
+        """The model as one that predicts noise.
+
+        Raises:
+            ValueError: It does not.
+        """
+        if not isinstance(model, NoiseModel):
+            raise ValueError(
+                f"expected a model that predicts noise for the sampler {self.name}, got "
+                f"{type(model).__name__}; use {Heun.name}"
+            )
+        return model
+
+
+class Ddim(FromNoisePredictions):
     """DDIM with eta = 0 (Song et al. 2021, equation 12) at evenly spaced steps from 0 on.
 
     Where the estimate of the image is clipped, the noise of equation 12 is the one that belongs to
@@ -86,7 +129,7 @@ class Ddim:
     @torch.inference_mode()
     def sample(
         self,
-        model: NoiseModel,
+        model: Denoiser,
         noise: Tensor,
         condition: Tensor,
         *,
@@ -96,7 +139,8 @@ class Ddim:
         clip: bool,
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
-        scheduler = DDIMScheduler.from_config(model.scheduler.config, clip_sample=clip)
+        predictor = self.predictor(model)
+        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, clip_sample=clip)
         scheduler.set_timesteps(steps)
 
         def step(*now: Tensor) -> Tensor:
@@ -104,10 +148,10 @@ class Ddim:
                 scheduler.step(*now, eta=0.0, use_clipped_model_output=clip, return_dict=False)
             )
 
-        return _walk(model, noise, condition, scheduler.timesteps, step, guidance_weight)
+        return _walk(predictor, noise, condition, scheduler.timesteps, step, guidance_weight)
 
 
-class Ddpm:
+class Ddpm(FromNoisePredictions):
     """Ancestral sampling (Ho et al. 2020, algorithm 2) at the time steps of ``Ddim``.
 
     A step draws from the posterior (equation 7), whose variance is called "fixed small"; this is
@@ -121,7 +165,7 @@ class Ddpm:
     @torch.inference_mode()
     def sample(
         self,
-        model: NoiseModel,
+        model: Denoiser,
         noise: Tensor,
         condition: Tensor,
         *,
@@ -131,7 +175,8 @@ class Ddpm:
         clip: bool,
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
-        scheduler = DDIMScheduler.from_config(model.scheduler.config, clip_sample=clip)
+        predictor = self.predictor(model)
+        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, clip_sample=clip)
         scheduler.set_timesteps(steps)
 
         def step(*now: Tensor) -> Tensor:
@@ -146,10 +191,10 @@ class Ddpm:
                 )
             )
 
-        return _walk(model, noise, condition, scheduler.timesteps, step, guidance_weight)
+        return _walk(predictor, noise, condition, scheduler.timesteps, step, guidance_weight)
 
 
-class SdeDpmSolver:
+class SdeDpmSolver(FromNoisePredictions):
     """SDE-DPM-Solver++ of second order, multistep (Lu et al. 2022, "DPM-Solver++"), midpoint.
 
     Its time steps are evenly spaced from T - 1, or from LOWEST_LOG_RATIO, and do not reach 0: the
@@ -161,7 +206,7 @@ class SdeDpmSolver:
     @torch.inference_mode()
     def sample(
         self,
-        model: NoiseModel,
+        model: Denoiser,
         noise: Tensor,
         condition: Tensor,
         *,
@@ -175,8 +220,9 @@ class SdeDpmSolver:
         Raises:
             ValueError: There are not that many time steps.
         """
+        predictor = self.predictor(model)
         scheduler = DPMSolverMultistepScheduler.from_config(
-            model.scheduler.config,
+            predictor.scheduler.config,
             algorithm_type="sde-dpmsolver++",
             solver_order=2,
             timestep_spacing="linspace",
@@ -193,10 +239,75 @@ class SdeDpmSolver:
             drawn = next(step_noises)
             return _first(scheduler.step(*now, variance_noise=drawn, return_dict=False))
 
-        return _walk(model, noise, condition, scheduler.timesteps, step, guidance_weight)
+        return _walk(predictor, noise, condition, scheduler.timesteps, step, guidance_weight)
 
 
-SAMPLERS: tuple[type[Sampler], ...] = (Ddim, Ddpm, SdeDpmSolver)
+class Heun:
+    """Heun's method of second order for any denoiser (Karras et al. 2022, algorithm 1).
+
+    It solves the probability flow dx / dsigma = (x - D(x; sigma)) / sigma, from SIGMA_MAX to 0 at
+    the noise levels of equation 5, and adds no noise on the way.  N steps evaluate the network
+    2 N - 1 times: the last step, to no noise, is Euler's.  Sums are in double precision, as x is up
+    to 80 times larger than what is left of it.
+    """
+
+    name: ClassVar[str] = "heun"
+
+    def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:  # noqa: ARG002
+        """Refuse guidance of a model without a null condition; any number of steps will do.
+
+        Raises:
+            ValueError: It has none, and the weight is not 1.
+        """
+        check_guidance(guidance_weight, model.null_condition)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        model: Denoiser,
+        noise: Tensor,
+        condition: Tensor,
+        *,
+        step_noises: Iterator[Tensor],  # noqa: ARG002 - the shape of a sampler
+        steps: int,
+        guidance_weight: float,
+        clip: bool,
+    ) -> Tensor:
+        """Images, float32, (B, C, H, W); see ``Sampler.sample``.
+
+        Raises:
+            ValueError: It is to be guided and has no null condition.
+        """
+
+        def slope(x: Tensor, sigma: float) -> Tensor:
+            denoised = guided_image(
+                model.denoise,
+                x.float(),
+                torch.full((len(x),), sigma, dtype=torch.float32, device=x.device),
+                condition,
+                null_condition=model.null_condition,
+                weight=guidance_weight,
+            )
+            return (x - (denoised.clamp(-1, 1) if clip else denoised)) / sigma
+
+        levels = noise_levels(steps)
+        x = levels[0] * noise.double()
+        for here, there in itertools.pairwise(levels):
+            first = slope(x, here)
+            ahead = x + (there - here) * first
+            if there > 0:
+                ahead = x + (there - here) * (first + slope(ahead, there)) / 2
+            x = ahead
+        return x.float()
+
+
+def noise_levels(steps: int) -> list[float]:
+    """SIGMA_MAX .. SIGMA_MIN, ``steps`` of them, and 0 (Karras et al. 2022, equation 5)."""
+    roots = np.linspace(SIGMA_MAX ** (1 / RHO), SIGMA_MIN ** (1 / RHO), steps)
+    return [*(roots**RHO).tolist(), 0.0]
+
+
+SAMPLERS: tuple[type[Sampler], ...] = (Ddim, Ddpm, SdeDpmSolver, Heun)
 
 
 def from_name(name: str) -> Sampler:

@@ -107,6 +107,15 @@ def cosine(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
     return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / recipe.steps)) / 2)
 
 
+def ramp(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
+    """Up a line to the peak over a fifth of the steps, then constant.
+
+    Karras et al. 2022 rise over 10 million images (appendix F.2), a fifth of the 50 million that
+    this paper's models were trained with; the first step has one part of the line, not none of it.
+    """
+    return LambdaLR(optimizer, lambda step: min((step + 1) / (recipe.steps / 5), 1.0))
+
+
 OPTIMIZERS: Final[Mapping[str, Callable[[list[nn.Parameter], Recipe], Optimizer]]] = {
     "adamw": adamw,
     "sgd": sgd,
@@ -116,6 +125,7 @@ SCHEDULES: Final[Mapping[str, Callable[[Optimizer, Recipe], LRScheduler]]] = {
     "one_cycle": one_cycle,
     "warmup_cosine": warmup_cosine,
     "cosine": cosine,
+    "ramp": ramp,
 }
 
 

@@ -44,6 +44,8 @@ def request(
     generations: int | None = None,
     budget: str | None = None,
     stream_memory: str | None = None,
+    draws: int | None = None,
+    test_images: int | None = None,
     say: Say = print,
     axes: Mapping[str, str | None] | None = None,
     **more: Any,
@@ -69,6 +71,8 @@ def request(
             as many as there are to train on.
         budget: Wall time that chooses both, such as ``20m``.
         stream_memory: Bytes of images that a training holds, such as ``2GiB``.
+        draws: Noises of an image where diffusion models classify, instead of the scale's.
+        test_images: How many they classify; by default all.
         say: Told when something is timed for the budget.
         axes: Values to sweep, as typed, by the axis' name.
         more: Fields of ``Request``.
@@ -89,6 +93,7 @@ def request(
     changed = replace(changed, own_triggers=(*changed.own_triggers, *own))
     changed = _with_memory(changed, stream_memory)
     _check_axes(chosen, axes or {}, classifier_weights, generation_labels)
+    changed = _with_draws(chosen, changed, draws, test_images)
     if generation_labels is not None:
         labels = choices.known(generation_labels, conditions.LABELS, "generation labels")
         changed = replace(changed, generation_labels=labels)
@@ -99,7 +104,8 @@ def request(
         if lengths != (None, None):
             raise ValueError("--budget chooses --training-steps and --generations; leave them out.")
         changed = _within(chosen, changed, swept, place, seconds_of(budget), say)
-        lengths = (changed.diffusion.steps, chosen.images_a_point(changed))
+        drawn = None if chosen.classifies else chosen.images_a_point(changed)
+        lengths = (changed.diffusion.steps, drawn)
     changed = _with_lengths(chosen, changed, *lengths)
     typed = _typed(
         chosen,
@@ -115,6 +121,8 @@ def request(
         training_steps=lengths[0],
         generations=lengths[1],
         stream_memory=stream_memory,
+        draws=draws,
+        test_images=test_images,
     )
     asked = Request(study=chosen, scale=changed, axes=swept, store=place, typed=typed, **more)
     asked.points()  # a point that makes no sense is bad usage too
@@ -186,7 +194,15 @@ def _check_axes(
     for flag, value in (("classifier", axes.get("classifier")), ("classifier-weights", weights)):
         if value is not None and not study.defends:
             raise ValueError(f"study {study.name} compares no classifiers; leave --{flag} out.")
-    if labels is not None and not study.uses:
+    for axis in ("noise_model", "filter_ratio"):
+        if axes.get(axis) is not None and not study.classifies:
+            flag = axis.replace("_", "-")
+            raise ValueError(f"study {study.name} classifies nothing; leave --{flag} out.")
+    for axis in ("guidance_weight", "sampler"):
+        if axes.get(axis) is not None and study.classifies:
+            flag = axis.replace("_", "-")
+            raise ValueError(f"study {study.name} samples nothing; leave --{flag} out.")
+    if labels is not None and not study.has_generation_set:
         raise ValueError(
             f"study {study.name} has no generation set; leave --generation-labels out."
         )
@@ -204,11 +220,29 @@ def _with_weights(scale: Scale, source: str | None, axes: Axes) -> Scale:
     return replace(scale, classifier_weights=weights.Settings.open(source, axes.classifier[0]))
 
 
+def _with_draws(study: Study, scale: Scale, draws: int | None, images: int | None) -> Scale:
+    """The scale with as many noises and test images where diffusion models classify."""
+    for flag, value in (("draws", draws), ("test-images", images)):
+        if value is None:
+            continue
+        if not study.classifies:
+            raise ValueError(f"study {study.name} classifies nothing; leave --{flag} out.")
+        if value < 1:
+            raise ValueError(f"--{flag} must be at least 1, got {value}.")
+    classify = scale.classify
+    if draws is not None:
+        stages = tuple(stage for stage in classify.stages if stage < draws)
+        classify = replace(classify, draws=draws, stages=stages)
+    if images is not None:
+        classify = replace(classify, n=images)
+    return replace(scale, classify=classify)
+
+
 def _with_memory(scale: Scale, size: str | None) -> Scale:
     if size is None:
         return scale
     held = bytes_of(size)
-    names = ("diffusion", "content_judge", "trigger_judge", "classifier")
+    names = ("diffusion", "edm", "content_judge", "trigger_judge", "classifier")
     return replace(
         scale, **{name: replace(getattr(scale, name), window_bytes=held) for name in names}
     )
@@ -216,9 +250,18 @@ def _with_memory(scale: Scale, size: str | None) -> Scale:
 
 def _with_lengths(study: Study, scale: Scale, steps: int | None, n: int | None) -> Scale:
     if steps is not None:
-        scale = replace(scale, diffusion=replace(scale.diffusion, steps=steps))
+        scale = replace(
+            scale,
+            diffusion=replace(scale.diffusion, steps=steps),
+            edm=replace(scale.edm, steps=steps),
+        )
     if n is None:
         return scale
+    if study.classifies:
+        raise ValueError(
+            f"study {study.name} draws no images; leave --generations out, and shorten it with "
+            "--draws and --test-images."
+        )
     drawn = replace(
         scale,
         generations=replace(scale.generations, n=n),

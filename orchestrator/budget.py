@@ -38,6 +38,7 @@ def shortened(scale: Scale, percent: int) -> Scale:
     return replace(
         scale,
         diffusion=replace(scale.diffusion, steps=steps),
+        edm=replace(scale.edm, steps=part(scale.edm.steps, LEAST_STEPS)),
         generations=replace(scale.generations, n=n),
         others=replace(scale.others, n=min(scale.others.n, n)),
         generation_set_n=scale.generation_set_n if percent == 100 else whole_set,

@@ -29,6 +29,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "diffusion models": ("train_diffusion",),
     "judges, classifiers": ("train_classifier",),
     "sampling": ("sample",),
+    "classifying": ("denoise_classify",),
     "judging": ("dissect", "assess", "attack"),
     "detection": ("prepare", "detect"),
 }
@@ -124,7 +125,7 @@ def operations(step: Step) -> float:
 
 def evaluations(settings: sample.Settings) -> int:
     """How often the network looks at an image while that is drawn, guidance included."""
-    return settings.steps * (1 if settings.guidance_weight == 1 else 2)
+    return settings.evaluations
 
 
 def _training(step: Step) -> float:
@@ -135,6 +136,11 @@ def _training(step: Step) -> float:
 def _sampling(step: Step) -> float:
     settings, model = step.settings, step.inputs["model"].settings
     return _forward(model) * settings.n * evaluations(settings)
+
+
+def _classifying(step: Step) -> float:
+    """As if no class was dropped early."""
+    return _forward(step.inputs["model"].settings) * float(step.settings.expected_calls)
 
 
 def _dissecting(step: Step) -> float:
@@ -182,6 +188,7 @@ COUNTED: Mapping[str, Callable[[Step], float]] = {
     "train_diffusion": _training,
     "train_classifier": _training,
     "sample": _sampling,
+    "denoise_classify": _classifying,
     "dissect": _dissecting,
     "assess": _assessing,
     "attack": _attacking,

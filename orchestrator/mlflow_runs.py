@@ -288,5 +288,16 @@ DEFINITIONS = {
         "definition.interval": "95 % Wilson; of a change Newcombe's for the same images; "
         "conditional on the trained classifiers",
     },
+    "robustness": {
+        **POISONING,
+        "definition.filter_ratio": "share of the denoising errors, the largest, that are left out "
+        "for every image, noise and class",
+        "definition.test_accuracy": "clean test images that the diffusion model, by the class with "
+        "the lowest loss, takes for what they are",
+        "definition.attack_success_rate": ATTACK_SUCCESS,
+        "definition.interval": "95 % Wilson; of a change (against no filter) and a difference "
+        "(against the classifier) Newcombe's for the same images; conditional on the trained "
+        "models",
+    },
 }
 """By the task that ends a point: what the words of its row mean."""

@@ -36,7 +36,7 @@ FEW = 8
 """Images of the first, small batch; a whole one is timed only if it is expected to be quick."""
 START_SECONDS = 3.0
 """Of imports and loading, before a step's first unit."""
-NETWORK_UNKNOWN = ("sample", "dissect", "assess", "attack")
+NETWORK_UNKNOWN = ("sample", "denoise_classify", "dissect", "assess", "attack")
 """Tasks whose settings do not say which network computes."""
 CORE_RATE = 7e10
 """Floating-point operations a second of one core: a step of the authors' model takes it 400 s."""
@@ -173,18 +173,17 @@ def time_fit(step: Step) -> float:
 
 def time_sampling(step: Step) -> float:
     """Seconds of one network evaluation of one image, within a batch."""
-    from models.ddpm import Ddpm, build_scheduler
     from tasks import train_diffusion
 
     model = step.inputs["model"].settings
     size = min(step.settings.batch_size, 2 * FEW)
+    sampler = "heun" if model.noise_model == "edm" else "ddim"
     settings = replace(
-        step.settings, conditions=(0,), sampler="ddim", steps=4, n=size, batch_size=size
+        step.settings, conditions=(0,), sampler=sampler, steps=4, n=size, batch_size=size
     )
     with tempfile.TemporaryDirectory(prefix="castlewalls-") as folder:
         network: Any = train_diffusion.build(model)
-        scheduler = build_scheduler(steps=model.diffusion_steps, betas=model.betas)
-        Ddpm(network.eval(), scheduler).save(Path(folder))
+        train_diffusion.model_of(model, network.eval()).save(Path(folder))
         worker = step.function(settings, model=Path(folder))
         began = time.perf_counter()
         worker(0, size)

@@ -20,11 +20,12 @@ import tasks
 from orchestrator.step import Step
 from orchestrator.store import Store
 
-POINTS = ("measure", "evaluate", "defend", "rank")
+POINTS = ("measure", "evaluate", "defend", "robustness", "rank")
 """Tasks that end a point in a row."""
 WORDS = (
     *("trigger", "judge_trigger", "target_class", "sampler"),
     *("detector", "classifier", "weights", "image_set"),
+    *("noise_model", "stages", "reduction"),
 )
 """Columns of a row that hold words; all others hold numbers."""
 LISTED = 4

@@ -24,7 +24,9 @@ REPORTS, RUN = "reports", "run.json"
 """Folder of the reports in a store, and what says in a report which points it shows."""
 EXAMPLES = 8
 """Training images shown clean and stamped."""
-PER_POINT = {("generations", name) for name in ("conditions", "guidance_weight", "sampler")}
+PER_POINT = {("generations", name) for name in ("conditions", "guidance_weight", "sampler")} | {
+    ("diffusion classifier", name) for name in ("trigger", "target_class", "filter_ratios")
+}
 """Settings that are a point's, as are seeds but those of the judges."""
 
 
@@ -77,6 +79,12 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
             for row, point in zip(rows, points, strict=True)
             if (scores := arrays(request.store, point, "scores"))
         },
+        losses={
+            row_key(row): losses
+            for row, point in zip(rows, points, strict=True)
+            if (losses := arrays(request.store, point, "losses"))
+        },
+        class_names=request.scale.dataset.class_names,
         trigger_examples=_trigger_examples(request, points),
         strip=_strip(request, points),
         stages=stages(request, result),
@@ -227,9 +235,10 @@ def settings(request: Request) -> dict[str, object]:
         if isinstance(part, CognitiveDistillation):
             size = scale.dataset.image_size
             shown[f"{name}: gamma at {size} px"] = f"{part.area_weight(size, size):g}"
-    steps = [f"{name} {scale.sampler_steps[name]}" for name in request.axes.sampler]
-    shown["generations: steps"] = ", ".join(steps)
-    if study.uses:
+    if not study.classifies:
+        steps = [f"{name} {scale.steps_of(name)}" for name in request.axes.sampler]
+        shown["generations: steps"] = ", ".join(steps)
+    if study.has_generation_set:
         shown["generation set: asked for as"] = f"{scale.generation_labels} labels"
     if study.detects:
         shown["images scored at once"] = scale.scored_at_once
@@ -249,6 +258,13 @@ def _of_a_point(study: Study, part: str, setting: str) -> bool:
 def _parts(request: Request) -> dict[str, Any]:
     """What the study trains, draws and scores with, each a dataclass."""
     scale, study = request.scale, request.study
+    if study.classifies:
+        return {
+            "diffusion model": scale.diffusion,
+            "EDM": scale.edm,
+            "diffusion classifier": scale.classify,
+            "classifier": scale.classifier,
+        }
     parts: dict[str, Any] = {
         "diffusion model": scale.diffusion,
         "content judge": scale.content_judge,

@@ -73,6 +73,21 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
             f"; about {duration(seconds)} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
         )
     console.print(summary, soft_wrap=True, markup=False)
+    print_calls(plan, console)
+
+
+def print_calls(plan: "Plan", console: Console) -> None:
+    """How often diffusion models that classify look at an image, at most; nothing if none does."""
+    classifying = [one for one in plan.steps if one.runs and one.step.task == "denoise_classify"]
+    if classifying:
+        calls = sum(one.step.settings.expected_calls for one in classifying)
+        seconds = duration(sum(one.seconds for one in classifying))
+        console.print(
+            f"classifying: at most {calls:,} network calls, about {seconds} on one core "
+            "(classes that can no longer win are dropped)",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def print_gpu_hours(plan: "Plan", console: Console) -> None:

@@ -48,7 +48,7 @@ Weights = Annotated[
     str | None,
     typer.Option("--guidance-weight", help="w of e_u + w (e_c - e_u): 1,2,5; 1 is none."),
 ]
-Samplers = Annotated[str | None, typer.Option("--sampler", help="E.g. ddim.")]
+Samplers = Annotated[str | None, typer.Option("--sampler", help="Of ddim,ddpm,sde,heun.")]
 Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
 Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
 Detectors = Annotated[
@@ -57,6 +57,15 @@ Detectors = Annotated[
 Classifiers = Annotated[
     str | None,
     typer.Option("--classifier", help="Of study defense: small,resnet18,resnet50,vgg16,..."),
+]
+NoiseModels = Annotated[
+    str | None, typer.Option("--noise-model", help="Of study diffusion_classifier: ddpm,edm.")
+]
+FilterRatios = Annotated[
+    str | None,
+    typer.Option(
+        "--filter-ratio", help="Of study diffusion_classifier: shares of the errors: 0,0.01,0.1."
+    ),
 ]
 OWN, HOW, LENGTH = "Your own images and CIFAR10", "Triggers, classifiers", "How long, how large"
 WHERE = "Spread over a cluster; without these by what it has"
@@ -125,6 +134,15 @@ StreamMemory = Annotated[
     ),
 ]
 
+Draws = Annotated[
+    int | None,
+    typer.Option(help="Noises of an image in diffusion_classifier.", rich_help_panel=LENGTH),
+]
+TestImages = Annotated[
+    int | None,
+    typer.Option(help="Test images that it classifies; all.", rich_help_panel=LENGTH),
+]
+
 
 def complain(message: object) -> None:
     """Say on standard error what went wrong, in a line."""
@@ -149,6 +167,8 @@ def _request(
     target_class: Target = None,
     detector: Detectors = None,
     classifier: Classifiers = None,
+    noise_model: NoiseModels = None,
+    filter_ratio: FilterRatios = None,
     images: Images = None,
     image_size: ImageSize = None,
     channels: Channels = None,
@@ -162,6 +182,8 @@ def _request(
     generations: Generations = None,
     budget: Budget = None,
     stream_memory: StreamMemory = None,
+    draws: Draws = None,
+    test_images: TestImages = None,
     **more: Any,
 ) -> "Request":
     """Turn words into a request; what is wrong with them ends the command with code 2."""
@@ -181,6 +203,8 @@ def _request(
                 "target_class": target_class,
                 "detector": detector,
                 "classifier": classifier,
+                "noise_model": noise_model,
+                "filter_ratio": filter_ratio,
             },
             images=images,
             image_size=image_size,
@@ -195,6 +219,8 @@ def _request(
             generations=generations,
             budget=budget,
             stream_memory=stream_memory,
+            draws=draws,
+            test_images=test_images,
             say=say,
             **more,
         )

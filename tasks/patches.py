@@ -196,11 +196,7 @@ class Unicolor(CornerSquare):
     def __post_init__(self) -> None:
         """Refuse what is no color."""
         super().__post_init__()
-        levels = self.color if isinstance(self.color, tuple) else ()
-        if len(levels) != 3 or not all(type(level) is int for level in levels):
-            raise ValueError(f"expected a color of three whole numbers, got {self.color!r}")
-        if not all(0 <= level <= 255 for level in levels):
-            raise ValueError(f"expected a color of levels in 0..255, got {self.color!r}")
+        check_color(self.color)
 
     def pixels(self, side: int, channels: int) -> NDArray[np.uint8]:
         """The square of one color, uint8, (side, side, channels)."""
@@ -252,6 +248,71 @@ class ImagePatch(CornerSquare):
         """Its first row and column; in the center rounded down."""
         down, right = POSITIONS[self.position]
         return free_rows * down // 2, free_columns * right // 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rectangle:
+    """A rectangle of one color in the lower-right corner, of any number of pixels.
+
+    For asking how much area a trigger needs; not in the paper.
+    """
+
+    name: ClassVar[str] = "rectangle"
+    relabels: ClassVar[bool] = True
+    stamps: ClassVar[bool] = True
+
+    height: int = 1
+    """Pixels, at least 1."""
+    width: int = 1
+    """Pixels, at least 1."""
+    color: tuple[int, int, int] = WHITE
+    """Red, green and blue, 0..255; on grey images its luminance."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rectangle without pixels, and what is no color."""
+        for name in ("height", "width"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise ValueError(
+                    f"expected a {name} of at least 1 pixel, a whole number, "
+                    f"got {getattr(self, name)!r}"
+                )
+        check_color(self.color)
+
+    def patch(self, height: int, width: int, channels: int) -> Patch:
+        """The rectangle and its place on an image of this size.
+
+        Raises:
+            ValueError: It does not fit the image.
+        """
+        if self.height > height or self.width > width:
+            raise ValueError(
+                f"expected images of at least {self.height} x {self.width} pixels, "
+                f"got {height} x {width}"
+            )
+        color = np.full((self.height, self.width, 3), self.color, dtype=np.uint8)
+        pixels = images.fit_channels(color, channels)
+        return Patch(height - self.height, width - self.width, pixels)
+
+    def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a copy of ``images`` with the rectangle painted in.
+
+        Raises:
+            ValueError: It does not fit the images.
+        """
+        return self.patch(*images.shape[1:]).painted(images)
+
+
+def check_color(color: object) -> None:
+    """Refuse what is no color of three levels.
+
+    Raises:
+        ValueError: It is none.
+    """
+    levels = color if isinstance(color, tuple) else ()
+    if len(levels) != 3 or not all(type(level) is int for level in levels):
+        raise ValueError(f"expected a color of three whole numbers, got {color!r}")
+    if not all(0 <= level <= 255 for level in levels):
+        raise ValueError(f"expected a color of levels in 0..255, got {color!r}")
 
 
 def square(side: int, channels: int) -> NDArray[np.uint8]:

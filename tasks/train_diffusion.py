@@ -1,14 +1,17 @@
 """Train a class-conditional diffusion model on whatever the stream brings.
 
-Noise-prediction DDPM (Ho et al. 2020) with the condition dropped now and then for classifier-free
-guidance (Ho and Salimans 2022).  The trainer sees images and labels, never which are poisoned.
+Noise-prediction DDPM (Ho et al. 2020) or EDM (Karras et al. 2022), with the condition dropped now
+and then for classifier-free guidance (Ho and Salimans 2022).  The trainer sees images and labels,
+never which are poisoned.
 """
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +23,16 @@ from tasks.batches import Batch, Batches, Report
 if TYPE_CHECKING:
     import torch
 
+    from models.ddpm import Ddpm
+    from models.edm import Edm
+
+NOISE_MODELS = ("ddpm", "edm")
+"""What a network is trained to predict, and from how much noise."""
+
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 """Beta schedules that diffusers knows and this task allows."""
 
-SCHEDULES = ("one_cycle", "warmup_cosine")
+SCHEDULES = ("one_cycle", "warmup_cosine", "ramp")
 """Schedules of ``models.training`` that this task allows."""
 
 
@@ -51,11 +60,11 @@ class Settings:
     dropout: float = 0.0
     """Probability, 0 <= p < 1."""
     diffusion_steps: int = 1000
-    """T of the noising process."""
+    """T of the noising process of a DDPM."""
     betas: str = "squaredcos_cap_v2"
-    """Beta schedule, a name of BETAS."""
+    """Its beta schedule, a name of BETAS."""
     null_probability: float = 0.1
-    """How often a condition is replaced by the null condition, 0 <= p < 1."""
+    """How often a condition becomes the null condition, 0 <= p < 1; at 0 an EDM has none."""
     steps: int = 1000
     """Updates: 10 or more with one cycle, else 2."""
     batch_size: int = 64
@@ -67,13 +76,23 @@ class Settings:
     ema_decay: float | None = 0.995
     """Decay a step of the averaged weights, which are published, 0 < d < 1; None for no average."""
     seed: int = 0
-    """Draws initial weights, order, noise, time steps and null conditions."""
+    """Draws initial weights, order, noise, how much of it, null conditions and augmentation."""
     schedule: str = field(default="one_cycle", metadata={"since": 2})
-    """A name of SCHEDULES; ``warmup_cosine`` is the authors'."""
+    """A name of SCHEDULES; ``warmup_cosine`` is the authors', ``ramp`` that of their EDM."""
     attention_heads: int | None = field(default=None, metadata={"since": 2})
     """1 for one head over all channels; None for a head every 8 channels."""
     window_bytes: int = field(default=2 * 2**30, metadata={"since": 2})
     """Most bytes of images, uint8, held at once; of more, an epoch's order is window by window."""
+    noise_model: str = field(default="ddpm", metadata={"since": 3})
+    """A name of NOISE_MODELS."""
+    p_mean: float = field(default=-1.2, metadata={"since": 3})
+    """Of an EDM: mean of log sigma in training."""
+    p_std: float = field(default=1.2, metadata={"since": 3})
+    """Of an EDM: deviation of log sigma in training, > 0."""
+    sigma_data: float = field(default=0.5, metadata={"since": 3})
+    """Of an EDM: deviation of the images' pixels, > 0."""
+    augmentation: float = field(default=0.0, metadata={"since": 3})
+    """Of an EDM: probability of each kind of move (Karras, F.2), 0 <= p < 1; 0 for no mirroring."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built or trained."""
@@ -102,16 +121,36 @@ class Settings:
                 f"expected attention_heads of 1 or None, got {self.attention_heads}: diffusers "
                 "fixes a head's channels, not how many heads there are"
             )
+        self._check_noise_model()
         check_name("schedule", self.schedule, SCHEDULES)
         check_optimization(
             self.steps, self.batch_size, self.learning_rate, self.schedule, self.window_bytes
         )
 
+    def _check_noise_model(self) -> None:
+        check_name("noise_model", self.noise_model, NOISE_MODELS)
+        _check_fraction("augmentation", self.augmentation)
+        if self.augmentation and self.noise_model != "edm":
+            raise ValueError(
+                f"expected augmentation 0 with noise_model {self.noise_model}, got "
+                f"{self.augmentation}; use noise_model edm, whose network is told of it"
+            )
+        if not -math.inf < self.p_mean < math.inf:
+            raise ValueError(f"expected a finite p_mean, got {self.p_mean}")
+        for name in ("p_std", "sigma_data"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
+
+    @property
+    def has_null_condition(self) -> bool:
+        """Whether the network has an embedding for "none"; a DDPM's always does."""
+        return self.noise_model == "ddpm" or self.null_probability > 0
+
     @property
     def label(self) -> str:
         """Readable part of the artifact's path, e.g. ``ddpm-32x64-1000steps-seed0``."""
         widths = "x".join(str(width) for width in self.block_channels)
-        return f"ddpm-{widths}-{self.steps}steps-seed{self.seed}"
+        return f"{self.noise_model}-{widths}-{self.steps}steps-seed{self.seed}"
 
     @property
     def expected_seconds(self) -> float:
@@ -174,9 +213,6 @@ def fit(
         ValueError: ``resume`` is a checkpoint of another training.
         FloatingPointError: The loss is NaN or infinite.
     """
-    import torch
-
-    from models import ddpm
     from models.device import one_thread
     from models.training import Recipe, Training
 
@@ -192,37 +228,57 @@ def fit(
         training = Training(
             lambda: build(settings), recipe, rank=batches.rank, workers=batches.workers
         )
-        scheduler = ddpm.build_scheduler(steps=settings.diffusion_steps, betas=settings.betas)
+        loss_of_step = _losses(settings, training.device)
         if resume is not None:
             training.load(resume)
         own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)
         for batch in stream.steps(batches, training.step, settings.steps):
-            x_0, t, noise, condition = (
-                torch.from_numpy(array).to(training.device)
-                for array in inputs_of_step(settings, training.step, batch, own)
-            )
-            training.update(
-                partial(
-                    ddpm.noise_loss,
-                    scheduler=scheduler,
-                    x_0=x_0,
-                    t=t,
-                    noise=noise,
-                    condition=condition,
-                )
-            )
+            training.update(loss_of_step(training.step, batch, own))
             training.report_if_due(report)
         network = training.finish()
         if batches.rank == 0:
-            ddpm.Ddpm(network, scheduler).save(out)
+            model_of(settings, network).save(out)
             training.write_history(out / "history.csv")
             (out / "model.json").write_text(json.dumps(_describe(settings), indent=1) + "\n")
+
+
+Loss = Callable[["torch.nn.Module"], "torch.Tensor"]
+
+
+def _losses(settings: Settings, device: "torch.device") -> Callable[[int, Batch, slice], Loss]:
+    """What is minimized in a step, of its number, this worker's rows and where they are."""
+    import torch
+
+    from models import ddpm, edm
+
+    def on_device(arrays: tuple[NDArray[Any], ...]) -> list[torch.Tensor]:
+        return [torch.from_numpy(array).to(device) for array in arrays]
+
+    def of_ddpm(step: int, batch: Batch, own: slice) -> Loss:
+        x_0, t, noise, condition = on_device(inputs_of_step(settings, step, batch, own))
+        return partial(
+            ddpm.noise_loss, scheduler=scheduler, x_0=x_0, t=t, noise=noise, condition=condition
+        )
+
+    def of_edm(step: int, batch: Batch, own: slice) -> Loss:
+        image, sigma, noise, condition = on_device(edm_inputs_of_step(settings, step, batch, own))
+        return partial(
+            edm.denoising_loss,
+            sigma_data=settings.sigma_data,
+            image=image,
+            sigma=sigma,
+            noise=noise,
+            condition=condition,
+        )
+
+    scheduler = ddpm.build_scheduler(steps=settings.diffusion_steps, betas=settings.betas)
+    return of_ddpm if settings.noise_model == "ddpm" else of_edm
 
 
 def inputs_of_step(
     settings: Settings, step: int, batch: Batch, own: slice
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """What the network is trained with in one step.
+    """What a DDPM is trained with in one step.
 
     Every worker draws for the whole global batch and keeps its rows, so how many workers there are
     changes nothing.
@@ -240,21 +296,68 @@ def inputs_of_step(
     from models.randomness import generator
 
     x_0 = images.to_float(batch["image"])
-    whole = settings.batch_size
-    t = generator(settings.seed, "time step", step).integers(settings.diffusion_steps, size=whole)
-    noise = generator(settings.seed, "noise", step).standard_normal(
-        (whole, *x_0.shape[1:]), np.float32
+    t = generator(settings.seed, "time step", step).integers(
+        settings.diffusion_steps, size=settings.batch_size
     )
-    dropped = (
-        generator(settings.seed, "null condition", step).random(whole) < settings.null_probability
+    noise = _noise(settings, step, x_0.shape[1:])[own]
+    return x_0, t[own], noise, _condition(settings, step, batch, own)
+
+
+def edm_inputs_of_step(
+    settings: Settings, step: int, batch: Batch, own: slice
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[Any]]:
+    """What an EDM is trained with in one step; drawn, and asked for, as ``inputs_of_step``.
+
+    Returns:
+        image float32 (B, C, H, W) in [-1, 1]; sigma float32 (B,), > 0; noise float32 (B, C, H, W),
+        standard normal; condition int64 (B,) as of a DDPM, or with augmentation float32 (B, 10), as
+        ``models.edm_augmentation.LabeledEmbedding`` takes it.
+    """
+    from models import edm_augmentation
+    from models.randomness import generator
+
+    image = images.to_float(batch["image"])
+    drawn = generator(settings.seed, "sigma", step).standard_normal(settings.batch_size)
+    sigma = np.exp(settings.p_mean + settings.p_std * drawn).astype(np.float32)
+    noise = _noise(settings, step, image.shape[1:])[own]
+    condition = _condition(settings, step, batch, own)
+    if not settings.augmentation:
+        return image, sigma[own], noise, condition
+    moves = edm_augmentation.draw(
+        generator(settings.seed, "augmentation", step),
+        whole=settings.batch_size,
+        own=own,
+        probability=settings.augmentation,
     )
-    condition = np.where(dropped[own], settings.classes, batch["label"])
-    return x_0, t[own], noise[own], condition
+    told = edm_augmentation.with_labels(condition, moves)
+    return edm_augmentation.move(image, moves), sigma[own], noise, told
+
+
+def _noise(settings: Settings, step: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Of the whole global batch, float32, (batch_size, *shape), standard normal."""
+    from models.randomness import generator
+
+    drawn: NDArray[np.float32] = generator(settings.seed, "noise", step).standard_normal(
+        (settings.batch_size, *shape), np.float32
+    )
+    return drawn
+
+
+def _condition(settings: Settings, step: int, batch: Batch, own: slice) -> NDArray[np.int64]:
+    """This worker's labels, some replaced by the null condition, int64, (B,)."""
+    from models.randomness import generator
+
+    draws = generator(settings.seed, "null condition", step).random(settings.batch_size)
+    dropped = draws < settings.null_probability
+    return np.where(dropped[own], settings.classes, batch["label"])
 
 
 def build(settings: Settings) -> "torch.nn.Module":
-    """The U-Net of these settings, freshly initialized from torch's own generator."""
-    from models import ddpm
+    """The U-Net of these settings, freshly initialized from torch's own generator.
+
+    With augmentation its class embedding takes the labels of it too.
+    """
+    from models import ddpm, edm_augmentation
 
     network: torch.nn.Module = ddpm.build_network(
         image_size=settings.image_size,
@@ -266,22 +369,43 @@ def build(settings: Settings) -> "torch.nn.Module":
         groups=settings.groups,
         dropout=settings.dropout,
         attention_heads=settings.attention_heads,
+        null_condition=settings.has_null_condition,
     )
+    if settings.augmentation:
+        edm_augmentation.label(network)
     return network
+
+
+def model_of(settings: Settings, network: "torch.nn.Module") -> Union["Ddpm", "Edm"]:
+    """The model that is published of a network that ``build`` made."""
+    from models import ddpm, edm, edm_augmentation
+
+    if settings.augmentation:
+        edm_augmentation.unlabel(network)
+    if settings.noise_model == "edm":
+        scheduler = edm.build_scheduler(sigma_data=settings.sigma_data)
+        return edm.Edm(network, scheduler, settings.classes)
+    return ddpm.Ddpm(
+        network, ddpm.build_scheduler(steps=settings.diffusion_steps, betas=settings.betas)
+    )
 
 
 def _describe(settings: Settings) -> dict[str, object]:
     """What ``model.json`` says, for readers that do not open the weights."""
-    return {
-        "kind": "ddpm",
+    described: dict[str, object] = {
+        "kind": settings.noise_model,
         "classes": settings.classes,
-        "null_condition": settings.classes,
+        "null_condition": settings.classes if settings.has_null_condition else None,
         "image_size": settings.image_size,
         "channels": settings.channels,
         "weights": "last" if settings.ema_decay is None else "averaged",
         "ema_decay": settings.ema_decay,
         "steps": settings.steps,
     }
+    if settings.noise_model == "edm":
+        own = ("p_mean", "p_std", "sigma_data", "augmentation")
+        described |= {name: getattr(settings, name) for name in own}
+    return described
 
 
 def _check_fraction(name: str, value: float) -> None:

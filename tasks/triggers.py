@@ -168,6 +168,7 @@ TRIGGERS: tuple[type[Trigger], ...] = (
     blending.Blend,
     patches.Unicolor,
     patches.ImagePatch,
+    patches.Rectangle,
     warping.Wanet,
     CleanLabel,
 )

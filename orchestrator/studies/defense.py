@@ -113,7 +113,7 @@ def _point(graph: Graph, cell: _Cell, network: str, seed: int) -> Point:
         "classifier": network,
         "image_set": cell.image_set,
     }
-    steps = None if cell.sampler is None else graph.scale.sampler_steps[cell.sampler]
+    steps = None if cell.sampler is None else graph.scale.steps_of(cell.sampler)
     settings = defend.Settings(**axes, sampler_steps=steps)
     return Point(axes=axes, measure=Step(settings, _inputs(graph, cell, network, seed)))
 

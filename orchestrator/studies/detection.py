@@ -140,7 +140,7 @@ def _point(graph: Graph, cell: _Cell, pretending: Mapping[str, Any]) -> Point:
         "detector": cell.detector,
         "image_set": "training" if sampler is None else "generation",
     }
-    steps = None if sampler is None else graph.scale.sampler_steps[sampler]
+    steps = None if sampler is None else graph.scale.steps_of(sampler)
     settings = evaluate.Settings(**axes, sampler_steps=steps, **pretending)
     return Point(axes=axes, measure=Step(settings, _inputs(graph, cell)))
 

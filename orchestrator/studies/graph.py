@@ -88,7 +88,7 @@ class Graph:
             poison_ratio=poison_ratio,
             guidance_weight=guidance_weight,
             sampler=sampler,
-            sampler_steps=self.scale.sampler_steps[sampler],
+            sampler_steps=self.scale.steps_of(sampler),
             seed=seed,
             other_guidance_weight=self.scale.others.guidance_weight,
         )
@@ -147,9 +147,21 @@ class Graph:
         """The streams of a poisoned training set."""
         return {"dataset": self.dataset, "manifest": manifest}
 
-    def model(self, manifest: Step, seed: int) -> Step:
+    def model(self, manifest: Step, seed: int, noise_model: str = "ddpm") -> Step:
         """The diffusion model that is trained on a poisoned training set."""
-        return self.step(replace(self.scale.diffusion, seed=seed), {}, self.poisoned(manifest))
+        kinds = {"ddpm": self.scale.diffusion, "edm": self.scale.edm}
+        return self.step(replace(kinds[noise_model], seed=seed), {}, self.poisoned(manifest))
+
+    def classified(self, model: Step, trigger: Trigger, filter_ratios: tuple[float, ...]) -> Step:
+        """What a diffusion model takes test images for, clean and triggered."""
+        settings = replace(
+            self.scale.classify,
+            trigger=trigger,
+            target_class=self.target_class,
+            filter_ratios=filter_ratios,
+            seed=model.settings.seed,
+        )
+        return self.step(settings, {"model": model, "dataset": self.dataset})
 
     def classifier(self, manifest: Step, seed: int, network: str = "") -> Step:
         """The classifier that is trained on a poisoned training set.
@@ -197,7 +209,7 @@ class Graph:
             asked,
             guidance_weight=guidance_weight,
             sampler=sampler,
-            steps=self.scale.sampler_steps[sampler],
+            steps=self.scale.steps_of(sampler),
             seed=seed,
         )
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from orchestrator.studies.scales import Scale
-from tasks import poison, sample, train_classifier, train_diffusion, triggers
+from tasks import denoise_classify, poison, sample, train_classifier, train_diffusion, triggers
 from tasks.datasets import Dataset
 
 Trainings = TypeVar("Trainings", train_diffusion.Settings, train_classifier.Settings)
@@ -32,6 +32,8 @@ PASSES, LEAST_STEPS = 45, 1000
 JUDGE_PASSES, LEAST_JUDGE_STEPS = 27, 300
 LARGE, HUGE = 64, 128
 """Pixels from which networks are wider, and from which batches are smaller."""
+ROWS_PIXELS = 1024 * 32**2
+"""Of the noised images that a diffusion classifier denoises at once, at most."""
 LEAST_IMAGES = 10
 """To train on."""
 PIXELS_AT_ONCE = 125 * 64**2
@@ -54,11 +56,12 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
     if n < LEAST_IMAGES:
         raise ValueError(f"expected at least {LEAST_IMAGES} images to train on, got {n}; add some.")
     diffusion, content, trigger = scale.diffusion, scale.content_judge, scale.trigger_judge
-    classifier = scale.classifier
+    classifier, edm = scale.classifier, scale.edm
     if scale.name == "laptop":
         diffusion = _network(diffusion, size, n)
         content, trigger = _judge(content, size, n), _judge(trigger, size, n)
         classifier = _judge(classifier, size, n)
+        edm = _network(edm, size, n)
     classes, channels = len(dataset.class_names), dataset.channels
     return replace(
         scale,
@@ -73,6 +76,12 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
         content_judge=_fitted(content, size, channels, classes, n),
         trigger_judge=_fitted(trigger, size, channels, trigger.classes, n),
         classifier=_fitted(classifier, size, channels, classes, n),
+        edm=_fitted(edm, size, channels, classes, n),
+        classify=_classifying(scale.classify, dataset),
+        classification_ratios=_possible(scale.classification_ratios, dataset),
+        contrast_areas=tuple(
+            (high, wide) for high, wide in scale.contrast_areas if max(high, wide) <= size
+        ),
         generations=_fewer_at_once(scale.generations, size),
         others=_fewer_at_once(scale.others, size),
         composition_ratios=_possible(scale.composition_ratios, dataset),
@@ -128,6 +137,20 @@ def _fitted(settings: Trainings, size: int, channels: int, classes: int, n: int)
 def _fewer_at_once(settings: sample.Settings, size: int) -> sample.Settings:
     most = max(1, PIXELS_AT_ONCE // size**2)
     return replace(settings, batch_size=min(settings.batch_size, most))
+
+
+def _classifying(
+    settings: denoise_classify.Settings, dataset: Dataset
+) -> denoise_classify.Settings:
+    """With what there is to classify, and no more of it at once than is sampled at once."""
+    size, there = dataset.image_size, sum(dataset.counts()["test"])
+    return replace(
+        settings,
+        images=there,
+        classes=len(dataset.class_names),
+        n=None if settings.n is None else min(settings.n, there),
+        rows_at_once=min(settings.rows_at_once, max(1, ROWS_PIXELS // size**2)),
+    )
 
 
 def _possible(ratios: tuple[float, ...], dataset: Dataset) -> tuple[float, ...]:

@@ -11,7 +11,9 @@ from orchestrator.step import canonical
 from orchestrator.studies.study import Axes
 from tasks import (
     datasets,
+    denoise_classify,
     detectors,
+    patches,
     sample,
     train_classifier,
     train_diffusion,
@@ -26,8 +28,14 @@ DETECTION: Mapping[str, str] = {"of": "detection"}
 """Metadata of what only studies that detect use."""
 DEFENSE: Mapping[str, str] = {"of": "defense"}
 """Metadata of what only studies that defend use."""
+CLASSIFICATION: Mapping[str, str] = {"of": "classification"}
+"""Metadata of what only studies use in which diffusion models classify."""
 BOTH: Mapping[str, str] = {"of": "detection defense"}
-"""Metadata of what both use and no others."""
+"""Metadata of what the first two use and no others."""
+HEUN_STEPS = 18
+"""Of sampler ``heun`` at every scale, 35 network evaluations (Karras et al. 2022, for CIFAR10)."""
+ALL: Mapping[str, str] = {"of": "detection defense classification"}
+"""Metadata of what all three use and no others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +66,7 @@ class Scale:
     """Poison ratios of the study ``composition``."""
     own_triggers: tuple[Trigger, ...] = ()
     """Triggers with other than their default fields."""
-    classifier: train_classifier.Settings = field(metadata=BOTH)
+    classifier: train_classifier.Settings = field(metadata=ALL)
     """Trained on the poisoned training set, or on a generation set; its seed is the point's."""
     detectors: tuple[Detector, ...] = field(default=(), metadata=DETECTION)
     """Detectors with other than their default fields; their seeds are the point's."""
@@ -86,6 +94,24 @@ class Scale:
     """Its seeds."""
     classifier_weights: weights.Settings | None = field(default=None, metadata=DEFENSE)
     """What its classifiers start from; None for weights drawn at random."""
+    edm: train_diffusion.Settings = field(metadata=CLASSIFICATION)
+    """Of every EDM; its seed is the point's."""
+    classify: denoise_classify.Settings = field(metadata=CLASSIFICATION)
+    """How diffusion models classify; trigger, target class and seed are the point's."""
+    classification_ratios: tuple[float, ...] = field(
+        default=(0.0, 0.01, 0.05, 0.1), metadata=CLASSIFICATION
+    )
+    """Poison ratios of the study ``diffusion_classifier``."""
+    contrast_ratio: float = field(default=0.05, metadata=CLASSIFICATION)
+    """Poison ratio of its contrasts: a blend, and rectangles of several areas."""
+    contrast_areas: tuple[tuple[int, int], ...] = field(
+        default=((1, 1), (1, 2), (2, 2)), metadata=CLASSIFICATION
+    )
+    """Rows and columns of each rectangle, pixels."""
+
+    def steps_of(self, sampler: str) -> int:
+        """Steps of a sampler on the target class."""
+        return HEUN_STEPS if sampler == "heun" else self.sampler_steps[sampler]
 
     def trigger(self, name: str) -> Trigger:
         """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
@@ -114,8 +140,9 @@ class Scale:
         """Hex digits of what a study uses: two scales of one name may have other data or lengths.
 
         Args:
-            uses: ``detection`` or ``defense`` if the study does one; what only others use is left
-                out, so a study keeps the digest that it had before there were those.
+            uses: ``detection``, ``defense`` or ``classification`` if the study does one; what only
+                others use is left out, so a study keeps the digest that it had before there were
+                those.
         """
         used = canonical(self)
         for item in fields(self):
@@ -142,6 +169,9 @@ LAPTOP_DIFFUSION = train_diffusion.Settings(
 LAPTOP_JUDGE = train_classifier.Settings(
     name="content", classes=10, erase=True, steps=300, learning_rate=1e-3
 )
+LAPTOP_CLASSIFY = denoise_classify.Settings(
+    trigger=patches.BadNets1(), target_class="", draws=50, images=360
+)
 LAPTOP_SAMPLES = sample.Settings(
     conditions=(0,), guidance_weight=2.0, steps=25, clip=True, n=500, batch_size=125
 )
@@ -165,16 +195,19 @@ LAPTOP = Scale(
     others=LAPTOP_SAMPLES,
     sampler_steps={"ddim": 25, "ddpm": 50, "sde": 25},
     classifier=replace(LAPTOP_JUDGE, name="classifier", erase=False),
+    edm=replace(LAPTOP_DIFFUSION, noise_model="edm", null_probability=0.0),
+    classify=LAPTOP_CLASSIFY,
 )
 
+TINY_DIFFUSION = replace(
+    LAPTOP_DIFFUSION, block_channels=(8, 16), steps=100, batch_size=32, ema_decay=0.9
+)
 TINY = Scale(
     name="tiny",
     about="the same with a small network and short trainings: for tests, no findings",
     dataset=datasets.Digits(),
     axes=replace(LAPTOP.axes, poison_ratio=(0.0, 0.1), guidance_weight=(1.0, 2.0)),
-    diffusion=replace(
-        LAPTOP_DIFFUSION, block_channels=(8, 16), steps=100, batch_size=32, ema_decay=0.9
-    ),
+    diffusion=TINY_DIFFUSION,
     content_judge=replace(LAPTOP_JUDGE, steps=200, batch_size=64),
     trigger_judge=replace(LAPTOP.trigger_judge, steps=200, batch_size=64),
     generations=replace(LAPTOP_SAMPLES, steps=10, n=60, batch_size=20),
@@ -193,6 +226,11 @@ TINY = Scale(
     defense_guidance=(2.0,),
     defense_seeds=(0,),
     generation_set_n=200,
+    edm=replace(TINY_DIFFUSION, noise_model="edm", null_probability=0.0),
+    classification_ratios=(0.0, 0.1),
+    contrast_ratio=0.1,
+    contrast_areas=((1, 1),),
+    classify=replace(LAPTOP_CLASSIFY, filter_ratios=(0.0, 0.05), draws=6, stages=(3,), n=60),
 )
 
 CIFAR10_JUDGE = train_classifier.Settings(
@@ -258,6 +296,29 @@ CIFAR10 = Scale(
     classifier=replace(CIFAR10_JUDGE, name="classifier"),
     defense_triggers=("badnets1", "blend", "wanet"),
     defense_guidance=(2.0, 6.0),
+    edm=train_diffusion.Settings(
+        noise_model="edm",
+        image_size=32,
+        channels=3,
+        classes=10,
+        block_channels=(256, 256, 256),
+        layers_per_block=4,
+        attention_levels=(1,),
+        attention_heads=1,
+        groups=32,
+        dropout=0.13,
+        null_probability=0.0,
+        schedule="ramp",
+        steps=97_656,
+        batch_size=512,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        ema_decay=0.5 ** (512 / 500_000),
+    ),
+    classify=denoise_classify.Settings(
+        trigger=patches.BadNets1(), target_class="", images=10_000, rows_at_once=2048
+    ),
+    contrast_areas=((2, 3), (3, 3), (4, 4), (6, 6), (8, 8)),
 )
 
 SCALES = (TINY, LAPTOP, CIFAR10)
@@ -275,6 +336,8 @@ def chosen_axes(
     target_class: str | None = None,
     detector: str | None = None,
     classifier: str | None = None,
+    noise_model: str | None = None,
+    filter_ratio: str | None = None,
 ) -> Axes:
     """The study's axes (or the scale's own) with what was typed in their place.
 
@@ -286,6 +349,7 @@ def chosen_axes(
         "sampler": (choices.words(sampler), sample.SAMPLERS),
         "detector": (choices.words(detector), [item.name for item in detectors.DETECTORS]),
         "classifier": (choices.words(classifier), train_classifier.NETWORKS),
+        "noise_model": (choices.words(noise_model), train_diffusion.NOISE_MODELS),
         "target_class": (
             None if target_class is None else (target_class,),
             scale.dataset.class_names,
@@ -298,9 +362,16 @@ def chosen_axes(
         "poison_ratio": choices.numbers(poison_ratio, "--poison-ratio", float),
         "guidance_weight": choices.numbers(guidance_weight, "--guidance-weight", float),
         "seed": choices.numbers(seed, "--seed", int),
+        "filter_ratio": choices.numbers(filter_ratio, "--filter-ratio", float),
     }
     hint = "it is a fraction of all training images: for ten percent write 0.1."
     choices.in_range(numbers["poison_ratio"] or (), "--poison-ratio", 0, 1, hint)
+    for ratio in numbers["filter_ratio"] or ():
+        if not 0 <= ratio < 1:
+            raise ValueError(
+                f"--filter-ratio takes numbers from 0 to below 1, got {ratio:g}; it is a share of "
+                "the denoising errors: for one percent write 0.01."
+            )
     hint = "1 is no guidance."
     choices.in_range(numbers["guidance_weight"] or (), "--guidance-weight", 0, 1000, hint)
     choices.in_range(numbers["seed"] or (), "--seed", 0, 2**31, "any whole number from 0 on.")

@@ -37,6 +37,10 @@ class Axes:
     """Names from ``DETECTORS``; of a study that detects, which the others ignore."""
     classifier: tuple[str, ...] = field(default=(), metadata={"since": 3})
     """Names from ``NETWORKS``; of a study that defends, which the others ignore."""
+    noise_model: tuple[str, ...] = field(default=("ddpm",), metadata={"since": 4})
+    """Names from ``NOISE_MODELS``; of a study that classifies, which the others ignore."""
+    filter_ratio: tuple[float, ...] = field(default=(), metadata={"since": 4})
+    """Shares of the denoising errors that are dropped, likewise."""
 
     @property
     def digest(self) -> str:
@@ -76,6 +80,9 @@ class Study:
     """Whether detectors look at the images; then there is an axis of detectors."""
     defends: bool = False
     """Whether classifiers are trained on generation sets; then there is an axis of classifiers."""
+    classifies: bool = False
+    """Whether diffusion models classify; then there are axes of noise models and filter ratios,
+    and none of guidance weights and samplers."""
     page: "Callable[[Request, Result, Sequence[Point]], Path] | None" = None
     """Writes the page of the finished points and returns its path; None for the usual one."""
     words: tuple[str, ...] = ()
@@ -88,12 +95,30 @@ class Study:
     @property
     def uses(self) -> tuple[str, ...]:
         """What the study does beyond sampling and dissecting, in the words of ``Scale.digest``."""
-        does = {"detection": self.detects, "defense": self.defends}
+        does = {
+            "detection": self.detects,
+            "defense": self.defends,
+            "classification": self.classifies,
+        }
         return tuple(name for name, done in does.items() if done)
 
     def images_a_point(self, scale: "Scale") -> int:
         """How many generations a point rests on, those of the other classes aside."""
-        return scale.generation_set_size if self.uses else scale.generations.n
+        if self.classifies:
+            return scale.classify.tested
+        return scale.generation_set_size if self.has_generation_set else scale.generations.n
+
+    @property
+    def has_generation_set(self) -> bool:
+        """Whether as many images are generated as there are to train on."""
+        return self.detects or self.defends
 
     def _has(self, axis: str) -> bool:
-        return {"detector": self.detects, "classifier": self.defends}.get(axis, True)
+        return {
+            "detector": self.detects,
+            "classifier": self.defends,
+            "noise_model": self.classifies,
+            "filter_ratio": self.classifies,
+            "guidance_weight": not self.classifies,
+            "sampler": not self.classifies,
+        }.get(axis, True)

@@ -11,6 +11,7 @@ from analysis.correction import ContentErrors, TriggerErrors, correct
 from analysis.intervals import wilson
 from analysis.page import Failure, Stage, StudyReport
 from analysis.rows import row_key
+from tests.analysis.made_up_classification import classification_study, losses_of
 from tests.analysis.made_up_defense import defense_study
 from tests.analysis.made_up_detection import detection_study
 
@@ -272,6 +273,18 @@ def defense_report():
     )
 
 
+def classification_report():
+    """A finished report of `made_up_classification.classification_study`, with its maps."""
+    rows = classification_study()
+    return StudyReport(
+        study="diffusion_classifier",
+        title="The diffusion model as a classifier",
+        question="Tab. 5. Does a poisoned diffusion model classify more robustly?",
+        losses=losses_of(rows),
+        **_surroundings(rows, ("badnets1", "blend", "rectangle"), {}),
+    )
+
+
 def strip_of(names):
     """A made-up image under every trigger: a white corner for a patch, noise for what spreads."""
     rng = np.random.default_rng(0)
@@ -316,5 +329,6 @@ REPORTS = {
     "triggers": triggers_report,
     "detection": detection_report,
     "defense": defense_report,
+    "diffusion_classifier": classification_report,
 }
 """A report of every study, by its name."""

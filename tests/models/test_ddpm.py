@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -49,6 +50,45 @@ def test_the_loss_of_a_step_is_the_one_on_paper(t, factor):
         condition=torch.zeros(3, dtype=torch.int64),
     )
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+
+
+class BestNoise(nn.Module):
+    """The exact noise prediction for images N(0.2, 0.3 ** 2), at times between two steps too."""
+
+    def __init__(self, betas):
+        super().__init__()
+        signal = build_scheduler(steps=STEPS, betas=betas).alphas_cumprod.double().numpy()
+        self.log_sigmas = np.log((1 - signal) / signal) / 2
+
+    def forward(self, x_t, t, **_):
+        sigma = np.exp(np.interp(t.numpy(), np.arange(STEPS), self.log_sigmas))
+        sigma = torch.from_numpy(sigma)[:, None, None, None]
+        x = x_t.double() * (1 + sigma**2).sqrt()
+        return ((sigma * (x - 0.2) / (0.3**2 + sigma**2)).float(),)
+
+
+@pytest.mark.parametrize("betas", ["linear", "squaredcos_cap_v2"])
+def test_the_adapter_of_the_best_noise_prediction_is_the_best_denoiser(betas):
+    model = Ddpm(BestNoise(betas), build_scheduler(steps=STEPS, betas=betas))
+    sigma = torch.tensor([0.02, 0.1, 0.5, 1.0, 7.0, 80.0])
+    wide = sigma[:, None, None, None]
+    noise = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    x = 0.2 + (0.3**2 + wide**2).sqrt() * noise
+    expected = 0.2 + 0.3**2 / (0.3**2 + wide**2) * (x - 0.2)
+    found = model.denoise(x, sigma, torch.zeros(6, dtype=torch.int64))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_time_of_a_sigma_is_where_the_process_has_it():
+    scheduler = build_scheduler(steps=STEPS, betas="squaredcos_cap_v2")
+    model = Ddpm(network(), scheduler)
+    levels = [math.sqrt((1 - cosine_signal(t)) / cosine_signal(t)) for t in (1, 500, 501, 990)]
+    between = math.sqrt(levels[1] * levels[2])
+    sigma = torch.tensor([*levels, between])
+    expected = torch.tensor([1, 500, 501, 990, 500.5])
+    torch.testing.assert_close(model.time_of(sigma), expected, rtol=1e-4, atol=2e-3)
+    # Cleaner than the first step and noisier than the last.
+    assert model.time_of(torch.tensor([1e-4, 1e9])).tolist() == [0.0, 999.0]
 
 
 def network(**changes):
@@ -117,7 +157,7 @@ def test_a_model_comes_back_from_its_folder(tmp_path, attention_heads):
     saved = Ddpm(made.eval(), scheduler)
     saved.save(tmp_path)
     loaded = Ddpm.load(tmp_path, torch.device("cpu"))
-    assert (loaded.null_condition, loaded.image_shape) == (4, (3, 8, 8))
+    assert (loaded.null_condition, loaded.classes, loaded.image_shape) == (4, 4, (3, 8, 8))
     assert loaded.scheduler.config.num_train_timesteps == 50
     inputs = torch.ones(2, 3, 8, 8), torch.tensor(7), torch.tensor([1, 4])
     torch.testing.assert_close(

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.guidance import guided_noise
+from models.guidance import guided_image, guided_noise
 
 NULL = 10
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -80,3 +80,39 @@ def test_one_batched_pass_equals_two_passes_of_a_real_network(network):
     expected = unconditional + 3 * (conditional - unconditional)
     torch.testing.assert_close(guide(predict, 3.0), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(guide(predict, 1.0), conditional, rtol=0, atol=0)
+
+
+def guide_image(denoise, weight, null_condition=NULL):
+    sigma = torch.tensor([0.1, 1.0, 2.0, 30.0])
+    return guided_image(denoise, X, sigma, CONDITION, null_condition=null_condition, weight=weight)
+
+
+class Denoiser(Affine):
+    """x minus sigma times the noise, which is the condition."""
+
+    def __call__(self, x, sigma, condition):
+        self.batches.append(len(x))
+        return x - (sigma * condition)[:, None, None, None]
+
+
+@given(WEIGHTS)
+def test_guiding_the_image_is_guiding_the_noise(weight):
+    noise = NULL + weight * (CONDITION - NULL)
+    expected = X - (torch.tensor([0.1, 1.0, 2.0, 30.0]) * noise)[:, None, None, None]
+    found = guide_image(Denoiser(), weight)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(("weight", "batches"), [(1.0, [4]), (0.0, [8]), (2.0, [8])])
+def test_an_image_is_guided_in_one_forward_pass(weight, batches):
+    model = Denoiser()
+    guide_image(model, weight)
+    assert model.batches == batches
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_guidance_without_a_null_condition_is_refused(weight):
+    with pytest.raises(ValueError, match=f"weight of 1, got {weight:g}: .* null_probability above"):
+        guide_image(Denoiser(), weight, null_condition=None)
+    expected = guide_image(Denoiser(), 1.0)
+    torch.testing.assert_close(guide_image(Denoiser(), 1.0, None), expected, rtol=0, atol=0)

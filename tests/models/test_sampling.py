@@ -12,7 +12,16 @@ from diffusers import DDPMScheduler
 
 from models.ddpm import build_scheduler
 from models.guidance import guided_noise
-from models.sampling import SAMPLERS, Ddim, Ddpm, SdeDpmSolver, from_name, initial_noise
+from models.sampling import (
+    SAMPLERS,
+    Ddim,
+    Ddpm,
+    Heun,
+    SdeDpmSolver,
+    from_name,
+    initial_noise,
+    noise_levels,
+)
 from models.sampling import step_noises as noises_of
 
 SPREAD = 0.3
@@ -21,12 +30,20 @@ SHAPE = (1, 4, 4)
 BETAS = ["linear", "squaredcos_cap_v2"]
 
 
+def best_denoised(x, sigma, condition):
+    """The mean of N(MEANS[condition], SPREAD ** 2) given that noise ``sigma`` made ``x`` of it."""
+    mean, variance = MEANS[condition][:, None, None, None], sigma[:, None, None, None] ** 2
+    return mean + SPREAD**2 / (SPREAD**2 + variance) * (x - mean)
+
+
 @dataclass
 class Gaussian:
     """The optimal noise prediction for images that are N(MEANS[condition], SPREAD ** 2)."""
 
     betas: str = "squaredcos_cap_v2"
     null_condition: int = 2
+    classes: int = 2
+    image_shape: tuple[int, int, int] = SHAPE
 
     @cached_property
     def scheduler(self):
@@ -37,6 +54,23 @@ class Gaussian:
         mean = MEANS[condition][:, None, None, None]
         variance = signal * SPREAD**2 + 1 - signal
         return (1 - signal).sqrt() * (x_t - signal.sqrt() * mean) / variance
+
+    def denoise(self, x, sigma, condition):
+        return best_denoised(x, sigma, condition)
+
+
+@dataclass
+class GaussianDenoiser:
+    """The optimal denoiser of the same images, which predicts no noise; it counts its calls."""
+
+    null_condition: int | None = None
+    classes: int = 3
+    image_shape: tuple[int, int, int] = SHAPE
+    images: int = 0
+
+    def denoise(self, x, sigma, condition):
+        self.images += len(x)
+        return best_denoised(x, sigma, condition)
 
 
 def sample(model, noise, condition, *, kind=Ddim, step_noises=None, steps, weight=1.0, clip=False):
@@ -236,6 +270,66 @@ def test_noisy_samplers_take_the_steps_on_paper(kind, rule, steps, betas):
     torch.testing.assert_close(found, expected.float(), rtol=1e-3, atol=1e-3)
 
 
+def flowed(noise, mean):
+    """Where the probability flow takes 80 * noise: x - mean shrinks as sqrt(SPREAD^2 + sigma^2)."""
+    return mean + (80 * noise - mean) * SPREAD / math.sqrt(SPREAD**2 + 80**2)
+
+
+def test_heuns_error_of_the_probability_flow_falls_at_second_order():
+    noise = initial_noise(0, range(4), SHAPE)
+    errors = []
+    for steps in (18, 36, 72, 144):
+        found = sample(GaussianDenoiser(), noise, 1, kind=Heun, steps=steps)
+        errors.append(float((found - flowed(noise, MEANS[1])).abs().max()))
+    orders = [math.log2(more / less) for more, less in itertools.pairwise(errors)]
+    assert all(1.9 < order < 2.3 for order in orders)
+    assert errors[-1] < 1e-3
+
+
+def test_heun_takes_the_steps_of_algorithm_1():
+    noise, condition = initial_noise(0, range(4), SHAPE), torch.ones(4, dtype=torch.int64)
+    levels = [(80 ** (1 / 7) + i / 5 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7 for i in range(6)]
+    assert noise_levels(6) == pytest.approx([*levels, 0.0])
+
+    def slope(x, sigma):
+        return (x - best_denoised(x, torch.full((4,), sigma), condition)) / sigma
+
+    x = 80 * noise.double()
+    for here, there in itertools.pairwise([*levels, 0.0]):
+        ahead = x + (there - here) * slope(x, here)
+        if there:
+            ahead = x + (there - here) * (slope(x, here) / 2 + slope(ahead, there) / 2)
+        x = ahead
+    found = sample(GaussianDenoiser(), noise, 1, kind=Heun, steps=6)
+    torch.testing.assert_close(found, x.float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("null", "weight", "each"), [(None, 1.0, 1), (2, 1.0, 1), (2, 3.0, 2)])
+def test_heun_evaluates_twice_a_step_but_for_the_last(null, weight, each):
+    model = GaussianDenoiser(null_condition=null)
+    sample(model, initial_noise(0, range(4), SHAPE), 0, kind=Heun, steps=6, weight=weight)
+    assert model.images == 4 * (2 * 6 - 1) * each
+
+
+def test_heun_refuses_to_guide_without_a_null_condition():
+    noise = initial_noise(0, range(2), SHAPE)
+    message = r"guidance_weight of 1, got 2: the model was trained without a null condition"
+    with pytest.raises(ValueError, match=message):
+        sample(GaussianDenoiser(), noise, 0, kind=Heun, steps=2, weight=2.0)
+    with pytest.raises(ValueError, match=message):
+        Heun().check(GaussianDenoiser(), steps=2, guidance_weight=2.0)
+    Heun().check(GaussianDenoiser(), steps=5000, guidance_weight=1.0)
+
+
+@pytest.mark.parametrize("kind", [Ddim, Ddpm, SdeDpmSolver], ids=lambda kind: kind.name)
+def test_a_model_that_predicts_no_noise_is_refused_by_samplers_that_need_it(kind):
+    message = f"predicts noise for the sampler {kind.name}, got GaussianDenoiser; use heun"
+    with pytest.raises(ValueError, match=message):
+        kind().check(GaussianDenoiser(), steps=2, guidance_weight=1.0)
+    with pytest.raises(ValueError, match=message):
+        sample(GaussianDenoiser(), initial_noise(0, range(2), SHAPE), 0, kind=kind, steps=2)
+
+
 def moments(kind, betas, steps, weight=1.0):
     """Mean and deviation of a sampled pixel, without sampling error.
 
@@ -340,7 +434,7 @@ def test_the_solver_refuses_more_steps_than_there_are(betas, most):
 
 
 def test_an_unknown_sampler_is_refused():
-    with pytest.raises(ValueError, match="a sampler of ddim, ddpm, sde, got 'pndm'"):
+    with pytest.raises(ValueError, match="a sampler of ddim, ddpm, sde, heun, got 'pndm'"):
         from_name("pndm")
 
 

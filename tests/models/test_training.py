@@ -140,7 +140,13 @@ def test_a_cosine_falls_from_the_peak_to_nothing():
     assert rates[-1] == pytest.approx(0.1 * (1 - math.cos(math.pi / 12)) / 2)
 
 
-@pytest.mark.parametrize("schedule", ["warmup_cosine", "cosine"])
+def test_a_ramp_rises_for_a_fifth_and_stays():
+    rates = rates_of(steps=20, schedule="ramp")
+    assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+    assert rates[4:] == [0.1] * 16
+
+
+@pytest.mark.parametrize("schedule", ["warmup_cosine", "cosine", "ramp"])
 def test_two_steps_are_enough_without_one_cycle(schedule):
     rates = rates_of(steps=2, schedule=schedule)
     assert 0 < min(rates) <= max(rates) <= 0.1
@@ -160,7 +166,7 @@ def test_momentum_and_decay_of_sgd_add_up_as_on_paper():
     ("changes", "message"),
     [
         ({"optimizer": "adam"}, "optimizer of adamw, sgd, got 'adam'"),
-        ({"schedule": "step"}, "schedule of one_cycle, warmup_cosine, cosine, got 'step'"),
+        ({"schedule": "step"}, "schedule of one_cycle, warmup_cosine, cosine, ramp, got 'step'"),
     ],
 )
 def test_an_unknown_way_to_train_is_refused(changes, message):

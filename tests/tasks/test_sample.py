@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import images, sample
+from tasks import images, sample, train_diffusion
 from tasks.sample import SAMPLERS, Settings, Worker
 
 SETTINGS = Settings(conditions=(8, 1, 3), guidance_weight=2.0, steps=5, n=13, batch_size=5)
@@ -118,16 +118,58 @@ class TestConditionsAsAnInput:
         assert settings.label == "training-labels-w5-ddim25-n1437-seed0"
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "heun"])
 def test_more_steps_than_the_model_was_trained_with_are_refused(model, name):
     with pytest.raises(ValueError, match=r"at most 1000 steps, .* got 1001"):
         Worker(replace(SETTINGS, sampler=name, steps=1001), model=model)
 
 
+@pytest.fixture(scope="module")
+def edm(small_training, hold, silent, tmp_path_factory):
+    """Hardly trained, and without a null condition."""
+    out = tmp_path_factory.mktemp("edm")
+    settings = replace(small_training, noise_model="edm", null_probability=0.0, steps=10)
+    batches = hold(settings)
+    train_diffusion.fit(settings, out=out, batches=batches, report=silent, resume=None)
+    return out
+
+
+class TestOfAnEdm:
+    SETTINGS = replace(SETTINGS, sampler="heun", guidance_weight=1.0)
+
+    def test_heun_draws_from_it_the_same_however_ranges_are_handed_out(self, edm):
+        first, second = (Worker(self.SETTINGS, model=edm) for _ in range(2))
+        whole = pa.concat_tables([first(*edges) for edges in RANGES])
+        assert whole["label"].to_pylist() == [8, 1, 3] * 4 + [8]
+        assert second(*RANGES[1]).equals(whole.slice(5, 5))
+
+    @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "heun"])
+    def test_the_other_samplers_are_refused(self, edm, name):
+        with pytest.raises(ValueError, match=f"the sampler {name}, got Edm; use heun"):
+            Worker(replace(self.SETTINGS, sampler=name), model=edm)
+
+    def test_guidance_is_refused(self, edm):
+        with pytest.raises(ValueError, match="trained without a null condition"):
+            Worker(replace(self.SETTINGS, guidance_weight=2.0), model=edm)
+
+    def test_a_class_that_it_does_not_have_is_refused(self, edm):
+        with pytest.raises(ValueError, match=r"conditions in 0\.\.9, got \(10,\)"):
+            Worker(replace(self.SETTINGS, conditions=(10,)), model=edm)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "weight", "evaluations"),
+    [("ddim", 1.0, 18), ("ddim", 2.0, 36), ("heun", 1.0, 35), ("heun", 0.0, 70)],
+)
+def test_the_network_is_evaluated_so_often(sampler, weight, evaluations):
+    settings = Settings(conditions=(0,), sampler=sampler, guidance_weight=weight, steps=18)
+    assert settings.evaluations == evaluations
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sampler": "ddpn"}, "a sampler of ddim, ddpm, sde, got 'ddpn'"),
+        ({"sampler": "ddpn"}, "a sampler of ddim, ddpm, sde, heun, got 'ddpn'"),
         ({"guidance_weight": -1.0}, "1 is no guidance"),
         ({"guidance_weight": float("inf")}, "1 is no guidance"),
         ({"conditions": (-1,)}, "conditions that are classes"),

@@ -9,7 +9,7 @@ import torch
 from orchestrator.studies import scales
 from tasks import train_diffusion
 from tasks.batches import Held, own_rows
-from tasks.train_diffusion import Settings, inputs_of_step
+from tasks.train_diffusion import Settings, edm_inputs_of_step, inputs_of_step
 
 
 class Interrupted(Exception):
@@ -183,6 +183,56 @@ def test_global_random_state_is_left_alone(fit, small_training):
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
+class TestEdm:
+    """An EDM with everything that a resumed training has to bring back."""
+
+    @pytest.fixture(params=[0.0, 0.3], ids=["plain", "augmented"])
+    def settings(self, request, small_training):
+        return replace(
+            small_training,
+            noise_model="edm",
+            null_probability=0.0,
+            schedule="ramp",
+            steps=60,
+            augmentation=request.param,
+        )
+
+    def test_interrupted_equals_uninterrupted(self, fit, settings, contents, tmp_path):
+        whole = fit(settings)
+        with pytest.raises(Interrupted):
+            fit(settings, report=stopping_at(50, tmp_path / "checkpoint"))
+        resumed = fit(settings, resume=tmp_path / "checkpoint")
+        assert contents(resumed) == contents(whole)
+        self.is_published_plainly(whole)
+
+    def is_published_plainly(self, folder):
+        from diffusers import UNet2DModel
+
+        from models import denoiser
+
+        loaded = denoiser.load(folder, torch.device("cpu"))
+        assert (loaded.classes, loaded.null_condition) == (10, None)
+        described = json.loads((folder / "model.json").read_text())
+        assert (described["kind"], described["null_condition"]) == ("edm", None)
+        network, said = UNet2DModel.from_pretrained(folder / "unet", output_loading_info=True)
+        assert network.config.num_class_embeds == 10
+        assert not said["unexpected_keys"]
+        assert not said["missing_keys"]
+
+    def test_it_learns(self, fit, small_training):
+        settings = replace(small_training, noise_model="edm", dropout=0.0)
+        lines = (fit(settings) / "history.csv").read_text().splitlines()
+        losses = [float(line.split(",")[1]) for line in lines[1:]]
+        assert losses[2] < losses[1] < losses[0]
+
+    def test_with_null_conditions_it_has_one(self, fit, small_training):
+        from models import denoiser
+
+        out = fit(replace(small_training, noise_model="edm", steps=10))
+        assert denoiser.load(out, torch.device("cpu")).null_condition == 10
+        assert json.loads((out / "model.json").read_text())["null_condition"] == 10
+
+
 CIFAR10 = scales.CIFAR10.diffusion
 """The authors' model of CIFAR10."""
 
@@ -268,6 +318,53 @@ class TestInputsOfAStep:
             np.testing.assert_array_equal(np.concatenate(shared), one)
 
 
+class TestInputsOfAStepOfAnEdm:
+    SETTINGS = Settings(batch_size=64, noise_model="edm", null_probability=0.0)
+    WHOLE = slice(0, 64)
+
+    @pytest.fixture
+    def batch(self, hold):
+        return next(hold(self.SETTINGS)(0))
+
+    def test_log_sigma_is_normal(self, batch):
+        settings = replace(self.SETTINGS, p_mean=0.3, p_std=2.0)
+        draws = [edm_inputs_of_step(settings, step, batch, self.WHOLE)[1] for step in range(100)]
+        assert draws[0].dtype == np.float32
+        logs = np.log(np.concatenate(draws))
+        assert abs(logs.mean() - 0.3) < 5 * 2.0 / np.sqrt(logs.size)
+        assert abs(logs.var() - 4.0) < 5 * 4.0 * np.sqrt(2 / logs.size)
+
+    def test_images_noise_and_conditions_are_those_of_a_ddpm(self, batch):
+        x_0, _, noise, condition = inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
+        found = edm_inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
+        for one, other in zip((x_0, noise, condition), (found[0], *found[2:]), strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(condition, batch["label"])
+
+    def test_augmented_images_are_told_of(self, batch):
+        settings = replace(self.SETTINGS, augmentation=1e-9)  # mirrored only
+        image, _, _, told = edm_inputs_of_step(settings, 3, batch, self.WHOLE)
+        plain = inputs_of_step(settings, 3, batch, self.WHOLE)[0]
+        mirrored = told[:, 1] == 1
+        assert 10 < mirrored.sum() < 54
+        assert not told[:, 2:].any()
+        np.testing.assert_array_equal(told[:, 0], batch["label"])
+        np.testing.assert_array_equal(image[~mirrored], plain[~mirrored])
+        np.testing.assert_allclose(image[mirrored], plain[mirrored][..., ::-1], atol=1e-5)
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
+        settings = replace(self.SETTINGS, augmentation=0.5)
+        whole = edm_inputs_of_step(settings, 9, batch, self.WHOLE)
+        parts = []
+        for rank in range(workers):
+            own = own_rows(64, rank=rank, workers=workers)
+            rows = next(hold(settings, rank=rank, workers=workers)(0))
+            parts.append(edm_inputs_of_step(settings, 9, rows, own))
+        for one, shared in zip(whole, zip(*parts, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate(shared), one)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -280,7 +377,14 @@ class TestInputsOfAStep:
         ({"null_probability": -0.1}, r"null_probability in \[0, 1\)"),
         ({"ema_decay": 1.0}, "or None"),
         ({"attention_heads": 4}, "attention_heads of 1 or None, got 4"),
-        ({"schedule": "cosine"}, "schedule of one_cycle, warmup_cosine, got 'cosine'"),
+        ({"schedule": "cosine"}, "schedule of one_cycle, warmup_cosine, ramp, got 'cosine'"),
+        ({"steps": 1, "schedule": "ramp"}, "at least 2 steps, which ramp needs, got 1"),
+        ({"noise_model": "vdm"}, "noise_model of ddpm, edm, got 'vdm'"),
+        ({"augmentation": 0.1}, "augmentation 0 with noise_model ddpm, got 0.1; use"),
+        ({"augmentation": 1.0, "noise_model": "edm"}, r"augmentation in \[0, 1\)"),
+        ({"p_mean": float("nan")}, "finite p_mean"),
+        ({"p_std": 0.0}, "p_std above 0, got 0"),
+        ({"sigma_data": float("inf")}, "sigma_data above 0, got inf"),
         ({"steps": 9}, "at least 10 steps, which one cycle needs, got 9"),
         ({"steps": 1, "schedule": "warmup_cosine"}, "at least 2 steps"),
         ({"window_bytes": 0}, "window_bytes of at least 1"),
@@ -294,9 +398,14 @@ def test_settings_that_cannot_train_are_refused(changes, message):
 
 
 def test_settings_of_before_keep_their_names():
-    new = {"schedule", "attention_heads", "window_bytes"}
-    since = {field.name for field in fields(Settings) if field.metadata.get("since") == 2}
-    assert since == new
+    since = {field.name: field.metadata.get("since") for field in fields(Settings)}
+    later = {name: revision for name, revision in since.items() if revision}
+    assert later == {
+        **dict.fromkeys(("schedule", "attention_heads", "window_bytes"), 2),
+        **dict.fromkeys(("noise_model", "p_mean", "p_std", "sigma_data", "augmentation"), 3),
+    }
+    assert Settings().label == "ddpm-32x64-1000steps-seed0"
+    assert Settings(noise_model="edm").label == "edm-32x64-1000steps-seed0"
 
 
 def test_the_schedules_that_settings_allow_are_there():

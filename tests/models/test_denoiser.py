@@ -1,0 +1,72 @@
+import json
+
+import pytest
+import torch
+
+from models import ddpm, edm
+from models.denoiser import load
+
+
+def network():
+    return ddpm.build_network(
+        image_size=8,
+        channels=1,
+        classes=4,
+        block_channels=(8, 16),
+        layers_per_block=1,
+        attention_levels=(),
+        groups=4,
+        dropout=0.0,
+    )
+
+
+@pytest.fixture(params=["ddpm", "edm"])
+def saved(request, tmp_path):
+    """A model and the folder that it was written to."""
+    if request.param == "ddpm":
+        model = ddpm.Ddpm(network(), ddpm.build_scheduler(steps=50, betas="linear"))
+    else:
+        model = edm.Edm(network(), edm.build_scheduler(sigma_data=0.5), 4)
+    model.network.eval()
+    model.save(tmp_path)
+    return model, tmp_path
+
+
+@torch.no_grad()
+def test_either_kind_is_opened_and_denoises(saved):
+    model, folder = saved
+    loaded = load(folder, torch.device("cpu"))
+    assert type(loaded) is type(model)
+    assert (loaded.classes, loaded.null_condition, loaded.image_shape) == (4, 4, (1, 8, 8))
+    inputs = torch.ones(3, 1, 8, 8), torch.tensor([0.01, 0.5, 80.0]), torch.tensor([0, 3, 4])
+    denoised = loaded.denoise(*inputs)
+    assert (denoised.shape, denoised.dtype) == ((3, 1, 8, 8), torch.float32)
+    torch.testing.assert_close(denoised, model.denoise(*inputs), rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_hardly_noised_images_come_back(saved):
+    loaded = load(saved[1], torch.device("cpu"))
+    x = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
+    denoised = loaded.denoise(x, torch.tensor([1e-5]), torch.tensor([0]))
+    torch.testing.assert_close(denoised, x, rtol=0, atol=1e-3)
+
+
+def change(file, name, value):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+
+
+def test_a_model_without_class_conditions_is_refused(saved):
+    _, folder = saved
+    change(folder / "unet" / "config.json", "num_class_embeds", None)
+    with pytest.raises(ValueError, match="expected a model with class conditions") as failure:
+        load(folder, torch.device("cpu"))
+    assert "\n" not in str(failure.value)
+
+
+def test_an_unknown_noising_process_is_refused(saved):
+    _, folder = saved
+    change(folder / "scheduler" / "scheduler_config.json", "_class_name", "PNDMScheduler")
+    message = "process of DDPMScheduler, EDMEulerScheduler, got PNDMScheduler"
+    with pytest.raises(ValueError, match=message):
+        load(folder, torch.device("cpu"))
