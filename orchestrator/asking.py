@@ -234,7 +234,7 @@ def _with_draws(study: Study, scale: Scale, draws: int | None, images: int | Non
         stages = tuple(stage for stage in classify.stages if stage < draws)
         classify = replace(classify, draws=draws, stages=stages)
     if images is not None:
-        classify = replace(classify, n=images)
+        classify = replace(classify, test_images=images)
     return replace(scale, classify=classify)
 
 

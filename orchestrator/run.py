@@ -134,6 +134,8 @@ def _announce(plan: planning.Plan, placement: Placement, dashboard: str | None, 
     else:
         expected = show.duration(plan.expected_seconds(cores))
         say(f"{steps}, about {expected} on {where}")
+    if calls := show.network_calls(plan):
+        say(calls)
     if spread := placement.described():
         say(spread)
 

@@ -73,21 +73,20 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
             f"; about {duration(seconds)} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
         )
     console.print(summary, soft_wrap=True, markup=False)
-    print_calls(plan, console)
+    if calls := network_calls(plan):
+        console.print(calls, soft_wrap=True, markup=False)
 
 
-def print_calls(plan: "Plan", console: Console) -> None:
-    """How often diffusion models that classify look at an image, at most; nothing if none does."""
+def network_calls(plan: "Plan") -> str:
+    """How often diffusion models that classify look at an image, at most; empty if none does."""
     classifying = [one for one in plan.steps if one.runs and one.step.task == "denoise_classify"]
-    if classifying:
-        calls = sum(one.step.settings.expected_calls for one in classifying)
-        seconds = duration(sum(one.seconds for one in classifying))
-        console.print(
-            f"classifying: at most {calls:,} network calls, about {seconds} on one core "
-            "(classes that can no longer win are dropped)",
-            soft_wrap=True,
-            markup=False,
-        )
+    if not classifying:
+        return ""
+    calls = sum(one.step.settings.expected_calls for one in classifying)
+    seconds = duration(sum(one.seconds for one in classifying))
+    early = any(one.step.settings.stages for one in classifying)
+    fewer = " (fewer where classes that can no longer win are dropped)" if early else ""
+    return f"classifying: at most {calls:,} network calls{fewer}, about {seconds} on one core"
 
 
 def print_gpu_hours(plan: "Plan", console: Console) -> None:

@@ -92,8 +92,8 @@ class Settings:
     """Of EDM's loss weight, > 0."""
     seed: int = 0
     """With an image's index and the number of the draw, draws sigma and noise."""
-    n: int | None = None
-    """Test images, the first so many by index; None for all."""
+    test_images: int | None = None
+    """How many are classified, the first so many by index; None for all."""
     batch_size: int = 32
     """Images at a time; part of the identity, as sums depend on it in the last bit."""
     rows_at_once: int = 1024
@@ -123,11 +123,15 @@ class Settings:
                 f"expected margin, p_std and sigma_data above 0, "
                 f"got {self.margin:g}, {self.p_std:g} and {self.sigma_data:g}"
             )
-        counts = (self.batch_size, self.rows_at_once, 1 if self.n is None else self.n)
+        counts = (
+            self.batch_size,
+            self.rows_at_once,
+            1 if self.test_images is None else self.test_images,
+        )
         if min(counts) < 1 or self.maps < 0:
             raise ValueError(
-                f"expected batch_size, rows_at_once and n of at least 1 and maps of at least 0, "
-                f"got {self.batch_size}, {self.rows_at_once}, {self.n} and {self.maps}"
+                f"expected batch_size, rows_at_once and test_images of at least 1 and maps of at least 0, "
+                f"got {self.batch_size}, {self.rows_at_once}, {self.test_images} and {self.maps}"
             )
 
     @property
@@ -136,15 +140,15 @@ class Settings:
         return f"by-{self.trigger.name}-{self.draws}draws-seed{self.seed}"
 
     @property
-    def tested(self) -> int:
+    def n(self) -> int:
         """Test images that are classified, as far as is known."""
-        return self.images if self.n is None else self.n
+        return self.images if self.test_images is None else self.test_images
 
     @property
     def expected_calls(self) -> int:
         """Network calls at most: every clean and every triggered image, class and draw."""
-        attacked = self.tested - self.tested // self.classes if self.trigger.stamps else 0
-        return (self.tested + attacked) * self.classes * self.draws
+        attacked = self.n - self.n // self.classes if self.trigger.stamps else 0
+        return (self.n + attacked) * self.classes * self.draws
 
     @property
     def expected_seconds(self) -> float:
@@ -154,7 +158,7 @@ class Settings:
     @property
     def expected_bytes(self) -> int:
         """Rough size on disk."""
-        return 20_000 + (40 + 20 * len(self.filter_ratios)) * self.tested
+        return 20_000 + (40 + 20 * len(self.filter_ratios)) * self.n
 
 
 def _check_ratios(ratios: Sequence[float]) -> None:
@@ -180,11 +184,11 @@ def count(
         ValueError: Fewer than asked for.
     """
     there: int = pq.read_metadata(dataset / "test.parquet").num_rows
-    if settings.n is not None and settings.n > there:
+    if settings.test_images is not None and settings.test_images > there:
         raise ValueError(
-            f"expected n of at most {there}, the test images there are, got {settings.n}"
+            f"expected at most {there} test images, all there are, got {settings.test_images}"
         )
-    return there if settings.n is None else settings.n
+    return there if settings.test_images is None else settings.test_images
 
 
 class Worker:

@@ -16,7 +16,7 @@ from orchestrator.step import Step
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Axes, Point, Study
-from tasks import robustness, train_diffusion, triggers
+from tasks import denoise_classify, robustness, train_diffusion, triggers
 from tasks.patches import Patched, Rectangle
 from tasks.triggers import Nothing, Trigger
 
@@ -45,7 +45,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
         ValueError: No point, a trigger that leaves nothing to attack with, more test images than
             there are, or a ratio that poisons nothing or more than there is.
     """
-    _check_test_images(scale)
+    _check_images(scale, axes)
     graph = Graph(scale, axes.target_class)
     made = [
         _point(graph, axes, cell, ratio)
@@ -160,8 +160,11 @@ def _pixels(trigger: Trigger, scale: Scale) -> int | None:
     return int(height * width)
 
 
-def _check_test_images(scale: Scale) -> None:
-    there, wanted = sum(scale.dataset.counts()["test"]), scale.classify.n
+def _check_images(scale: Scale, axes: Axes) -> None:
+    """Refuse filters that leave nothing of an image, and more test images than there are."""
+    for ratio in axes.filter_ratio:
+        denoise_classify.kept(ratio, scale.dataset.image_size**2 * scale.dataset.channels)
+    there, wanted = sum(scale.dataset.counts()["test"]), scale.classify.test_images
     if wanted is not None and wanted > there:
         raise ValueError(f"expected at most {there} test images, all there are, got {wanted}.")
 

@@ -144,11 +144,12 @@ def _classifying(
 ) -> denoise_classify.Settings:
     """With what there is to classify, and no more of it at once than is sampled at once."""
     size, there = dataset.image_size, sum(dataset.counts()["test"])
+    wanted = settings.test_images
     return replace(
         settings,
         images=there,
         classes=len(dataset.class_names),
-        n=None if settings.n is None else min(settings.n, there),
+        test_images=wanted if wanted is None else min(wanted, there),
         rows_at_once=min(settings.rows_at_once, max(1, ROWS_PIXELS // size**2)),
     )
 

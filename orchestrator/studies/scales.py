@@ -230,7 +230,9 @@ TINY = Scale(
     classification_ratios=(0.0, 0.1),
     contrast_ratio=0.1,
     contrast_areas=((1, 1),),
-    classify=replace(LAPTOP_CLASSIFY, filter_ratios=(0.0, 0.05), draws=6, stages=(3,), n=60),
+    classify=replace(
+        LAPTOP_CLASSIFY, filter_ratios=(0.0, 0.05), draws=6, stages=(3,), test_images=60
+    ),
 )
 
 CIFAR10_JUDGE = train_classifier.Settings(

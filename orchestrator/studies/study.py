@@ -105,7 +105,7 @@ class Study:
     def images_a_point(self, scale: "Scale") -> int:
         """How many generations a point rests on, those of the other classes aside."""
         if self.classifies:
-            return scale.classify.tested
+            return scale.classify.n
         return scale.generation_set_size if self.has_generation_set else scale.generations.n
 
     @property
