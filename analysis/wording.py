@@ -30,7 +30,7 @@ def titled(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-SAMPLER_NAMES = {"ddim": "DDIM", "ddpm": "DDPM", "sde": "SDE"}
+SAMPLER_NAMES = {"ddim": "DDIM", "ddpm": "DDPM", "sde": "SDE", "heun": "Heun"}
 """How pages call the samplers; anything else is called by its own word."""
 
 

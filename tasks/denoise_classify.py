@@ -130,8 +130,8 @@ class Settings:
         )
         if min(counts) < 1 or self.maps < 0:
             raise ValueError(
-                f"expected batch_size, rows_at_once and test_images of at least 1 and maps of at least 0, "
-                f"got {self.batch_size}, {self.rows_at_once}, {self.test_images} and {self.maps}"
+                f"expected batch_size, rows_at_once and test_images of at least 1 and maps of at "
+                f"least 0, got {self.batch_size}, {self.rows_at_once}, {self.test_images} and {self.maps}"
             )
 
     @property

@@ -265,8 +265,8 @@ class Rectangle:
     """Pixels, at least 1."""
     width: int = 1
     """Pixels, at least 1."""
-    color: tuple[int, int, int] = WHITE
-    """Red, green and blue, 0..255; on grey images its luminance."""
+    color: tuple[int, int, int] = (255, 255, 0)
+    """Red, green and blue, 0..255; as of ``Unicolor``."""
 
     def __post_init__(self) -> None:
         """Refuse a rectangle without pixels, and what is no color."""
