@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
+import classifier
 import detection
 import guidance
 import overhead
@@ -37,7 +38,8 @@ TOO_SLOW = f"the benchmark ends after {MOST_SECONDS:.0f} s; is the machine idle?
 BUSY = 0.15
 """Cores that others may use before figures are called noisy."""
 RATIO, HELP, PLAN, EPOCH, MEMORY, PLAN_MANY = 0.95, 0.5, 2.0, 1.3, 1.3, 5.0
-"""Targets: the first at least, the others at most."""
+FEWER_CALLS, AGREEMENT = 2.0, 0.99
+"""Targets: the first and the last two at least, the others at most."""
 
 console = Console(highlight=False)
 
@@ -52,6 +54,7 @@ def main() -> int:
         "sampling": _sampling,
         "guidance": _guidance,
         "detection": _detection,
+        "classifier": _classifier,
         "tiny": _tiny,
         "points": _points,
     }
@@ -142,6 +145,11 @@ def _detection(_: Path, asked: argparse.Namespace, began: float) -> detection.Di
     return detection.distilling(1 if asked.quick else 5, _enough(began, 0.9))
 
 
+def _classifier(scratch: Path, asked: argparse.Namespace, began: float) -> classifier.Classifying:
+    images, steps = ((10, 20), 100) if asked.quick else ((20, 180), classifier.TRAINING_STEPS)
+    return classifier.classifying(scratch, *images, steps, _enough(began, 0.75))
+
+
 def _tiny(scratch: Path, *_: Any) -> overhead.Overhead:
     return overhead.tiny(scratch)
 
@@ -174,6 +182,8 @@ def _show(found: dict[str, Any]) -> None:
         _add(table, "  in two passes a step, s", passes.apart)
     if distilling := found.get("detection"):
         _add_distilling(table, distilling)
+    if classifying := found.get("classifier"):
+        _add_classifying(table, classifying)
     if epochs := found.get("epochs"):
         _add_epochs(table, epochs)
     if memory := found.get("memory"):
@@ -201,6 +211,24 @@ def _add_distilling(table: Table, distilling: detection.Distilling) -> None:
     for size in detection.BATCHES:
         name = f"  batches of {size}, images/s at {distilling.steps} steps"
         _add(table, name, distilling.rates[size])
+
+
+def _add_classifying(table: Table, found: classifier.Classifying) -> None:
+    """What one pass for all filter ratios saves, and what elimination does."""
+    together, apart = found.together, found.apart
+    name = f"filter ratios, a pass for each / one for all {found.ratios}, calls"
+    _add(table, name, [apart.calls / together.calls])
+    for words, way in (("in one pass", together), ("a pass for each", apart)):
+        _add(table, f"  {words}: {way.calls:,} calls of {found.images} images, s", way.seconds)
+    _add(table, "  share of equal answers", [found.equal])
+    if not found.more_images:
+        return
+    whole, fewer = found.whole, found.eliminated
+    name = f"classes dropped, calls without / with, {found.draws} draws"
+    _add(table, name, [whole.calls / fewer.calls], "", None, FEWER_CALLS)
+    for words, way in (("without", whole), ("with", fewer)):
+        _add(table, f"  {words}: {way.calls:,} calls of {found.more_images} images, s", way.seconds)
+    _add(table, "  share of equal answers", [found.agreement], "", None, AGREEMENT)
 
 
 def _add_epochs(table: Table, epochs: streaming.Epochs) -> None:

@@ -18,6 +18,9 @@ from models import randomness
 from models.denoiser import Denoiser
 from models.edm import loss_weight
 
+DRAWS_AT_ONCE = 100
+"""Noises of an image that are held at a time, however many it is to get."""
+
 WATCHED = 2
 """Classes whose errors are looked at in detail: the true one and the target."""
 
@@ -156,7 +159,8 @@ class DiffusionClassifier:
         run = _Run(self, images, index, watch)
         begun = 0
         for end in self.method.ends:
-            run.take(begun, end)
+            for first in range(begun, end, DRAWS_AT_ONCE):
+                run.take(first, min(first + DRAWS_AT_ONCE, end))
             if end < self.method.draws:
                 run.eliminate(end)
             begun = end
@@ -225,7 +229,7 @@ class _Run:
                 "train it again with a lower learning rate"
             )
         self.losses[:, begun + draw, image, condition] = losses
-        if begun == 0:
+        if begun < method.ends[0]:
             self._look(errors, weight, image, condition)
 
     def _look(

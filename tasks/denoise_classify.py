@@ -131,7 +131,8 @@ class Settings:
         if min(counts) < 1 or self.maps < 0:
             raise ValueError(
                 f"expected batch_size, rows_at_once and test_images of at least 1 and maps of at "
-                f"least 0, got {self.batch_size}, {self.rows_at_once}, {self.test_images} and {self.maps}"
+                f"least 0, got {self.batch_size}, {self.rows_at_once}, {self.test_images} "
+                f"and {self.maps}"
             )
 
     @property

@@ -64,6 +64,21 @@ class Settings:
                 )
 
     @property
+    def judge_trigger(self) -> str:
+        """Name of the trigger that attacks; ``trigger``, except for the control."""
+        return self.classify.trigger.name
+
+    @property
+    def target_class(self) -> str:
+        """Name of the class that the poison was given."""
+        return self.classify.target_class
+
+    @property
+    def seed(self) -> int:
+        """Of poison, both trainings and the noise."""
+        return self.classify.seed
+
+    @property
     def label(self) -> str:
         """Readable part of the path, e.g. ``badnets1-4px-p0.05-8-seed0-ddpm-filter0.01``."""
         attacker = self.classify.trigger.name

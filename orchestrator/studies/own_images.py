@@ -149,7 +149,7 @@ def _classifying(
         settings,
         images=there,
         classes=len(dataset.class_names),
-        test_images=wanted if wanted is None else min(wanted, there),
+        test_images=None if wanted is None or wanted >= there else wanted,
         rows_at_once=min(settings.rows_at_once, max(1, ROWS_PIXELS // size**2)),
     )
 

@@ -21,7 +21,7 @@ from orchestrator import gpu_hours, plan
 from orchestrator.show import print_plan
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
-from orchestrator.studies import AMPLIFICATION, DETECTION
+from orchestrator.studies import AMPLIFICATION, DETECTION, DIFFUSION_CLASSIFIER
 from orchestrator.studies.scales import CIFAR10, LAPTOP
 from tasks import detect, detectors, prepare, train_diffusion
 
@@ -164,18 +164,21 @@ class TestSteps:
     def test_every_task_with_a_network_belongs_to_one_stage_and_no_other_does(self):
         staged = [task for tasks in gpu_hours.STAGES.values() for task in tasks]
         assert sorted(staged) == sorted(gpu_hours.COUNTED)
-        for step in steps_of(DETECTION, CIFAR10) + steps_of(AMPLIFICATION, CIFAR10):
+        studies = (DETECTION, AMPLIFICATION, DIFFUSION_CLASSIFIER)
+        for step in [step for study in studies for step in steps_of(study, CIFAR10)]:
             reads_network = any(source.shape == "fit" for source in step.inputs.values())
             computes = step.shape != "whole" or reads_network
             assert (step.task in gpu_hours.COUNTED) == computes
-            assert (gpu_hours.operations(step) > 0) == computes
+            # Of the EDM's wider network there is no count: NaN.
+            assert (gpu_hours.operations(step) != 0) == computes
 
     def test_stages_hold_every_operation_once(self):
         steps = steps_of(DETECTION, CIFAR10)
         stages = gpu_hours.by_stage(steps)
         whole = sum(gpu_hours.operations(step) for step in steps)
         assert gpu_hours.total(stages).operations == pytest.approx(whole)
-        assert [stage.name for stage in stages] == list(gpu_hours.STAGES)
+        others = [name for name in gpu_hours.STAGES if name != "classifying"]
+        assert [stage.name for stage in stages] == others
         assert not any(stage.unknown for stage in stages)
 
     def test_the_papers_pace_is_its_own_hours(self):

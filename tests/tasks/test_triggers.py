@@ -11,7 +11,7 @@ import pytest
 
 from tasks import drawings, images, patterns, triggers
 from tasks.blending import Blend
-from tasks.patches import BadNets1, ImagePatch, Patched, Unicolor, witness
+from tasks.patches import BadNets1, ImagePatch, Patched, Rectangle, Unicolor, witness
 from tasks.triggers import TRIGGERS, CleanLabel, Perturbing, Renewable
 from tasks.warping import Wanet, Warping
 
@@ -26,6 +26,7 @@ DIGESTS = {
     "blend": "7e5aa9e4441f9d54",
     "unicolor": "9ad9e5902c6e2860",
     "image_patch": "fd6a4e30bd72d981",
+    "rectangle": "6349a4a218815c1d",
     "wanet": "9eda1d6ba1a0029f",
     "clean_label": "bd30ff12542f89a4",
 }
@@ -113,13 +114,17 @@ class TestEveryPatch:
         assert witness(kind(), mixed).tolist() == alone
 
     def test_a_witness_does_not_see_a_stamp_moved_by_its_size(self, kind, pictures):
-        side = kind().side_for(pictures.shape[1])
-        moved = np.roll(kind().stamp(np.full_like(pictures, 255)), -side, axis=2)
+        width = kind().patch(*pictures.shape[1:]).pixels.shape[1]
+        moved = np.roll(kind().stamp(np.full_like(pictures, 255)), -width, axis=2)
         assert not witness(kind(), moved).any()
 
     def test_an_image_without_room_for_it_is_refused(self, kind):
-        with pytest.raises(ValueError, match="at least 9 pixels, got 8"):
-            witness(kind(side=9), np.zeros((1, 8, 8, 1), dtype=np.uint8))
+        if kind is Rectangle:
+            large, expected = kind(width=9), "at least 1 x 9 pixels, got 8 x 8"
+        else:
+            large, expected = kind(side=9), "at least 9 pixels, got 8"
+        with pytest.raises(ValueError, match=expected):
+            witness(large, np.zeros((1, 8, 8, 1), dtype=np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -128,6 +133,7 @@ class TestEveryPatch:
         *(kind() for kind in TRIGGERS),
         BadNets1(side=4),
         Unicolor(side=2, color=(1, 2, 3)),
+        Rectangle(height=3, width=2, color=(1, 2, 3)),
         ImagePatch(position="center", picture=patterns.to_text(drawings.bomb()[:9, :8])),
         Wanet(grid_size=4, strength=0.5, seed=3),
         CleanLabel(epsilon=8, step_size=1, steps=3, side=3, of="target"),
@@ -157,6 +163,22 @@ def test_another_process_stamps_the_same_bytes():
 def test_an_unknown_name_gets_a_hint():
     with pytest.raises(ValueError, match="did you mean badnets1"):
         triggers.from_name("badnet1")
+
+
+class TestRectangle:
+    def test_has_as_many_pixels_as_it_says_in_the_corner(self):
+        stamped = Rectangle(height=2, width=3, color=(0, 0, 0)).stamp(
+            np.full((1, 8, 8, 3), 255, dtype=np.uint8)
+        )
+        rows, columns = np.nonzero((stamped[0] == 0).all(axis=2))
+        assert [*zip(rows.tolist(), columns.tolist(), strict=True)] == [
+            (row, column) for row in (6, 7) for column in (5, 6, 7)
+        ]
+
+    @pytest.mark.parametrize("wrong", [{"height": 0}, {"width": 1.5}, {"color": (0, 0, 256)}])
+    def test_without_pixels_or_color_it_is_refused(self, wrong):
+        with pytest.raises(ValueError, match=r"expected a (height|width|color) of"):
+            Rectangle(**wrong)
 
 
 class TestCleanLabel:
@@ -202,6 +224,7 @@ def test_what_a_trigger_can_do_is_told_by_its_methods():
         "blend": set(),
         "unicolor": {Patched},
         "image_patch": {Patched},
+        "rectangle": {Patched},
         "wanet": {Warping, Renewable},
         "clean_label": {Patched, Perturbing},
     }

@@ -1,0 +1,243 @@
+"""The diffusion classifier against hand counts and closed forms; models are exact denoisers."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.diffusion_classifier import (
+    DiffusionClassifier,
+    Method,
+    Watch,
+    dropped_on,
+    reduced,
+    still_able,
+)
+from models.edm import loss_weight
+
+CPU = torch.device("cpu")
+METHOD = Method(
+    counts=(4, 3),
+    draws=20,
+    stages=(),
+    margin=3.0,
+    reduction="mean",
+    p_mean=-1.2,
+    p_std=1.2,
+    sigma_data=0.5,
+    seed=0,
+    rows_at_once=64,
+)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """The optimal denoiser of classes that are Gaussians N(mean, spread^2) in every value."""
+
+    means: torch.Tensor
+    spread: float
+    image_shape: tuple[int, int, int] = (1, 2, 2)
+    null_condition: None = None
+
+    @property
+    def classes(self):
+        return len(self.means)
+
+    def denoise(self, x, sigma, condition):
+        noise = sigma[:, None, None, None] ** 2
+        mean = self.means[condition][:, None, None, None]
+        return (self.spread**2 * x + noise * mean) / (self.spread**2 + noise)
+
+
+def watch(n, trigger=None):
+    return Watch(np.tile(np.array([0, 1]), (n, 1)), trigger)
+
+
+def asked(method, images, model, index=None, trigger=None):
+    classifier = DiffusionClassifier(model, method, CPU)
+    given = list(range(len(images))) if index is None else index
+    return classifier(images, given, watch(len(images), trigger))
+
+
+@pytest.fixture
+def model():
+    return Gaussians(torch.tensor([-0.3, 0.3, 0.9]), spread=0.4)
+
+
+@pytest.fixture
+def images(model):
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 12)
+    drawn = model.means.numpy()[labels][:, None, None, None] + 0.4 * rng.standard_normal(
+        (12, 1, 2, 2)
+    )
+    return drawn.astype(np.float32)
+
+
+class TestReducing:
+    ERRORS = torch.tensor([[9.0, 1.0, 4.0, 2.0], [0.0, 8.0, 8.0, 8.0]])
+
+    def test_the_largest_are_left_out_of_each_row_alone(self):
+        found = reduced(self.ERRORS, (4, 3, 1), "mean")
+        assert found.tolist() == [[4.0, 6.0], [7 / 3, 16 / 3], [1.0, 0.0]]
+
+    def test_nothing_left_out_is_the_plain_mean(self):
+        torch.testing.assert_close(
+            reduced(self.ERRORS, (4,), "mean")[0], self.ERRORS.double().mean(dim=1)
+        )
+
+    def test_a_quantile_is_the_largest_that_is_kept(self):
+        assert reduced(self.ERRORS, (4, 3, 1), "quantile").tolist() == [
+            [9.0, 8.0],
+            [4.0, 8.0],
+            [1.0, 0.0],
+        ]
+
+    def test_dropped_values_on_the_trigger_are_counted(self):
+        mask = torch.tensor([True, False, True, False])
+        found = dropped_on(self.ERRORS, mask, (4, 3, 2, 1))
+        assert torch.isnan(found[0]).all()
+        # 9; 9 and 4; 9, 4 and 2: on the trigger are 1 of 1, 2 of 2, 2 of 3.  Ties in order.
+        assert found[1:, 0].tolist() == [1.0, 1.0, 2 / 3]
+        assert found[1:, 1].tolist() == [0.0, 0.5, 1 / 3]
+
+
+class TestAnswers:
+    def test_losses_are_weighted_squared_errors_after_the_filter(self, model, images):
+        """Recomputed image by image and class by class from the same stream of noise."""
+        from models import randomness
+
+        found = asked(METHOD, images[:2], model, index=[5, 7])
+        for place, number in enumerate((5, 7)):
+            stream = randomness.generator(0, "classifier noise", number)
+            total = np.zeros((2, 3))
+            for _ in range(METHOD.draws):
+                drawn = stream.standard_normal(5, np.float32)
+                sigma = np.exp(-1.2 + 1.2 * drawn[0])
+                noised = images[place].ravel() + sigma * drawn[1:]
+                for label, mean in enumerate((-0.3, 0.3, 0.9)):
+                    denoised = (0.16 * noised + sigma**2 * mean) / (0.16 + sigma**2)
+                    errors = np.sort((denoised - images[place].ravel()) ** 2)
+                    weight = (sigma**2 + 0.25) / (0.5 * sigma) ** 2
+                    total[:, label] += weight * np.array([errors.mean(), errors[:3].mean()])
+            assert found.said[:, place].tolist() == total.argmin(axis=1).tolist()
+
+    def test_approaches_the_bayes_decision_as_draws_grow(self):
+        model = Gaussians(torch.tensor([-0.2, 0.2]), spread=0.3)
+        rng = np.random.default_rng(0)
+        labels = rng.integers(0, 2, 200)
+        drawn = model.means.numpy()[labels][:, None, None, None] + 0.3 * rng.standard_normal(
+            (200, 1, 2, 2)
+        )
+        images = drawn.astype(np.float32)
+        bayes = (images.mean(axis=(1, 2, 3)) > 0).astype(int)  # equal spreads: the nearer mean
+        agree = []
+        for draws in (1, 30, 300):
+            method = replace(METHOD, counts=(4,), draws=draws, rows_at_once=4096)
+            agree.append(float((asked(method, images, model).said[0] == bayes).mean()))
+        assert agree[0] < agree[1] < agree[2]
+        assert agree[2] > 0.97
+
+    def test_every_filter_from_one_pass_is_what_one_pass_each_gives(self, model, images):
+        together = asked(METHOD, images, model).said
+        for place, count in enumerate(METHOD.counts):
+            alone = asked(replace(METHOD, counts=(count,)), images, model).said
+            np.testing.assert_array_equal(alone[0], together[place])
+
+    def test_an_image_alone_gets_the_answer_that_it_gets_among_others(self, model, images):
+        whole = asked(METHOD, images, model).said
+        alone = asked(METHOD, images[4:5], model, index=[4]).said
+        np.testing.assert_array_equal(alone[:, 0], whole[:, 4])
+
+    def test_rows_at_once_change_no_answer(self, model, images):
+        small = asked(replace(METHOD, rows_at_once=1), images, model)
+        large = asked(replace(METHOD, rows_at_once=10_000), images, model)
+        np.testing.assert_array_equal(small.said, large.said)
+        np.testing.assert_allclose(small.maps, large.maps, rtol=1e-5)
+
+    def test_noise_is_held_for_a_few_draws_at_a_time_and_is_the_same(
+        self, model, images, monkeypatch
+    ):
+        method, trigger = replace(METHOD, stages=(7,)), np.array([False, False, False, True])
+        whole = asked(method, images, model, trigger=trigger)
+        monkeypatch.setattr("models.diffusion_classifier.DRAWS_AT_ONCE", 3)
+        parts = asked(method, images, model, trigger=trigger)
+        np.testing.assert_array_equal(parts.said, whole.said)
+        np.testing.assert_array_equal(parts.calls, whole.calls)
+        np.testing.assert_allclose(parts.maps, whole.maps, rtol=1e-5)
+        np.testing.assert_allclose(parts.on_trigger, whole.on_trigger, rtol=1e-12)
+
+    def test_a_model_that_says_nan_is_refused(self, model, images):
+        broken = replace(model, means=torch.tensor([0.0, torch.nan, 1.0]))
+        with pytest.raises(FloatingPointError, match="NaN or infinity"):
+            asked(METHOD, images, broken)
+
+    def test_maps_and_shares_are_means_over_the_first_stage(self, model, images):
+        from models import randomness
+
+        trigger = np.array([False, False, False, True])
+        method = replace(METHOD, stages=(2,))
+        found = asked(method, images[:1], model, trigger=trigger)
+        stream = randomness.generator(0, "classifier noise", 0)
+        expected, shares = np.zeros((2, 4)), np.zeros(2)
+        for _ in range(2):
+            drawn = stream.standard_normal(5, np.float32)
+            sigma = np.exp(-1.2 + 1.2 * drawn[0])
+            noised = images[0].ravel() + sigma * drawn[1:]
+            weight = loss_weight(torch.tensor([sigma]), sigma_data=0.5).item()
+            for label, mean in enumerate((-0.3, 0.3)):
+                denoised = (0.16 * noised + sigma**2 * mean) / (0.16 + sigma**2)
+                errors = (denoised - images[0].ravel()) ** 2
+                expected[label] += weight * errors / 2
+                shares[label] += (errors.argmax() == 3) / 2
+        np.testing.assert_allclose(found.maps[0].reshape(2, 4), expected, rtol=1e-4)
+        assert np.isnan(found.on_trigger[0]).all()
+        assert found.on_trigger[1, 0].tolist() == shares.tolist()
+
+
+class TestElimination:
+    def test_a_class_that_is_always_far_behind_is_dropped_and_a_close_one_is_not(self):
+        close = np.array([1.0, 1.2, 0.8, 1.1, 0.9])
+        losses = np.stack([np.ones(5), close, np.linspace(8, 9, 5)], axis=1)[None]
+        able = still_able(losses, np.array([True, True, True]), margin=3.0)
+        assert able.tolist() == [True, True, False]
+
+    def test_who_may_win_under_any_filter_stays(self):
+        ones, far = np.ones(5), np.linspace(8, 9, 5)
+        losses = np.stack([np.stack([ones, far], axis=1), np.stack([far, ones], axis=1)])
+        assert still_able(losses, np.array([True, True]), margin=3.0).tolist() == [True, True]
+
+    def test_who_was_dropped_stays_dropped(self):
+        losses = np.ones((1, 4, 3))
+        able = still_able(losses, np.array([True, False, True]), margin=3.0)
+        assert able.tolist() == [True, False, True]
+
+    def test_the_margin_is_in_standard_errors_of_the_paired_difference(self):
+        # Differences 1, 2, 3 have a mean of 2 and a standard error of 1 / sqrt(3): 3.46 of them.
+        losses = np.stack([np.array([5.0, 5, 5]), np.array([6.0, 7, 8])], axis=1)[None]
+        alive = np.array([True, True])
+        assert still_able(losses, alive, margin=3.4).tolist() == [True, False]
+        assert still_able(losses, alive, margin=3.5).tolist() == [True, True]
+
+    def test_calls_are_counted_by_hand(self):
+        """Far classes: the two wrong ones go after five draws, then nothing is left to ask."""
+        model = Gaussians(torch.tensor([-0.9, 0.0, 0.9]), spread=0.05)
+        images = np.full((2, 1, 2, 2), 0.9, dtype=np.float32)
+        method = replace(METHOD, stages=(5,), margin=1.0)
+        found = asked(method, images, model)
+        assert found.said.tolist() == [[2, 2], [2, 2]]
+        assert found.calls.tolist() == [15, 15]
+        assert asked(METHOD, images, model).calls.tolist() == [60, 60]
+
+    def test_an_endless_margin_drops_nobody(self, model, images):
+        found = asked(replace(METHOD, stages=(5, 10), margin=np.inf), images, model)
+        whole = asked(METHOD, images, model)
+        np.testing.assert_array_equal(found.said, whole.said)
+        np.testing.assert_array_equal(found.calls, whole.calls)
+
+    def test_few_answers_change_and_calls_are_saved(self, model, images):
+        found = asked(replace(METHOD, stages=(5, 10)), images, model)
+        whole = asked(METHOD, images, model)
+        assert found.calls.sum() < whole.calls.sum()
+        assert (found.said == whole.said).mean() > 0.9
