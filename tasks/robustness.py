@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.intervals import Estimate, mean
 from analysis.paired import Pairs, difference
-from tasks import datasets, denoise_classify, images
+from tasks import datasets, denoise_classify, images, triggers
 from tasks.attack import NOTHING_SAID, Verdicts, rate
 from tasks.denoise_classify import kept, painted
 from tasks.measure import Row
@@ -188,6 +188,7 @@ def _check(settings: Settings, record: dict[str, Any], now: Classified, other: V
     names = tuple(other.record[name] for name in ("target_class", "network"))
     if attacks != (name := other.record["trigger"]["name"], *names):
         raise ValueError(f"expected an attack of {attacks}, got the one of {(name, *names)}")
+    _check_constants(settings, record, other)
     n = len(now.index)
     shown = (
         (now.index, other.index[:n]),
@@ -196,6 +197,15 @@ def _check(settings: Settings, record: dict[str, Any], now: Classified, other: V
     )
     if not all(np.array_equal(*pair) for pair in shown):
         raise ValueError("expected both classifiers to be shown the same images, got others")
+
+
+def _check_constants(settings: Settings, record: dict[str, Any], other: Verdicts) -> None:
+    """Refuse a trigger of the same name with other constants, such as another rectangle."""
+    own = settings.classify.trigger
+    if triggers.from_record(other.record["trigger"]) != own:
+        raise ValueError("expected an attack with the same trigger, got one with other constants")
+    if own.name == settings.trigger and triggers.from_record(record["trigger"]) != own:
+        raise ValueError("expected the poison's own trigger, got another of the same name")
 
 
 def _coordinates(settings: Settings, record: dict[str, Any]) -> Row:
