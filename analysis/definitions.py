@@ -52,8 +52,8 @@ SAMPLERS: dict[str, str] = {
     "sde": "SDE-DPM-Solver++ of order 2, which adds fresh noise at every step but the last. The "
     "paper names neither solver nor steps of its SDE sampling, and its code has none: this one "
     "is our choice",
-    "heun": "Heun's method of order 2 along the probability flow of EDM (Karras et al. 2022), without "
-    "noise on the way; N steps take 2N − 1 network evaluations",
+    "heun": "Heun's method of order 2 along the probability flow of EDM (Karras et al. 2022), "
+    "without noise on the way; N steps take 2N − 1 network evaluations",
 }
 """What each sampler is."""
 

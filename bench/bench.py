@@ -146,7 +146,7 @@ def _detection(_: Path, asked: argparse.Namespace, began: float) -> detection.Di
 
 
 def _classifier(scratch: Path, asked: argparse.Namespace, began: float) -> classifier.Classifying:
-    images, steps = ((10, 20), 100) if asked.quick else ((20, 180), classifier.TRAINING_STEPS)
+    images, steps = ((10, 20), 100) if asked.quick else ((20, 100), classifier.TRAINING_STEPS)
     return classifier.classifying(scratch, *images, steps, _enough(began, 0.75))
 
 

@@ -184,7 +184,7 @@ class TestSharing:
     def test_other_studies_are_called_what_they_were_called(self, study):
         changed = replace(
             TINY,
-            edm=replace(TINY.edm, steps=7),
+            edm=replace(TINY.edm, steps=70),
             classify=replace(TINY.classify, draws=9),
             classification_ratios=(0.3,),
             contrast_ratio=0.2,
@@ -201,7 +201,7 @@ class TestSharing:
         assert uses == ("classification",)
         for changed in (
             replace(TINY, contrast_ratio=0.2),
-            replace(TINY, edm=replace(TINY.edm, steps=7)),
+            replace(TINY, edm=replace(TINY.edm, steps=70)),
             replace(TINY, classify=replace(TINY.classify, draws=9)),
         ):
             assert TINY.digest(*uses) != changed.digest(*uses)
@@ -239,7 +239,7 @@ class TestRefused:
     )
     def test_words_that_make_no_sense(self, tmp_path, words, said):
         with pytest.raises(ValueError, match=said) as refusal:
-            asking.request("diffusion_classifier", "tiny", tmp_path, **words)
+            asking.request("diffusion_classifier", scale="tiny", store=str(tmp_path), **words)
         assert "\n" not in str(refusal.value)
 
     @pytest.mark.parametrize("study", ["amplification", "detection", "defense"])
@@ -254,7 +254,7 @@ class TestRefused:
     )
     def test_other_studies_do_not_know_them(self, tmp_path, study, words):
         with pytest.raises(ValueError, match=f"study {study} .*leave --.* out"):
-            asking.request(study, "tiny", tmp_path, **words)
+            asking.request(study, scale="tiny", store=str(tmp_path), **words)
 
 
 class TestCosts:
@@ -272,7 +272,9 @@ class TestCosts:
         assert counts == sorted(set(counts), reverse=True)
 
     def test_fewer_draws_keep_the_stages_that_come_before_them(self, tmp_path):
-        asked = asking.request("diffusion_classifier", "laptop", tmp_path, draws=20)
+        asked = asking.request(
+            "diffusion_classifier", scale="laptop", store=str(tmp_path), draws=20
+        )
         assert asked.scale.classify.draws == 20
         before = LAPTOP.classify.stages
         assert asked.scale.classify.stages == tuple(one for one in before if one < 20)
