@@ -131,7 +131,9 @@ def still_able(
         best = loss.mean(axis=0).argmin()
         behind = loss - loss[:, best : best + 1]
         error = behind.std(axis=0, ddof=1) / np.sqrt(len(loss)) if len(loss) > 1 else np.inf
-        able[classes] |= behind.mean(axis=0) <= margin * error
+        # An infinite margin times no error is NaN, and nothing lies above that: the class stays.
+        with np.errstate(invalid="ignore"):
+            able[classes] |= ~(behind.mean(axis=0) > margin * error)
         able[classes[best]] = True
     return able
 

@@ -147,9 +147,9 @@ class Settings:
 
     @property
     def expected_calls(self) -> int:
-        """Network calls at most: every clean and every triggered image, class and draw."""
-        attacked = self.n - self.n // self.classes if self.trigger.stamps else 0
-        return (self.n + attacked) * self.classes * self.draws
+        """Network calls at most: every image, class and draw, as if none was of the target class."""
+        passes = 2 if self.trigger.stamps else 1
+        return passes * self.n * self.classes * self.draws
 
     @property
     def expected_seconds(self) -> float:

@@ -308,7 +308,9 @@ def _filter(settings: Settings, values: int, rows: pa.Table, place: int) -> Row:
 
 def _mean(values: Sequence[float]) -> Estimate | None:
     """Over images; None without two, or where nothing is dropped."""
-    return None if len(values) < 2 or np.isnan(values).any() else mean(values)
+    if len(values) < 2 or np.isnan(values).any():
+        return None
+    return mean(values).within(-1 if min(values) < 0 else 0, 1)
 
 
 def _bounded(name: str, found: Estimate | None) -> Row:

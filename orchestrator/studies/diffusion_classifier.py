@@ -21,7 +21,7 @@ from tasks.patches import Patched, Rectangle
 from tasks.triggers import Nothing, Trigger
 
 TRIGGERS = ("badnets1",)
-"""Swept unless others are typed; then there are no contrasts."""
+"""Swept unless others are typed; only these have contrasts."""
 
 
 def axes(scale: Scale) -> Axes:
@@ -85,7 +85,8 @@ def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
                         noise_model=noise_model,
                         seed=seed,
                     )
-    for trigger in _contrasts(scale) if axes.trigger == TRIGGERS else ():
+    stock = axes.trigger == TRIGGERS and max(axes.poison_ratio) > 0
+    for trigger in _contrasts(scale) if stock else ():
         yield _Cell(
             trigger=trigger,
             attacker=trigger,

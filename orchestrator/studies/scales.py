@@ -318,7 +318,7 @@ CIFAR10 = Scale(
         ema_decay=0.5 ** (512 / 500_000),
     ),
     classify=denoise_classify.Settings(
-        trigger=patches.BadNets1(), target_class="", images=10_000, rows_at_once=2048
+        trigger=patches.BadNets1(), target_class="", images=10_000, rows_at_once=512
     ),
     contrast_areas=((2, 3), (3, 3), (4, 4), (6, 6), (8, 8)),
 )

@@ -236,6 +236,12 @@ class TestElimination:
         np.testing.assert_array_equal(found.said, whole.said)
         np.testing.assert_array_equal(found.calls, whole.calls)
 
+    def test_an_endless_margin_drops_nobody_even_where_no_draw_differs(self):
+        losses = np.stack([np.ones(4), np.ones(4), np.full(4, 2.0)], axis=1)[None]
+        alive = np.array([True, True, True])
+        assert still_able(losses, alive, margin=np.inf).tolist() == [True, True, True]
+        assert still_able(losses, alive, margin=3.0).tolist() == [True, True, False]
+
     def test_few_answers_change_and_calls_are_saved(self, model, images):
         found = asked(replace(METHOD, stages=(5, 10)), images, model)
         whole = asked(METHOD, images, model)
