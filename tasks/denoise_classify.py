@@ -147,7 +147,7 @@ class Settings:
 
     @property
     def expected_calls(self) -> int:
-        """Network calls at most: every image, class and draw, as if none was of the target class."""
+        """Network calls at most: every image, class and draw; as if no image was of the target."""
         passes = 2 if self.trigger.stamps else 1
         return passes * self.n * self.classes * self.draws
 
