@@ -281,7 +281,7 @@ class TestCosts:
         assert asked.typed == ("--draws", "20")
 
     def test_network_calls_are_said_before_anything_starts(self, tmp_path):
-        """6 draws of 10 classes of 60 clean images, and of as many triggered ones, for each model."""
+        """6 draws of 10 classes of 60 clean images and as many triggered ones, for each model."""
         points = points_of(TINY)
         models = {point.measure.inputs["classified"].digest for point in points}
         console = Console(file=io.StringIO(), width=200)
