@@ -27,6 +27,13 @@ from tasks import (
 )
 from tasks.triggers import Nothing, Perturbing, Trigger
 
+VGG_RATE = 1e-4
+"""Peak learning rate of AdamW for VGG-16, at most.
+
+It normalizes nothing: at 1e-3 its loss on training digits stays at chance, at this it falls to 0.3
+in 100 steps.
+"""
+
 
 class Graph:
     """The steps of a scale for one target class."""
@@ -192,6 +199,8 @@ class Graph:
         own, given = self.scale.classifier, self.scale.classifier_weights
         inputs = {"weights": self.step(given)} if network and given else {}
         settings = replace(own, seed=seed, network=network or own.network)
+        if settings.network == "vgg16" and settings.optimizer == "adamw":
+            settings = replace(settings, learning_rate=min(settings.learning_rate, VGG_RATE))
         return self.step(settings, inputs, streams)
 
     def attack(self, classifier: Step, trigger: Trigger, *, verdicts: bool = False) -> Step:

@@ -115,6 +115,15 @@ class TestSharing:
         tasks = {step.task for digest, step in added.items() if digest not in before}
         assert tasks == {"train_classifier", "attack", "defend"}
 
+    def test_vgg_which_normalizes_nothing_learns_at_a_tenth_of_the_rate_and_nobody_else(self):
+        rates = {
+            step.settings.network: step.settings.learning_rate
+            for network in ("small", "resnet50", "vgg16")
+            for step in steps_of(DEFENSE, TINY, classifier=network).values()
+            if step.task == "train_classifier" and step.settings.name == "classifier"
+        }
+        assert rates == {"small": 1e-3, "resnet50": 1e-3, "vgg16": 1e-4}
+
     def test_clean_label_s_noise_is_made_once_for_all_ratios_and_seeds(self):
         own = steps_of(
             DEFENSE, LAPTOP, trigger="clean_label", poison_ratio="0.01,0.02,0.05", seed="0,1"
