@@ -14,7 +14,6 @@ from orchestrator import asking, plan, report
 from orchestrator.local import run_in_process
 from orchestrator.studies import DETECTION
 from orchestrator.studies.scales import TINY
-from orchestrator.studies.study import Axes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -146,7 +145,7 @@ def test_tune_keeps_the_axes_flat_and_has_none_of_a_training_set_s_guidance(stor
     }
     assert len(trials) == 8 + 2  # two detectors' points, and the null points of the first
     for axes in trials.values():
-        assert set(Axes.__dataclass_fields__) - {"classifier"} < set(axes)
+        assert set(DETECTION.swept(TINY.axes)) < set(axes)
         assert (axes["guidance_weight"] is None) == (axes["image_set"] == "training")
     assert len(list(store.root.glob("tune/*/*/events.out.tfevents.*"))) == len(trials)
 
