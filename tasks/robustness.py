@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +23,7 @@ from tasks.attack import NOTHING_SAID, Verdicts, rate
 from tasks.denoise_classify import kept, painted
 from tasks.measure import Row
 from tasks.poison import slug
-
-NOISE_MODELS: Final = ("ddpm", "edm")
-"""What the diffusion model was trained as."""
+from tasks.train_diffusion import NOISE_MODELS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -315,6 +315,7 @@ CIFAR10 = Scale(
         batch_size=512,
         learning_rate=1e-3,
         weight_decay=0.0,
+        # A half-life of 0.5 Mimg; without EDM's ramp-up, which ends early in these 50 Mimg.
         ema_decay=0.5 ** (512 / 500_000),
     ),
     classify=denoise_classify.Settings(
