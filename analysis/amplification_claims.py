@@ -28,7 +28,7 @@ from analysis.evidence import (
     seen_by_witness,
 )
 from analysis.intervals import LEVEL
-from analysis.rows import PAPER_GUIDANCE, Family, Row, families, guided, same
+from analysis.rows import Family, Row, families, guided, same
 from analysis.verdicts import Claim, Judgment, Part, Verdict, above, below, held, together
 from analysis.wording import listed, points, ratio_name, times_interval
 
@@ -42,17 +42,17 @@ MATCH_MARGIN = 0.05
 
 def amplified_at_low_ratios(family: Family) -> list[Part]:
     """G1 + G2 above p_t at 1, 2 and 5 %."""
-    return [above_training(family, ratio, PAPER_GUIDANCE) for ratio in (0.01, 0.02, 0.05)]
+    return [above_training(family, ratio, family.paper_guidance) for ratio in (0.01, 0.02, 0.05)]
 
 
 def amplified_at_ten_percent(family: Family) -> list[Part]:
     """G1 + G2 above p_t at 10 %."""
-    return [above_training(family, 0.1, PAPER_GUIDANCE)]
+    return [above_training(family, 0.1, family.paper_guidance)]
 
 
 def amplified_by_the_witness(family: Family) -> list[Part]:
     """The witness's G1 + G2 above p_t at 1, 2, 5 and 10 %."""
-    return seen_by_witness(family, (0.01, 0.02, 0.05, 0.1), PAPER_GUIDANCE)
+    return seen_by_witness(family, (0.01, 0.02, 0.05, 0.1), family.paper_guidance)
 
 
 def matching_triggers_at_one_percent(family: Family) -> list[Part]:
@@ -77,8 +77,8 @@ def mismatches_multiply(family: Family) -> list[Part]:
 def roles_shift(family: Family) -> list[Part]:
     """G2 above G1 at 1 %, G1 above G2 at 10 %."""
     return [
-        group_above(family, "g2", "g1", 0.01, PAPER_GUIDANCE),
-        group_above(family, "g1", "g2", 0.1, PAPER_GUIDANCE),
+        group_above(family, "g2", "g1", 0.01, family.paper_guidance),
+        group_above(family, "g1", "g2", 0.1, family.paper_guidance),
     ]
 
 
@@ -86,9 +86,9 @@ def mismatch_gap_turns(family: Family) -> list[Part]:
     """G1 below p_t under 5 %, above it from 5 % on."""
     parts = []
     for ratio, rule in ((0.01, below), (0.02, below), (0.05, above), (0.1, above)):
-        rows = family.at(ratio, PAPER_GUIDANCE)
+        rows = family.at(ratio, family.paper_guidance)
         if not rows:
-            parts.append(missing(ratio, PAPER_GUIDANCE))
+            parts.append(missing(ratio, family.paper_guidance))
             continue
         gap = above_constant(rows, "g1", "p_t")
         evidence = f"p = {ratio_name(ratio)}: G1 − p_t is {points(gap.estimate)} ({gap.basis})."
@@ -149,13 +149,12 @@ def other_classes_survive(family: Family) -> list[Part]:
 
 def relabelling_alone(family: Family) -> list[Part]:
     """Relabel-only: more mismatches than the clean model, no triggers."""
-    rows = [
-        row for row in guided(family.relabel_only, PAPER_GUIDANCE) if same(row["poison_ratio"], 0.1)
-    ]
-    clean = guided(family.clean, PAPER_GUIDANCE)
+    weight = family.paper_guidance
+    rows = [row for row in guided(family.relabel_only, weight) if same(row["poison_ratio"], 0.1)]
+    clean = guided(family.clean, weight)
     if not rows or not clean:
         lacking = "Relabel-only at p = 10%" if not rows else "The clean control (p = 0)"
-        return [Part(Verdict.NOT_TESTED, f"{lacking} was not measured at guidance 5.")]
+        return [Part(Verdict.NOT_TESTED, f"{lacking} was not measured at guidance {weight:g}.")]
     gain = between_points(rows, clean, "mismatch_ratio")
     return [
         Part(
@@ -173,7 +172,8 @@ CLAIMS: tuple[Claim[Family], ...] = (
         statement="Generations carry the trigger more often than the training images of the target "
         "label do, at p = 1, 2 and 5%.",
         source="§4, Fig. 3",
-        rule="At guidance 5 the whole interval of G1 + G2 lies above p_t at each of the three.",
+        rule="At the paper's guidance the whole interval of G1 + G2 lies above p_t at each of the "
+        "three.",
         test=amplified_at_low_ratios,
     ),
     Claim(
@@ -181,7 +181,7 @@ CLAIMS: tuple[Claim[Family], ...] = (
         statement="So they do at p = 10%, the ratio of the paper's own Fig. 2 (73.4% against "
         "49.6%).",
         source="§4, Fig. 2 and 3",
-        rule="At guidance 5 the whole interval of G1 + G2 lies above p_t.",
+        rule="At the paper's guidance the whole interval of G1 + G2 lies above p_t.",
         test=amplified_at_ten_percent,
     ),
     Claim(
@@ -189,8 +189,8 @@ CLAIMS: tuple[Claim[Family], ...] = (
         statement="The same by the training-free witness: what is amplified is the patch itself, "
         "not something that the trigger judge takes for it.",
         source=WITNESS_SOURCE,
-        rule="At guidance 5 the whole interval of the witness's trigger ratio lies above p_t at 1, "
-        "2, 5 and 10%.",
+        rule="At the paper's guidance the whole interval of the witness's trigger ratio lies above "
+        "p_t at 1, 2, 5 and 10%.",
         test=amplified_by_the_witness,
     ),
     Claim(
@@ -214,16 +214,16 @@ CLAIMS: tuple[Claim[Family], ...] = (
         statement="The phase transition: triggers come mostly from G2 at p = 1% and mostly from G1 "
         "at p = 10%.",
         source="§4, Fig. 3 and 4",
-        rule="At guidance 5 the whole interval of G2 − G1 lies above 0 at 1%, that of G1 − G2 at "
-        "10%.",
+        rule="At the paper's guidance the whole interval of G2 − G1 lies above 0 at 1%, that of "
+        "G1 − G2 at 10%.",
         test=roles_shift,
     ),
     Claim(
         name="mismatch-gap-turns",
         statement="G1 stays below the training ratio for p < 5% and exceeds it from 5% on.",
         source="§4, Fig. 4",
-        rule="At guidance 5 the whole interval of G1 − p_t lies below 0 at 1 and 2%, above 0 at 5 "
-        "and 10%.",
+        rule="At the paper's guidance the whole interval of G1 − p_t lies below 0 at 1 and 2%, "
+        "above 0 at 5 and 10%.",
         test=mismatch_gap_turns,
     ),
     Claim(
@@ -247,8 +247,9 @@ CLAIMS: tuple[Claim[Family], ...] = (
         name="relabelling-alone",
         statement="Relabelling without a stamp makes mismatches but no triggers.",
         source="App. B.1, Fig. A2",
-        rule="At p = 10% and guidance 5 the mismatches exceed the clean control's with their whole "
-        "interval, and triggers stay below 2 points above the judge's false-positive rate (ours).",
+        rule="At p = 10% and the paper's guidance the mismatches exceed the clean control's with "
+        "their whole interval, and triggers stay below 2 points above the judge's false-positive "
+        "rate (ours).",
         test=relabelling_alone,
     ),
     Claim(

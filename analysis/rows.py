@@ -49,12 +49,16 @@ PLACE_COLUMNS = (
     "target_class",
     "guidance_weight",
     "sampler",
+    "clip",
     "seed",
 )
 """Which point a row is of; every study's results file starts with them."""
 
 PAPER_GUIDANCE = 5.0
-"""The guidance weight of the paper's figures (section 3)."""
+"""The guidance weight of the paper's figures, as it writes it (section 3)."""
+
+CLIP_ORDER = ("none", "static", "dynamic")
+"""How ways of thresholding stand side by side: the authors', which is none, first."""
 
 KEY = (
     "study",
@@ -65,6 +69,7 @@ KEY = (
     "target_class",
     "guidance_weight",
     "sampler",
+    "clip",
     "seed",
     "detector",
     "classifier",
@@ -103,7 +108,7 @@ def same(first: float, second: float) -> bool:
 
 @dataclass(frozen=True)
 class Family:
-    """All rows about one trigger, target class and sampler, with their controls."""
+    """All rows about one trigger, target class, sampler and thresholding, with their controls."""
 
     trigger: str
     """The trigger that was stamped, never a control."""
@@ -117,6 +122,8 @@ class Family:
     """Not poisoned, judged with this trigger's judge."""
     relabel_only: tuple[Row, ...]
     """Relabelled without a stamp, judged with this trigger's judge."""
+    clip: str = CLIP_ORDER[0]
+    """Thresholding at each step, one of CLIP_ORDER."""
 
     @property
     def poison_ratios(self) -> list[float]:
@@ -131,7 +138,12 @@ class Family:
     @property
     def reported_guidance(self) -> float:
         """The guidance weight a headline is about."""
-        return reported_guidance(self.guidance_weights)
+        return reported_guidance(self.rows)
+
+    @property
+    def paper_guidance(self) -> float:
+        """What the rows' scale has for the guidance weight of the paper's figures."""
+        return paper_guidance((*self.rows, *self.clean, *self.relabel_only))
 
     def at(self, poison_ratio: float, guidance_weight: float) -> list[Row]:
         """The rows of one point, one a seed; empty where it was not measured."""
@@ -168,9 +180,8 @@ class AmongTriggers:
     @property
     def reported_guidance(self) -> float:
         """The one guidance weight that triggers are compared at."""
-        every = (self.own, *self.others)
         return reported_guidance(
-            sorted({weight for family in every for weight in family.guidance_weights})
+            [row for family in (self.own, *self.others) for row in family.rows]
         )
 
     @property
@@ -189,7 +200,10 @@ class AmongTriggers:
 
 @dataclass(frozen=True)
 class AcrossSamplers:
-    """All rows about one trigger and target class, a family a sampler, with the other triggers'."""
+    """All rows about one trigger and target class, a family a sampler, with the other triggers'.
+
+    All but `thresholded` are of one way of thresholding, the first of CLIP_ORDER that was measured.
+    """
 
     trigger: str
     """The trigger that was stamped, never a control."""
@@ -199,6 +213,8 @@ class AcrossSamplers:
     """Of this trigger, one a sampler, by the sampler's name."""
     others: tuple[Family, ...]
     """Of the other triggers, same target class."""
+    thresholded: tuple[Family, ...] = ()
+    """Of this trigger, by sampler, where its estimates were thresholded in other ways."""
 
     @property
     def samplers(self) -> list[str]:
@@ -214,9 +230,8 @@ class AcrossSamplers:
     @property
     def reported_guidance(self) -> float:
         """The one guidance weight that samplers and triggers are compared at."""
-        every = (*self.families, *self.others)
         return reported_guidance(
-            sorted({weight for family in every for weight in family.guidance_weights})
+            [row for family in (*self.families, *self.others) for row in family.rows]
         )
 
     def under(self, sampler: str, trigger: str = "") -> Family | None:
@@ -232,13 +247,23 @@ class AcrossSamplers:
         return family.at(poison_ratio, self.reported_guidance) if family else []
 
 
-def reported_guidance(weights: Sequence[float]) -> float:
+def paper_guidance(rows: Sequence[Row]) -> float:
+    """What the rows' scale has for the paper's guidance weight; 5 if there is none, or no row.
+
+    The authors' DDPM code counts from zero: its "5" is our 6, and CIFAR10's rows say so.
+    """
+    return float(rows[0].get("paper_guidance", PAPER_GUIDANCE)) if rows else PAPER_GUIDANCE
+
+
+def reported_guidance(rows: Sequence[Row]) -> float:
     """The weight that a page is about: the paper's where measured, else the highest.
 
     Args:
-        weights: Ascending, at least one.
+        rows: At least one.
     """
-    return next((weight for weight in weights if same(weight, PAPER_GUIDANCE)), weights[-1])
+    weights = sorted({float(row["guidance_weight"]) for row in rows})
+    wanted = paper_guidance(rows)
+    return next((weight for weight in weights if same(weight, wanted)), weights[-1])
 
 
 def guided(rows: Iterable[Row], guidance_weight: float) -> list[Row]:
@@ -247,7 +272,7 @@ def guided(rows: Iterable[Row], guidance_weight: float) -> list[Row]:
 
 
 def families(rows: Sequence[Row]) -> tuple[Family, ...]:
-    """Split a sweep into its families, sorted by trigger, target class and sampler."""
+    """Split a sweep into its families, sorted by trigger, target, sampler and thresholding."""
     keys = sorted(
         {_family_key(row) for row in rows if row["trigger"] not in CONTROLS},
     )
@@ -262,6 +287,7 @@ def families(rows: Sequence[Row]) -> tuple[Family, ...]:
             relabel_only=tuple(
                 row for row in _members(ordered, key) if row["trigger"] == "relabel_only"
             ),
+            clip=key[3],
         )
         for key in keys
     )
@@ -317,22 +343,30 @@ def _rank(trigger: str) -> tuple[int, str]:
 
 def across_samplers(rows: Sequence[Row]) -> tuple[AcrossSamplers, ...]:
     """Gather a sweep's families by trigger and target class, sorted by both."""
-    found = families(rows)
+    every = families(rows)
+    first = min((f.clip for f in every), key=CLIP_ORDER.index, default=CLIP_ORDER[0])
+    found = [f for f in every if f.clip == first]
     return tuple(
         AcrossSamplers(
             trigger=trigger,
             target_class=target,
             families=tuple(f for f in found if (f.trigger, f.target_class) == (trigger, target)),
             others=tuple(f for f in found if f.target_class == target and f.trigger != trigger),
+            thresholded=tuple(
+                f
+                for f in sorted(every, key=lambda f: CLIP_ORDER.index(f.clip))
+                if (f.trigger, f.target_class) == (trigger, target) and f.clip != first
+            ),
         )
         for trigger, target in dict.fromkeys((f.trigger, f.target_class) for f in found)
     )
 
 
-def _family_key(row: Row) -> tuple[str, str, str]:
+def _family_key(row: Row) -> tuple[str, str, str, str]:
     trigger = row["judge_trigger"] if row["trigger"] in CONTROLS else row["trigger"]
-    return str(trigger), str(row["target_class"]), str(row["sampler"])
+    clip = row.get("clip", CLIP_ORDER[0])
+    return str(trigger), str(row["target_class"]), str(row["sampler"]), str(clip)
 
 
-def _members(rows: Sequence[Row], key: tuple[str, str, str]) -> list[Row]:
+def _members(rows: Sequence[Row], key: tuple[str, str, str, str]) -> list[Row]:
     return [row for row in rows if _family_key(row) == key]

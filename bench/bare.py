@@ -47,12 +47,12 @@ def sample():
     network.eval()
     condition = torch.tensor([10] * size + [8] * size)
     while True:
-        ddim, x_t = DDIMScheduler(**betas, clip_sample=True), torch.randn(size, 1, 8, 8)
+        ddim, x_t = DDIMScheduler(**betas, clip_sample=False), torch.randn(size, 1, 8, 8)
         ddim.set_timesteps(25)
         for t in ddim.timesteps:
             both = network(torch.cat([x_t, x_t]), t, class_labels=condition).sample
             noise = torch.lerp(*both.chunk(2), 2.0)
-            x_t = ddim.step(noise, t, x_t, use_clipped_model_output=True).prev_sample
+            x_t = ddim.step(noise, t, x_t).prev_sample
         yield
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from models.randomness import generator
+
 SIDE, CHANNELS, CLASSES = 32, 3, 10
 BATCH = 128
 FEW, MANY = 50_000, 200_000
@@ -86,7 +88,7 @@ def write(folder: Path, n: int) -> None:
     from tasks.patches import BadNets1
 
     (folder / "manifest").mkdir(parents=True)
-    draws = np.random.default_rng(0)
+    draws = generator(0, "bench images")
     coarse = draws.integers(0, 248, (DISTINCT, SIDE // 4, SIDE // 4, CHANNELS), dtype=np.uint8)
     fine = coarse.repeat(4, axis=1).repeat(4, axis=2)
     fine += draws.integers(0, 8, fine.shape, dtype=np.uint8)
@@ -132,7 +134,7 @@ def _batches(folder: Path, **changes: Any) -> Any:
 
 def _bare(image: Any, label: Any, epoch: int) -> Iterator[Any]:
     """An epoch as anybody would write it."""
-    order = np.random.default_rng(epoch).permutation(len(image))
+    order = generator(0, "bench order", epoch).permutation(len(image))
     for first in range(0, len(order) // BATCH * BATCH, BATCH):
         rows = order[first : first + BATCH]
         yield {"image": image[rows], "label": label[rows]}

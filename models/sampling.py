@@ -25,6 +25,17 @@ LOWEST_LOG_RATIO: Final = -5.1
 The cosine schedule ends at -10, where an error of the network is multiplied by 20,000.
 """
 
+CLIPS: Final = ("none", "static", "dynamic")
+"""What becomes of a sampler's estimate of the image, at every step.
+
+``none``: nothing, as the authors have it; images are clipped when they are finished.  ``static``:
+it is clipped to [-1, 1].  ``dynamic``: an image whose DYNAMIC_QUANTILE of absolute values s is
+above 1 is clipped to [-s, s] and divided by s (Saharia et al. 2022, section 2.3).
+"""
+
+DYNAMIC_QUANTILE: Final = 0.995
+"""Saharia et al. (2022) recommend percentiles near 100; this is diffusers' default."""
+
 
 @runtime_checkable
 class NoiseModel(Protocol):
@@ -67,7 +78,7 @@ class Sampler(Protocol):
         step_noises: Iterator[Tensor],
         steps: int,
         guidance_weight: float,
-        clip: bool,
+        clip: str,
     ) -> Tensor:
         """Images, float32, (B, C, H, W), nominally in [-1, 1].
 
@@ -79,7 +90,7 @@ class Sampler(Protocol):
                 normal.  A sampler that adds nothing leaves it alone.
             steps: From noise to images, >= 1; every one but Heun's is a network evaluation.
             guidance_weight: As in ``models.guidance``.
-            clip: Whether every estimate of the image is clipped to [-1, 1] on the way.
+            clip: A name of CLIPS.
         """
         ...
 
@@ -118,8 +129,8 @@ class FromNoisePredictions:
 class Ddim(FromNoisePredictions):
     """DDIM with eta = 0 (Song et al. 2021, equation 12) at evenly spaced steps from 0 on.
 
-    Where the estimate of the image is clipped, the noise of equation 12 is the one that belongs to
-    the clipped estimate (diffusers' ``use_clipped_model_output``).  With the network's own noise
+    Where the estimate of the image is thresholded, the noise of equation 12 is the one that belongs
+    to the new estimate (diffusers' ``use_clipped_model_output``).  With the network's own noise
     beside a clipped image, guidance washes images out: at w = 5 an unpoisoned digits model drew
     5 % black pixels, where its training images and the other samplers have 40 to 46 %.
     """
@@ -136,16 +147,17 @@ class Ddim(FromNoisePredictions):
         step_noises: Iterator[Tensor],  # noqa: ARG002 - the shape of a sampler
         steps: int,
         guidance_weight: float,
-        clip: bool,
+        clip: str,
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
         predictor = self.predictor(model)
-        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, clip_sample=clip)
+        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, **_thresholding(clip))
         scheduler.set_timesteps(steps)
 
         def step(*now: Tensor) -> Tensor:
+            new = clip != "none"
             return _first(
-                scheduler.step(*now, eta=0.0, use_clipped_model_output=clip, return_dict=False)
+                scheduler.step(*now, eta=0.0, use_clipped_model_output=new, return_dict=False)
             )
 
         return _walk(predictor, noise, condition, scheduler.timesteps, step, guidance_weight)
@@ -172,11 +184,11 @@ class Ddpm(FromNoisePredictions):
         step_noises: Iterator[Tensor],
         steps: int,
         guidance_weight: float,
-        clip: bool,
+        clip: str,
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
         predictor = self.predictor(model)
-        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, clip_sample=clip)
+        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, **_thresholding(clip))
         scheduler.set_timesteps(steps)
 
         def step(*now: Tensor) -> Tensor:
@@ -213,7 +225,7 @@ class SdeDpmSolver(FromNoisePredictions):
         step_noises: Iterator[Tensor],
         steps: int,
         guidance_weight: float,
-        clip: bool,
+        clip: str,
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``.
 
@@ -227,9 +239,7 @@ class SdeDpmSolver(FromNoisePredictions):
             solver_order=2,
             timestep_spacing="linspace",
             lambda_min_clipped=LOWEST_LOG_RATIO,
-            # Dynamic thresholding whose threshold may not leave 1 is clipping.
-            thresholding=clip,
-            sample_max_value=1.0,
+            **_thresholding(clip),
         )
         scheduler.set_timesteps(steps)
         if steps > (most := int(scheduler.timesteps[0])):
@@ -271,7 +281,7 @@ class Heun:
         step_noises: Iterator[Tensor],  # noqa: ARG002 - the shape of a sampler
         steps: int,
         guidance_weight: float,
-        clip: bool,
+        clip: str,
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``.
 
@@ -288,7 +298,7 @@ class Heun:
                 null_condition=model.null_condition,
                 weight=guidance_weight,
             )
-            return (x - (denoised.clamp(-1, 1) if clip else denoised)) / sigma
+            return (x - thresholded(denoised, clip)) / sigma
 
         levels = noise_levels(steps)
         x = levels[0] * noise.double()
@@ -299,6 +309,30 @@ class Heun:
                 ahead = x + (there - here) * (first + slope(ahead, there)) / 2
             x = ahead
         return x.float()
+
+
+def thresholded(image: Tensor, clip: str) -> Tensor:
+    """Estimates of images, float32, (B, C, H, W), as a name of CLIPS changes them."""
+    if clip == "none":
+        return image
+    limit = torch.ones(len(image), device=image.device)
+    if clip == "dynamic":
+        limit = image.abs().flatten(1).quantile(DYNAMIC_QUANTILE, dim=1).clamp(min=1)
+    limit = limit.view(-1, 1, 1, 1)
+    return image.clamp(-limit, limit) / limit
+
+
+def _thresholding(clip: str) -> dict[str, object]:
+    """The same in the words of diffusers' schedulers.
+
+    Dynamic thresholding whose threshold may not leave 1 is clipping.
+    """
+    return {
+        "clip_sample": False,
+        "thresholding": clip != "none",
+        "dynamic_thresholding_ratio": DYNAMIC_QUANTILE,
+        "sample_max_value": 1.0 if clip == "static" else float("inf"),
+    }
 
 
 def noise_levels(steps: int) -> list[float]:

@@ -198,6 +198,8 @@ def _check_axes(
         if axes.get(axis) is not None and not study.classifies:
             flag = axis.replace("_", "-")
             raise ValueError(f"study {study.name} classifies nothing; leave --{flag} out.")
+    if axes.get("clip") is not None and not study.thresholds:
+        raise ValueError(f"study {study.name} thresholds nothing; leave --clip out.")
     for axis in ("guidance_weight", "sampler"):
         if axes.get(axis) is not None and study.classifies:
             flag = axis.replace("_", "-")

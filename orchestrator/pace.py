@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from models.randomness import generator
 from orchestrator.gpu_hours import evaluations, for_gpus, operations
 from orchestrator.show import cores
 from orchestrator.step import Step, ancestors, canonical
@@ -201,7 +202,7 @@ class _TimedBatches:
     rank, workers, per_epoch = 0, 1, sys.maxsize
 
     def __init__(self, settings: Any, size: int, enough: float) -> None:
-        rng = np.random.default_rng(0)
+        rng = generator(0, "timing")
         shape = (size, settings.image_size, settings.image_size, settings.channels)
         self.batch = Batch(
             index=np.arange(size),

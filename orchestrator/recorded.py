@@ -23,7 +23,7 @@ from orchestrator.store import Store
 POINTS = ("measure", "evaluate", "defend", "robustness", "rank")
 """Tasks that end a point in a row."""
 WORDS = (
-    *("trigger", "judge_trigger", "target_class", "sampler"),
+    *("trigger", "judge_trigger", "target_class", "sampler", "clip"),
     *("detector", "classifier", "weights", "image_set"),
     *("noise_model", "stages", "reduction"),
 )

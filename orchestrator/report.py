@@ -24,9 +24,9 @@ REPORTS, RUN = "reports", "run.json"
 """Folder of the reports in a store, and what says in a report which points it shows."""
 EXAMPLES = 8
 """Training images shown clean and stamped."""
-PER_POINT = {("generations", name) for name in ("conditions", "guidance_weight", "sampler")} | {
-    ("diffusion classifier", name) for name in ("trigger", "target_class", "filter_ratios")
-}
+PER_POINT = {
+    ("generations", name) for name in ("conditions", "guidance_weight", "sampler", "clip")
+} | {("diffusion classifier", name) for name in ("trigger", "target_class", "filter_ratios")}
 """Settings that are a point's, as are seeds but those of the judges."""
 
 

@@ -32,7 +32,7 @@ EXCLUDES = (
 """What no run needs or nobody wants on a cluster, beside what ``.gitignore`` names."""
 AXES = (
     *("trigger", "poison_ratio", "guidance_weight", "sampler", "seed", "target_class"),
-    *("detector", "classifier", "noise_model", "filter_ratio"),
+    *("clip", "detector", "classifier", "noise_model", "filter_ratio"),
 )
 SPREAD = "actors", "gpus_per_actor", "training_workers", "gpus_per_training", "checkpoint_seconds"
 PATHS = "images", "data"

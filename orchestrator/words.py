@@ -49,6 +49,12 @@ Weights = Annotated[
     typer.Option("--guidance-weight", help="w of e_u + w (e_c - e_u): 1,2,5; 1 is none."),
 ]
 Samplers = Annotated[str | None, typer.Option("--sampler", help="Of ddim,ddpm,sde,heun.")]
+Clips = Annotated[
+    str | None,
+    typer.Option(
+        "--clip", help="Of study composition: thresholding at each step: none,static,dynamic."
+    ),
+]
 Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
 Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
 Detectors = Annotated[
@@ -163,6 +169,7 @@ def _request(
     poison_ratio: Ratios = None,
     guidance_weight: Weights = None,
     sampler: Samplers = None,
+    clip: Clips = None,
     seed: Seeds = None,
     target_class: Target = None,
     detector: Detectors = None,
@@ -199,6 +206,7 @@ def _request(
                 "poison_ratio": poison_ratio,
                 "guidance_weight": guidance_weight,
                 "sampler": sampler,
+                "clip": clip,
                 "seed": seed,
                 "target_class": target_class,
                 "detector": detector,

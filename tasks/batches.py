@@ -11,6 +11,8 @@ from typing import Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from models.randomness import generator
+
 
 class Batch(TypedDict):
     """One worker's rows of a global batch."""
@@ -58,7 +60,7 @@ class Report(Protocol):
 
 def epoch_order(n: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """A permutation of 0..n-1, int64, (n,), that depends on (seed, epoch) and nothing else."""
-    return np.random.default_rng((seed, epoch)).permutation(n)
+    return generator(seed, "order of images", epoch).permutation(n)
 
 
 def windows(
@@ -84,11 +86,10 @@ def windows(
     if sizes.sum() <= window:
         yield epoch_order(int(sizes.sum()), seed=seed, epoch=epoch)
         return
-    order = np.random.default_rng((seed, epoch)).permutation(len(sizes))
-    # From 1: numpy fills up with zeros, so (seed, epoch, 0) would repeat the draws of the groups.
-    for number, chosen in enumerate(_cut(order, sizes, window), start=1):
+    order = generator(seed, "order of row groups", epoch).permutation(len(sizes))
+    for number, chosen in enumerate(_cut(order, sizes, window)):
         rows = np.concatenate([starts[group] + np.arange(sizes[group]) for group in chosen])
-        yield np.random.default_rng((seed, epoch, number)).permutation(rows)
+        yield generator(seed, "order of a window", epoch, number).permutation(rows)
 
 
 def _cut(

@@ -75,7 +75,7 @@ class Digits:
     test part); levels 0..16 are scaled to 0..255.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     name: ClassVar[str] = "digits"
     image_size: ClassVar[int] = 8
     channels: ClassVar[int] = 1
@@ -125,7 +125,7 @@ class ImageFolder:
     at all, and the folder's own ``test/`` is trained on too.  Use ``open``.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     name: ClassVar[str] = "images"
     folder: str = field(metadata={"identity": False})
     """Where it lies, absolute."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from analysis import shifts
 from analysis.intervals import LEVEL, Estimate
 from analysis.shifts import Scores
+from models.randomness import generator
 from tasks import poison, triggers
 from tasks.detect import IMAGE_SETS
 from tasks.poison import slug
@@ -41,7 +42,7 @@ NOTHING: Final = Known(poisoned=np.zeros(0, dtype=np.bool_), group=np.zeros(0, d
 class Settings:
     """The coordinates of the point; they name its row and draw its resamples."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: str
@@ -179,7 +180,7 @@ def pretend(settings: Settings, n: int) -> NDArray[np.bool_]:
     No detector, classifier or trigger has a part in them: all null points of a set share them.
     """
     count = int(Decimal(str(settings.pretend_ratio)) * n)
-    rng = np.random.default_rng([settings.seed, IMAGE_SETS.index(settings.image_set)])
+    rng = generator(settings.seed, "pretending", IMAGE_SETS.index(settings.image_set))
     flags = np.zeros(n, dtype=np.bool_)
     flags[rng.permutation(n)[:count]] = True
     return flags

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow.parquet as pq
 
+from models.randomness import generator
 from tasks import poison, triggers
 from tasks.triggers import Trigger
 
@@ -20,7 +21,7 @@ from tasks.triggers import Trigger
 class Settings:
     """Which trigger the judge learns, and on which images it sees it."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: Trigger
@@ -57,7 +58,7 @@ def run(settings: Settings, *, dataset: Path, out: Path) -> None:
     table = pq.read_table(dataset / "train.parquet", columns=["index", "label", "caption"])
     n = table.num_rows
     stamped = np.zeros(n, dtype=np.bool_)
-    stamped[np.random.default_rng(settings.seed).permutation(n)[: n // 2]] = True
+    stamped[generator(settings.seed, "marking").permutation(n)[: n // 2]] = True
     captions = table["caption"].to_pylist()
     poison.write_manifest(
         out,

@@ -27,7 +27,7 @@ SHOWN = 24
 class Settings:
     """The coordinates of the point; they name its row and draw its bootstrap."""
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     """Add one when the same settings would now give other bytes."""
 
     trigger: str
@@ -44,6 +44,10 @@ class Settings:
     """Of all images."""
     sampler_steps: int = 25
     """Of the sampler, for an image of the target class."""
+    clip: str = "none"
+    """Thresholding of the estimates of images of the target class; the others have none."""
+    paper_guidance: float = 5.0
+    """What the scale has for the guidance weight of the paper's figures; claims are held there."""
     seed: int
     """Of poison, training and sampling; draws the bootstrap too."""
     other_guidance_weight: float = 2.0
@@ -54,7 +58,8 @@ class Settings:
         """Readable part of the artifact's path, e.g. ``badnets1-p0.05-w2-ddim-8-seed0``."""
         judged = "" if self.judge_trigger == self.trigger else f"-by-{self.judge_trigger}"
         what = f"{self.trigger}{judged}-p{self.poison_ratio:g}-w{self.guidance_weight:g}"
-        return f"{what}-{self.sampler}-{slug(self.target_class)}-seed{self.seed}"
+        thresholded = "" if self.clip == "none" else f"-{self.clip}"
+        return f"{what}-{self.sampler}{thresholded}-{slug(self.target_class)}-seed{self.seed}"
 
     @property
     def expected_seconds(self) -> float:
@@ -179,6 +184,8 @@ def _coordinates(settings: Settings, poisoned: dict[str, Any], composition: Comp
         "guidance_weight": settings.guidance_weight,
         "sampler": settings.sampler,
         "sampler_steps": settings.sampler_steps,
+        "clip": settings.clip,
+        "paper_guidance": settings.paper_guidance,
         "seed": settings.seed,
         "n": composition.n,
         "p_t": poisoned["p_t"],

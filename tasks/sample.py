@@ -14,12 +14,15 @@ from tasks import images
 SAMPLERS = ("ddim", "ddpm", "sde", "heun")
 """Names of ``models.sampling.SAMPLERS``."""
 
+CLIPS = ("none", "static", "dynamic")
+"""As ``models.sampling.CLIPS``, which says what they are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What is asked for, and how it is drawn."""
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     """Add one when the same settings would now give other bytes."""
 
     conditions: tuple[int, ...]
@@ -33,8 +36,11 @@ class Settings:
     """A name of SAMPLERS; ``heun`` draws from an EDM too, and is the only one that does."""
     steps: int = 25
     """Of the sampler, >= 1."""
-    clip: bool = True
-    """Whether every estimate of the image is clipped to [-1, 1] on the way."""
+    clip: str = "none"
+    """A name of CLIPS: thresholding of the image's estimate at every step; ``none`` as the authors.
+
+    What is above 1 or below -1 in the finished image is always cut off.
+    """
     n: int = 500
     """Images; at most as many as there are rows of conditions."""
     seed: int = 0
@@ -46,6 +52,8 @@ class Settings:
         """Refuse what cannot be drawn."""
         if self.sampler not in SAMPLERS:
             raise ValueError(f"expected a sampler of {', '.join(SAMPLERS)}, got {self.sampler!r}")
+        if self.clip not in CLIPS:
+            raise ValueError(f"expected clip of {', '.join(CLIPS)}, got {self.clip!r}")
         if not 0 <= self.guidance_weight < float("inf"):
             raise ValueError(
                 f"expected a guidance_weight of at least 0 (1 is no guidance), "
@@ -68,6 +76,7 @@ class Settings:
         elif len(self.conditions) == 1:
             asked = f"class{self.conditions[0]}"
         how = f"w{self.guidance_weight:g}-{self.sampler}{self.steps}"
+        how += "" if self.clip == "none" else f"-{self.clip}"
         return f"{asked}-{how}-n{self.n}-seed{self.seed}"
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from models.randomness import generator
 from tasks import images
 
 PARTS: Final = ("train", "test")
@@ -64,10 +65,10 @@ def hold_out(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:
     """
     names, sizes = np.unique(labels, return_counts=True)
     counts = held_out_counts(sizes, share=share)
-    generator = np.random.default_rng(0)
+    draws = generator(0, "hold out")
     mask = np.zeros(len(labels), dtype=np.bool_)
     for name, count in zip(names, counts, strict=True):
-        mask[generator.permutation(np.flatnonzero(labels == name))[:count]] = True
+        mask[draws.permutation(np.flatnonzero(labels == name))[:count]] = True
     return mask
 
 

@@ -50,7 +50,7 @@ SCHEDULES = ("one_cycle", "cosine")
 class Settings:
     """Network and optimization."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     name: str

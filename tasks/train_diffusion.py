@@ -40,7 +40,7 @@ SCHEDULES = ("one_cycle", "warmup_cosine", "ramp")
 class Settings:
     """Network, noising process and optimization."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     image_size: int = 8

@@ -12,6 +12,8 @@ from typing import ClassVar, Final, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from models.randomness import generator
+
 Floats = NDArray[np.float64]
 
 CUBIC: Final = -0.75
@@ -125,7 +127,7 @@ def _field(trigger: Wanet, height: int, width: int) -> NDArray[np.float32]:
         raise ValueError(
             f"expected a grid_size of at most {shorter}, the pixels of the image's side, got {size}"
         )
-    noise = np.random.default_rng(trigger.seed).uniform(-1, 1, (2, size, size))
+    noise = generator(trigger.seed, "warp").uniform(-1, 1, (2, size, size))
     noise /= math.fsum(np.abs(noise).ravel()) / noise.size
     moved = [
         trigger.strength * enlarged(axis, height, width) * ((side - 1) / (2 * side))

@@ -31,7 +31,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 def swept(
     graph: Graph, poisons: Iterable[tuple[Trigger, Trigger, float]], axes: Axes
 ) -> Sequence[Point]:
-    """One point for each poison, guidance weight, sampler and seed.
+    """One point for each poison, guidance weight, sampler, thresholding and seed.
 
     Args:
         graph: Builds the steps.
@@ -48,11 +48,13 @@ def swept(
             poison_ratio=ratio,
             guidance_weight=weight,
             sampler=sampler,
+            clip=clip,
             seed=seed,
         )
         for trigger, judged_by, ratio in poisons
         for weight in axes.guidance_weight
         for sampler in axes.sampler
+        for clip in axes.clip
         for seed in axes.seed
     ]
     if not made:

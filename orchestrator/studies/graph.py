@@ -72,6 +72,7 @@ class Graph:
         guidance_weight: float,
         sampler: str,
         seed: int,
+        clip: str = "none",
         judged_by: Trigger | None = None,
     ) -> Point:
         """Poison, train, sample, dissect and measure once.
@@ -82,6 +83,7 @@ class Graph:
             guidance_weight: w of e_u + w (e_c - e_u).
             sampler: A name of ``SAMPLERS``.
             seed: Of poison choice, training and sampling.
+            clip: A name of ``CLIPS``.
             judged_by: The trigger whose judge looks; needed for a trigger that stamps nothing.
 
         Raises:
@@ -96,12 +98,14 @@ class Graph:
             guidance_weight=guidance_weight,
             sampler=sampler,
             sampler_steps=self.scale.steps_of(sampler),
+            clip=clip,
+            paper_guidance=self.scale.paper_guidance,
             seed=seed,
             other_guidance_weight=self.scale.others.guidance_weight,
         )
         manifest = self.manifest(trigger, poison_ratio, seed)
         model = self.model(manifest, seed)
-        asked = replace(self.scale.generations, conditions=(self.target,))
+        asked = replace(self.scale.generations, conditions=(self.target,), clip=clip)
         drawn = self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed)
         generations = self.step(drawn, {"model": model})
         classes = range(len(self.scale.dataset.class_names))
@@ -118,7 +122,7 @@ class Graph:
         }
         names = ("trigger", "judge_trigger", "poison_ratio", "target_class")
         axes = {name: getattr(settings, name) for name in names}
-        axes |= {"guidance_weight": guidance_weight, "sampler": sampler, "seed": seed}
+        axes |= {"guidance_weight": guidance_weight, "sampler": sampler, "clip": clip, "seed": seed}
         return Point(axes=axes, measure=Step(settings, inputs))
 
     def manifest(self, trigger: Trigger, ratio: float, seed: int) -> Step:

@@ -173,7 +173,7 @@ LAPTOP_CLASSIFY = denoise_classify.Settings(
     trigger=patches.BadNets1(), target_class="", draws=50, images=360
 )
 LAPTOP_SAMPLES = sample.Settings(
-    conditions=(0,), guidance_weight=2.0, steps=25, clip=True, n=500, batch_size=125
+    conditions=(0,), guidance_weight=2.0, steps=25, n=500, batch_size=125
 )
 
 LAPTOP = Scale(
@@ -252,7 +252,7 @@ CIFAR10_JUDGE = train_classifier.Settings(
 )
 """The paper's optimization (A.4); it names no epochs for CIFAR10: 100 passes, ours."""
 CIFAR10_SAMPLES = sample.Settings(
-    conditions=(0,), guidance_weight=6.0, steps=50, clip=False, n=1000, batch_size=250
+    conditions=(0,), guidance_weight=6.0, steps=50, n=1000, batch_size=250
 )
 
 CIFAR10 = Scale(
@@ -335,6 +335,7 @@ def chosen_axes(
     poison_ratio: str | None = None,
     guidance_weight: str | None = None,
     sampler: str | None = None,
+    clip: str | None = None,
     seed: str | None = None,
     target_class: str | None = None,
     detector: str | None = None,
@@ -350,6 +351,7 @@ def chosen_axes(
     names = {
         "trigger": (choices.words(trigger), [item.name for item in triggers.TRIGGERS]),
         "sampler": (choices.words(sampler), sample.SAMPLERS),
+        "clip": (choices.words(clip), sample.CLIPS),
         "detector": (choices.words(detector), [item.name for item in detectors.DETECTORS]),
         "classifier": (choices.words(classifier), train_classifier.NETWORKS),
         "noise_model": (choices.words(noise_model), train_diffusion.NOISE_MODELS),

@@ -37,6 +37,8 @@ class Axes:
     """Names from ``DETECTORS``; of a study that detects, which the others ignore."""
     classifier: tuple[str, ...] = field(default=(), metadata={"since": 3})
     """Names from ``NETWORKS``; of a study that defends, which the others ignore."""
+    clip: tuple[str, ...] = field(default=("none",), metadata={"since": 5})
+    """Names from ``CLIPS``; of ``composition``, which the others ignore."""
     noise_model: tuple[str, ...] = field(default=("ddpm",), metadata={"since": 4})
     """Names from ``NOISE_MODELS``; of a study that classifies, which the others ignore."""
     filter_ratio: tuple[float, ...] = field(default=(), metadata={"since": 4})
@@ -83,6 +85,8 @@ class Study:
     classifies: bool = False
     """Whether diffusion models classify; then there are axes of noise models and filter ratios,
     and none of guidance weights and samplers."""
+    thresholds: bool = False
+    """Whether samplers threshold in several ways; then there is an axis of them."""
     page: "Callable[[Request, Result, Sequence[Point]], Path] | None" = None
     """Writes the page of the finished points and returns its path; None for the usual one."""
     words: tuple[str, ...] = ()
@@ -121,4 +125,5 @@ class Study:
             "filter_ratio": self.classifies,
             "guidance_weight": not self.classifies,
             "sampler": not self.classifies,
+            "clip": self.thresholds,
         }.get(axis, True)

@@ -1,9 +1,19 @@
+import ast
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.randomness import generator, torch_seeded
+from tasks import mark, poison
+from tasks.batches import epoch_order
+from tasks.patches import BadNets1
+
+ROOT = Path(__file__).parents[2]
 
 SEEDS = st.integers(0, 2**40)
 
@@ -44,3 +54,76 @@ def test_torch_draws_repeat_and_leave_the_global_state_alone():
         np.testing.assert_array_equal(torch.randn(3), first)
     with torch_seeded(1, "initialization"):
         assert (torch.randn(3) != first).all()
+
+
+SOURCES = sorted(
+    path
+    for package in ("orchestrator", "tasks", "models", "analysis")
+    for path in (ROOT / package).rglob("*.py")
+)
+MAKERS = {
+    *("default_rng", "RandomState", "SeedSequence", "Philox", "PCG64", "MT19937", "SFC64"),
+    *("manual_seed", "manual_seed_all", "fork_rng", "set_seed", "seed_all", "initial_seed"),
+}
+"""What makes or seeds a generator, in numpy, torch, accelerate and diffusers."""
+
+
+def calls():
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield path, node, ast.unparse(node.func)
+
+
+def purposes():
+    for path, node, name in calls():
+        if name.rpartition(".")[2] in ("generator", "torch_seeded"):
+            yield f"{path.relative_to(ROOT)}:{node.lineno}", node.args[1]
+
+
+def test_no_other_file_makes_a_generator():
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for path, node, name in calls()
+        if path != ROOT / "models/randomness.py"
+        and (
+            name.rpartition(".")[2] in MAKERS
+            or name in ("torch.Generator", "np.random.Generator", "random.Random")
+            or name.startswith("random.")
+        )
+    ]
+    assert not found
+
+
+def test_every_purpose_is_a_text_of_one_place_alone():
+    said = {}
+    for place, purpose in purposes():
+        assert isinstance(purpose, ast.Constant), f"{place}: a purpose is written where it is used"
+        assert said.setdefault(purpose.value, place) == place, f"{place}: {purpose.value!r} again"
+    assert {"poisoning", "order of images", "marking", "initial noise", "noise"} <= set(said)
+
+
+def test_no_two_purposes_draw_the_same():
+    said = [purpose.value for _, purpose in purposes()]
+    assert len({draw(0, name, *indices) for name in said for indices in ((), (0,))}) == 2 * len(
+        said
+    )
+
+
+def test_poison_and_the_order_of_training_know_nothing_of_each_other():
+    # Were both from one stream, the poisoned images would be the first of the first epoch.
+    labels = np.arange(1000) % 10
+    settings = poison.Settings(trigger=BadNets1(), target_class="0", poison_ratio=0.1, seed=0)
+    poisoned = np.flatnonzero(poison.choose_poisoned(labels, 0, settings))
+    first = epoch_order(1000, seed=0, epoch=0)[:100]
+    assert len(np.intersect1d(poisoned, first)) < 25  # 10 expected; 25 is 5 deviations
+
+
+def test_half_of_the_first_batches_of_a_trigger_judge_are_stamped(tmp_path):
+    split = dict.fromkeys(("label", "index"), pa.array(range(1024)))
+    table = pa.table({**split, "caption": pa.nulls(1024, pa.string())})
+    pq.write_table(table, tmp_path / "train.parquet")
+    mark.run(mark.Settings(trigger=BadNets1(), seed=0), dataset=tmp_path, out=tmp_path)
+    stamped = poison.Manifest.read(tmp_path).poisoned
+    first = stamped[epoch_order(1024, seed=0, epoch=0)].reshape(8, 128).sum(axis=1)
+    assert abs(first - 64).max() < 5 * 128**0.5 / 2  # binomial, 5 deviations

@@ -13,6 +13,7 @@ from diffusers import DDPMScheduler
 from models.ddpm import build_scheduler
 from models.guidance import guided_noise
 from models.sampling import (
+    CLIPS,
     SAMPLERS,
     Ddim,
     Ddpm,
@@ -21,6 +22,7 @@ from models.sampling import (
     from_name,
     initial_noise,
     noise_levels,
+    thresholded,
 )
 from models.sampling import step_noises as noises_of
 
@@ -73,7 +75,7 @@ class GaussianDenoiser:
         return best_denoised(x, sigma, condition)
 
 
-def sample(model, noise, condition, *, kind=Ddim, step_noises=None, steps, weight=1.0, clip=False):
+def sample(model, noise, condition, *, kind=Ddim, step_noises=None, steps, weight=1.0, clip="none"):
     return kind().sample(
         model,
         noise,
@@ -144,7 +146,8 @@ def test_guidance_moves_the_mean_along_the_line_between_the_conditions(weight):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("weight", "clip"), [(1.0, False), (5.0, False), (1.0, True), (5.0, True)])
+@pytest.mark.parametrize("weight", [1.0, 5.0])
+@pytest.mark.parametrize("clip", CLIPS)
 def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(weight, clip):
     model, noise = Gaussian(), 3 * initial_noise(0, range(8), SHAPE)  # so much that clipping bites
     kept = model.scheduler.alphas_cumprod.double()
@@ -159,15 +162,35 @@ def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(
             weight=weight,
         ).double()
         x_0 = (x_t - (1 - kept[t]).sqrt() * predicted) / kept[t].sqrt()
-        if clip:
-            clipped += int((x_0.abs() > 1).sum())
-            x_0 = x_0.clamp(-1, 1)
+        changed = by_hand(x_0, clip)
+        clipped += int((changed != x_0).sum())
+        x_0 = changed
         belonging = (x_t - kept[t].sqrt() * x_0) / (1 - kept[t]).sqrt()
         before = kept[t - 40] if t else torch.ones((), dtype=torch.float64)
         x_t = before.sqrt() * x_0 + (1 - before).sqrt() * belonging
-    assert (clipped > 0) == clip
+    assert (clipped > 0) == (clip != "none")
     found = sample(model, noise, 0, steps=25, weight=weight, clip=clip, step_noises=iter(()))
     torch.testing.assert_close(found.double(), x_t, rtol=1e-3, atol=1e-3)
+
+
+def by_hand(x_0, clip):
+    """Image by image: [-1, 1], or Imagen's [-s, s] over s, s a linear quantile of 99.5 %."""
+    if clip == "none":
+        return x_0
+    changed = np.empty(x_0.shape)
+    for image, place in zip(x_0.numpy(), changed, strict=True):
+        limit = 1.0 if clip == "static" else max(1.0, np.quantile(np.abs(image), 0.995))
+        place[...] = np.clip(image, -limit, limit) / limit
+    return torch.from_numpy(changed)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_thresholding_is_that_of_the_paper(clip):
+    images = torch.linspace(0.5, 4, 6)[:, None, None, None] * initial_noise(0, range(6), (3, 8, 8))
+    images[0] = images[0].clamp(-1, 1)  # in range, so nothing may change it
+    found = thresholded(images, clip)
+    torch.testing.assert_close(found.double(), by_hand(images.double(), clip), rtol=1e-5, atol=1e-6)
+    assert torch.equal(found[0], images[0])
 
 
 def drawn(shape, seed=0):
@@ -177,14 +200,18 @@ def drawn(shape, seed=0):
         yield torch.randn(shape, generator=generator)
 
 
-@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("steps", [1, 10, 25, 1000])
 @pytest.mark.parametrize("betas", BETAS)
 def test_ancestral_steps_are_those_of_diffusers_ddpm_scheduler(betas, steps, clip):
     model, noise = Gaussian(betas), initial_noise(0, range(3), SHAPE)
     condition = torch.ones(3, dtype=torch.int64)
     scheduler = DDPMScheduler.from_config(
-        model.scheduler.config, variance_type="fixed_small", clip_sample=clip
+        model.scheduler.config,
+        variance_type="fixed_small",
+        clip_sample=clip == "static",
+        thresholding=clip == "dynamic",
+        sample_max_value=float("inf"),
     )
     scheduler.set_timesteps(steps)
     generator, x_t = torch.Generator().manual_seed(0), noise
@@ -357,7 +384,7 @@ class TestEverySampler:
             step_noises=step_noises,
             steps=20,
             weight=2.0,
-            clip=True,
+            clip="static",
         )
 
     @pytest.mark.parametrize("betas", BETAS)
@@ -382,23 +409,26 @@ class TestEverySampler:
     @pytest.mark.parametrize("steps", [1, 2, 10, 14, 15, 25, 100, 995])
     def test_no_number_of_steps_breaks_it(self, kind, steps, betas):
         noise = initial_noise(0, range(2), SHAPE)
-        for clip in (False, True):
+        for clip in CLIPS:
             samples = sample(Gaussian(betas), noise, 0, kind=kind, steps=steps, clip=clip)
             assert samples.isfinite().all()
 
     def test_clipping_keeps_the_estimates_in_range(self, kind):
         noise = initial_noise(0, range(8), SHAPE)
         wild = {"kind": kind, "steps": 10, "weight": 30.0}
-        assert sample(Gaussian(), noise, 0, clip=True, **wild).abs().max() <= 1
-        assert sample(Gaussian(), noise, 0, clip=False, **wild).abs().max() > 1
+        for clip in ("static", "dynamic"):
+            assert sample(Gaussian(), noise, 0, clip=clip, **wild).abs().max() <= 1
+        assert sample(Gaussian(), noise, 0, clip="none", **wild).abs().max() > 1
 
     def test_clipping_leaves_what_is_in_range_as_it_is(self, kind):
         # One step gives the estimate itself, of some of these within the range, of some beyond.
         noise = initial_noise(0, range(6), SHAPE) * 10.0 ** torch.arange(6)[:, None, None, None]
-        whole = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip=False)
+        whole = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip="none")
         assert 0.1 < (whole.abs() > 1).float().mean() < 0.9
-        clipped = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip=True)
+        clipped = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip="static")
         torch.testing.assert_close(clipped, whole.clamp(-1, 1), rtol=0, atol=0)
+        pushed = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip="dynamic")
+        torch.testing.assert_close(pushed, thresholded(whole, "dynamic"))
 
     def test_gives_an_image_for_every_noise(self, kind):
         noise = initial_noise(0, range(5), SHAPE)
