@@ -16,16 +16,16 @@ Fact = tuple[str, str]
 def sentences(rows: Sequence[Row]) -> list[str]:
     """A sentence a trigger, target and sampler; none when no poisoned point is there."""
     judgments = judge(rows)
-    found = families(rows)
     said = []
-    for family in found:
+    for family, clauses in _described(rows):
         verdicts = [one.verdict for one in judgments if one.subject == family]
-        named = len({other.sampler for other in found}) > 1
-        said.append(
-            f"{_amplified(family, named)}{_shifted(family)}{_witnessed(family)}; of "
-            f"{len(verdicts)} claims {tally(verdicts)}."
-        )
+        said.append(f"{clauses}; of {len(verdicts)} claims {tally(verdicts)}.")
     return said
+
+
+def without_claims(rows: Sequence[Row]) -> list[str]:
+    """The same of a study that has no claims of its own."""
+    return [f"{clauses}." for _, clauses in _described(rows)]
 
 
 def headline(family: Family, named: bool = False) -> list[Fact]:
@@ -54,6 +54,15 @@ def headline(family: Family, named: bool = False) -> list[Fact]:
         share = level_of(guided(family.clean, weight), "trigger_ratio").estimate.value
         facts.append((percent(share), f"triggers from the clean model, w = {weight:g}"))
     return facts
+
+
+def _described(rows: Sequence[Row]) -> list[tuple[Family, str]]:
+    found = families(rows)
+    named = len({family.sampler for family in found}) > 1
+    return [
+        (family, f"{_amplified(family, named)}{_shifted(family)}{_witnessed(family)}")
+        for family in found
+    ]
 
 
 def _amplified(family: Family, named: bool) -> str:

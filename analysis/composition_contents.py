@@ -5,13 +5,23 @@ from typing import Any
 
 from analysis import figures as charts
 from analysis import paper
+from analysis.comparison import between_points, level_of
 from analysis.composition_finding import clean_fact, headline
 from analysis.page import StudyReport
 from analysis.rows import AcrossSamplers, Family, Row, across_samplers, guided
 from analysis.sampler_figures import g1_by_sampler, trigger_ratio_by_sampler
 from analysis.shown import heading, inline, shelf, stems
-from analysis.tables import published_at_paper_guidance
-from analysis.wording import authors_weight, sampler_name, titled, trigger_name
+from analysis.tables import NOTHING, Cell, Table, published_at_paper_guidance
+from analysis.wording import (
+    authors_weight,
+    clip_name,
+    percent,
+    points,
+    ratio_name,
+    sampler_name,
+    titled,
+    trigger_name,
+)
 
 
 def figures(rows: Sequence[Row]) -> dict[str, str]:
@@ -20,7 +30,7 @@ def figures(rows: Sequence[Row]) -> dict[str, str]:
     found = across_samplers(rows)
     for start, subject in zip(_stems(found), found, strict=True):
         weight = subject.reported_guidance
-        for name, family in _cells(start, subject):
+        for name, family in (*_cells(start, subject), *_thresholded(start, subject)):
             if guided((*family.rows, *family.clean), weight):
                 title = _cell_name(family)
                 drawn[name] = charts.composition(family, weight, name, title)
@@ -76,14 +86,54 @@ def _subject(
         "name": heading(subject),
         "composition": [cell for cell in cells if cell],
         "samplers": [line for line in lines if line],
+        "thresholded": [
+            figure
+            for file, family in _thresholded(start, subject)
+            if (figure := inline(drawn, file, f"{name}, {_cell_name(family)}: composition"))
+        ],
+        "thresholding": thresholding(subject),
         "gallery": _gallery(subject, report),
     }
+
+
+def thresholding(subject: AcrossSamplers) -> Table:
+    """G1 and G2 with every way of thresholding, a line a sampler and poison ratio.
+
+    Beneath a number is its difference from the first column's, which is of the usual way.
+    """
+    ways = list(dict.fromkeys(family.clip for family in subject.thresholded))
+    weight, lines = subject.reported_guidance, []
+    for family in subject.families:
+        others = [
+            next((one for one in subject.thresholded if (one.sampler, one.clip) == key), None)
+            for key in ((family.sampler, way) for way in ways)
+        ]
+        for ratio in family.poison_ratios:
+            own = family.at(ratio, weight)
+            further = [other.at(ratio, weight) if other else [] for other in others]
+            if not own or not any(further):
+                continue
+            cells = [Cell(sampler_name(family.sampler)), Cell(ratio_name(ratio))]
+            for group in ("g1", "g2"):
+                cells.append(Cell(percent(level_of(own, group).estimate.value)))
+                cells += [_changed(rows, own, group) for rows in further]
+            lines.append(cells)
+    named = [clip_name(clip) or "unthresholded" for clip in (subject.families[0].clip, *ways)]
+    headers = [f"{group}, {name}" for group in ("G1", "G2") for name in named]
+    return Table(("sampler", "p", *headers), lines, 1)
+
+
+def _changed(rows: Sequence[Row], own: Sequence[Row], group: str) -> Cell:
+    if not rows:
+        return Cell(NOTHING)
+    change = between_points(rows, own, group).estimate
+    return Cell(percent(level_of(rows, group).estimate.value), points(change))
 
 
 def _gallery(subject: AcrossSamplers, report: StudyReport) -> list[dict[str, Any]]:
     """Per sampler, per poison ratio with the controls, per group: a grid of images."""
     shelves = []
-    for family in subject.families:
+    for family in (*subject.families, *subject.thresholded):
         every = (*family.clean, *family.rows, *family.relabel_only)
         if lines := shelf(guided(every, subject.reported_guidance), report):
             shelves.append({"name": _cell_name(family), "lines": lines, "open": False})
@@ -91,7 +141,8 @@ def _gallery(subject: AcrossSamplers, report: StudyReport) -> list[dict[str, Any
 
 
 def _cell_name(family: Family) -> str:
-    return titled(f"{trigger_name(family.trigger)}, {sampler_name(family.sampler)}")
+    words = [trigger_name(family.trigger), sampler_name(family.sampler), clip_name(family.clip)]
+    return titled(", ".join(word for word in words if word))
 
 
 def _stems(found: Sequence[AcrossSamplers]) -> list[str]:
@@ -102,3 +153,10 @@ def _cells(start: str, subject: AcrossSamplers) -> list[tuple[str, Family]]:
     """A trigger's families with the file names of their figures."""
     names = stems((start, family.sampler, "composition") for family in subject.families)
     return list(zip(names, subject.families, strict=True))
+
+
+def _thresholded(start: str, subject: AcrossSamplers) -> list[tuple[str, Family]]:
+    """The same of its families that were thresholded in other ways."""
+    found = subject.thresholded
+    names = stems((start, family.sampler, family.clip, "composition") for family in found)
+    return list(zip(names, found, strict=True))

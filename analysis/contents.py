@@ -102,7 +102,7 @@ PAGES = {
 AMPLIFICATION = _of_groups(
     "amplification.html", amplification_contents.figures, amplification_contents.contents
 )
-"""Also of a study that is not listed."""
+"""Also of a study that is not listed, which has its figures."""
 
 
 def template(study: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.rows import PLACE_COLUMNS, Row, has_witness, sort_rows
+from analysis.rows import PLACE_COLUMNS, Row, clip_of, has_witness, sort_rows
 from analysis.wording import (
     authors_weight,
     percent,
@@ -14,6 +14,7 @@ from analysis.wording import (
 
 LEADING_COLUMNS = (
     *PLACE_COLUMNS,
+    "clip",
     "n",
     "p_t",
     "g1",
@@ -29,20 +30,25 @@ LEADING_COLUMNS = (
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Headers, and a row of words a point.
 
-    The sampler has a column where there are several, the witness where it looked at any point.
+    The sampler and its thresholding have a column where there are several, the witness where it
+    looked at any point.
     """
     samplers = len({row["sampler"] for row in rows}) > 1
+    clips = len({clip_of(row) for row in rows}) > 1
     witnessed = any(map(has_witness, rows))
-    headers = ["trigger", *(["sampler"] if samplers else []), "p", "w (authors')", "seed", "p_t"]
+    headers = ["trigger", *(["sampler"] if samplers else []), *(["clip"] if clips else [])]
+    headers += ["p", "w (authors')", "seed", "p_t"]
     headers += ["G1", "G2", "G3", "G4", "trigger ratio", "/ p_t"]
     headers += ["witness (agreement)"] if witnessed else []
-    return headers, [_line(row, samplers, witnessed) for row in sort_rows(rows)]
+    return headers, [_line(row, samplers, clips, witnessed) for row in sort_rows(rows)]
 
 
-def _line(row: Row, samplers: bool, witnessed: bool) -> list[str]:
+def _line(row: Row, samplers: bool, clips: bool, witnessed: bool) -> list[str]:
     cells = [trigger_name(str(row["trigger"]))]
     if samplers:
         cells.append(sampler_name(str(row["sampler"])))
+    if clips:
+        cells.append(clip_of(row))
     cells += [
         ratio_name(float(row["poison_ratio"])),
         _weight(float(row["guidance_weight"])),

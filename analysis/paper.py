@@ -9,7 +9,7 @@ Diffusion's w is ours, the authors' DDPM code means (1 + w) e_c - w e_u, so its 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from analysis.rows import PAPER_GUIDANCE, Row, same
+from analysis.rows import PAPER_GUIDANCE, Row, clip_of, same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +184,8 @@ def measured_beside(
 ) -> list[Row]:
     """Our rows of the same trigger, poison ratio, sampler and guidance weight, any dataset.
 
+    Those that were thresholded are left out: the authors' are not.
+
     Args:
         published: Of the paper.
         rows: Ours.
@@ -195,6 +197,7 @@ def measured_beside(
         for row in rows
         if row["trigger"] == published.trigger
         and row["sampler"] == published.sampler
+        and clip_of(row) == "none"
         and same(row["poison_ratio"], published.poison_ratio)
         and same(row["guidance_weight"], weight)
     ]

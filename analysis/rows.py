@@ -15,8 +15,11 @@ Row = Mapping[str, Any]
 CONTROLS = ("none", "relabel_only")
 """Triggers that stamp nothing; they are judged with the trigger that they control."""
 
+AMPLIFICATION = "amplification"
+"""The study of ratios x guidance; a study without a name here has its figures, but no claims."""
+
 COMPOSITION = "composition"
-"""The study of triggers x samplers; a study without a name here is shown as ``amplification``."""
+"""The study of triggers x samplers."""
 
 TRIGGERS = "triggers"
 """The study of triggers side by side, those that do not relabel or do not stamp among them."""
@@ -49,7 +52,6 @@ PLACE_COLUMNS = (
     "target_class",
     "guidance_weight",
     "sampler",
-    "clip",
     "seed",
 )
 """Which point a row is of; every study's results file starts with them."""
@@ -94,6 +96,11 @@ def study_of(rows: Sequence[Row]) -> str:
 def has_witness(row: Row) -> bool:
     """Whether the template match looked at this row's images; not so in rows of older versions."""
     return row.get("witness_trigger_ratio") is not None
+
+
+def clip_of(row: Row) -> str:
+    """How the samplers' estimates were thresholded, one of CLIP_ORDER."""
+    return str(row.get("clip", CLIP_ORDER[0]))
 
 
 def sort_rows(rows: Iterable[Row]) -> list[Row]:
@@ -364,8 +371,7 @@ def across_samplers(rows: Sequence[Row]) -> tuple[AcrossSamplers, ...]:
 
 def _family_key(row: Row) -> tuple[str, str, str, str]:
     trigger = row["judge_trigger"] if row["trigger"] in CONTROLS else row["trigger"]
-    clip = row.get("clip", CLIP_ORDER[0])
-    return str(trigger), str(row["target_class"]), str(row["sampler"]), str(clip)
+    return str(trigger), str(row["target_class"]), str(row["sampler"]), clip_of(row)
 
 
 def _members(rows: Sequence[Row], key: tuple[str, str, str, str]) -> list[Row]:

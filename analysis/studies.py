@@ -25,7 +25,16 @@ from analysis import (
     triggers_claims,
     triggers_finding,
 )
-from analysis.rows import CLASSIFICATION, COMPOSITION, DEFENSE, DETECTION, TRIGGERS, Row, study_of
+from analysis.rows import (
+    AMPLIFICATION,
+    CLASSIFICATION,
+    COMPOSITION,
+    DEFENSE,
+    DETECTION,
+    TRIGGERS,
+    Row,
+    study_of,
+)
 from analysis.verdicts import Judgment
 
 
@@ -44,6 +53,10 @@ class Told:
 
 
 TOLD = {
+    AMPLIFICATION: Told(
+        sentences=amplification_finding.sentences,
+        judge=amplification_claims.judge,
+    ),
     COMPOSITION: Told(
         sentences=composition_finding.sentences,
         judge=composition_claims.judge,
@@ -71,13 +84,10 @@ TOLD = {
         judge=classification_claims.judge,
     ),
 }
-AMPLIFICATION = Told(
-    sentences=amplification_finding.sentences,
-    judge=amplification_claims.judge,
-)
-"""Also of a study that is not listed."""
+OWN = Told(sentences=amplification_finding.without_claims, judge=lambda _: ())
+"""Of a study that is not listed: it has nobody else's claims."""
 
 
 def told(rows: Sequence[Row]) -> Told:
     """What the rows' study is told with."""
-    return TOLD.get(study_of(rows), AMPLIFICATION)
+    return TOLD.get(study_of(rows), OWN)

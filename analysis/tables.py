@@ -11,10 +11,11 @@ from analysis.composition import GROUPS
 from analysis.intervals import Estimate, wilson
 from analysis.page import Stage
 from analysis.paper import PUBLISHED, Published, at_paper_guidance, measured_beside
-from analysis.rows import CONTROLS, Row, has_witness, sort_rows
+from analysis.rows import CONTROLS, Row, clip_of, has_witness, sort_rows
 from analysis.wording import (
     authors_weight,
     bounds,
+    clip_name,
     crossing_interval,
     crossing_place,
     percent,
@@ -259,14 +260,14 @@ def _points(rows: Sequence[Row]) -> list[list[Row]]:
     points: dict[tuple[object, ...], list[Row]] = {}
     for row in sort_rows(rows):
         columns = ("trigger", "judge_trigger", "poison_ratio", "target_class", "guidance_weight")
-        points.setdefault((*map(row.get, columns), row["sampler"]), []).append(row)
+        points.setdefault((*map(row.get, columns), row["sampler"], clip_of(row)), []).append(row)
     return list(points.values())
 
 
 def _place(row: Row) -> list[Cell]:
     return [
         Cell(trigger_name(str(row["trigger"])), _controlled(row)),
-        Cell(sampler_name(str(row["sampler"]))),
+        Cell(sampler_name(str(row["sampler"])), clip_name(clip_of(row))),
         Cell(ratio_name(float(row["poison_ratio"]))),
         Cell(f"{float(row['guidance_weight']):g}"),
     ]

@@ -39,6 +39,15 @@ def sampler_name(sampler: str) -> str:
     return SAMPLER_NAMES.get(sampler, sampler)
 
 
+CLIP_NAMES = {"none": "", "static": "clipped at each step", "dynamic": "dynamic thresholding"}
+"""How pages call thresholding; none, which is the usual way, is not spoken of."""
+
+
+def clip_name(clip: str) -> str:
+    """Thresholding as a page calls it."""
+    return CLIP_NAMES.get(clip, clip)
+
+
 DETECTOR_NAMES = {"cd": "CD", "strip": "STRIP", "fct": "FCT"}
 """How pages call the detectors, in the paper's order; anything else by its own word."""
 

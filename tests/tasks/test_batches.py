@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.randomness import generator
 from tasks.batches import Batch, Held, Restreamed, epoch_order, own_rows, steps, windows
 
 
@@ -113,13 +114,13 @@ class TestWindows:
 
     def test_an_order_worked_out_by_hand(self):
         """Row groups of rows 0-2, 3-4, 5-7, 8-10 and 11; a window holds five rows."""
-        assert np.random.default_rng((2, 1)).permutation(5).tolist() == [0, 2, 4, 3, 1]
-        first = [0, 1, 2]  # group 0; with group 2 there would be six
-        second = [5, 6, 7, 11]  # groups 2 and 4
-        third = [8, 9, 10, 3, 4]  # groups 3 and 1
+        drawn = generator(2, "order of row groups", 1).permutation(5)
+        assert drawn.tolist() == [3, 2, 0, 1, 4]
+        alone = [[8, 9, 10], [5, 6, 7]]  # groups 3 and 2; together they would have six
+        pair, last = [0, 1, 2, 3, 4], [11]  # groups 0 and 1; group 4, the sixth row
         assert order([3, 2, 3, 3, 1], 5, seed=2, epoch=1) == [
-            np.random.default_rng((2, 1, number)).permutation(rows).tolist()
-            for number, rows in enumerate([first, second, third], start=1)
+            generator(2, "order of a window", 1, number).permutation(rows).tolist()
+            for number, rows in enumerate([*alone, pair, last])
         ]
 
     def test_seed_and_epoch_change_the_windows_and_the_order_within_them(self):
@@ -132,7 +133,7 @@ class TestWindows:
 
     def test_the_draws_of_a_window_are_not_those_of_the_row_groups(self):
         """Else a window of as many rows as there are row groups would be permuted like those."""
-        orders = np.random.default_rng((0, 0)).permutation(4).tolist()
+        orders = generator(0, "order of row groups", 0).permutation(4).tolist()
         window, *_ = order([4] * 4, 4)
         assert [row % 4 for row in window] != orders
 

@@ -6,6 +6,7 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch.nn import functional
 
+from models.randomness import generator
 from tasks.warping import Wanet, enlarged
 
 SIZES = [(8, 1), (8, 3), (32, 1), (32, 3), (512, 1), (512, 3)]
@@ -55,7 +56,7 @@ def test_it_is_the_authors_grid_sample_but_for_their_truncation(warp):
     """Their formula with torch, on the same numbers; they have width before height."""
     side = 32
     size = warp.grid_size or side
-    drawn = np.random.default_rng(warp.seed).uniform(-1, 1, (2, size, size))
+    drawn = generator(warp.seed, "warp").uniform(-1, 1, (2, size, size))
     drawn = torch.from_numpy(drawn / np.abs(drawn).mean())[None]
     moved = functional.interpolate(drawn, side, mode="bicubic", align_corners=True)[0]
     steps = torch.linspace(-1, 1, side, dtype=torch.float64)
