@@ -93,6 +93,8 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
         "target_class": "8",
         "guidance_weight": weight,
         "sampler": "ddim",
+        "clip": "none",
+        "paper_guidance": 5.0,
         "seed": 0,
         "n": composition.n,
         "p_t": p_t,

@@ -173,3 +173,57 @@ def test_an_unfinished_sweep_still_has_a_page(report, row, tmp_path, kept):
     check_that_it_is_whole(page)
     assert ("No poisoned point" in page) == (kept in ("nothing", "controls"))
     assert ("sd 0.2" in page) == (kept == "seeds")
+
+
+def thresholded(counts, clip):
+    row = made_up.make_row("badnets1", 0.1, 5.0, counts, study="composition", sampler_steps=25)
+    return {**made_up.corrected(made_up.witnessed(row)), "clip": clip}
+
+
+@pytest.fixture(scope="session")
+def with_thresholding(report, tmp_path_factory):
+    """The page with two further points: BadNets-1 under DDIM at 10 %, thresholded in two ways."""
+    further = [
+        thresholded((100, 250, 10, 140), "static"),
+        thresholded((200, 150, 10, 140), "dynamic"),
+    ]
+    folder = tmp_path_factory.mktemp("thresholded")
+    rows = [*report.rows, *further]
+    write(folder, replace(report, rows=rows, groups=made_up.groups_of(rows)))
+    return folder
+
+
+def test_thresholding_is_told_beside_what_was_not_thresholded(with_thresholding):
+    html = (with_thresholding / "index.html").read_text(encoding="utf-8")
+    headers, lines = table_under(html, "What thresholding does to G1 and G2")
+    names = ("unthresholded", "clipped at each step", "dynamic thresholding")
+    assert headers == ["sampler", "p", *(f"{g}, {name}" for g in ("G1", "G2") for name in names)]
+    [line] = lines  # DDIM, 10 %: 230 and 140 of 500 are not thresholded
+    assert line[:3] == ["DDIM", "10%", "46.0%"]
+    assert line[3].startswith("20.0%−26.0 points [−31.5, −20.3]")  # Newcombe's method 10, by hand
+    assert line[4].startswith("40.0%−6.0 points")
+    assert line[5] == "28.0%"
+    assert line[6].startswith("50.0%+22.0 points")
+    assert "The default was changed" in text_of(html)
+
+
+def test_thresholded_points_have_panels_and_lines_but_no_part_in_the_verdicts(
+    with_thresholding, html
+):
+    names = {path.stem for path in (with_thresholding / "figures").iterdir()}
+    assert {"badnets1-ddim-static-composition", "badnets1-ddim-dynamic-composition"} <= names
+    page = (with_thresholding / "index.html").read_text(encoding="utf-8")
+    numbers = table_under(page, "Every number")[1]
+    assert len(numbers) == len(table_under(html, "Every number")[1]) + 2
+    assert sum("clipped at each step" in line[1] for line in numbers) == 1
+
+    def claims(page):
+        return page.split('<section id="claims">')[1].split("</section>")[0]
+
+    assert claims(page) == claims(html)
+    ours = table_under(page, "The paper's values beside ours")
+    assert ours == table_under(html, "The paper's values beside ours")
+
+
+def test_nothing_is_said_of_thresholding_where_there_is_none(html):
+    assert "thresholding" not in text_of(html)

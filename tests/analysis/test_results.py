@@ -1,12 +1,17 @@
 import csv
 import io
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from analysis.claims import judge
 from analysis.groups_table import LEADING_COLUMNS
+from analysis.page import write
 from analysis.results import summary, table, to_csv, write_csv
+from tests.analysis import made_up
+from tests.analysis.elements import text_of
 
 
 def test_equal_rows_give_equal_bytes_in_any_order(sweep, tmp_path):
@@ -125,3 +130,19 @@ def test_summary_does_not_claim_what_was_not_found(row):
 
 def test_summary_of_nothing_says_so(row):
     assert summary([]) == summary([row("none", 0.0)]) == "No poisoned point has been measured yet."
+
+
+def test_a_study_that_is_not_listed_has_its_table_and_figures_but_nobody_elses_claims(tmp_path):
+    report = made_up.amplification_report()
+    own = [{**row, "study": "relabelling"} for row in report.rows]
+    assert judge(report.rows)
+    assert not judge(own)
+    assert "claims" in summary(report.rows)
+    assert "claims" not in summary(own)
+    assert summary(own).startswith(summary(report.rows).split("; of ")[0])
+    assert table(own) == table(report.rows)
+    write(tmp_path, replace(report, study="relabelling", rows=own, groups={}))
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'id="claims"' not in page
+    assert "supported" not in text_of(page)
+    assert (tmp_path / "figures/badnets1-ddim-composition-w5.svg").exists()

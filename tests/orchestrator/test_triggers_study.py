@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.studies import AMPLIFICATION, TRIGGERS
+from orchestrator.studies import AMPLIFICATION, COMPOSITION, TRIGGERS
 from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
 from orchestrator.studies.triggers import COMPARED
 from tasks import triggers
@@ -48,3 +48,30 @@ def test_a_ratio_that_a_relabelling_trigger_cannot_have_is_refused():
     axes = chosen_axes(TINY, TRIGGERS.axes(TINY), poison_ratio="0.95")
     with pytest.raises(ValueError, match="lie outside"):
         TRIGGERS.points(TINY, axes)
+
+
+class TestThresholdingInComposition:
+    def test_every_cell_is_unthresholded_and_the_first_trigger_has_the_other_ways_too(self):
+        points = COMPOSITION.points(LAPTOP, COMPOSITION.axes(LAPTOP))
+        ways = Counter((point.axes["judge_trigger"], point.axes["clip"]) for point in points)
+        cells = 4 * 3  # ratios, 0 among them, and samplers
+        first = {("badnets1", clip): cells for clip in ("none", "static", "dynamic")}
+        assert ways == {**first, ("blend", "none"): cells, ("unicolor", "none"): cells}
+
+    def test_it_is_part_of_what_is_drawn_and_of_the_points_name(self):
+        points = COMPOSITION.points(LAPTOP, COMPOSITION.axes(LAPTOP))
+        drawn = {(p.measure.inputs["generations"].settings.clip, p.axes["clip"]) for p in points}
+        assert drawn == {(clip, clip) for clip in ("none", "static", "dynamic")}
+        assert len({point.name for point in points}) == len(points)
+        assert "badnets1-p0.1-w5-ddim-static-8-seed0" in {point.name for point in points}
+
+    def test_other_studies_threshold_nothing(self):
+        for study in (AMPLIFICATION, TRIGGERS):
+            points = study.points(LAPTOP, study.axes(LAPTOP))
+            assert {point.axes["clip"] for point in points} == {"none"}
+
+    def test_what_is_asked_for_alone_is_asked_of_every_trigger(self):
+        axes = chosen_axes(LAPTOP, COMPOSITION.axes(LAPTOP), clip="static")
+        points = COMPOSITION.points(LAPTOP, axes)
+        assert {point.axes["clip"] for point in points} == {"static"}
+        assert {point.axes["judge_trigger"] for point in points} == {*axes.trigger}
