@@ -13,7 +13,8 @@ import pytest
 from bench.chaos import results
 from bench.drivers import Driver
 
-WORDS = ["amplification", "--scale", "tiny", "--guidance-weight", "2", "--trigger", "badnets1"]
+WORDS = ["amplification", "--scale", "tiny", "--trigger", "badnets1"]
+WORDS += ["--guidance-weight", "2", "--poison-ratio", "0,0.1"]
 PATIENCE = 480
 """Seconds that a command may take on a busy machine before the test gives up."""
 

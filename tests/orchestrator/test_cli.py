@@ -210,12 +210,12 @@ def test_a_report_of_nothing_says_so(tmp_path):
 
 
 def test_an_explanation_names_what_is_new(tiny_store):
-    done = castlewalls("plan", "amplification", "--scale", "tiny", "--guidance-weight", "5",
+    done = castlewalls("plan", "amplification", "--scale", "tiny", "--guidance-weight", "3",
                        "--store", str(tiny_store.root))  # fmt: skip
     new = next(line for line in done.stdout.splitlines() if line.startswith("run     sample/"))
     path = new.split()[1]
     for name in (path, path.rpartition("-")[2]):
-        done = castlewalls("explain", name, "--scale", "tiny", "--guidance-weight", "5",
+        done = castlewalls("explain", name, "--scale", "tiny", "--guidance-weight", "3",
                            "--store", str(tiny_store.root))  # fmt: skip
         assert done.returncode == 0
         assert done.stdout.startswith(f"{path}: not built")

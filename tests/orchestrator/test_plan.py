@@ -198,15 +198,15 @@ class TestChangedAxes:
     def test_one_more_guidance_weight_only_samples_dissects_and_measures(self, tiny_store):
         made = plan.make(with_axes(guidance_weight=(1.0, 2.0, 5.0)), tiny_store)
         assert {step.task for step in made.to_run} == {"sample", "dissect", "measure"}
-        assert len(made.to_run) == 3 * 3
-        assert len(made.unfinished()) == 3
+        assert len(made.to_run) == 3 * 6
+        assert len(made.unfinished()) == 6
         for entry in made.steps:
             if entry.step.task == "sample" and entry.runs:
                 assert entry.why.startswith("settings.guidance_weight: ")
-                assert entry.why.endswith(" -> 5.0")
+                assert entry.why.endswith(" -> 1.0")
 
     def test_one_more_ratio_trains_one_model_and_no_judge(self, tiny_store):
-        made = plan.make(with_axes(poison_ratio=(0.0, 0.05, 0.1)), tiny_store)
+        made = plan.make(with_axes(poison_ratio=(0.0, 0.07, 0.1)), tiny_store)
         tasks = [step.task for step in made.to_run]
         assert tasks.count("train_diffusion") == 1
         assert "train_classifier" not in tasks

@@ -163,7 +163,7 @@ class TestReports:
         request, result = reported
         text = (result.page.parent / "results.csv").read_text()
         header, *rows = text.splitlines()
-        assert len(rows) == len(request.points()) == 6
+        assert len(rows) == len(request.points()) == 12
         assert header.startswith("study,scale,trigger,poison_ratio,target_class,guidance_weight")
         assert str(request.store.root) not in text
 
