@@ -14,12 +14,15 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 from orchestrator.remaining import ENDS, Remaining
 from orchestrator.request import NoCluster
 from orchestrator.show import duration
 
 POLL_SECONDS = 0.5
+ROOMY = 120
+"""Columns of a terminal from which on bars are long."""
 LINE_SECONDS = 30.0
 """Between two lines of a running step in a log."""
 TROUBLE = ("failed", "retry", "damaged", "waiting")
@@ -114,12 +117,18 @@ class Bars:
 
     def __init__(self, console: Console, steps: int, left: Remaining | None = None) -> None:
         self.left = left
+
+        def whole() -> Column:
+            return Column(no_wrap=True)
+
         self.progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[metrics]}", style="dim", markup=False),
-            TimeElapsedColumn(),
+            TextColumn(  # the one that gives room, in lines of its own
+                "{task.description}", markup=False, table_column=Column(overflow="fold")
+            ),
+            BarColumn(24 if console.width >= ROOMY else 8, table_column=whole()),
+            MofNCompleteColumn(table_column=whole()),
+            TextColumn("{task.fields[metrics]}", style="dim", markup=False, table_column=whole()),
+            TimeElapsedColumn(table_column=whole()),
             console=console,
             transient=True,
         )

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -154,6 +155,20 @@ class TestDisplays:
         view.show(event(kind, message=message))
         view.stop()
         assert message in " ".join(shown.file.getvalue().split())
+
+    def test_bars_fit_a_terminal_and_cut_neither_path_nor_numbers(self):
+        path = "train_diffusion/ddpm-8x16-800steps-seed0-badnets1-p0.02-target_class-seed0"
+        narrow = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
+        view = display(narrow, 83)
+        view.show(event("started", attempt=1, total=1000) | {"path": f"{path}-0123456789ab"})
+        view.show(event("progress", position=500, metrics={"loss": 0.123}))
+        narrow.print(view.progress.get_renderable())
+        whole, *step = re.sub(r"\x1b\[[0-9;]*m", "", narrow.file.getvalue()).splitlines()
+        assert max(map(len, (whole, *step))) <= 80
+        assert whole.split() == ["steps", "━" * 8, "0/83", "0:00:00"]
+        bar = step[0].index("━")
+        assert step[0][bar:].split() == ["━━━━╺━━━", "500/1000", "loss", "0.123", "0:00:00"]
+        assert "".join(line[:bar].strip() for line in step) == path
 
     @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
     def test_a_training_that_is_taken_up_says_where_and_what_is_done_again(self, terminal):
