@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import budget as budget_for
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], Any]
 
+NUMBERS = ("poison_ratio", "guidance_weight", "seed", "filter_ratio")
+"""Axes of numbers."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
@@ -80,12 +81,15 @@ def request(
     Raises:
         ValueError: In one line, what was expected, what came and what to type instead.
     """
+    words = {"store": store, "images": images, "data": data, "budget": budget}
+    words |= {"classifier_weights": classifier_weights, "stream_memory": stream_memory}
+    words |= {"generation_labels": generation_labels, **(axes or {}), **more}
+    choices.refuse_empty(words)
     studies = {item.name: item for item in STUDIES}
     scales = {item.name: item for item in SCALES}
     chosen = studies[choices.known(study, studies, "study")]
     stock = scales[choices.known(scale, scales, "scale")]
-    default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
-    place = open_store(default if store is None else store)
+    place = open_store(store or os.environ.get("CASTLEWALLS_STORE") or "artifacts")
     changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
     size, colors = changed.dataset.image_size, changed.dataset.channels
     settings = (trigger_setting,) if isinstance(trigger_setting, str) else tuple(trigger_setting)
@@ -98,6 +102,10 @@ def request(
         labels = choices.known(generation_labels, conditions.LABELS, "generation labels")
         changed = replace(changed, generation_labels=labels)
     swept = chosen_axes(changed, chosen.axes(changed), **(axes or {}))
+    for axis, text in (axes or {}).items():
+        values = getattr(swept, axis)
+        if text and axis in NUMBERS and (plain := choices.understood(text, values)):
+            say(f"--{axis.replace('_', '-')} {text} is taken for {plain}")
     changed = _with_weights(changed, classifier_weights, swept)
     lengths = (training_steps, generations)
     if budget is not None:
@@ -173,14 +181,14 @@ def _with_data(
         raise ValueError("--download is about CIFAR10; it goes with --scale cifar10.")
     if images is not None:
         own: Dataset = datasets.ImageFolder.open(
-            Path(images),
+            choices.path(images, "--images"),
             image_size=32 if image_size is None else image_size,
             channels=channels,
             skip_broken=skip_broken,
         )
         return own_images(scale, own)
     if cifar10:
-        place = Path(data or datasets.CIFAR10_FOLDER)
+        place = choices.path(data or datasets.CIFAR10_FOLDER, "--data")
         return replace(scale, dataset=datasets.Cifar10.open(place, download=download))
     return scale
 
@@ -219,6 +227,8 @@ def _with_weights(scale: Scale, source: str | None, axes: Axes) -> Scale:
             f"--classifier-weights are of one network; give one of {', '.join(axes.classifier)} as "
             f"--classifier."
         )
+    if source.startswith("~"):  # anything else may be a hub's id
+        source = str(choices.path(source, "--classifier-weights"))
     return replace(scale, classifier_weights=weights.Settings.open(source, axes.classifier[0]))
 
 

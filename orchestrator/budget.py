@@ -6,11 +6,11 @@ however fast the machine is the next day.
 
 import hashlib
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator import cached
 from orchestrator import plan as planning
 from orchestrator.show import cores, duration
 from orchestrator.store import Store
@@ -19,8 +19,6 @@ from orchestrator.studies.study import Axes, Point, Study
 
 LEAST_STEPS, LEAST_IMAGES = 100, 100
 """A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
-AROUND_SECONDS = 30.0
-"""From the command to its first step, and from its last to the page."""
 
 
 def shortened(scale: Scale, percent: int) -> Scale:
@@ -59,21 +57,18 @@ def fitting(study: Study, scale: Scale, axes: Axes, seconds: float, store: Store
         ValueError: When even the shortest version does not fit.
     """
     path = store.root / ".pace" / "budgets.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = cached.read(path, lambda value: value in range(1, 101))
     name = _name(study.points(scale, axes), seconds)
     if name not in kept:
         kept[name] = _percent(study, scale, axes, seconds, planning.Pace(store))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(kept, indent=1))
-        fresh.replace(path)
+        cached.write(path, kept)
     return shortened(scale, int(kept[name]))
 
 
 def _percent(study: Study, scale: Scale, axes: Axes, seconds: float, pace: planning.Pace) -> int:
     def cost(percent: int) -> float:
         plan = planning.from_nothing(study.points(shortened(scale, percent), axes), pace)
-        return AROUND_SECONDS + plan.expected_seconds(cores())
+        return planning.AROUND_SECONDS + plan.expected_seconds(cores())
 
     fitted = bisect_right(range(1, 101), seconds, key=cost)
     if not fitted:

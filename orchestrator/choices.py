@@ -1,7 +1,13 @@
-"""Names and numbers that people type: what is allowed, and what they probably meant."""
+"""Names, numbers and paths that people type: what is allowed, and what they probably meant."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+MOST_IN_A_RANGE = 1000
+"""Whole numbers that ``0-4`` may stand for."""
 
 
 def known(word: str, options: Iterable[str], what: str) -> str:
@@ -16,6 +22,38 @@ def known(word: str, options: Iterable[str], what: str) -> str:
     near = difflib.get_close_matches(word, options, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(options)}."
     raise ValueError(f"unknown {what} {word!r}; {hint}")
+
+
+def refuse_empty(given: Mapping[str, object]) -> None:
+    """Refuse words that are there but say nothing, as a shell variable that is not set does.
+
+    Args:
+        given: Values by flag or parameter name; those that are no text are passed over.
+
+    Raises:
+        ValueError: Naming the flag.
+    """
+    for name, value in given.items():
+        if isinstance(value, str) and not value.strip():
+            flag = "--" + name.removeprefix("--").replace("_", "-")
+            raise ValueError(
+                f"{flag} is empty; give it a value or leave it out (is a shell variable not set?)."
+            )
+
+
+def path(text: str, flag: str) -> Path:
+    """A path as it was typed, ``~`` being the home folder: shells leave that in ``--flag=~/x``.
+
+    Raises:
+        ValueError: It is empty, or ``~`` stands for no folder.
+    """
+    refuse_empty({flag: text})
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{flag} {text}: nobody knows which folder ~ is here; give the whole path."
+        ) from None
 
 
 def words(text: str | None) -> tuple[str, ...] | None:
@@ -33,14 +71,61 @@ def words(text: str | None) -> tuple[str, ...] | None:
 
 
 def numbers(text: str | None, flag: str, kind: type[int] | type[float]) -> tuple[float, ...] | None:
-    """Split ``1,2,5`` and convert; 1 and 1.0 are one number.
+    """Split ``1,2,5`` and convert; 1 and 1.0 are one number, and ``0-2`` are three whole ones.
 
     Raises:
         ValueError: Naming the flag and the word that is no number.
     """
     if text is None:
         return None
-    return tuple(dict.fromkeys(_number(word, flag, kind) for word in words(text) or ()))
+    return tuple(
+        dict.fromkeys(
+            _number(number, flag, kind)
+            for word in words(text) or ()
+            for number in (_counted(word, flag) if kind is int else [word])
+        )
+    )
+
+
+def ratios(text: str | None, flag: str) -> tuple[float, ...] | None:
+    """``numbers`` for fractions, which may be given in percent: ``5%`` is 0.05.
+
+    Raises:
+        ValueError: Naming the flag and the word that is no number.
+    """
+    if text is None:
+        return None
+    return numbers(",".join(map(_fraction, words(text) or ())), flag, float)
+
+
+def understood(text: str, values: Sequence[float]) -> str | None:
+    """What ``5%`` or ``0-4`` was taken for, in plain numbers; None where nothing is to be said."""
+    if not re.search(r"%|\d\s*-\s*\d", text):
+        return None
+    return ",".join(f"{value:.15g}" for value in values)
+
+
+def _fraction(word: str) -> str:
+    """A word in percent as its fraction, exactly as somebody would type that; others as they are.
+
+    0.1 % is not 0.1 / 100, which is not always the number nearest to 0.001.
+    """
+    percent = re.fullmatch(r"(-?\d+\.?\d*|-?\.\d+)\s*%", word)
+    return f"{Decimal(percent[1]) / 100}" if percent else word
+
+
+def _counted(word: str, flag: str) -> Iterable[str]:
+    """The whole numbers that ``0-4`` stands for; another word as it is."""
+    ends = re.fullmatch(r"(\d+)\s*-\s*(\d+)", word)
+    if not ends:
+        return [word]
+    first, last = int(ends[1]), int(ends[2])
+    if not 0 <= last - first < MOST_IN_A_RANGE:
+        raise ValueError(
+            f"{flag} takes ranges that count up, of at most {MOST_IN_A_RANGE:,} numbers, e.g. "
+            f"{flag} 0-4; got {word!r}."
+        )
+    return map(str, range(first, last + 1))
 
 
 def _number(word: str, flag: str, kind: type[int] | type[float]) -> float:

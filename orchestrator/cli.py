@@ -3,13 +3,12 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from orchestrator import words
+from orchestrator import choices, words
 from orchestrator.words import (
     INTERRUPTED,
     LENGTH,
@@ -273,6 +272,7 @@ def doctor(
     from orchestrator.request import NoCluster
 
     try:
+        choices.refuse_empty({"address": address})
         findings = examination.examine(store, address)
     except ValueError as error:
         fail(error, USAGE)
@@ -298,7 +298,7 @@ def compare(
     try:
         compared = comparing.compare(names, store)
         if csv is not None:
-            comparing.write_csv(compared, Path(csv))
+            comparing.write_csv(compared, choices.path(csv, "--csv"))
     except (ValueError, OSError) as error:
         fail(error, USAGE)
     comparing.print_comparison(compared, console)

@@ -6,8 +6,6 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from analysis import side_by_side
 from analysis.comparison import GENERATIONS, SEEDS_FOR_SPREAD
@@ -15,6 +13,7 @@ from analysis.side_by_side import PLACE, SAME_IMAGES, Cell, Line
 from analysis.wording import counted, titled
 from orchestrator.differing import Setting, settings_of_points, settings_of_runs, word
 from orchestrator.sides import Names, Side, Taken, behind
+from orchestrator.tables import print_table
 
 HEADLINES = (
     *("trigger_ratio", "g1", "g2", "auroc", "tpr_at_1pct_fpr"),
@@ -129,7 +128,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     _say(console, "")
     settings = [[x.name, x.of, *x.values] for x in comparison.settings]
     if settings:
-        _print_table(console, ["setting", "of", *comparison.letters], settings)
+        print_table(console, ["setting", "of", *comparison.letters], settings)
     else:
         _say(console, "no setting differs.")
     _say(console, "")
@@ -138,7 +137,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         _print_runs(comparison, headers, console)
     else:
         found = filter(side_by_side.is_short, side_by_side.lines(comparison.cells[0]))
-        _print_table(console, ["metric", *headers], list(map(side_by_side.shown, found)))
+        print_table(console, ["metric", *headers], list(map(side_by_side.shown, found)))
     _say(console, "")
     for text in comparison.notes:
         _say(console, text)
@@ -299,18 +298,10 @@ def _print_runs(comparison: Comparison, headers: Sequence[str], console: Console
             if line.name in HEADLINES:
                 rows.append([*place, *side_by_side.shown(line)])
                 place = [""] * len(varying)
-    _print_table(console, [*(name.replace("_", " ") for name in varying), "metric", *headers], rows)
+    print_table(console, [*(name.replace("_", " ") for name in varying), "metric", *headers], rows)
     _say(
         console, f"{counted(len(cells), 'point')} in every run; --csv FILE has all metrics of each."
     )
-
-
-def _print_table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table; what comes out of records is shown as it is, never as markup."""
-    table = Table(*(Column(Text(name)) for name in headers), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
 
 
 def _say(console: Console, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.recorded import Library, Recorded
+from orchestrator.step import brief
 
 Origin = tuple[Recorded, Library]
 """A point, and the store's records that it is walked through."""
@@ -61,7 +62,8 @@ def settings_of_runs(
 
 
 def word(value: Any) -> str:
-    """A value in words that a terminal can show, whoever wrote it."""
+    """A value in words that a terminal can show, whoever wrote it; a long one in brief."""
+    value = brief(value)
     if value is None:
         return NOT_THERE
     if isinstance(value, str):

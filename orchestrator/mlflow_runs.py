@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.headline import telling_first
-from orchestrator.step import Step, ancestors
+from orchestrator.step import Step, ancestors, brief
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
 from orchestrator.unsent import Launch
@@ -155,7 +155,7 @@ class Runs:
         run = self._of_step(step, "training", step.path.rpartition("-")[0], {}, parent)
         if run.info.status == "FINISHED":
             return
-        settings = step.identity["settings"]
+        settings = brief(step.identity["settings"])
         parameters = {name: value for name, value in settings.items() if value is not None}
         self._log(run, parameters, loss_curve(self.store.fetch(step) / "history.csv"))
         self.client.set_terminated(run.info.run_id)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.studies.study import Axes
@@ -20,7 +21,7 @@ def run(study: str, *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
         quiet: Whether the progress display is left out.
         words: The command's flags with underscores: ``scale="tiny"``, ``images="photos"``,
             ``budget="20m"``, ``actors=2``; axes take one value or several:
-            ``poison_ratio=[0, 0.1]``.
+            ``poison_ratio=[0, 0.1]``.  Places may be a ``Path``.
 
     Returns:
         One row a finished point, the columns of ``results.csv``; the page's path in ``attrs``.
@@ -30,7 +31,6 @@ def run(study: str, *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
         RuntimeError: No point could be finished.
     """
     import pandas as pd
-    from rich.console import Console
 
     from analysis.results import columns
     from analysis.rows import sort_rows
@@ -38,10 +38,12 @@ def run(study: str, *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
     from orchestrator.placement import Placement
     from orchestrator.request import by_message
     from orchestrator.run import run as run_study
+    from orchestrator.words import as_it_is
 
     axes = {name: _typed(words.pop(name)) for name in AXES if words.get(name) is not None}
+    words |= {name: str(value) for name, value in words.items() if isinstance(value, Path)}
     placed = {name: words.pop(name) for name in Placement.__dataclass_fields__ if name in words}
-    console = Console(quiet=quiet)
+    console = as_it_is(quiet=quiet)
     request = asking.request(
         study, axes=axes, placement=Placement(**placed), say=console.print, **words
     )

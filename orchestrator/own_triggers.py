@@ -3,7 +3,6 @@
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from types import UnionType
 from typing import Any
 
@@ -78,7 +77,7 @@ def _is_file(kind: type[Trigger], name: str) -> bool:
 def _value(kind: type[Trigger], name: str, text: str) -> Any:
     """The text as the field's type has it."""
     if _is_file(kind, name):
-        return patterns.to_text(patterns.read(Path(text)))
+        return patterns.to_text(patterns.read(choices.path(text, f"{FLAG} {kind.name}.{name}")))
     wanted = typing.get_type_hints(kind)[name]
     sorts = typing.get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     if type(None) in sorts and text == "none":

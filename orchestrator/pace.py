@@ -8,7 +8,6 @@ of timing.
 
 import hashlib
 import json
-import os
 import pickle
 import platform
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from models.randomness import generator
+from orchestrator import cached
 from orchestrator.gpu_hours import evaluations, for_gpus, operations
 from orchestrator.show import cores
 from orchestrator.step import Step, ancestors, canonical
@@ -49,9 +49,8 @@ class Rates:
     """Seconds a unit, by what is computed; a unit is a training step, or an evaluated image."""
 
     def __init__(self, store: Store) -> None:
-        self.path = store.root / ".pace" / f"{platform.machine()}-{cores()}-cores.json"
-        known = json.loads(self.path.read_text()) if self.path.exists() else {}
-        self.known: dict[str, float] = known
+        self.path = place(store)
+        self.known: dict[str, float] = cached.read(self.path, cached.is_number)
 
     def seconds(self, step: Step) -> float | None:
         """Expected seconds of a step on one core, or None if nothing like it was measured."""
@@ -61,10 +60,13 @@ class Rates:
     def keep(self, measured: Mapping[str, float]) -> None:
         """Add rates and write all of them."""
         self.known |= measured
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(self.known, indent=1))
-        fresh.replace(self.path)
+        cached.write(self.path, self.known)
+
+
+def place(store: Store, *words: str) -> Path:
+    """The file of a store that says something of machines like this one."""
+    name = "-".join([*words, platform.machine(), str(cores()), "cores"])
+    return store.root / ".pace" / f"{name}.json"
 
 
 def key(step: Step) -> str | None:

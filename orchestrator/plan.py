@@ -1,15 +1,21 @@
 """What a run would do and why: read from the store, nothing started, no Ray."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from orchestrator import pace
+from orchestrator.seen import Cost, Seen
 from orchestrator.siblings import Siblings
 from orchestrator.step import Step, ancestors
 from orchestrator.store import NOT_BUILT, Store
 from orchestrator.studies.study import Point
+
+AROUND_SECONDS = 30.0
+"""From the command to its first step, and from its last to the page."""
+BESIDE_OTHERS = 2.0
+"""How many times longer a step may take in a run than a guess; seen with two at once: 1.9."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,13 @@ class Planned:
     """Whether ``run`` would make it."""
     why: str
     """``cached``, or the reason that it runs."""
-    seconds: float
-    """Expected on one core, from this store's own records where it has any; 0 when cached."""
+    cost: Cost
+    """Expected seconds on one core, from earlier steps of this store where it has any."""
+
+    @property
+    def seconds(self) -> float:
+        """What is most likely of these; 0 when cached."""
+        return self.cost.middle
 
 
 @dataclass(frozen=True)
@@ -54,13 +65,32 @@ class Plan:
         return sum(step.settings.expected_bytes for step in self.to_run)
 
     def expected_seconds(self, cores: int) -> float:
-        """Wall time on ``cores`` cores, roughly: shared evenly, or the longest way if longer."""
-        seconds = {planned.step.digest: planned.seconds for planned in self.steps}
-        finish: dict[str, float] = {}
-        for step in self.to_run:
-            ready = max((finish.get(source.digest, 0.0) for source in step.sources), default=0.0)
-            finish[step.digest] = ready + seconds[step.digest]
-        return max(sum(seconds.values()) / cores, max(finish.values(), default=0.0))
+        """Wall time of the steps on ``cores`` cores, roughly."""
+        return wall(self.to_run, {one.step.digest: one.seconds for one in self.steps}, cores)
+
+    def expected_range(self, cores: int) -> tuple[float, float]:
+        """Wall time of a run on ``cores`` cores, from the command to the page: least and most."""
+        costs = {one.step.digest: one.cost for one in self.steps}
+        low = wall(self.to_run, {digest: cost.low for digest, cost in costs.items()}, cores)
+        high = wall(self.to_run, {digest: cost.high for digest, cost in costs.items()}, cores)
+        return low + AROUND_SECONDS, high + AROUND_SECONDS
+
+
+def wall(steps: Iterable[Step], seconds: Mapping[str, float], cores: int) -> float:
+    """Wall time on ``cores`` cores, roughly: shared evenly, or the longest way if longer.
+
+    Args:
+        steps: Those to run, sources first.
+        seconds: Of each on one core, by its digest.
+        cores: How many steps run at once.
+    """
+    finish: dict[str, float] = {}
+    total = 0.0
+    for step in steps:
+        ready = max((finish.get(source.digest, 0.0) for source in step.sources), default=0.0)
+        finish[step.digest] = ready + seconds[step.digest]
+        total += seconds[step.digest]
+    return max(total / cores, max(finish.values(), default=0.0))
 
 
 def make(points: Sequence[Point], store: Store) -> Plan:
@@ -80,9 +110,9 @@ def make(points: Sequence[Point], store: Store) -> Plan:
         for step in steps:
             damage = damages[step.digest]
             if step.digest in needed:
-                planned.append(Planned(step, True, why.new(step, damage), speed.seconds(step)))
+                planned.append(Planned(step, True, why.new(step, damage), speed.cost(step)))
             elif damage is None:
-                planned.append(Planned(step, False, "cached", 0.0))
+                planned.append(Planned(step, False, "cached", Cost(0.0, 0.0, 0.0)))
     return Plan(points, planned)
 
 
@@ -108,7 +138,7 @@ class _Reasons:
 def from_nothing(points: Sequence[Point], speed: "Pace") -> Plan:
     """Plan the points as if the store were empty: what they cost in all."""
     steps = ancestors(point.measure for point in points)
-    return Plan(points, [Planned(step, True, "", speed.seconds(step)) for step in steps])
+    return Plan(points, [Planned(step, True, "", speed.cost(step)) for step in steps])
 
 
 def _needed(targets: Iterable[Step], missing: set[str]) -> set[str]:
@@ -138,20 +168,34 @@ def trainings_first(points: Sequence[Point]) -> list[Point]:
     return [point for _, _, point in sorted(keyed, key=lambda entry: entry[:2])]
 
 
+def guessed(seconds: float) -> Cost:
+    """What a step takes alone, and in a run, where others take memory and caches from it."""
+    return Cost(seconds, seconds, BESIDE_OTHERS * seconds)
+
+
 class Pace:
     """How long steps take on this machine.
 
-    From a measured rate where there is one; else from the settings' rough estimate, corrected by
-    how the estimates of that task compared to what its steps in this store took, if there are any.
+    From what earlier runs took for such steps; else from a measured rate where there is one; else
+    from the settings' rough estimate, corrected by how the estimates of that task compared to what
+    its steps in this store took, if there are any.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.rates = pace.Rates(store)
+        self.seen = Seen(store)
         self.ratios: dict[str, float | None] = {}
 
     def seconds(self, step: Step) -> float:
         """Expected seconds of a step on one core."""
+        return self.cost(step).middle
+
+    def cost(self, step: Step) -> Cost:
+        """The same, with how much less or more it may be."""
+        return self.seen.cost(step) or guessed(self._guess(step))
+
+    def _guess(self, step: Step) -> float:
         if (timed := self.rates.seconds(step)) is not None:
             return timed
         if step.task not in self.ratios:

@@ -15,7 +15,7 @@ from analysis.page import write as write_page
 from analysis.rows import row_key
 from orchestrator import show
 from orchestrator.request import Request, Result, log_of
-from orchestrator.step import Step, ancestors
+from orchestrator.step import Step, ancestors, brief
 from orchestrator.store import Store
 from orchestrator.studies.study import Point, Study
 from tasks.detectors import CognitiveDistillation
@@ -245,7 +245,7 @@ def settings(request: Request) -> dict[str, object]:
     if study.defends:
         given = scale.classifier_weights
         shown["classifier: starts from"] = given.source if given else "random weights"
-    return shown
+    return brief(shown)
 
 
 def _of_a_point(study: Study, part: str, setting: str) -> bool:

@@ -14,7 +14,7 @@ from orchestrator import pace, report, show
 from orchestrator import plan as planning
 from orchestrator.placement import Nodes, Placement
 from orchestrator.request import Request, Result
-from orchestrator.step import Step
+from orchestrator.step import Step, brief
 from orchestrator.store import NOT_BUILT, Store
 from orchestrator.words import SOME_FAILED, complain
 
@@ -132,8 +132,7 @@ def _announce(plan: planning.Plan, placement: Placement, dashboard: str | None, 
     elif gpus:  # nobody has measured how long anything takes there
         say(f"{steps} on {where}")
     else:
-        expected = show.duration(plan.expected_seconds(cores))
-        say(f"{steps}, about {expected} on {where}")
+        say(f"{steps}, {show.between(*plan.expected_range(cores))} on {where}")
     if calls := show.network_calls(plan):
         say(calls)
     if spread := placement.described():
@@ -149,28 +148,37 @@ def _sweep(
     mirror: Any,
 ) -> Result:
     """Let Tune drive the unfinished points, showing progress."""
-    from orchestrator import cluster, progress, sweep
+    from orchestrator import cluster, nodes, progress, remaining, sweep
 
     unfinished = {point.measure.digest: point for point in plan.unfinished()}
     targets = [point.measure for point in unfinished.values()]
     conductor = cluster.Conducting(targets, request.store, placement, seen)
 
+    there = nodes.summed(nodes.there())
+    cores = None if there["GPU"] else int(there["CPU"])
+    speed = planning.Pace(request.store)
+    left = remaining.Remaining(plan, speed, placement, cores)
+
     def heard(event: progress.Event) -> None:
+        left.hear(event)
         if event["kind"] == "done" and event["digest"] in unfinished:
             mirror.add([unfinished[event["digest"]]])
 
-    view = progress.display(console, len(plan.to_run))
-    with progress.Watch(conductor.poll, view, heard, _abandon) as watch:
-        try:
+    view = progress.display(console, len(plan.to_run), left)
+    try:
+        with progress.Watch(conductor.poll, view, heard, _abandon) as watch:
             failures = sweep.sweep(
                 list(unfinished.values()),
                 request.store,
                 conductor.name,
                 label=request.label,
             )
-        except Exception:
-            conductor.refuse_lost()  # if the head is gone, that is what to say
-            raise
+    except Exception:
+        conductor.refuse_lost()  # if the head is gone, that is what to say
+        raise
+    finally:
+        if cores is not None and request.address is None:  # else it is other machines' pace
+            speed.seen.keep()
     made = frozenset(str(event["digest"]) for event in watch.events if event["kind"] == "done")
     return Result(points=plan.points, failures=failures, made=made)
 
@@ -184,7 +192,7 @@ def _abandon(error: Exception) -> NoReturn:
 
 def _launch_tags(request: Request) -> Mapping[str, str]:
     axes = {
-        name: value if isinstance(value, str) else ",".join(map(str, value))
+        name: brief(value if isinstance(value, str) else ",".join(map(str, value)))
         for name, value in request.study.swept(request.axes).items()
     }
     name = f"{request.label} {time.strftime('%Y-%m-%d %H:%M')}"

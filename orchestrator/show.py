@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
 from orchestrator.step import ancestors
+from orchestrator.tables import print_table
 
 if TYPE_CHECKING:
     from orchestrator import gpu_hours
@@ -26,25 +26,25 @@ def cores() -> int:
 def print_studies(console: Console) -> None:
     """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
     from orchestrator import gpu_hours, pace
-    from orchestrator.plan import Plan, Planned
+    from orchestrator.plan import Plan, Planned, guessed
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES
 
-    table = Table("study", "paper", *(scale.name for scale in SCALES), box=None, pad_edge=False)
+    rows = []
     for study in STUDIES:
         costs = []
         for scale in SCALES:
             points = study.points(scale, study.axes(scale))
             steps = list(ancestors(point.measure for point in points))
-            planned = [Planned(step, True, "", pace.estimate(step)) for step in steps]
-            cost = duration(Plan(points, planned).expected_seconds(cores()))
+            planned = [Planned(step, True, "", guessed(pace.estimate(step))) for step in steps]
+            cost = between(*Plan(points, planned).expected_range(cores()))
             if gpu_hours.for_gpus(steps):
                 gpu = next(iter(gpu_hours.GPUS))
                 hours = sum(stage.hours(gpu) for stage in gpu_hours.by_stage(steps))
                 cost = f"{hours:,.0f} h of an {gpu}"
             costs.append(f"{len(points)} points, {cost}")
-        table.add_row(study.name, study.paper, *costs)
-    console.print(table)
+        rows.append([study.name, study.paper, *costs])
+    print_table(console, ["study", "paper", *(scale.name for scale in SCALES)], rows)
     for study in STUDIES:
         console.print(f"\n{study.name}: {study.question}", markup=False)
 
@@ -68,10 +68,8 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
     summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
     summary += f"{running} steps to run, {cached} cached"
     if running:
-        seconds = plan.expected_seconds(cores())
-        summary += (
-            f"; about {duration(seconds)} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
-        )
+        expected = between(*plan.expected_range(cores()))
+        summary += f"; {expected} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
     console.print(summary, soft_wrap=True, markup=False)
     if calls := network_calls(plan):
         console.print(calls, soft_wrap=True, markup=False)
@@ -99,14 +97,12 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
     on_cpus = [
         planned for planned in plan.steps if planned.runs and not gpu_hours.operations(planned.step)
     ]
-    table = Table("", "steps", "PFLOP", *gpu_hours.GPUS, box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    rows = []
     for stage in (*stages, gpu_hours.total(stages)):
         hours = [f"{stage.hours(gpu):,.1f}" for gpu in gpu_hours.GPUS]
-        table.add_row(stage.name, f"{stage.steps}", f"{stage.operations / 1e15:,.1f}", *hours)
+        rows.append([stage.name, f"{stage.steps}", f"{stage.operations / 1e15:,.1f}", *hours])
     console.print("\nGPU-hours by stage, on one or another GPU:")
-    console.print(table)
+    print_table(console, ["", "steps", "PFLOP", *gpu_hours.GPUS], rows, right=True)
     cores_busy = duration(sum(planned.seconds for planned in on_cpus))
     rest = f"{len(on_cpus)} other steps take a CPU core about {cores_busy}."
     for line in (*_worth_of(stages), rest):
@@ -151,11 +147,7 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
 
     rows = rows_of(request)
     if rows:
-        headers, lines = table(rows)
-        shown = Table(*headers, box=None, pad_edge=False)
-        for line in lines:
-            shown.add_row(*line)
-        console.print(shown)
+        print_table(console, *table(rows))
         console.print(summary(rows), markup=False)
     if not result.made and len(rows) == len(result.points):
         console.print("everything was finished already; nothing was started.")
@@ -215,6 +207,15 @@ def explanation(store: "Store", step: "Step", indent: str = "") -> Iterator[str]
         for source in step.sources:
             if store.damage(source) is not None:
                 yield from explanation(store, source, indent + "    ")
+
+
+def between(low: float, high: float) -> str:
+    """``7 to 13 min``, ``50 s to 3 min``; ``about 7 min`` where both ends come to the same."""
+    first, last = duration(low), duration(high)
+    if first == last:
+        return f"about {last}"
+    number, _, unit = first.partition(" ")
+    return f"{number if last.endswith(f' {unit}') else first} to {last}"
 
 
 def duration(seconds: float) -> str:

@@ -31,6 +31,9 @@ GIVEN_BY_THE_ORCHESTRATOR = {
 }
 """Arguments of each shape that are neither settings nor inputs."""
 
+LONGEST, SHOWN = 300, 24
+"""Characters of a setting that are shown whole, and of what is shown of a longer one."""
+
 TRAINING_SET = "training_set"
 """One more, of a ``whole`` or ``per_batch`` step with streams: a folder with ``rows.parquet``."""
 
@@ -217,16 +220,33 @@ def canonical(value: Any) -> Any:
     )
 
 
+def brief(value: Any) -> Any:
+    """A setting for people: of a long text or list its beginning, length and digest.
+
+    Those within a dictionary are shortened one by one; anything else is returned as it is.
+    """
+    if isinstance(value, dict):
+        return {key: brief(item) for key, item in value.items()}
+    if not isinstance(value, str | list | tuple):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    if len(text) <= LONGEST:
+        return value
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    unit = "characters" if isinstance(value, str) else "values"
+    return f"{text[:SHOWN]}... ({len(value):,} {unit}, digest {digest})"
+
+
 def difference(old: Any, new: Any, at: str = "") -> Iterator[str]:
-    """Yield one line per leaf that differs between two identities."""
+    """Yield one line per leaf that differs between two identities, long values in brief."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             name = f"{at}.{key}" if at else key
             if key not in old:
-                yield f"{name}: new, {new[key]!r}"
+                yield f"{name}: new, {brief(new[key])!r}"
             elif key not in new:
-                yield f"{name}: {old[key]!r} is gone"
+                yield f"{name}: {brief(old[key])!r} is gone"
             else:
                 yield from difference(old[key], new[key], name)
     elif old != new:
-        yield f"{at}: {old!r} -> {new!r}"
+        yield f"{at}: {brief(old)!r} -> {brief(new)!r}"

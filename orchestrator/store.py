@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+from orchestrator import choices
 from orchestrator.record import RECORD, files_damage, folder_damage, judged, write_record
 from orchestrator.step import Step, difference
 
@@ -31,12 +32,12 @@ def open_store(address: str) -> "Store":
             its options: ``?region=eu-west-1``, ``?endpoint_override=127.0.0.1:9000&scheme=http``.
 
     Raises:
-        ValueError: In one line: an unknown scheme or option, a bucket that is not there, a
-            password in the address.
+        ValueError: In one line: nothing at all, an unknown scheme or option, a bucket that is not
+            there, a password in the address.
         OSError: In one line: the storage does not answer, or does not let us in.
     """
     if "://" not in address:
-        return Store(Path(address).expanduser())
+        return Store(choices.path(address, "--store"))
     if not address.startswith("file://"):
         from orchestrator import remote
 

@@ -17,7 +17,7 @@ from analysis import suspects as page
 from analysis.page import Failure
 from orchestrator import choices, report, show
 from orchestrator.request import Request, Result, log_of
-from orchestrator.step import Step
+from orchestrator.step import Step, brief
 from orchestrator.store import open_store
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.own_images import own_images
@@ -94,15 +94,19 @@ def request(
     Raises:
         ValueError: In one line, what was expected, what came and what to type instead.
     """
+    choices.refuse_empty({"store": store, "images": images, "detector": detector, **more})
     scales = {item.name: item for item in SCALES}
     stock = scales[choices.known(scale, scales, "scale")]
     known = [kind.name for kind in detectors.DETECTORS]
     names = [choices.known(word, known, "detector") for word in choices.words(detector) or known]
-    default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
-    place = open_store(default if store is None else store)
+    place = open_store(store or os.environ.get("CASTLEWALLS_STORE") or "artifacts")
     size = {} if image_size is None else {"image_size": image_size}
     dataset = ImageFolder.open(
-        Path(images), channels=channels, skip_broken=skip_broken, held_out=False, **size
+        choices.path(images, "--images"),
+        channels=channels,
+        skip_broken=skip_broken,
+        held_out=False,
+        **size,
     )
     chosen = own_images(stock, dataset)
     if classifier_steps is not None:
@@ -197,7 +201,7 @@ def _settings(request: Request) -> dict[str, object]:
     parts |= {f"detector {name}": scale.detector(name, SEED) for name in request.axes.detector}
     for name, part in parts.items():
         shown |= {f"{name}: {key.replace('_', ' ')}": value for key, value in vars(part).items()}
-    return shown
+    return brief(shown)
 
 
 DETECT = Study(

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from orchestrator import unsent
+from orchestrator import choices, unsent
 from orchestrator.mlflow_runs import QUIET, Runs, own_database
 from orchestrator.store import Store
 from orchestrator.studies.study import Point
@@ -30,7 +30,10 @@ LONGEST_REASON = 160
 
 def uri(store: Store) -> str:
     """``MLFLOW_TRACKING_URI`` if set, else SQLite beside the results on this machine."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or own_database(store)
+    named = os.environ.get("MLFLOW_TRACKING_URI") or own_database(store)
+    if named.startswith(file := "sqlite:///~"):
+        named = f"sqlite:///{choices.path(named[len(file) - 1 :], 'MLFLOW_TRACKING_URI')}"
+    return named
 
 
 def behind(store: Store) -> bool:

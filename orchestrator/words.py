@@ -4,6 +4,7 @@ Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch.
 """
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -25,8 +26,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def as_it_is(**how: Any) -> Console:
+    """A console that prints words as they are: paths and names hold no markup and no emoji.
+
+    Bars and cursor codes go to a terminal alone, whatever ``FORCE_COLOR`` says of colors.
+    """
+    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    if not sys.stdout.isatty():
+        plain["force_interactive"] = False
+        if "COLUMNS" not in os.environ:
+            plain["width"] = 120
+    return Console(**{**plain, **how})
+
+
+console = as_it_is()
+complaints = as_it_is(stderr=True, soft_wrap=True)
 
 StudyName = Annotated[str, typer.Argument(help="A study's name; `castlewalls studies` lists them.")]
 ScaleName = Annotated[
@@ -42,7 +58,10 @@ StoreRoot = Annotated[
 ]
 Triggers = Annotated[str | None, typer.Option("--trigger", help="E.g. badnets1,relabel_only.")]
 Ratios = Annotated[
-    str | None, typer.Option("--poison-ratio", help="Fractions of all training images: 0,0.01,0.1.")
+    str | None,
+    typer.Option(
+        "--poison-ratio", help="Fractions of all training images: 0,0.01,0.1 or 0,1%,10%."
+    ),
 ]
 Weights = Annotated[
     str | None,
@@ -55,7 +74,7 @@ Clips = Annotated[
         "--clip", help="Of study composition: thresholding at each step: none,static,dynamic."
     ),
 ]
-Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2: one training each.")]
+Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2 or 0-2: one training each.")]
 Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
 Detectors = Annotated[
     str | None, typer.Option("--detector", help="Of study detection: cd,strip,fct.")
@@ -70,7 +89,7 @@ NoiseModels = Annotated[
 FilterRatios = Annotated[
     str | None,
     typer.Option(
-        "--filter-ratio", help="Of study diffusion_classifier: shares of the errors: 0,0.01,0.1."
+        "--filter-ratio", help="Of study diffusion_classifier: shares of the errors: 0,1%,0.1."
     ),
 ]
 OWN, HOW, LENGTH = "Your own images and CIFAR10", "Triggers, classifiers", "How long, how large"

@@ -364,18 +364,18 @@ def chosen_axes(
         for word in typed or ():
             choices.known(word, options, axis.replace("_", " "))
     numbers = {
-        "poison_ratio": choices.numbers(poison_ratio, "--poison-ratio", float),
+        "poison_ratio": choices.ratios(poison_ratio, "--poison-ratio"),
         "guidance_weight": choices.numbers(guidance_weight, "--guidance-weight", float),
         "seed": choices.numbers(seed, "--seed", int),
-        "filter_ratio": choices.numbers(filter_ratio, "--filter-ratio", float),
+        "filter_ratio": choices.ratios(filter_ratio, "--filter-ratio"),
     }
-    hint = "it is a fraction of all training images: for ten percent write 0.1."
+    hint = "it is a fraction of all training images: for ten percent write 0.1 or 10%."
     choices.in_range(numbers["poison_ratio"] or (), "--poison-ratio", 0, 1, hint)
     for ratio in numbers["filter_ratio"] or ():
         if not 0 <= ratio < 1:
             raise ValueError(
                 f"--filter-ratio takes numbers from 0 to below 1, got {ratio:g}; it is a share of "
-                "the denoising errors: for one percent write 0.01."
+                "the denoising errors: for one percent write 0.01 or 1%."
             )
     hint = "1 is no guidance."
     choices.in_range(numbers["guidance_weight"] or (), "--guidance-weight", 0, 1000, hint)

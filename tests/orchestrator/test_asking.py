@@ -8,10 +8,10 @@ import pytest
 import typer
 from PIL import Image
 
-from orchestrator import asking, report
+from orchestrator import asking, notebook, report, tracking
 from orchestrator.cli import app
 from orchestrator.step import ancestors
-from orchestrator.store import Store
+from orchestrator.store import Store, open_store
 from orchestrator.studies.scales import LAPTOP, TINY
 from tasks import datasets
 from tests.pictures import make_folder
@@ -95,6 +95,72 @@ class TestOwnImages:
         assert {point.axes["target_class"] for point in asked.points()} == {"Äpfel"}
         with pytest.raises(ValueError, match="unknown target class 'Apfel'"):
             ask(tmp_path, images=str(folder), axes={"target_class": "Apfel"})
+
+
+class TestWords:
+    @pytest.fixture
+    def home(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("CASTLEWALLS_STORE", raising=False)
+        return tmp_path
+
+    def test_a_tilde_is_the_home_folder_in_every_path(self, home):
+        make_folder(home / "pics", per_class=5)
+        Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(home / "black.png")
+        asked = asking.request(
+            "composition",
+            store="~/results",
+            images="~/pics",
+            trigger_setting="blend.pattern=~/black.png",
+        )
+        assert asked.store.root == home / "results"
+        assert len(asked.scale.dataset.class_names) == 3
+        assert asked.scale.trigger("blend").pattern
+        cifar10 = ask(home, scale="cifar10", data="~/cifar").scale.dataset
+        assert cifar10.folder == str(home / "cifar")
+        with pytest.raises(ValueError, match=f"{home}/weights.pth"):
+            ask(home, "defense", classifier_weights="~/weights.pth")
+
+    def test_so_it_is_for_mlflow_s_database(self, home, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///~/runs.db")
+        assert tracking.uri(open_store(str(home))) == f"sqlite:///{home}/runs.db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/~x")
+        assert tracking.uri(open_store(str(home))) == "http://host:5000/~x"
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            *({name: ""} for name in ("store", "images", "data", "budget", "stream_memory")),
+            *({name: " "} for name in ("generation_labels", "classifier_weights", "address")),
+            *({"axes": {axis: ""}} for axis in notebook.AXES),
+        ],
+        ids=str,
+    )
+    def test_an_empty_word_is_no_default(self, given):
+        name = next(iter(given.get("axes", given))).replace("_", "-")
+        with pytest.raises(ValueError, match=f"^--{name} is empty; .* variable not set") as caught:
+            asking.request("amplification", **given)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("given", [{"images": ""}, {"seed": []}, {"trigger": ""}], ids=str)
+    def test_from_python_neither(self, given):
+        with pytest.raises(ValueError, match=f"^--{next(iter(given))} is empty"):
+            notebook.run("amplification", scale="tiny", **given)
+
+    def test_an_empty_variable_is_an_unset_one(self, home, monkeypatch):
+        monkeypatch.setenv("CASTLEWALLS_STORE", "")
+        monkeypatch.chdir(home)
+        assert asking.request("amplification").store.root == home / "artifacts"
+
+    def test_percent_and_ranges_are_said_in_numbers(self, tmp_path):
+        said = []
+        axes = {"poison_ratio": "0,5%,10%", "seed": "0-2", "guidance_weight": "2"}
+        asked = ask(tmp_path, axes=axes, say=said.append)
+        assert said == [
+            "--poison-ratio 0,5%,10% is taken for 0,0.05,0.1",
+            "--seed 0-2 is taken for 0,1,2",
+        ]
+        assert "--poison-ratio 0.0,0.05,0.1" in report.command(asked)
 
 
 class TestTriggers:

@@ -34,7 +34,7 @@ def store(tmp_path):
 
 def cost(store, percent):
     plan = planning.from_nothing(points_at(budget.shortened(LAPTOP, percent)), planning.Pace(store))
-    return budget.AROUND_SECONDS + plan.expected_seconds(cores())
+    return planning.AROUND_SECONDS + plan.expected_seconds(cores())
 
 
 def test_a_share_shortens_trainings_and_images_down_to_a_least():
@@ -82,3 +82,14 @@ def test_the_same_budget_means_the_same_study_on_a_faster_day(store):
     rates.keep({name: rate / 3 for name, rate in rates.known.items()})
     assert fitting(LAPTOP, seconds, store) == before
     assert fitting(LAPTOP, seconds + 1, store) != before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"x": "40"}', '{"x": 400}'])
+def test_an_answer_that_cannot_be_read_is_found_anew_with_a_line(store, capsys, content):
+    before = fitting(LAPTOP, 1e6, store)
+    path = store.root / ".pace" / "budgets.json"
+    path.write_text(content)
+    assert fitting(LAPTOP, 1e6, store) == before
+    assert f"{path} cannot be read; it is made anew." in capsys.readouterr().err
+    assert fitting(LAPTOP, 1e6, store) == before
+    assert capsys.readouterr().err == ""

@@ -61,7 +61,7 @@ class TestLists:
         with pytest.raises(ValueError, match=f"--poison-ratio takes finite numbers, got '{word}'"):
             choices.numbers(f"0.1,{word}", "--poison-ratio", float)
 
-    @pytest.mark.parametrize("word", ["ten", "0.1%", "1/2", "0,1;2"])
+    @pytest.mark.parametrize("word", ["ten", "1/2", "0,1;2"])
     def test_what_is_no_number_is_named_with_its_flag(self, word):
         with pytest.raises(ValueError, match=r"^--poison-ratio takes numbers, e\.g\. .* got '"):
             choices.numbers(word, "--poison-ratio", float)
@@ -70,6 +70,65 @@ class TestLists:
     def test_a_seed_is_a_whole_number(self, word):
         with pytest.raises(ValueError, match="--seed takes whole numbers"):
             choices.numbers(word, "--seed", int)
+
+
+class TestPlainMeanings:
+    @given(st.integers(0, 999))
+    def test_percent_is_the_fraction_that_one_would_type(self, tenths):
+        typed, percent = f"0.{tenths:03}", f"{tenths // 10}.{tenths % 10}%"
+        assert choices.ratios(percent, "--poison-ratio") == (float(typed),)
+
+    def test_percent_and_fractions_stand_side_by_side(self):
+        assert chosen_axes(LAPTOP, poison_ratio="5%,0.1, 10 %").poison_ratio == (0.05, 0.1)
+        assert chosen_axes(LAPTOP, filter_ratio="1%,.5%,0").filter_ratio == (0.01, 0.005, 0.0)
+
+    def test_a_range_of_seeds_holds_both_ends(self):
+        assert chosen_axes(LAPTOP, seed="0-4").seed == (0, 1, 2, 3, 4)
+        assert chosen_axes(LAPTOP, seed="7,1-3,2").seed == (7, 1, 2, 3)
+
+    @pytest.mark.parametrize("typed", ["4-0", "0-1000", "0-99999999999"])
+    def test_a_range_that_counts_down_or_for_ever_is_refused(self, typed):
+        with pytest.raises(ValueError, match=r"^--seed takes ranges that count up, .*e\.g\. "):
+            chosen_axes(LAPTOP, seed=typed)
+
+    @pytest.mark.parametrize(
+        ("flag", "typed", "said"),
+        [
+            ("poison_ratio", "100%", r"must be in \[0, 1\), got 1; .* write 0\.1 or 10%"),
+            ("poison_ratio", "-5%", "got -0.05"),
+            ("poison_ratio", "5%%", r"takes numbers, e\.g\. .* got '5%%'"),
+            ("poison_ratio", "0.1-0.3", "takes numbers"),
+            ("guidance_weight", "5%", "takes numbers"),
+            ("guidance_weight", "1-5", "takes numbers"),
+            ("filter_ratio", "120%", "got 1.2; .* write 0.01 or 1%"),
+            ("seed", "5%", "takes whole numbers"),
+        ],
+    )
+    def test_elsewhere_they_mean_nothing(self, flag, typed, said):
+        with pytest.raises(ValueError, match=said):
+            chosen_axes(LAPTOP, **{flag: typed})
+
+    def test_what_was_understood_is_said_where_it_helps(self):
+        assert choices.understood("5%,10%", (0.05, 0.1)) == "0.05,0.1"
+        assert choices.understood("0-2", (0, 1, 2)) == "0,1,2"
+        assert choices.understood("0.05,1e-3", (0.05, 0.001)) is None
+        assert choices.understood("-1", (-1,)) is None
+
+
+class TestPaths:
+    def test_a_tilde_is_the_home_folder(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert choices.path("~/pics", "--images") == tmp_path / "pics"
+        assert str(choices.path("a/~b", "--images")) == "a/~b"
+
+    @pytest.mark.parametrize("text", ["", " ", "\t"])
+    def test_nothing_is_no_path(self, text):
+        with pytest.raises(ValueError, match=r"^--images is empty; give it a value or leave it"):
+            choices.path(text, "--images")
+
+    def test_a_stranger_s_home_is_refused(self):
+        with pytest.raises(ValueError, match=r"^--store ~nobody-here/x: nobody knows"):
+            choices.path("~nobody-here/x", "--store")
 
 
 class TestAxes:

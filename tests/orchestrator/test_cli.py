@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from orchestrator.cli import app
+from tests.pictures import make_folder
 
 ON_A_STUDY = {
     "--scale",
@@ -162,6 +163,16 @@ BAD = [
     ),
     (["submit", "amplfication"], "did you mean amplification?"),
     (["compare", "a", "b"], "no finished point goes by 'a'"),
+    (["plan", "amplification", "--images", ""], "--images is empty; give it a value or leave"),
+    (["run", "amplification", "--store="], "--store is empty"),
+    (["run", "amplification", "--trigger", ""], "--trigger is empty"),
+    (["run", "amplification", "--address", ""], "--address is empty"),
+    (["detect", "--images", "x", "--detector", ""], "--detector is empty"),
+    (["mlflow", "--store", ""], "--store is empty"),
+    (["doctor", "--store", ""], "--store is empty"),
+    (["doctor", "--address", ""], "--address is empty"),
+    (["compare", "a", "b", "--store", ""], "--store is empty"),
+    (["submit", "amplification", "--store", ""], "--store"),
 ]
 
 
@@ -174,6 +185,17 @@ def test_bad_usage_gets_one_line_and_code_2(words, said, tmp_path):
     assert line.startswith("castlewalls: ")
     assert said in line
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_is_printed_as_it_is(tmp_path):
+    """Neither an emoji nor markup: ``:package:`` and ``[red]`` are names of folders here."""
+    pictures = make_folder(tmp_path / ":package: [red]x[/red]" / "pics", per_class=4)
+    store = pictures.parent / "store"
+    home = {"HOME": str(pictures.parent), "COLUMNS": "80", "FORCE_COLOR": "1"}
+    done = castlewalls("doctor", "--store", str(store), **home)
+    assert f"the first run makes {store}/mlflow.db" in done.stdout
+    done = castlewalls("plan", "amplification", "--images=~/pic", "--store=~/store", **home)
+    assert f"{pictures.parent}/pic" in done.stderr
 
 
 def test_without_a_command_there_is_the_help():

@@ -107,6 +107,26 @@ class TestRates:
         assert pace.Rates(store).seconds(step) == pace.START_SECONDS + 0.25 * 100
         assert planning.Pace(store).seconds(step) == pace.START_SECONDS + 25
 
+    @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": null}', '{"a": NaN}', b"\xff"])
+    @pytest.mark.parametrize("words", [(), ("seen",)], ids=["timed", "seen"])
+    def test_a_file_that_cannot_be_read_is_made_anew_with_a_line(
+        self, tmp_path, capsys, content, words
+    ):
+        """A full disk or a power cut leaves it empty."""
+        store = Store(tmp_path)
+        path = pace.place(store, *words)
+        path.parent.mkdir()
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        new = planning.make(points(TINY, AXES), Store(tmp_path / "new"))
+        assert planning.make(points(TINY, AXES), store).steps == new.steps
+        [line] = capsys.readouterr().err.splitlines()
+        assert line == f"castlewalls: {path} cannot be read; it is made anew."
+
+    def test_a_file_that_cannot_be_written_is_no_reason_to_stop(self, tmp_path, capsys):
+        (tmp_path / ".pace").write_text("in the way")
+        pace.Rates(Store(tmp_path)).keep({"a": 1.0})
+        assert "cannot keep" in capsys.readouterr().err
+
     @pytest.mark.slow
     def test_everything_is_timed_once_and_never_again(self, tmp_path, said):
         store = Store(tmp_path)

@@ -1,6 +1,10 @@
 """What a run shows: bars to a person, lines to a log."""
 
 import io
+import os
+import re
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -8,11 +12,16 @@ from rich.console import Console
 
 from orchestrator.conductor import extent
 from orchestrator.local import run_in_process
+from orchestrator.placement import Placement
+from orchestrator.plan import Pace, Plan, Planned
 from orchestrator.progress import Bars, Lines, Watch, display
+from orchestrator.remaining import Remaining
 from orchestrator.request import NoCluster
-from orchestrator.show import duration, explanation
+from orchestrator.seen import Cost
+from orchestrator.show import between, duration, explanation
 from orchestrator.step import Step, ancestors
 from orchestrator.store import Store
+from orchestrator.words import as_it_is
 from tasks import datasets, poison
 from tasks.patches import BadNets1
 
@@ -42,6 +51,9 @@ class Heard:
     def show(self, seen):
         self.calls.append(seen["kind"])
 
+    def tick(self, now):
+        pass
+
     def stop(self):
         self.calls.append("stop")
 
@@ -54,6 +66,71 @@ class TestDisplays:
     def test_a_terminal_gets_bars_and_a_pipe_gets_lines(self):
         assert isinstance(display(console(True), 3), Bars)
         assert isinstance(display(console(False), 3), Lines)
+
+    def test_a_terminal_without_a_cursor_and_colors_in_a_file_get_lines(self):
+        dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
+        assert isinstance(display(dumb, 3), Lines)
+        told = "from orchestrator import progress, words; "
+        told += "print(type(progress.display(words.console, 3)).__name__)"
+        done = subprocess.run(
+            [sys.executable, "-c", told],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"},
+        )
+        assert done.stdout == "Lines\n"
+
+    def test_a_running_step_has_a_line_every_thirty_seconds(self):
+        """1000 updates of 0.1 s, each fifth told of: lines at 30, 60 and 90 s."""
+        pipe = console(False)
+        lines = display(pipe, 1)
+        lines.show(event("started", attempt=1, total=1000))
+        for half in range(1, 201):
+            told = {"position": 5 * half, "metrics": {"loss": 1 / half}}
+            lines.show(event("progress", **told) | {"time": half / 2})
+            lines.tick(half / 2)
+        lines.show(event("done", seconds=100.0) | {"time": 100.0})
+        lines.tick(200.0)
+        said = [line.split("  ") for line in pipe.file.getvalue().splitlines()]
+        assert [line[-1] for line in said[1:-1]] == [
+            "300 of 1000, loss 0.0167",
+            "600 of 1000, loss 0.00833",
+            "900 of 1000, loss 0.00556",
+        ]
+        assert all(POISON.path in line[-2] and "running" in line for line in said[1:-1])
+
+    def test_a_line_says_how_long_the_step_and_the_run_still_take(self, tmp_path):
+        """An update a second, and another step of 100 s to come on the same core."""
+        costs = [Planned(step, True, "", Cost(0, 100, 0)) for step in (DATASET, POISON)]
+        left = Remaining(Plan([], costs), Pace(Store(tmp_path)), Placement(), 1)
+        pipe = console(False)
+        lines = display(pipe, 2, left)
+        for seen in (
+            event("started", DATASET, total=100),
+            event("progress", DATASET, position=10, metrics={}) | {"time": 1.0},
+            event("progress", DATASET, position=40, metrics={}) | {"time": 31.0},
+        ):
+            left.hear(seen)
+            lines.show(seen)
+        lines.tick(41.0)
+        said = pipe.file.getvalue()
+        assert said.endswith("  40 of 100, 50 s left, about 2 min left in all\n")
+
+    @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
+    def test_no_word_of_a_user_becomes_a_picture_or_an_order(self, terminal):
+        path = "train_diffusion/:package:-[red]x[/red]-0123456789ab"
+        shown = as_it_is(
+            file=io.StringIO(), force_terminal=terminal, force_interactive=terminal, width=200
+        )
+        view = display(shown, 1)
+        view.start()
+        view.show(event("started", attempt=1, total=10) | {"path": path})
+        view.show(event("failed", message="in :warning: [b]") | {"path": path})
+        view.stop()
+        said = shown.file.getvalue()
+        assert f"failed   {path}  in :warning: [b]" in said
+        assert (":package:-[red]x[/red] " if terminal else f"started  {path}") in said
 
     def test_a_line_says_when_what_and_how_far(self, tmp_path):
         pipe = console(False)
@@ -78,6 +155,20 @@ class TestDisplays:
         view.show(event(kind, message=message))
         view.stop()
         assert message in " ".join(shown.file.getvalue().split())
+
+    def test_bars_fit_a_terminal_and_cut_neither_path_nor_numbers(self):
+        path = "train_diffusion/ddpm-8x16-800steps-seed0-badnets1-p0.02-target_class-seed0"
+        narrow = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
+        view = display(narrow, 83)
+        view.show(event("started", attempt=1, total=1000) | {"path": f"{path}-0123456789ab"})
+        view.show(event("progress", position=500, metrics={"loss": 0.123}))
+        narrow.print(view.progress.get_renderable())
+        whole, *step = re.sub(r"\x1b\[[0-9;]*m", "", narrow.file.getvalue()).splitlines()
+        assert max(map(len, (whole, *step))) <= 80
+        assert whole.split() == ["steps", "━" * 8, "0/83", "0:00:00"]
+        bar = step[0].index("━")
+        assert step[0][bar:].split() == ["━━━━╺━━━", "500/1000", "loss", "0.123", "0:00:00"]
+        assert "".join(line[:bar].strip() for line in step) == path
 
     @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
     def test_a_training_that_is_taken_up_says_where_and_what_is_done_again(self, terminal):
@@ -166,6 +257,18 @@ class TestWords:
     )
     def test_durations_are_short(self, seconds, said):
         assert duration(seconds) == said
+
+    @pytest.mark.parametrize(
+        ("low", "high", "said"),
+        [
+            (420, 780, "7 to 13 min"),
+            (50, 130, "50 s to 2 min"),
+            (412, 431, "about 7 min"),
+            (9.5, 20, "9.5 to 20 s"),
+        ],
+    )
+    def test_two_durations_are_a_range(self, low, high, said):
+        assert between(low, high) == said
 
     def test_an_explanation_goes_down_to_what_a_step_waits_for(self, tmp_path):
         store = Store(tmp_path)

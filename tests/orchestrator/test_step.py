@@ -1,6 +1,8 @@
 """What is and is not part of a result's identity."""
 
 import dataclasses
+import hashlib
+import io
 import math
 import pickle
 import re
@@ -8,12 +10,18 @@ import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from orchestrator import plan as planning
+from orchestrator.differing import word
 from orchestrator.placement import Placement
-from orchestrator.step import Step, ancestors, canonical, difference
+from orchestrator.show import explanation, print_plan
+from orchestrator.step import Step, ancestors, brief, canonical, difference
+from orchestrator.store import Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import SCALES, TINY
 from tasks import (
@@ -21,12 +29,14 @@ from tasks import (
     datasets,
     detect,
     mark,
+    patterns,
     poison,
     prepare,
     sample,
     train_classifier,
     train_diffusion,
 )
+from tasks.blending import Blend
 from tasks.detectors import CognitiveDistillation
 from tasks.patches import BadNets1
 from tasks.triggers import TRIGGERS
@@ -186,6 +196,60 @@ nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.
 def test_two_values_differ_somewhere_exactly_when_their_canonical_forms_do(old, new):
     old, new = canonical(old), canonical(new)
     assert bool(list(difference({"x": old}, {"x": new}))) == (old != new)
+
+
+class TestLongSettings:
+    PIXELS = "iVBORw0KGgo" * 1000
+
+    def test_a_long_text_is_its_beginning_its_length_and_its_digest(self):
+        digest = hashlib.sha256(self.PIXELS.encode()).hexdigest()
+        said = f"iVBORw0KGgoiVBORw0KGgoiV... (11,000 characters, digest {digest[:12]})"
+        assert brief(self.PIXELS) == said
+        assert brief({"trigger": {"pattern": self.PIXELS, "alpha": 0.2}}) == {
+            "trigger": {"pattern": said, "alpha": 0.2}
+        }
+
+    @given(st.text(max_size=300) | st.lists(st.integers(0, 9), max_size=90) | st.floats())
+    def test_what_is_short_is_said_as_it_is(self, value):
+        assert brief(value) is value
+
+    def test_a_long_list_says_how_many_there_are(self):
+        assert "... (1,000 values, digest " in brief(list(range(1000)))
+
+    def test_a_name_that_is_no_text_of_any_encoding_is_shortened_too(self):
+        assert "(400 characters" in brief("\udcff" * 400)
+
+    def test_two_long_values_can_be_told_apart(self):
+        [line] = difference({"pattern": self.PIXELS}, {"pattern": self.PIXELS + "="})
+        old, new = line.removeprefix("pattern: ").split(" -> ")
+        assert old != new
+        assert len(line) < 250
+        [gone] = difference({"pattern": self.PIXELS}, {})
+        [came] = difference({}, {"pattern": self.PIXELS})
+        assert max(len(gone), len(came)) < 150
+
+    def test_what_prints_settings_prints_no_pixels(self, tmp_path):
+        """Plan, explain, compare, the page and MLflow; a study once took 438 KB."""
+        own = replace(TINY, own_triggers=(Blend(pattern=picture()),), name="tiny")
+        axes = replace(TINY.axes, trigger=("blend",), poison_ratio=(0.1,))
+        points = AMPLIFICATION.points(own, axes)
+        store = Store(tmp_path)
+        for step in ancestors([AMPLIFICATION.points(TINY, axes)[0].measure]):
+            with store.publish(step):  # finished, as far as a plan looks
+                pass
+        out = io.StringIO()
+        print_plan(planning.make(points, store), "own", Console(file=out))
+        assert "settings.trigger.pattern: '' -> 'iVBORw0K" in out.getvalue()
+        assert len(out.getvalue()) < 10_000
+        poisoned = next(s for s in ancestors([points[0].measure]) if s.task == "poison")
+        assert max(map(len, explanation(store, poisoned))) < 300
+        assert len(word(poisoned.identity["settings"]["trigger"]["pattern"])) < 100
+
+
+def picture():
+    """Pixels that no compression makes short, as a setting."""
+    noise = np.arange(64 * 64 * 3) ** 3 % 251
+    return patterns.to_text(noise.reshape(64, 64, 3).astype(np.uint8))
 
 
 def test_a_difference_names_the_setting_and_both_values():

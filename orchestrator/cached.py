@@ -1,0 +1,54 @@
+"""Small JSON files in a store that only save time: what cannot be read or written is no failure."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.words import complain
+
+
+def read(path: Path, fits: Callable[[Any], bool]) -> dict[str, Any]:
+    """What a file holds by name; nothing if it is not there.
+
+    One that cannot be read, as a full disk or a power cut leaves it, is removed, with a line.
+
+    Args:
+        path: The file.
+        fits: Whether a value is what belongs there.
+    """
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    with suppress(ValueError):
+        content = json.loads(text)
+        if isinstance(content, dict) and all(map(fits, content.values())):
+            return content
+    complain(f"{path} cannot be read; it is made anew.")
+    with suppress(OSError):
+        path.unlink()
+    return {}
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file at once; where that is not possible it is said."""
+    fresh = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(content, indent=1))
+        fresh.replace(path)
+    except OSError as error:
+        complain(f"cannot keep {path}: {error.strerror}. It is measured again next time.")
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number from 0 on; no truth value, NaN or infinity."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < float("inf")
