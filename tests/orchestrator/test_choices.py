@@ -219,7 +219,7 @@ class TestStudies:
         assert (diffusion.learning_rate, diffusion.ema_decay) == (1e-3, 0.995)
         assert diffusion.null_probability == 0.1
         for drawn in (LAPTOP.generations, LAPTOP.others):
-            assert (drawn.n, drawn.sampler, drawn.steps, drawn.clip) == (500, "ddim", 25, True)
+            assert (drawn.n, drawn.sampler, drawn.steps, drawn.clip) == (500, "ddim", 25, "none")
         assert LAPTOP.others.guidance_weight == 2
 
     def test_controls_stamp_nothing_and_have_a_judge_all_the_same(self):
