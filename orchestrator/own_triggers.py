@@ -78,7 +78,7 @@ def _is_file(kind: type[Trigger], name: str) -> bool:
 def _value(kind: type[Trigger], name: str, text: str) -> Any:
     """The text as the field's type has it."""
     if _is_file(kind, name):
-        return patterns.to_text(patterns.read(Path(text)))
+        return patterns.Picture.read(Path(text))
     wanted = typing.get_type_hints(kind)[name]
     sorts = typing.get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     if type(None) in sorts and text == "none":

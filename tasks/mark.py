@@ -20,7 +20,7 @@ from tasks.triggers import Trigger
 class Settings:
     """Which trigger the judge learns, and on which images it sees it."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: Trigger

@@ -28,7 +28,7 @@ class Settings:
     The clean control is trigger ``none`` at ratio 0, and only that: one identity for one dataset.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: Trigger
