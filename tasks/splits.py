@@ -132,9 +132,10 @@ def refusal(broken: Sequence[tuple[str, str]], *, of: int) -> ValueError:
     """What to raise over broken files, given with their reasons, ``of`` so many."""
     shown = ", ".join(f"{file!r} ({reason})" for file, reason in broken[:5])
     more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
+    cure = "do that" if all("pip install" in reason for _, reason in broken) else "repair them"
     return ValueError(
         f"expected {of} images, but {len(broken)} of the files cannot be used: {shown}{more}; "
-        f"repair them, move them away, or leave them out with --skip-broken"
+        f"{cure}, move them away, or leave them out with --skip-broken"
     )
 
 
