@@ -73,7 +73,7 @@ def request(
         stream_memory: Bytes of images that a training holds, such as ``2GiB``.
         draws: Noises of an image where diffusion models classify, instead of the scale's.
         test_images: How many they classify; by default all.
-        say: Told when something is timed for the budget.
+        say: Told when something is timed for the budget, and of images: what is left out.
         axes: Values to sweep, as typed, by the axis' name.
         more: Fields of ``Request``.
 
@@ -86,7 +86,9 @@ def request(
     stock = scales[choices.known(scale, scales, "scale")]
     default = os.environ.get("CASTLEWALLS_STORE", "artifacts")
     place = open_store(default if store is None else store)
-    changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
+    changed = _with_data(
+        stock, place, images, image_size, channels, skip_broken, data, download, say
+    )
     size, colors = changed.dataset.image_size, changed.dataset.channels
     settings = (trigger_setting,) if isinstance(trigger_setting, str) else tuple(trigger_setting)
     own = own_triggers.chosen(settings, size, colors)
@@ -155,12 +157,14 @@ def bytes_of(text: str) -> int:
 
 def _with_data(
     scale: Scale,
+    store: Store,
     images: str | None,
     image_size: int | None,
     channels: int | None,
     skip_broken: bool,
     data: str | None,
     download: bool,
+    say: Say,
 ) -> Scale:
     """The scale with the dataset that was asked for."""
     cifar10 = isinstance(scale.dataset, datasets.Cifar10) and images is None
@@ -177,6 +181,8 @@ def _with_data(
             image_size=32 if image_size is None else image_size,
             channels=channels,
             skip_broken=skip_broken,
+            store=str(store.root),
+            say=say,
         )
         return own_images(scale, own)
     if cifar10:

@@ -225,6 +225,7 @@ def detect(
             channels=channels,
             skip_broken=skip_broken,
             classifier_steps=classifier_steps,
+            say=say,
             placement=Placement(actors=actors),
             address=address,
             verbose=verbose,

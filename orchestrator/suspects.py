@@ -5,7 +5,7 @@ folder is taken whole, a classifier is trained on it as it is labelled, and a po
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def request(
     channels: int | None = None,
     skip_broken: bool = False,
     classifier_steps: int | None = None,
+    say: Callable[[str], Any] = print,
     **more: Any,
 ) -> Request:
     """Look up, check and put together what was asked for.
@@ -89,6 +90,7 @@ def request(
         channels: 1 or 3; by default what they are.
         skip_broken: Leave out files that cannot be decoded.
         classifier_steps: Updates of the classifier instead of the scale's.
+        say: Told what is left out of the images.
         more: Fields of ``Request``.
 
     Raises:
@@ -102,7 +104,13 @@ def request(
     place = open_store(default if store is None else store)
     size = {} if image_size is None else {"image_size": image_size}
     dataset = ImageFolder.open(
-        Path(images), channels=channels, skip_broken=skip_broken, held_out=False, **size
+        Path(images),
+        channels=channels,
+        skip_broken=skip_broken,
+        held_out=False,
+        store=str(place.root),
+        say=say,
+        **size,
     )
     chosen = own_images(stock, dataset)
     if classifier_steps is not None:

@@ -9,7 +9,9 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from io import BytesIO
+from pathlib import PurePath
 from typing import IO, Final
 
 import numpy as np
@@ -30,6 +32,13 @@ None of Pillow's other readers does (its GIF writer can).  BUFR, GRIB, HDF5 and 
 until an application brings one, and MPEG has none at all; those files are broken for us.
 """
 
+UNREAD: Final = {
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
+    *(".heic", ".heif", ".hif", ".jxl", ".svg"),
+}
+"""Suffixes of pictures that Pillow has no reader for; it would be a pity not to hear of them."""
+NO_PICTURES: Final = {".bufr", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".palm", ".pdf"}
+"""Suffixes that Pillow knows of what is no picture, or that it writes only."""
 NEEDS: Final = {
     "AVIF": ((b"avif", b"avis"), "a Pillow that has AVIF: pip install -U pillow"),
     "HEIC": (
@@ -37,7 +46,7 @@ NEEDS: Final = {
         "another package: pip install pillow-heif",
     ),
 }
-"""Formats that not every Pillow reads: their brands (ISO 14496-12, box ``ftyp``), what they need."""
+"""Formats that not every Pillow reads: brands in box ``ftyp`` (ISO 14496-12), what they need."""
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 _SAID: Final = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Chunks of a PNG that hold its texts and its color profile."""
@@ -128,6 +137,20 @@ def is_grey(opened: IO[bytes]) -> bool:
             opened.seek(0)
             with _header(BytesIO(_without_text(opened.read(MOST_BYTES)))) as image:
                 return image.mode in _GREY
+
+
+def is_named_so(name: str) -> bool:
+    """Whether a file may be a picture by its name; without a suffix of letters it may."""
+    suffix = PurePath(name).suffix.lower()
+    if not suffix[1:2].isalpha():
+        return True
+    return suffix in _suffixes()
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> frozenset[str]:
+    Image.init()
+    return frozenset({*Image.registered_extensions(), ".avif", *UNREAD} - NO_PICTURES)
 
 
 def _decoded(content: bytes) -> Image.Image:
