@@ -75,7 +75,7 @@ class Digits:
     test part); levels 0..16 are scaled to 0..255.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     name: ClassVar[str] = "digits"
     image_size: ClassVar[int] = 8
     channels: ClassVar[int] = 1
@@ -125,7 +125,7 @@ class ImageFolder:
     at all, and the folder's own ``test/`` is trained on too.  Use ``open``.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     name: ClassVar[str] = "images"
     folder: str = field(metadata={"identity": False})
     """Where it lies, absolute."""
@@ -253,7 +253,7 @@ class Cifar10:
     files of other sizes make a smaller dataset, for trying things out.  Use ``open``.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     name: ClassVar[str] = "cifar10"
     image_size: ClassVar[int] = cifar10.SIDE
     channels: ClassVar[int] = 3
@@ -332,7 +332,12 @@ def run(settings: Dataset, *, out: Path) -> None:
     """
     captions = [caption(name) for name in settings.class_names]
     written = {
-        part: write(settings.blocks(part), out / f"{part}.parquet", captions=captions)
+        part: write(
+            settings.blocks(part),
+            out / f"{part}.parquet",
+            class_names=settings.class_names,
+            captions=captions,
+        )
         for part in PARTS
     }
     broken = [item for part in written.values() for item in part.broken]

@@ -100,18 +100,21 @@ def held_out_of(sizes: Sequence[int]) -> Mapping[str, tuple[int, ...]]:
     return {"train": tuple((whole - test).tolist()), "test": tuple(test.tolist())}
 
 
-def write(blocks: Iterable[Split], file: Path, *, captions: Sequence[str]) -> Written:
+def write(
+    blocks: Iterable[Split], file: Path, *, class_names: Sequence[str], captions: Sequence[str]
+) -> Written:
     """Write a part to Parquet, a row group of at most ``ROW_GROUP`` images for each block.
 
     Args:
         blocks: By ascending index.
         file: Where to.
+        class_names: Of the labels.
         captions: Of each class.
     """
     counts = np.zeros(len(captions), dtype=np.int64)
     broken: list[tuple[str, str]] = []
     turned_grey = 0
-    with pq.ParquetWriter(file, images.DATASET_SCHEMA) as writer:
+    with pq.ParquetWriter(file, images.schema(class_names)) as writer:
         for block in blocks:
             counts += np.bincount(block.labels, minlength=len(counts))
             broken.extend(block.broken)

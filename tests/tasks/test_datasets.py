@@ -200,6 +200,21 @@ def test_the_stored_split_says_which_file_is_in_which_part(tmp_path):
     assert [everything[row] for row in index] == names["train"]
 
 
+def test_hugging_face_datasets_knows_the_class_of_each_image(tmp_path):
+    import datasets as hugging_face
+
+    root = make_folder(tmp_path / "pictures", per_class=5)
+    datasets.run(ImageFolder.open(root, image_size=8), out=tmp_path)
+    loaded = hugging_face.load_dataset(
+        "parquet",
+        data_files={part: str(tmp_path / f"{part}.parquet") for part in PARTS},
+        cache_dir=str(tmp_path / "cache"),
+    )
+    for part, count in (("train", 4), ("test", 1)):
+        assert loaded[part].features["label"] == hugging_face.ClassLabel(names=list(CLASSES))
+        assert loaded[part]["label"][:] == [0] * count + [1] * count + [2] * count
+
+
 def test_a_split_of_the_folders_own_is_kept(tmp_path):
     for held_out in ("test", "val"):
         root = tmp_path / f"with {held_out}"
