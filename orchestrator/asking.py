@@ -38,6 +38,7 @@ def request(
     data: str | None = None,
     download: bool = False,
     trigger_setting: str | Sequence[str] = (),
+    detector_setting: str | Sequence[str] = (),
     generation_labels: str | None = None,
     classifier_weights: str | None = None,
     training_steps: int | None = None,
@@ -64,6 +65,7 @@ def request(
         data: Where CIFAR10 lies.
         download: Fetch CIFAR10 if it is not there.
         trigger_setting: Fields of triggers, each ``TRIGGER.FIELD=VALUE``.
+        detector_setting: Fields of detectors, each ``DETECTOR.FIELD=VALUE``.
         generation_labels: What a generation set is asked for as, a name of ``conditions.LABELS``.
         classifier_weights: A file or a hub id of weights that the classifiers start from.
         training_steps: Updates of every diffusion model instead of the scale's.
@@ -90,9 +92,13 @@ def request(
         stock, place, images, image_size, channels, skip_broken, data, download, say
     )
     size, colors = changed.dataset.image_size, changed.dataset.channels
-    settings = (trigger_setting,) if isinstance(trigger_setting, str) else tuple(trigger_setting)
+    settings, scoring = _several(trigger_setting), _several(detector_setting)
     own = own_triggers.chosen(settings, size, colors)
     changed = replace(changed, own_triggers=(*changed.own_triggers, *own))
+    if scoring and not chosen.detects:
+        raise ValueError(f"study {study} detects nothing; leave --detector-setting out.")
+    scorers = own_triggers.chosen_detectors(scoring, changed)
+    changed = replace(changed, detectors=(*changed.detectors, *scorers))
     changed = _with_memory(changed, stream_memory)
     _check_axes(chosen, axes or {}, classifier_weights, generation_labels)
     changed = _with_draws(chosen, changed, draws, test_images)
@@ -118,6 +124,7 @@ def request(
         skip_broken=skip_broken,
         data=data if isinstance(changed.dataset, datasets.Cifar10) else None,  # it has a variable
         trigger_setting=settings,
+        detector_setting=scoring,
         generation_labels=None if generation_labels == "observed" else generation_labels,
         classifier_weights=classifier_weights,
         training_steps=lengths[0],
@@ -129,6 +136,10 @@ def request(
     asked = Request(study=chosen, scale=changed, axes=swept, store=place, typed=typed, **more)
     asked.points()  # a point that makes no sense is bad usage too
     return asked
+
+
+def _several(typed: str | Sequence[str]) -> tuple[str, ...]:
+    return (typed,) if isinstance(typed, str) else tuple(typed)
 
 
 def seconds_of(text: str) -> float:

@@ -195,6 +195,7 @@ def mlflow(
 def detect(
     images: Annotated[str, typer.Option(help="Folder with a folder of images a class.")],
     detector: Annotated[str | None, typer.Option(help="Of cd,strip,fct; all of them.")] = None,
+    detector_setting: words.DetectorSettings = None,
     scale: Annotated[
         str, typer.Option(help="laptop fits the classifier to the images; tiny tries things out.")
     ] = "laptop",
@@ -219,6 +220,7 @@ def detect(
         asked = suspects.request(
             images,
             detector=detector,
+            detector_setting=detector_setting or (),
             scale=scale,
             store=store,
             image_size=image_size,

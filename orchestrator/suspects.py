@@ -15,7 +15,7 @@ from rich.console import Console
 
 from analysis import suspects as page
 from analysis.page import Failure
-from orchestrator import choices, report, show
+from orchestrator import choices, own_triggers, report, show
 from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step
 from orchestrator.store import open_store
@@ -69,6 +69,7 @@ def request(
     images: str,
     *,
     detector: str | None = None,
+    detector_setting: Sequence[str] = (),
     scale: str = LAPTOP.name,
     store: str | None = None,
     image_size: int | None = None,
@@ -83,6 +84,7 @@ def request(
     Args:
         images: The folder; all of it is trained on and looked at.
         detector: Names of ``DETECTORS`` with commas between them; by default all.
+        detector_setting: Fields of detectors, each ``DETECTOR.FIELD=VALUE``.
         scale: A name of ``SCALES``.
         store: A folder, or an address such as ``s3://bucket/folder``; by default
             ``CASTLEWALLS_STORE``, else ``artifacts``.
@@ -112,7 +114,8 @@ def request(
         say=say,
         **size,
     )
-    chosen = own_images(stock, dataset)
+    scorers = own_triggers.chosen_detectors(detector_setting, stock)
+    chosen = replace(own_images(stock, dataset), detectors=(*stock.detectors, *scorers))
     if classifier_steps is not None:
         chosen = replace(chosen, classifier=replace(chosen.classifier, steps=classifier_steps))
     given = {
@@ -122,6 +125,7 @@ def request(
         "--classifier-steps": classifier_steps,
     }
     typed = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    typed += [word for words in detector_setting for word in ("--detector-setting", words)]
     return Request(
         study=DETECT,
         scale=chosen,

@@ -80,11 +80,13 @@ class Listing:
         for name in self.stores:
             yield f"left out of the images: {str(self.root / name)!r}, a store of results"
         if self.no_pictures:
-            count = f"{len(self.no_pictures)} file{'s' if len(self.no_pictures) > 1 else ''}"
-            yield (
-                f"left out of the images: {count} that by name are no pictures, such as "
-                f"{self.no_pictures[0]!r}"
+            count, first = len(self.no_pictures), self.no_pictures[0]
+            what = (
+                "file that by name is no picture"
+                if count == 1
+                else "files that by name are no pictures"
             )
+            yield f"left out of the images: {count} {what}, such as {first!r}"
 
 
 def list_folder(folder: Path, store: str = "") -> Listing:
