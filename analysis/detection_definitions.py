@@ -32,8 +32,8 @@ DETECTORS: dict[str, str] = {
     "fct": "Feature consistency towards transformations turns and moves each image and takes the "
     "mean squared change of the classifier's penultimate features, averaged over as many draws "
     "as the settings say (the original takes one, and the figures of the paper's Tab. 3 are of "
-    "one); suspicion is that change: a moved stamp is no stamp any more. The features are those of a "
-    "copy of the classifier, fine-tuned on the training set to push the classes apart",
+    "one); suspicion is that change: a moved stamp is no stamp any more. The features are those of "
+    "a copy of the classifier, fine-tuned on the training set to push the classes apart",
 }
 """What each detector is, and what its suspicion is."""
 
