@@ -12,6 +12,7 @@ from orchestrator.local import run_in_process
 from orchestrator.placement import Placement
 from orchestrator.request import Result
 from orchestrator.show import left_out
+from tasks.datasets import read_classes
 from tests.pictures import make_folder
 
 AXES = {"trigger": "badnets1", "poison_ratio": "0,0.1", "guidance_weight": "2"}
@@ -96,6 +97,24 @@ def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
     [said] = left_out(skipping)
     assert said.startswith("left out as broken: 1 files, listed in datasets/images-3classes-32px")
     assert list(left_out(asked)) == []
+
+
+def test_a_tiny_folder_without_its_broken_files_is_trained_on(tmp_path):
+    folder = make_folder(tmp_path / "few", per_class=5, size=(8, 8))
+    (folder / "apples" / "000.png").write_bytes(b"torn")
+    asked = asking.request(
+        "amplification",
+        scale="tiny",
+        store=str(tmp_path / "store"),
+        images=str(folder),
+        image_size=8,
+        skip_broken=True,
+        axes=AXES,
+    )
+    judge = asked.points()[0].measure.inputs["dissection"].inputs["content_judge"]
+    assert judge.settings.batch_size == 12
+    run_in_process([judge], asked.store)
+    assert sum(read_classes(asked.store.folder(_dataset(asked))).counts["train"]) < 12
 
 
 def _dataset(asked):
