@@ -27,16 +27,18 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def read(monkeypatch):
-    """Names of the files that are opened."""
-    opened, names = contents.folders.opened, []
+def kept(cache):
+    """A function that reads what is kept, by the files' names, or changes it."""
 
-    def watched(root, file):
-        names.append(file.name)
-        return opened(root, file)
+    def entries(change=None):
+        [file] = (cache / "contents").iterdir()
+        known = json.loads(file.read_text())
+        if change:
+            change(known)
+            file.write_text(json.dumps(known))
+        return known
 
-    monkeypatch.setattr(contents.folders, "opened", watched)
-    return names
+    return entries
 
 
 def digest(root, say=lambda _: None):
@@ -54,14 +56,13 @@ def test_the_digest_is_of_parts_classes_names_and_contents(tmp_path):
     assert digest(tmp_path / "set") == hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
-def test_what_is_known_is_not_read_again(root, read):
-    first = digest(root)
-    assert len(read) == 9
-    assert digest(root) == first
-    assert len(read) == 9
-    (root / "apples" / "000.png").write_bytes(b"other")
+def test_what_is_known_is_believed_until_the_file_changes(root, kept):
+    first, file = digest(root), root / "apples" / "000.png"
+    assert kept()["apples/000.png"][3] == hashlib.sha256(file.read_bytes()).hexdigest()
+    kept(lambda known: known["apples/000.png"].__setitem__(3, "made up"))
     assert digest(root) != first
-    assert read[9:] == ["apples/000.png"]
+    os.utime(file, ns=(10**18 + 1, 10**18 + 1))
+    assert digest(root) == first
 
 
 def test_a_file_of_the_old_size_and_time_is_read_again(root):
@@ -71,15 +72,15 @@ def test_a_file_of_the_old_size_and_time_is_read_again(root):
     assert digest(root) != first
 
 
-def test_what_was_just_written_is_not_kept(root, read):
+def test_what_was_just_written_is_not_kept(root, kept):
     os.utime(root / "apples" / "001.png")
     digest(root)
-    digest(root)
-    assert read[9:] == ["apples/001.png"]
+    assert len(kept()) == 8
+    assert "apples/001.png" not in kept()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"apples/000.png": 1}', b"\xff"])
-def test_a_cache_that_cannot_be_read_is_made_anew_with_a_line(root, cache, damage, read):
+def test_a_cache_that_cannot_be_read_is_made_anew_with_a_line(root, cache, damage):
     first = digest(root)
     [file] = (cache / "contents").iterdir()
     file.write_bytes(damage)
