@@ -30,9 +30,10 @@ DETECTORS: dict[str, str] = {
     "sure. The overlays are drawn from the training set as the defender has it, so some of them "
     "carry the trigger themselves",
     "fct": "Feature consistency towards transformations turns and moves each image and takes the "
-    "mean squared change of the classifier's penultimate features, averaged over several draws; "
-    "suspicion is that change: a moved stamp is no stamp any more. The features are those of a "
-    "copy of the classifier, fine-tuned on the training set to push the classes apart",
+    "mean squared change of the classifier's penultimate features, averaged over as many draws "
+    "as the settings say (the original takes one, and the figures of the paper's Tab. 3 are of "
+    "one); suspicion is that change: a moved stamp is no stamp any more. The features are those of "
+    "a copy of the classifier, fine-tuned on the training set to push the classes apart",
 }
 """What each detector is, and what its suspicion is."""
 

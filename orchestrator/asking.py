@@ -39,6 +39,7 @@ def request(
     data: str | None = None,
     download: bool = False,
     trigger_setting: str | Sequence[str] = (),
+    detector_setting: str | Sequence[str] = (),
     generation_labels: str | None = None,
     classifier_weights: str | None = None,
     training_steps: int | None = None,
@@ -65,6 +66,7 @@ def request(
         data: Where CIFAR10 lies.
         download: Fetch CIFAR10 if it is not there.
         trigger_setting: Fields of triggers, each ``TRIGGER.FIELD=VALUE``.
+        detector_setting: Fields of detectors, each ``DETECTOR.FIELD=VALUE``.
         generation_labels: What a generation set is asked for as, a name of ``conditions.LABELS``.
         classifier_weights: A file or a hub id of weights that the classifiers start from.
         training_steps: Updates of every diffusion model instead of the scale's.
@@ -74,7 +76,7 @@ def request(
         stream_memory: Bytes of images that a training holds, such as ``2GiB``.
         draws: Noises of an image where diffusion models classify, instead of the scale's.
         test_images: How many they classify; by default all.
-        say: Told when something is timed for the budget.
+        say: Told when something is timed for the budget, and of images: what is left out.
         axes: Values to sweep, as typed, by the axis' name.
         more: Fields of ``Request``.
 
@@ -90,11 +92,17 @@ def request(
     chosen = studies[choices.known(study, studies, "study")]
     stock = scales[choices.known(scale, scales, "scale")]
     place = open_store(store or os.environ.get("CASTLEWALLS_STORE") or "artifacts")
-    changed = _with_data(stock, images, image_size, channels, skip_broken, data, download)
+    changed = _with_data(
+        stock, place, images, image_size, channels, skip_broken, data, download, say
+    )
     size, colors = changed.dataset.image_size, changed.dataset.channels
-    settings = (trigger_setting,) if isinstance(trigger_setting, str) else tuple(trigger_setting)
+    settings, scoring = _several(trigger_setting), _several(detector_setting)
     own = own_triggers.chosen(settings, size, colors)
     changed = replace(changed, own_triggers=(*changed.own_triggers, *own))
+    if scoring and not chosen.detects:
+        raise ValueError(f"study {study} detects nothing; leave --detector-setting out.")
+    scorers = own_triggers.chosen_detectors(scoring, changed)
+    changed = replace(changed, detectors=(*changed.detectors, *scorers))
     changed = _with_memory(changed, stream_memory)
     _check_axes(chosen, axes or {}, classifier_weights, generation_labels)
     changed = _with_draws(chosen, changed, draws, test_images)
@@ -124,6 +132,7 @@ def request(
         skip_broken=skip_broken,
         data=data if isinstance(changed.dataset, datasets.Cifar10) else None,  # it has a variable
         trigger_setting=settings,
+        detector_setting=scoring,
         generation_labels=None if generation_labels == "observed" else generation_labels,
         classifier_weights=classifier_weights,
         training_steps=lengths[0],
@@ -135,6 +144,10 @@ def request(
     asked = Request(study=chosen, scale=changed, axes=swept, store=place, typed=typed, **more)
     asked.points()  # a point that makes no sense is bad usage too
     return asked
+
+
+def _several(typed: str | Sequence[str]) -> tuple[str, ...]:
+    return (typed,) if isinstance(typed, str) else tuple(typed)
 
 
 def seconds_of(text: str) -> float:
@@ -163,12 +176,14 @@ def bytes_of(text: str) -> int:
 
 def _with_data(
     scale: Scale,
+    store: Store,
     images: str | None,
     image_size: int | None,
     channels: int | None,
     skip_broken: bool,
     data: str | None,
     download: bool,
+    say: Say,
 ) -> Scale:
     """The scale with the dataset that was asked for."""
     cifar10 = isinstance(scale.dataset, datasets.Cifar10) and images is None
@@ -185,6 +200,8 @@ def _with_data(
             image_size=32 if image_size is None else image_size,
             channels=channels,
             skip_broken=skip_broken,
+            store=str(store.root),
+            say=say,
         )
         return own_images(scale, own)
     if cifar10:

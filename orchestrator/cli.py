@@ -194,6 +194,7 @@ def mlflow(
 def detect(
     images: Annotated[str, typer.Option(help="Folder with a folder of images a class.")],
     detector: Annotated[str | None, typer.Option(help="Of cd,strip,fct; all of them.")] = None,
+    detector_setting: words.DetectorSettings = None,
     scale: Annotated[
         str, typer.Option(help="laptop fits the classifier to the images; tiny tries things out.")
     ] = "laptop",
@@ -218,12 +219,14 @@ def detect(
         asked = suspects.request(
             images,
             detector=detector,
+            detector_setting=detector_setting or (),
             scale=scale,
             store=store,
             image_size=image_size,
             channels=channels,
             skip_broken=skip_broken,
             classifier_steps=classifier_steps,
+            say=say,
             placement=Placement(actors=actors),
             address=address,
             verbose=verbose,

@@ -1,18 +1,43 @@
-"""Triggers as people set them: ``--trigger-setting wanet.strength=0.5``, a field of a trigger."""
+"""Triggers and detectors as people set them, each by a field of it.
+
+``--trigger-setting wanet.strength=0.5`` and ``--detector-setting fct.draws=1``.
+"""
 
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from types import UnionType
 from typing import Any
 
 import numpy as np
 
 from orchestrator import choices
-from tasks import patterns, triggers
+from orchestrator.studies.scales import Scale
+from tasks import detectors, patterns, triggers
+from tasks.detectors import Detector
 from tasks.triggers import Trigger
 
-FLAG = "--trigger-setting"
+
+@dataclass(frozen=True)
+class Flag:
+    """What sets fields of some kind of thing."""
+
+    what: str
+    """Its name."""
+    kinds: Mapping[str, type]
+    """Those whose fields can be set, by name."""
+    example: str
+    fixed: tuple[str, ...] = ()
+    """Fields that are a point's."""
+
+    def __str__(self) -> str:
+        return f"--{self.what}-setting"
+
+
+FLAG = Flag("trigger", {kind.name: kind for kind in triggers.TRIGGERS}, "blend.alpha=0.36")
+DETECTOR_FLAG = Flag(
+    "detector", {kind.name: kind for kind in detectors.DETECTORS}, "fct.draws=1", fixed=("seed",)
+)
 
 
 def chosen(typed: Sequence[str], image_size: int, channels: int) -> tuple[Trigger, ...]:
@@ -27,12 +52,8 @@ def chosen(typed: Sequence[str], image_size: int, channels: int) -> tuple[Trigge
         ValueError: In one line, what was expected, what came and what to type instead.
     """
     image = np.zeros((1, image_size, image_size, channels), dtype=np.uint8)
-    values: dict[type[Trigger], dict[str, Any]] = {}
-    for words in typed:
-        kind, name, text = split(words)
-        values.setdefault(kind, {})[name] = _value(kind, name, text)
     made = []
-    for kind, given in values.items():
+    for kind, given in _values(FLAG, typed).items():
         try:
             made.append(kind(**given))
             made[-1].stamp(image)
@@ -41,22 +62,52 @@ def chosen(typed: Sequence[str], image_size: int, channels: int) -> tuple[Trigge
     return tuple(made)
 
 
-def split(words: str) -> tuple[type[Trigger], str, str]:
-    """The trigger, its field and the text of ``TRIGGER.FIELD=VALUE``.
+def chosen_detectors(typed: Sequence[str], scale: Scale) -> tuple[Detector, ...]:
+    """The detectors that have other fields than at a scale.
+
+    Args:
+        typed: Each ``DETECTOR.FIELD=VALUE``.
+        scale: Gives the fields that are not typed.
 
     Raises:
-        ValueError: It is of another form, or there is no such trigger or field.
+        ValueError: In one line, what was expected, what came and what to type instead.
+    """
+    made = []
+    for kind, given in _values(DETECTOR_FLAG, typed).items():
+        stock: Any = scale.detector(kind.name)
+        try:
+            made.append(replace(stock, **given))
+        except ValueError as error:
+            raise ValueError(f"{DETECTOR_FLAG} {kind.name}: {error}") from None
+    return tuple(made)
+
+
+def _values(flag: Flag, typed: Sequence[str]) -> Mapping[Any, Mapping[str, Any]]:
+    """The fields that were typed, by whose they are."""
+    values: dict[Any, dict[str, Any]] = {}
+    for words in typed:
+        kind, name, text = split(words, flag)
+        values.setdefault(kind, {})[name] = _value(flag, kind, name, text)
+    return values
+
+
+def split(words: str, flag: Flag = FLAG) -> tuple[Any, str, str]:
+    """The trigger or detector, its field and the text of ``NAME.FIELD=VALUE``.
+
+    Raises:
+        ValueError: It is of another form, or there is no such thing or field.
     """
     place, equals, text = words.partition("=")
-    trigger, dot, name = place.partition(".")
+    owner, dot, name = place.partition(".")
     if not (equals and dot and text):
-        raise ValueError(f"{FLAG} takes TRIGGER.FIELD=VALUE, e.g. blend.alpha=0.36; got {words!r}.")
-    kinds = {kind.name: kind for kind in triggers.TRIGGERS}
-    kind = kinds[choices.known(trigger, kinds, "trigger")]
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+        raise ValueError(
+            f"{flag} takes {flag.what.upper()}.FIELD=VALUE, e.g. {flag.example}; got {words!r}."
+        )
+    kind: Any = flag.kinds[choices.known(owner, flag.kinds, flag.what)]
+    names = [field.name for field in fields(kind) if field.name not in flag.fixed]
     if not names:
-        raise ValueError(f"trigger {trigger} has nothing to set; leave {FLAG} {words} out.")
-    return kind, choices.known(name, names, f"field of trigger {trigger}"), text
+        raise ValueError(f"{flag.what} {owner} has nothing to set; leave {flag} {words} out.")
+    return kind, choices.known(name, names, f"field of {flag.what} {owner}"), text
 
 
 def files(typed: Sequence[str]) -> Mapping[str, str]:
@@ -69,15 +120,15 @@ def files(typed: Sequence[str]) -> Mapping[str, str]:
     }
 
 
-def _is_file(kind: type[Trigger], name: str) -> bool:
-    [field] = [field for field in fields(kind) if field.name == name]  # type: ignore[arg-type]
+def _is_file(kind: Any, name: str) -> bool:
+    [field] = [field for field in fields(kind) if field.name == name]
     return bool(field.metadata.get("file"))
 
 
-def _value(kind: type[Trigger], name: str, text: str) -> Any:
+def _value(flag: Flag, kind: Any, name: str, text: str) -> Any:
     """The text as the field's type has it."""
     if _is_file(kind, name):
-        return patterns.to_text(patterns.read(choices.path(text, f"{FLAG} {kind.name}.{name}")))
+        return patterns.Picture.read(choices.path(text, f"{flag} {kind.name}.{name}"))
     wanted = typing.get_type_hints(kind)[name]
     sorts = typing.get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     if type(None) in sorts and text == "none":
@@ -89,7 +140,7 @@ def _value(kind: type[Trigger], name: str, text: str) -> Any:
         what = getattr(sort, "__name__", "value")
         words = {"int": "a whole number", "float": "a number", "bool": "yes or no"}
         expected = words.get(what, "numbers with commas between them")
-        raise ValueError(f"{FLAG} {kind.name}.{name} takes {expected}, got {text!r}.") from None
+        raise ValueError(f"{flag} {kind.name}.{name} takes {expected}, got {text!r}.") from None
 
 
 def _parsed(sort: Any, text: str) -> Any:

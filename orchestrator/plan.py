@@ -15,7 +15,7 @@ from orchestrator.studies.study import Point
 AROUND_SECONDS = 30.0
 """From the command to its first step, and from its last to the page."""
 BESIDE_OTHERS = 2.0
-"""How many times longer a step may take in a run than a guess; ours: the main job took 1.9 times."""
+"""How many times longer than guessed a step may take; ours: a main job took 1.9 times as long."""
 
 
 @dataclass(frozen=True)

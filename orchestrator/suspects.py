@@ -5,7 +5,7 @@ folder is taken whole, a classifier is trained on it as it is labelled, and a po
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from analysis import suspects as page
 from analysis.page import Failure
-from orchestrator import choices, report, show
+from orchestrator import choices, own_triggers, report, show
 from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step, brief
 from orchestrator.store import open_store
@@ -69,12 +69,14 @@ def request(
     images: str,
     *,
     detector: str | None = None,
+    detector_setting: Sequence[str] = (),
     scale: str = LAPTOP.name,
     store: str | None = None,
     image_size: int | None = None,
     channels: int | None = None,
     skip_broken: bool = False,
     classifier_steps: int | None = None,
+    say: Callable[[str], Any] = print,
     **more: Any,
 ) -> Request:
     """Look up, check and put together what was asked for.
@@ -82,6 +84,7 @@ def request(
     Args:
         images: The folder; all of it is trained on and looked at.
         detector: Names of ``DETECTORS`` with commas between them; by default all.
+        detector_setting: Fields of detectors, each ``DETECTOR.FIELD=VALUE``.
         scale: A name of ``SCALES``.
         store: A folder, or an address such as ``s3://bucket/folder``; by default
             ``CASTLEWALLS_STORE``, else ``artifacts``.
@@ -89,6 +92,7 @@ def request(
         channels: 1 or 3; by default what they are.
         skip_broken: Leave out files that cannot be decoded.
         classifier_steps: Updates of the classifier instead of the scale's.
+        say: Told what is left out of the images.
         more: Fields of ``Request``.
 
     Raises:
@@ -106,9 +110,12 @@ def request(
         channels=channels,
         skip_broken=skip_broken,
         held_out=False,
+        store=str(place.root),
+        say=say,
         **size,
     )
-    chosen = own_images(stock, dataset)
+    scorers = own_triggers.chosen_detectors(detector_setting, stock)
+    chosen = replace(own_images(stock, dataset), detectors=(*stock.detectors, *scorers))
     if classifier_steps is not None:
         chosen = replace(chosen, classifier=replace(chosen.classifier, steps=classifier_steps))
     given = {
@@ -118,6 +125,7 @@ def request(
         "--classifier-steps": classifier_steps,
     }
     typed = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    typed += [word for words in detector_setting for word in ("--detector-setting", words)]
     return Request(
         study=DETECT,
         scale=chosen,

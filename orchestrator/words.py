@@ -123,6 +123,14 @@ TriggerSettings = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+DetectorSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--detector-setting",
+        help="A detector's field, e.g. fct.draws=1 (the authors' one transform); repeatable.",
+        rich_help_panel=HOW,
+    ),
+]
 GenerationLabels = Annotated[
     str | None,
     typer.Option(
@@ -202,6 +210,7 @@ def _request(
     data: Data = None,
     download: Download = False,
     trigger_setting: TriggerSettings = None,
+    detector_setting: DetectorSettings = None,
     generation_labels: GenerationLabels = None,
     classifier_weights: ClassifierWeights = None,
     training_steps: TrainingSteps = None,
@@ -240,6 +249,7 @@ def _request(
             data=data,
             download=download,
             trigger_setting=trigger_setting or (),
+            detector_setting=detector_setting or (),
             generation_labels=generation_labels,
             classifier_weights=classifier_weights,
             training_steps=training_steps,

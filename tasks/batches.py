@@ -126,7 +126,7 @@ def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
     """The batches of steps ``first`` .. ``last - 1``, across epochs.
 
     Raises:
-        ValueError: The dataset is smaller than one batch.
+        ValueError: The dataset is empty, or larger than memory and smaller than one batch.
     """
     if batches.per_epoch < 1:
         raise ValueError("expected at least one whole batch an epoch, got none; lower batch_size")
@@ -143,6 +143,9 @@ def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
 @dataclass(frozen=True, kw_only=True)
 class Held:
     """Batches of a dataset that fits in memory, uint8.
+
+    One that has fewer images than a batch, as where broken files were left out, fills it with some
+    of them again.
 
     Raises:
         ValueError: ``batch_size`` cannot be shared by ``workers``.
@@ -170,11 +173,12 @@ class Held:
     @property
     def per_epoch(self) -> int:
         """Global batches an epoch."""
-        return len(self.index) // self.batch_size
+        return max(len(self.index) // self.batch_size, min(1, len(self.index)))
 
     def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
         order = epoch_order(len(self.index), seed=self.seed, epoch=epoch)
+        order = np.resize(order, max(len(order), self.batch_size))  # from its start again
         own = own_rows(self.batch_size, rank=self.rank, workers=self.workers)
         for number in range(first, self.per_epoch):
             rows = order[number * self.batch_size : (number + 1) * self.batch_size][own]

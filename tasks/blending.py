@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import patterns
+from tasks.patterns import Picture
 
 LEVELS: Final = 256
 """Of a channel."""
@@ -35,25 +36,23 @@ class Blend:
     """Weight of the pattern, in (0, 1]."""
     additive: bool = False
     """Whether the image keeps its full weight."""
-    pattern: str = field(default="", repr=False, metadata={"file": True})
-    """Base64 of an RGB PNG of at most 64 pixels a side; by default the cat of ``patterns``."""
+    pattern: Picture | None = field(default=None, metadata={"file": True})
+    """By default the cat of ``drawings``."""
 
     def __post_init__(self) -> None:
         """Refuse weights outside (0, 1] and patterns that do not decode."""
         if not 0 < self.alpha <= 1:
             raise ValueError(f"expected an alpha in (0, 1], got {self.alpha}")
-        if self.pattern:
-            patterns.from_text(self.pattern)
+        patterns.check(self.pattern)
 
     @classmethod
     def from_file(cls, path: str | Path, alpha: float = 0.2, additive: bool = False) -> Self:
         """Blend the image in a file in the cat's place; the file is not needed afterwards.
 
         Raises:
-            ValueError: In one line: the file is no image that ``patterns.read`` takes.
+            ValueError: In one line: the file is no image that ``Picture.read`` takes.
         """
-        text = patterns.to_text(patterns.read(Path(path)))
-        return cls(alpha=alpha, additive=additive, pattern=text)
+        return cls(alpha=alpha, additive=additive, pattern=Picture.read(Path(path)))
 
     def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a copy of ``images`` with the pattern blended in."""

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks import cifar10, folders, images, listings
+from tasks import cifar10, contents, folders, images, listings
 from tasks.splits import PARTS, TEST_SHARE, check_left, held_out_of, hold_out, refusal, write
 from tasks.splits import ROW_GROUP as ROW_GROUP
 from tasks.splits import Split as Split
@@ -130,7 +130,7 @@ class ImageFolder:
     folder: str = field(metadata={"identity": False})
     """Where it lies, absolute."""
     listing: str
-    """Digest of every file's part, class, name, size and time: what it holds."""
+    """Digest of every file's part, class, name and content: what it holds."""
     image_size: int
     """Pixels a side that every image is cut and resized to: 8..512, a multiple of 4."""
     channels: int
@@ -145,6 +145,8 @@ class ImageFolder:
     """Leave out files that do not decode, instead of refusing."""
     held_out: bool = field(default=True, metadata={"since": 2})
     """Whether there is a test part; if not, every image is in ``train``."""
+    store: str = field(default="", metadata={"identity": False})
+    """A folder that is no data if it lies inside, as results are kept there, absolute."""
 
     def __post_init__(self) -> None:
         """Refuse what no network takes."""
@@ -165,8 +167,10 @@ class ImageFolder:
         channels: int | None = None,
         skip_broken: bool = False,
         held_out: bool = True,
+        store: str = "",
+        say: contents.Say = lambda _: None,
     ) -> Self:
-        """List a folder; no image is decoded.
+        """List a folder; no image is decoded.  Files that are not known yet are read once.
 
         Args:
             folder: Where the class folders lie.
@@ -174,11 +178,15 @@ class ImageFolder:
             channels: 1 (grey), 3 (color), or None to look at some of the files' headers.
             skip_broken: Leave out files that do not decode.
             held_out: Whether some images are kept to test on.
+            store: Where results are kept, absolute; inside the folder it is left out.
+            say: Told what is left out, and when reading takes a while.
 
         Raises:
             ValueError: For settings and folders that cannot be used; it says what to do.
         """
-        listing = listings.list_folder(folder)
+        listing = listings.list_folder(folder, store)
+        for line in listing.left_out():
+            say(line)
         test = _test_files(listing, held_out)
         train_counts, test_counts = (
             tuple(np.bincount(listing.labels[rows], minlength=len(listing.class_names)).tolist())
@@ -186,7 +194,7 @@ class ImageFolder:
         )
         return cls(
             folder=str(listing.root),
-            listing=listing.digest,
+            listing=contents.digest(listing, say),
             image_size=image_size,
             channels=folders.channels_of(listing) if channels is None else channels,
             class_names=listing.class_names,
@@ -194,6 +202,7 @@ class ImageFolder:
             test_counts=test_counts,
             skip_broken=skip_broken,
             held_out=held_out,
+            store=store,
         )
 
     @property
@@ -223,8 +232,8 @@ class ImageFolder:
         Raises:
             ValueError: The folder has changed since it was listed.
         """
-        listing = listings.list_folder(Path(self.folder))
-        if listing.digest != self.listing:
+        listing = listings.list_folder(Path(self.folder), self.store)
+        if contents.digest(listing) != self.listing:
             raise folders.changed(listing.root)
         rows = np.flatnonzero(_test_files(listing, self.held_out) == (part == "test"))
         yield from folders.blocks(listing, rows, side=self.image_size, channels=self.channels)
@@ -244,7 +253,7 @@ class Cifar10:
     files of other sizes make a smaller dataset, for trying things out.  Use ``open``.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     name: ClassVar[str] = "cifar10"
     image_size: ClassVar[int] = cifar10.SIDE
     channels: ClassVar[int] = 3
@@ -323,7 +332,12 @@ def run(settings: Dataset, *, out: Path) -> None:
     """
     captions = [caption(name) for name in settings.class_names]
     written = {
-        part: write(settings.blocks(part), out / f"{part}.parquet", captions=captions)
+        part: write(
+            settings.blocks(part),
+            out / f"{part}.parquet",
+            class_names=settings.class_names,
+            captions=captions,
+        )
         for part in PARTS
     }
     broken = [item for part in written.values() for item in part.broken]

@@ -63,7 +63,7 @@ maps are means over the draws of the first stage, which all classes have.
 class Settings:
     """Who attacks, what is filtered and how many draws decide."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: Trigger

@@ -265,8 +265,8 @@ class FeatureConsistency:
     The suspicion is the mean squared change of the penultimate features, in squared units of these
     features, >= 0.  They are of a copy that is fine-tuned to push the classes apart.  Its base is
     the fully trained classifier, as in the Cognitive Distillation authors' code; that of Chen et
-    al. was trained for two epochs only.  They draw one transform an image; here several are
-    averaged (algorithms: section 8.3).
+    al. was trained for two epochs only.  They draw one transform an image, as the figures of the
+    paper's Tab. 3 do; here several are averaged unless ``draws`` is 1 (algorithms: section 8.3).
     """
 
     name: ClassVar[str] = "fct"
@@ -282,7 +282,7 @@ class FeatureConsistency:
     weight_decay: float = 5e-4
     """Of SGD, added to the gradient, >= 0."""
     draws: int = 5
-    """Transforms of each image, >= 1."""
+    """Transforms of each image, >= 1; 1 as published."""
     degrees: float = 180.0
     """Most an image is turned, either way, in 0..180."""
     translation: float = 0.2

@@ -1,6 +1,7 @@
 """Pictures that we draw ourselves: a cat's face to blend over images, a bomb to put into a corner.
 
-Computed in whole numbers, so that they are equal on any host.
+Computed in whole numbers, so that they are equal on any host.  Places and lengths are in units of
+which a drawing has ``UNITS`` a side; whoever puts one into an image reduces it to its size there.
 """
 
 from functools import lru_cache
@@ -9,8 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE: Final = 64
-"""Pixels of every drawing."""
+UNITS: Final = 64
+SIDE: Final = 512
+"""Pixels of every drawing, as many as the largest image has."""
 
 GROUND: Final = (255, 200, 40)
 FUR: Final = (60, 32, 72)
@@ -27,15 +29,15 @@ FUSE: Final = (130, 84, 40)
 FLAME: Final = (255, 190, 40)
 EMBER: Final = (235, 60, 30)
 
-SUBSAMPLES: Final = 8
-"""Samples across a pixel, for smooth edges."""
+PIXELS: Final = SIDE // UNITS
+"""Of a unit."""
 
 Mask = NDArray[np.bool_]
 
 
 @lru_cache(maxsize=1)
 def cat() -> NDArray[np.uint8]:
-    """A cat's face on a yellow ground, uint8, (64, 64, 3), read-only.
+    """A cat's face on a yellow ground, uint8, (512, 512, 3), read-only.
 
     Our own drawing in the place of the paper's "hello kitty pattern" (A.2).  Dark fur, light eyes
     and a light ground keep it readable in grey, at 8 pixels and at a fifth of its strength.
@@ -60,7 +62,7 @@ def cat() -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def bomb() -> NDArray[np.uint8]:
-    """A round bomb with a burning fuse on white, uint8, (64, 64, 3), read-only.
+    """A round bomb with a burning fuse on white, uint8, (512, 512, 3), read-only.
 
     Our own drawing in the place of the authors' bomb.png.  White like theirs where there is no
     bomb.  The ball fills most of the lower left and the flame is alone in the upper right, so that
@@ -77,20 +79,14 @@ def bomb() -> NDArray[np.uint8]:
     return _drawn(canvas)
 
 
-def _canvas(color: tuple[int, int, int]) -> NDArray[np.int64]:
-    """Samples of one color, (SIDE * SUBSAMPLES, SIDE * SUBSAMPLES, 3)."""
-    size = SIDE * SUBSAMPLES
-    canvas = np.empty((size, size, 3), dtype=np.int64)
-    canvas[:] = color
+def _canvas(color: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Pixels of one color, (SIDE, SIDE, 3)."""
+    return np.full((SIDE, SIDE, 3), color, dtype=np.uint8)
+
+
+def _drawn(canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    canvas.flags.writeable = False
     return canvas
-
-
-def _drawn(canvas: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The pixels of a canvas, each the rounded mean of its samples; read-only."""
-    blocks = canvas.reshape(SIDE, SUBSAMPLES, SIDE, SUBSAMPLES, 3)
-    pixels = _rounded_mean(blocks.sum(axis=(1, 3)), SUBSAMPLES**2)
-    pixels.flags.writeable = False
-    return pixels
 
 
 def _whiskers() -> Mask:
@@ -104,20 +100,15 @@ def _whiskers() -> Mask:
     return whiskers
 
 
-def _rounded_mean(total: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
-    mean: NDArray[np.uint8] = ((2 * total + count) // (2 * count)).astype(np.uint8)
-    return mean
-
-
 def _grid(flip: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of every sample's center, in halves of a sample; ``flip`` mirrors columns."""
-    centers = 2 * np.arange(SIDE * SUBSAMPLES, dtype=np.int64) + 1
+    """Row and column of every pixel's center, in halves of a pixel; ``flip`` mirrors columns."""
+    centers = 2 * np.arange(SIDE, dtype=np.int64) + 1
     return centers[:, None], (centers[::-1] if flip else centers)[None, :]
 
 
 def _ellipse(x: int, y: int, across: int, down: int, *, flip: bool = False) -> Mask:
-    """Samples inside the ellipse about (x, y) with these half axes, in pixels; bool."""
-    unit = 2 * SUBSAMPLES
+    """Pixels inside the ellipse about (x, y) with these half axes, in units; bool."""
+    unit = 2 * PIXELS
     rows, columns = _grid(flip)
     inside: Mask = ((columns - unit * x) * down) ** 2 + ((rows - unit * y) * across) ** 2 < (
         unit * across * down
@@ -126,8 +117,8 @@ def _ellipse(x: int, y: int, across: int, down: int, *, flip: bool = False) -> M
 
 
 def _polygon(*corners: tuple[int, int], flip: bool = False) -> Mask:
-    """Samples inside a convex polygon of (x, y) corners, in pixels, either way round; bool."""
-    unit = 2 * SUBSAMPLES
+    """Pixels inside a convex polygon of (x, y) corners, in units, either way round; bool."""
+    unit = 2 * PIXELS
     rows, columns = _grid(flip)
     sides = []
     for (x, y), (next_x, next_y) in zip(corners, corners[1:] + corners[:1], strict=True):
@@ -137,5 +128,5 @@ def _polygon(*corners: tuple[int, int], flip: bool = False) -> Mask:
     return inside
 
 
-def _paint(canvas: NDArray[np.int64], where: Mask, color: tuple[int, int, int]) -> None:
+def _paint(canvas: NDArray[np.uint8], where: Mask, color: tuple[int, int, int]) -> None:
     canvas[where] = color

@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,8 @@ def channels_of(listing: Listing) -> int:
         rows = np.flatnonzero(labels == label)
         for position in np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).round():
             try:
-                with _opened(listing.root, listing.files[rows[int(position)]]) as opened:
-                    if not pictures.is_grey(opened):
+                with opened(listing.root, listing.files[rows[int(position)]]) as file:
+                    if not pictures.is_grey(file):
                         return 3
             except BrokenImage:
                 continue
@@ -113,9 +114,9 @@ def read(root: Path, file: File, *, side: int, channels: int) -> tuple[NDArray[n
     """
     if file.size > pictures.MOST_BYTES:
         raise BrokenImage(f"more than {pictures.MOST_BYTES:,} bytes")
-    with _opened(root, file) as opened:
-        content = opened.read(file.size)
-    return pictures.pixels(content, side=side, channels=channels)
+    with opened(root, file) as content:
+        whole = content.read(file.size)
+    return pictures.pixels(whole, side=side, channels=channels)
 
 
 def changed(root: Path, name: str = "") -> ValueError:
@@ -128,7 +129,7 @@ def changed(root: Path, name: str = "") -> ValueError:
 
 
 @contextmanager
-def _opened(root: Path, file: File) -> Iterator[IO[bytes]]:
+def opened(root: Path, file: File) -> Iterator[BufferedReader]:
     """Open a listed file for reading.
 
     Raises:
@@ -143,12 +144,12 @@ def _opened(root: Path, file: File) -> Iterator[IO[bytes]]:
         if error.errno in _GONE:
             raise changed(root, file.name) from None
         raise
-    with os.fdopen(descriptor, "rb") as opened:
+    with os.fdopen(descriptor, "rb") as content:
         status = os.fstat(descriptor)
         found = (status.st_size, status.st_mtime_ns)
         if not stat.S_ISREG(status.st_mode) or found != (file.size, file.modified):
             raise changed(root, file.name)
-        yield opened
+        yield content
 
 
 def _descend(root: Path, name: str) -> int:

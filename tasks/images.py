@@ -8,7 +8,7 @@ At rest an image is a PNG in a Parquet column, as the ``struct<bytes, path>`` of
 import io
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -27,24 +27,32 @@ LUMINANCE: Final = (299, 587, 114)
 _MODES: Final = {1: "L", 3: "RGB"}
 
 
-def schema(*fields: tuple[str, pa.DataType]) -> pa.Schema:
-    """Schema of ``fields`` plus an ``image`` column that ``datasets.load_dataset`` decodes.
+def schema(class_names: Sequence[str] | None = None) -> pa.Schema:
+    """Columns of an image table, as ``datasets.load_dataset`` takes them.
 
-    The ``huggingface`` metadata names the features; without it the column would load as a
-    struct of bytes.
+    The ``huggingface`` metadata names the features; without it an image would load as a struct of
+    bytes, and a label as a number.
+
+    Args:
+        class_names: Of the labels, which are then a ``ClassLabel``; None where nobody knows them.
     """
-    columns = [*fields, ("image", IMAGE_TYPE)]
-    features = {
-        name: {"_type": "Image"} if kind == IMAGE_TYPE else {"dtype": str(kind), "_type": "Value"}
-        for name, kind in columns
+    columns = [
+        ("index", pa.int64()),
+        ("label", pa.int64()),
+        ("caption", pa.string()),
+        ("image", IMAGE_TYPE),
+    ]
+    features: dict[str, Any] = {
+        name: {"dtype": str(kind), "_type": "Value"} for name, kind in columns
     }
+    features["image"] = {"_type": "Image"}
+    if class_names is not None:
+        features["label"] = {"names": list(class_names), "_type": "ClassLabel"}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema(columns, metadata=metadata)
 
 
-DATASET_SCHEMA: Final = schema(
-    ("index", pa.int64()), ("label", pa.int64()), ("caption", pa.string())
-)
+DATASET_SCHEMA: Final = schema()
 """Columns of every image table: of datasets, and of generations (whose label is the condition)."""
 
 

@@ -4,21 +4,33 @@ Anybody may have filled the folder, so nothing in it is trusted: a link must sta
 neither a file nor a folder is refused, and no file is opened to list it.
 """
 
-import hashlib
+import glob
 import os
 import stat
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks import pictures
+
 LIKE_PARTS: Final = {"train", "training", "test", "testing", "val", "valid", "validation"}
 """Names of which two together are hardly classes."""
+SYSTEM: Final = {
+    "$recycle.bin",
+    "#recycle",
+    "@eadir",
+    "__macosx",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
+"""What systems leave in folders, in small letters; most of it begins with a dot anyway."""
 
 
 class File(NamedTuple):
@@ -33,7 +45,9 @@ class File(NamedTuple):
     size: int
     """Bytes."""
     modified: int
-    """Nanoseconds since 1970."""
+    """When it was last written to, nanoseconds since 1970."""
+    changed: int
+    """When anything about it was last changed, likewise; nobody can set it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,10 @@ class Listing:
     """As on disk, composed (Unicode NFC), ascending."""
     files: tuple[File, ...]
     """``train`` before ``test``, then by class, then by name."""
+    no_pictures: tuple[str, ...] = ()
+    """Files of the class folders that by name are none; as the names of ``files``."""
+    stores: tuple[str, ...] = ()
+    """Folders that hold results of ours; likewise."""
 
     @property
     def divided(self) -> bool:
@@ -57,63 +75,76 @@ class Listing:
         """(N,). The class of every file."""
         return np.array([file.label for file in self.files], dtype=np.int64)
 
-    @cached_property
-    def digest(self) -> str:
-        """Twelve hex digits that change when a file comes, goes, moves or is written again."""
-        digest = hashlib.sha256()
-        for part, label, name, size, modified in self.files:
-            # No name holds a NUL.
-            line = f"{part}\0{self.class_names[label]}\0{name}\0{size}\0{modified}\0"
-            digest.update(line.encode())
-        return digest.hexdigest()[:12]
+    def left_out(self) -> Iterator[str]:
+        """Yield a line about what is in the folder and is no data."""
+        for name in self.stores:
+            yield f"left out of the images: {str(self.root / name)!r}, a store of results"
+        if self.no_pictures:
+            count, first = len(self.no_pictures), self.no_pictures[0]
+            what = (
+                "file that by name is no picture"
+                if count == 1
+                else "files that by name are no pictures"
+            )
+            yield f"left out of the images: {count} {what}, such as {first!r}"
 
 
-def list_folder(folder: Path) -> Listing:
+def list_folder(folder: Path, store: str = "") -> Listing:
     """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
 
     A class is a folder; its sub-folders are walked.  What begins with a dot is ignored, and so are
-    files beside the class folders, which belong to no class.  No file is opened.
+    what systems leave behind (``SYSTEM``) and files beside the class folders, which belong to no
+    class.  Stores of results and files that by name are no pictures are left out.  No picture is
+    opened.
 
     Args:
         folder: Where the pictures lie.
+        store: A folder that is left out, absolute, as results are kept there; or nothing.
 
     Raises:
-        ValueError: The folder is missing, unreadable or empty; it has fewer than two classes; its
-            parts differ in their classes; a class has too few files; or something in it is
-            neither a file nor a folder, or a link to a folder or out of the folder.
+        ValueError: The folder is missing, unreadable, empty or a store; it has fewer than two
+            classes; its parts differ in their classes; a class has too few files; or something in
+            it is neither a file nor a folder, or a link to a folder or out of the folder.
     """
     root = Path(os.path.realpath(folder))
-    places = _parts(root)
-    classes = {part: _class_folders(root, place) for part, place in places.items()}
+    walk = _Walk(root, os.path.realpath(store) if store else "")
+    if walk.is_store(root):
+        raise ValueError(
+            f"expected a folder of images apart from the store, but {str(root)!r} is a store of "
+            f"results; give another folder as --images, or as --store"
+        )
+    places = _parts(walk)
+    classes = {part: _class_folders(walk, place) for part, place in places.items()}
     names = _agreed(root, places, classes)
     files = [
         File(part, label, *found)
         for part, folders in classes.items()
         for label, name in enumerate(names)
-        for found in _files(root, f"{places[part]}{folders[name]}")
+        for found in walk.files(f"{places[part]}{folders[name]}")
     ]
     _check_sizes(names, files, classes)
-    return Listing(root, names, tuple(files))
+    no_pictures, stores = tuple(sorted(walk.no_pictures)), tuple(sorted(walk.stores))
+    return Listing(root, names, tuple(files), no_pictures, stores)
 
 
-def _parts(root: Path) -> dict[str, str]:
+def _parts(walk: "_Walk") -> dict[str, str]:
     """Part -> what its names begin with."""
-    names = set(_folders(root, ""))
+    names = set(walk.folders(""))
     for held_out in ("test", "val"):
         if names == {"train", held_out}:
             return {"train": "train/", "test": f"{held_out}/"}
     if sum(name.casefold() in LIKE_PARTS for name in names) > 1:
         raise ValueError(
-            f"expected train/ and test/ (or val/) and no other folder in {str(root)!r}, "
+            f"expected train/ and test/ (or val/) and no other folder in {str(walk.root)!r}, "
             f"got {_shown(names)}; rename them or move the others away"
         )
     return {"": ""}
 
 
-def _class_folders(root: Path, place: str) -> dict[str, str]:
+def _class_folders(walk: "_Walk", place: str) -> dict[str, str]:
     """Class name -> name on disk."""
     found: dict[str, str] = {}
-    for name in _folders(root, place):
+    for name in walk.folders(place):
         composed = unicodedata.normalize("NFC", name)
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in composed):
             raise ValueError(f"expected a class name of letters, got {place + name!r}; rename it")
@@ -144,39 +175,71 @@ def _agreed(
     return tuple(sorted(first))
 
 
-def _folders(root: Path, place: str) -> list[str]:
-    """Names of the folders in a place, which is relative to ``root``."""
-    found = [entry for entry in _visible(root / place) if entry.is_dir()]
-    for entry in found:
-        if entry.is_symlink():
-            raise _no_link(place + entry.name, "to a folder")
-    return [entry.name for entry in found]
+class _Walk:
+    """Looks into the folders below ``root``, and remembers what it passes over."""
 
+    def __init__(self, root: Path, store: str) -> None:
+        self.root, self.store = root, store
+        self.stores: set[str] = set()
+        self.no_pictures: list[str] = []
 
-def _files(root: Path, folder: str) -> list[tuple[str, int, int]]:
-    """(name, size, modified) of every file under ``folder``, which is relative to ``root``."""
-    found, folders = [], [folder]
-    while folders:
-        inside = folders.pop()
-        place = root / inside
-        for entry in _visible(place):
-            name = f"{inside}/{entry.name}"
-            _check_name(name)
+    def folders(self, place: str) -> list[str]:
+        """Names of the folders in a place, which is relative to ``root``."""
+        found = [entry for entry in self._visible(place) if entry.is_dir()]
+        for entry in found:
             if entry.is_symlink():
-                found.append((name, *_linked(root, name)))
-            elif entry.is_dir():
-                folders.append(name)
-            else:
-                found.append((name, *_regular(name, _status(place, entry))))
-    return sorted(found)
+                raise _no_link(place + entry.name, "to a folder")
+        return [entry.name for entry in found]
+
+    def files(self, folder: str) -> list[tuple[str, int, int, int]]:
+        """(name, size, modified, changed) of every picture under a folder, relative to ``root``."""
+        found, folders = [], [folder]
+        while folders:
+            inside = f"{folders.pop()}/"
+            for entry in self._visible(inside):
+                name = inside + entry.name
+                if not (pictures.is_named_so(entry.name) or _is_folder(entry)):
+                    self.no_pictures.append(name)
+                    continue
+                _check_name(name)
+                if entry.is_symlink():
+                    found.append((name, *_linked(self.root, name)))
+                elif entry.is_dir():
+                    folders.append(name)
+                else:
+                    status = _status(self.root / inside, entry)
+                    found.append((name, *_regular(name, status)))
+        return sorted(found)
+
+    def is_store(self, folder: str | Path) -> bool:
+        """Whether results are kept in a folder: by its path, or by what every store soon has."""
+        return (
+            os.path.realpath(folder) == self.store
+            or os.path.isdir(f"{folder}/.pace")  # noqa: PTH112 - False where none may look
+            or any(glob.iglob("datasets/*/record.json", root_dir=folder))  # noqa: PTH207
+        )
+
+    def _visible(self, place: str) -> list[os.DirEntry[str]]:
+        folder = self.root / place
+        try:
+            with os.scandir(folder) as entries:
+                named = [entry for entry in entries if not _is_system(entry.name)]
+        except OSError as error:
+            raise _unreadable(folder, error) from None
+        stores = {entry.name for entry in named if _is_folder(entry) and self.is_store(entry.path)}
+        self.stores |= {place + name for name in stores}
+        return [entry for entry in named if entry.name not in stores]
 
 
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise _unreadable(folder, error) from None
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or leads to one; False for links that lead nowhere or in circles."""
+    return entry.is_dir(follow_symlinks=False) or (
+        entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
+    )
+
+
+def _is_system(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in SYSTEM
 
 
 def _status(folder: Path, entry: os.DirEntry[str]) -> os.stat_result:
@@ -186,7 +249,7 @@ def _status(folder: Path, entry: os.DirEntry[str]) -> os.stat_result:
         raise _unreadable(folder, error) from None
 
 
-def _linked(root: Path, name: str) -> tuple[int, int]:
+def _linked(root: Path, name: str) -> tuple[int, int, int]:
     real = Path(os.path.realpath(root / name))
     try:
         status = real.stat()
@@ -199,10 +262,10 @@ def _linked(root: Path, name: str) -> tuple[int, int]:
     return _regular(name, status)
 
 
-def _regular(name: str, status: os.stat_result) -> tuple[int, int]:
+def _regular(name: str, status: os.stat_result) -> tuple[int, int, int]:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"expected only files and folders, got {name!r}; move it away")
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _check_name(name: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import drawings, images, patterns
+from tasks.patterns import Picture
 
 BLACK: Final = (0, 0, 0)
 WHITE: Final = (255, 255, 255)
@@ -207,14 +208,14 @@ class Unicolor(CornerSquare):
 class ImagePatch(CornerSquare):
     """A picture in a square (paper, Fig. A4: the authors' bomb; BadT2I's mark is another).
 
-    The picture is resized to the square by Pillow's bicubic filter, whatever its proportions, as
-    the authors do; where it was transparent it is white.
+    The picture is resized to the square, once, by Pillow's bicubic filter, whatever its
+    proportions, as the authors do; where it was transparent it is white.
     """
 
     name: ClassVar[str] = "image_patch"
 
-    picture: str = field(default="", repr=False, metadata={"file": True})
-    """Base64 of an RGB PNG of at most 64 pixels a side; by default the bomb of ``drawings``."""
+    picture: Picture | None = field(default=None, metadata={"file": True})
+    """By default the bomb of ``drawings``."""
     position: str = "bottom_right"
     """A name of POSITIONS."""
 
@@ -225,8 +226,7 @@ class ImagePatch(CornerSquare):
             raise ValueError(
                 f"expected a position of {', '.join(POSITIONS)}, got {self.position!r}"
             )
-        if self.picture:
-            patterns.from_text(self.picture)
+        patterns.check(self.picture)
 
     @classmethod
     def from_file(
@@ -235,10 +235,9 @@ class ImagePatch(CornerSquare):
         """Take the image in a file in the bomb's place; the file is not needed afterwards.
 
         Raises:
-            ValueError: In one line: the file is no image that ``patterns.read`` takes.
+            ValueError: In one line: the file is no image that ``Picture.read`` takes.
         """
-        text = patterns.to_text(patterns.read(Path(path)))
-        return cls(picture=text, side=side, position=position)
+        return cls(picture=Picture.read(Path(path)), side=side, position=position)
 
     def pixels(self, side: int, channels: int) -> NDArray[np.uint8]:
         """The picture, uint8, (side, side, channels), read-only."""
@@ -318,16 +317,17 @@ def check_color(color: object) -> None:
 def square(side: int, channels: int) -> NDArray[np.uint8]:
     """The pattern of BadNets-1, uint8, (side, side, channels).
 
-    Side 3 is the table of the authors' CIFAR10 builder, whose last row is not the mirror of its
-    first.  Above, the diagonal band of their ImageNette and Caltech15 builders: white where
-    ``r + c = side - 1 + k`` for k in [-side // 4, side // 4), rounded down.  Side 2, where that
-    band would be a single corner pixel, is black with a white anti-diagonal.
+    Sides 3 and 5 are those of the authors' CIFAR10 builder: a table whose last row is not the
+    mirror of its first, and black with a white anti-diagonal.  Above, the diagonal band of their
+    ImageNette and Caltech15 builders: white where ``r + c = side - 1 + k`` for k in
+    [-side // 4, side // 4), rounded down.  Side 2, where that band would be a single corner pixel,
+    has a white anti-diagonal too.
     """
     if side == 3:
         white = np.array([[0, 0, 1], [0, 1, 0], [1, 1, 0]], dtype=np.bool_)
     else:
         offset = np.add.outer(np.arange(side), np.arange(side)) - (side - 1)
-        first, last = (0, 1) if side == 2 else (-side // 4, side // 4)
+        first, last = (0, 1) if side in (2, 5) else (-side // 4, side // 4)
         white = (first <= offset) & (offset < last)
     color = np.where(white[..., None], WHITE, BLACK).astype(np.uint8)
     return images.fit_channels(color, channels)

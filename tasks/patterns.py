@@ -1,15 +1,16 @@
-"""Patterns that a trigger blends over an image or puts into it: a drawing of ours, or any file.
+"""Pictures that a trigger blends over an image or puts into it: a drawing of ours, or any file.
 
-A pattern is uint8, (H, W, 3), at most ``LARGEST_SIDE`` a side.  As a setting it is text, the
-base64 of its PNG, so that it can be part of a trigger's identity.
+A picture is kept as the whole file, so that it is reduced once, from all its pixels to the size
+that it has on an image.  What it *is* is the file's content; where it lay is no part of it.
 """
 
 import base64
-import io
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,83 +18,93 @@ from PIL import Image
 
 from tasks import drawings, images, pictures
 
-LARGEST_SIDE: Final = drawings.SIDE
-"""Pixels; a pattern carries no more, whatever the size of the images it comes into."""
+MOST_BYTES: Final = 16 * 2**20
+"""Of a file: it goes wherever its trigger goes."""
 
 
-def read(path: Path) -> NDArray[np.uint8]:
-    """The pattern in an image file, by the rules of ``pictures.upright``.
+@dataclass(frozen=True)
+class Picture:
+    """A picture file; ``read`` makes them."""
 
-    It is reduced to at most ``LARGEST_SIDE`` a side in its own proportions.
+    sha256: str
+    """Of the file's content, 64 hex digits: what the picture is."""
+    content: str = field(repr=False, compare=False, metadata={"identity": False})
+    """The file itself, base64."""
 
-    Returns:
-        uint8, (H, W, 3).
+    def __post_init__(self) -> None:
+        """Refuse content that is not what the digest says."""
+        try:
+            content = base64.b64decode(self.content, validate=True)
+        except (TypeError, ValueError):
+            content = b""
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise ValueError(
+                f"expected base64 of a file of sha256 {self.sha256!r}, got another one; make one "
+                f"with Blend.from_file or ImagePatch.from_file"
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Take in an image file, by the rules of ``pictures.upright``.
+
+        Raises:
+            ValueError: In one line, naming the file and why it is no picture.
+        """
+        try:
+            content = _content(path)
+            pictures.upright(content)
+        except ValueError as error:
+            raise ValueError(
+                f"expected an image as the pattern, got {str(path)!r}: {error}"
+            ) from error
+        text = base64.b64encode(content).decode("ascii")
+        return cls(hashlib.sha256(content).hexdigest(), text)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """All of them, uint8, (H, W, 3).
+
+        Raises:
+            BrokenImage: It does not decode here; it did where it was read.
+        """
+        image = pictures.upright(base64.b64decode(self.content))
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def check(picture: object) -> None:
+    """Refuse what is neither a picture nor None.
 
     Raises:
-        ValueError: In one line, naming the file and why it is no pattern.
+        ValueError: It is something else.
     """
-    try:
-        image = pictures.upright(_content(path)).convert("RGB")
-    except ValueError as error:
-        raise ValueError(f"expected an image as the pattern, got {str(path)!r}: {error}") from error
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BICUBIC, reducing_gap=None)
-    return np.asarray(image, dtype=np.uint8)
-
-
-def to_text(pattern: NDArray[np.uint8]) -> str:
-    """Base64 of the PNG of a pattern, uint8, (H, W, 3).
-
-    Not compressed: the text is part of an identity, and zlib's builds compress differently.
-    """
-    png = io.BytesIO()
-    Image.fromarray(pattern).save(png, format="PNG", compress_level=0)
-    return base64.b64encode(png.getvalue()).decode("ascii")
-
-
-def from_text(text: str) -> NDArray[np.uint8]:
-    """Inverse of ``to_text``.
-
-    Returns:
-        uint8, (H, W, 3).
-
-    Raises:
-        ValueError: It is not base64 of an RGB PNG of at most ``LARGEST_SIDE`` a side.
-    """
-    try:
-        png = base64.b64decode(text, validate=True)
-        pattern: NDArray[np.uint8] = images.decode([png])[0]
-        if pattern.shape[2] != 3 or max(pattern.shape) > LARGEST_SIDE:
-            raise ValueError(f"got an image of shape {pattern.shape}")
-    except (TypeError, ValueError) as error:
+    if not isinstance(picture, Picture | None):
         raise ValueError(
-            f"expected a pattern that is base64 of an RGB PNG of at most {LARGEST_SIDE} pixels a "
-            f"side: {error}; make one with Blend.from_file or ImagePatch.from_file"
-        ) from error
-    return pattern
+            f"expected a Picture or None, got {str(picture)[:60]!r}; make one with Blend.from_file "
+            f"or ImagePatch.from_file"
+        )
 
 
 @lru_cache(maxsize=8)
 def fitted(
-    text: str,
+    picture: Picture | None,
     height: int,
     width: int,
     channels: int,
     drawing: Callable[[], NDArray[np.uint8]] = drawings.cat,
 ) -> NDArray[np.uint8]:
-    """A pattern stretched to a size (Pillow's bicubic), its luminance if the image is grey.
+    """A picture stretched to a size (Pillow's bicubic), its luminance if the image is grey.
 
     Args:
-        text: Of ``to_text``; empty is ``drawing``.
+        picture: Any; None is ``drawing``.
         height: Pixels.
         width: Pixels.
         channels: Of the image, 1 or 3.
-        drawing: What is fitted where no text is; one of ``drawings``.
+        drawing: What is fitted where there is no picture; one of ``drawings``.
 
     Returns:
         uint8, (height, width, channels), read-only.
     """
-    pattern = Image.fromarray(from_text(text) if text else drawing())
-    stretched = pattern.resize((width, height), Image.Resampling.BICUBIC)
+    whole = Image.fromarray(drawing() if picture is None else picture.pixels())
+    stretched = whole.resize((width, height), Image.Resampling.BICUBIC)
     pixels = images.fit_channels(np.array(stretched, dtype=np.uint8), channels)
     pixels.flags.writeable = False
     return pixels
@@ -107,8 +118,8 @@ def _content(path: Path) -> bytes:
         raise ValueError("there is no such file")
     if not path.is_file():
         raise ValueError("it is no regular file")
-    if path.stat().st_size > pictures.MOST_BYTES:
-        raise ValueError(f"more than {pictures.MOST_BYTES:,} bytes")
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes; make it smaller first")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -5,10 +5,13 @@ no other program is started for it, and whatever Pillow stumbles over becomes a 
 """
 
 import re
+import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from io import BytesIO
+from pathlib import PurePath
 from typing import IO, Final
 
 import numpy as np
@@ -28,6 +31,25 @@ STARTS_A_PROGRAM: Final = ("EPS",)
 None of Pillow's other readers does (its GIF writer can).  BUFR, GRIB, HDF5 and WMF have no reader
 until an application brings one, and MPEG has none at all; those files are broken for us.
 """
+
+UNREAD: Final = {
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
+    *(".heic", ".heif", ".hif", ".jxl", ".svg"),
+}
+"""Suffixes of pictures that Pillow has no reader for; it would be a pity not to hear of them."""
+NO_PICTURES: Final = {".bufr", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".palm", ".pdf"}
+"""Suffixes that Pillow knows of what is no picture, or that it writes only."""
+NEEDS: Final = {
+    "AVIF": ((b"avif", b"avis"), "a Pillow that has AVIF: pip install -U pillow"),
+    "HEIC": (
+        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+        "another package: pip install pillow-heif",
+    ),
+}
+"""Formats that not every Pillow reads: brands in box ``ftyp`` (ISO 14496-12), what they need."""
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+_SAID: Final = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks of a PNG that hold its texts and its color profile."""
 
 _DEEP: Final = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _GREY: Final = ("1", "L", "LA", "La", *_DEEP)
@@ -52,10 +74,12 @@ class BrokenImage(ValueError):
 def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint8], bool]:
     """Turn the bytes of a file into a square picture.
 
-    - Any format that Pillow opens but EPS; the first frame of an animation, the first page of a
-      document.
+    - Any format that Pillow opens but EPS, and HEIC where pillow-heif is installed; the first frame
+      of an animation, the first page of a document.
     - At most 100 million pixels, by the header, before any is decoded; a truncated file is broken.
     - Palettes, CMYK and YCbCr become RGB, without color profiles; 1 bit becomes black and white.
+    - A PNG whose texts or color profile are more than Pillow takes (a MiB each, unpacked) is read
+      without any of them.
     - Transparency is laid on white.
     - 16-bit grey is divided by 257 and rounded, so that 0..65535 become 0..255.  (Pillow itself
       reads 16-bit color as its upper 8 bits.)
@@ -89,10 +113,14 @@ def upright(content: bytes) -> Image.Image:
     Raises:
         BrokenImage: By these rules, or for whatever reason Pillow has.
     """
-    with _reasons(), _header(BytesIO(content)) as image:
-        image.load()
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        return _turned(_flat(image), orientation)
+    with _reasons():
+        try:
+            return _decoded(content)
+        except ValueError:  # as Pillow has it of too much text, which is not decoded for us
+            plain = _without_text(content)
+            if len(plain) == len(content):
+                raise
+            return _decoded(plain)
 
 
 def is_grey(opened: IO[bytes]) -> bool:
@@ -101,17 +129,78 @@ def is_grey(opened: IO[bytes]) -> bool:
     Raises:
         BrokenImage: Its header cannot be read.
     """
-    with _reasons(), _header(opened) as image:
-        return image.mode in _GREY
+    with _reasons():
+        try:
+            with _header(opened) as image:
+                return image.mode in _GREY
+        except ValueError:
+            opened.seek(0)
+            with _header(BytesIO(_without_text(opened.read(MOST_BYTES)))) as image:
+                return image.mode in _GREY
+
+
+def is_named_so(name: str) -> bool:
+    """Whether a file may be a picture by its name; without a suffix of letters it may."""
+    suffix = PurePath(name).suffix.lower()
+    if not suffix[1:2].isalpha():
+        return True
+    return suffix in _suffixes()
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> frozenset[str]:
+    Image.init()
+    return frozenset({*Image.registered_extensions(), ".avif", *UNREAD} - NO_PICTURES)
+
+
+def _decoded(content: bytes) -> Image.Image:
+    with _header(BytesIO(content)) as image:
+        image.load()
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return _turned(_flat(image), orientation)
+
+
+def _without_text(content: bytes) -> bytes:
+    """A PNG without the chunks of ``_SAID`` (PNG, section 5.3); anything else as it is."""
+    if not content.startswith(PNG):
+        return content
+    kept, place = [PNG], len(PNG)
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        end = place + 12 + length
+        if kind not in _SAID:
+            kept.append(content[place:end])
+        place = end
+    return b"".join(kept)
 
 
 def _header(opened: IO[bytes]) -> Image.Image:
     """Open an image without decoding it."""
     Image.init()
-    image = Image.open(opened, formats=[name for name in Image.ID if name not in STARTS_A_PROGRAM])
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    try:
+        image = Image.open(
+            opened, formats=[name for name in Image.ID if name not in STARTS_A_PROGRAM]
+        )
+    except UnidentifiedImageError:
+        opened.seek(0)
+        raise BrokenImage(_unread(opened.read(64))) from None
     if image.width * image.height > MOST_PIXELS:
         raise Image.DecompressionBombError
     return image
+
+
+def _unread(head: bytes) -> str:
+    """Why no reader takes a file that begins so."""
+    if head[4:8] == b"ftyp":
+        brands = {head[8:12], *(head[place : place + 4] for place in range(16, len(head), 4))}
+        for name, (own, needed) in NEEDS.items():
+            if brands & {*own}:
+                return f"{name}, which needs {needed}"
+    return "no image in a format that is read"
 
 
 @contextmanager
@@ -123,8 +212,6 @@ def _reasons() -> Iterator[None]:
             yield
     except BrokenImage:
         raise
-    except UnidentifiedImageError:
-        raise BrokenImage("no image in a format that is read") from None
     except Image.DecompressionBombError:
         raise BrokenImage(f"more than {MOST_PIXELS:,} pixels") from None
     except Exception as error:  # Its parsers raise nearly anything over a damaged file.

@@ -113,8 +113,11 @@ class Manifest:
 
 
 def slug(name: str) -> str:
-    """``name`` with everything but letters, digits, dot and dash made a dash."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name)
+    """``name`` with everything but letters, digits, dot and dash made a dash, and cut short.
+
+    It is a part of names of files, which have at most 255 bytes and digests to tell them apart.
+    """
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40]
 
 
 def choose_poisoned(

@@ -101,18 +101,21 @@ def held_out_of(sizes: Sequence[int]) -> Mapping[str, tuple[int, ...]]:
     return {"train": tuple((whole - test).tolist()), "test": tuple(test.tolist())}
 
 
-def write(blocks: Iterable[Split], file: Path, *, captions: Sequence[str]) -> Written:
+def write(
+    blocks: Iterable[Split], file: Path, *, class_names: Sequence[str], captions: Sequence[str]
+) -> Written:
     """Write a part to Parquet, a row group of at most ``ROW_GROUP`` images for each block.
 
     Args:
         blocks: By ascending index.
         file: Where to.
+        class_names: Of the labels.
         captions: Of each class.
     """
     counts = np.zeros(len(captions), dtype=np.int64)
     broken: list[tuple[str, str]] = []
     turned_grey = 0
-    with pq.ParquetWriter(file, images.DATASET_SCHEMA) as writer:
+    with pq.ParquetWriter(file, images.schema(class_names)) as writer:
         for block in blocks:
             counts += np.bincount(block.labels, minlength=len(counts))
             broken.extend(block.broken)
@@ -133,9 +136,10 @@ def refusal(broken: Sequence[tuple[str, str]], *, of: int) -> ValueError:
     """What to raise over broken files, given with their reasons, ``of`` so many."""
     shown = ", ".join(f"{file!r} ({reason})" for file, reason in broken[:5])
     more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
+    cure = "do that" if all("pip install" in reason for _, reason in broken) else "repair them"
     return ValueError(
         f"expected {of} images, but {len(broken)} of the files cannot be used: {shown}{more}; "
-        f"repair them, move them away, or leave them out with --skip-broken"
+        f"{cure}, move them away, or leave them out with --skip-broken"
     )
 
 

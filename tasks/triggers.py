@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import blending, patches, warping
+from tasks.patterns import Picture
 
 LARGEST_NOISE: Final = 127
 """Grey levels; noise is kept as int8."""
@@ -197,9 +198,11 @@ def to_record(trigger: Trigger) -> dict[str, Any]:
 
 def from_record(record: Mapping[str, Any]) -> Trigger:
     """Inverse of ``to_record``, also after JSON has made lists of its tuples."""
-    fields = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in record.items()
-        if key != "name"
-    }
+    fields = {key: _again(value) for key, value in record.items() if key != "name"}
     return from_name(record["name"])(**fields)
+
+
+def _again(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return Picture(**value) if isinstance(value, dict) else value

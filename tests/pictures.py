@@ -1,11 +1,16 @@
 """Folders of drawn pictures whose classes are easily told apart."""
 
+import base64
 import colorsys
+import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tasks.patterns import Picture
 
 CLASSES = ("apples", "red pears", "Äpfel")
 
@@ -58,6 +63,14 @@ def draw(
     color = colorsys.hsv_to_rgb(label / classes, 0.8, 1.0) if channels == 3 else (1.0,)
     noisy = level * np.array(color) + generator.normal(0, 0.05, (height, width, channels))
     return np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
+
+
+def picture(pixels: NDArray[np.uint8]) -> Picture:
+    """What is read of a PNG of these pixels, uint8, (H, W, 3)."""
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, format="PNG")
+    content = png.getvalue()
+    return Picture(hashlib.sha256(content).hexdigest(), base64.b64encode(content).decode())
 
 
 def make_cifar10(folder: Path, per_class: int = 2, seed: int = 0) -> Path:

@@ -1,5 +1,6 @@
 """A color folder of your own through the whole of ``amplification``, at 16 and at 32 pixels."""
 
+import html
 import json
 import shutil
 
@@ -11,16 +12,20 @@ from orchestrator.local import run_in_process
 from orchestrator.placement import Placement
 from orchestrator.request import Result
 from orchestrator.show import left_out
+from tasks.datasets import read_classes
 from tests.pictures import make_folder
 
 AXES = {"trigger": "badnets1", "poison_ratio": "0,0.1", "guidance_weight": "2"}
+TARGET = f"-a 100% [of] 'them': {'ä' * 110}"
+"""A class whose folder has a name of 242 bytes."""
 PATIENCE = 480
 """Seconds that a busy machine may take before a test gives up."""
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    return make_folder(tmp_path_factory.mktemp("own") / "meine Bilder", per_class=50)
+    root = tmp_path_factory.mktemp("own") / "meine Bilder"
+    return make_folder(root, (TARGET, "red pears", "Äpfel"), per_class=50)
 
 
 @pytest.fixture(scope="module", params=[16, 32])
@@ -42,14 +47,14 @@ def finished(request, pictures, tmp_path_factory):
 @pytest.mark.slow
 def test_the_whole_study_ends_in_a_page(finished):
     asked, page = finished
-    assert {"apples"} == {point.axes["target_class"] for point in asked.points()}
+    assert {TARGET} == {point.axes["target_class"] for point in asked.points()}
     rows = report.rows_of(asked)
     assert [(row["trigger"], row["n"], row["n_train"]) for row in rows] == [
         ("none", 60, 120),
         ("badnets1", 60, 120),
     ]
     assert rows[1]["p_t"] == 12 / (12 + 40)
-    assert "apples" in page.read_text()
+    assert TARGET in html.unescape(page.read_text())
     assert (page.parent / "results.csv").read_text().count("amplification,tiny") == 2
     classes = json.loads((asked.store.folder(_dataset(asked)) / "classes.json").read_text())
     assert classes["channels"] == 3
@@ -78,20 +83,38 @@ def test_two_actors_end_in_the_same_row(finished, local_ray, copied, contents):
 def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
     folder = tmp_path / "with a broken one"
     shutil.copytree(pictures, folder)
-    (folder / "apples" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    (folder / "red pears" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     words = {"scale": "tiny", "store": str(tmp_path / "store"), "images": str(folder)}
     asked = asking.request("amplification", **words)
-    with pytest.raises(StepFailed, match=r"1 of the files cannot be used: 'apples/torn.png'"):
+    with pytest.raises(StepFailed, match=r"1 of the files cannot be used: 'red pears/torn.png'"):
         run_in_process([point.measure for point in asked.points()], asked.store)
     assert not list(asked.store.root.glob("train_*"))
 
     skipping = asking.request("amplification", **words, skip_broken=True)
     run_in_process([_dataset(skipping)], skipping.store)
     skipped = skipping.store.folder(_dataset(skipping)) / "skipped.csv"
-    assert "apples/torn.png" in skipped.read_text()
+    assert "red pears/torn.png" in skipped.read_text()
     [said] = left_out(skipping)
     assert said.startswith("left out as broken: 1 files, listed in datasets/images-3classes-32px")
     assert list(left_out(asked)) == []
+
+
+def test_a_tiny_folder_without_its_broken_files_is_trained_on(tmp_path):
+    folder = make_folder(tmp_path / "few", per_class=5, size=(8, 8))
+    (folder / "apples" / "000.png").write_bytes(b"torn")
+    asked = asking.request(
+        "amplification",
+        scale="tiny",
+        store=str(tmp_path / "store"),
+        images=str(folder),
+        image_size=8,
+        skip_broken=True,
+        axes=AXES,
+    )
+    judge = asked.points()[0].measure.inputs["dissection"].inputs["content_judge"]
+    assert judge.settings.batch_size == 12
+    run_in_process([judge], asked.store)
+    assert sum(read_classes(asked.store.folder(_dataset(asked))).counts["train"]) < 12
 
 
 def _dataset(asked):

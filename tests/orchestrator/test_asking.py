@@ -14,7 +14,8 @@ from orchestrator.step import ancestors
 from orchestrator.store import Store, open_store
 from orchestrator.studies.scales import LAPTOP, TINY
 from tasks import datasets
-from tests.pictures import make_folder
+from tasks.detectors import CognitiveDistillation, FeatureConsistency
+from tests.pictures import CLASSES, make_folder
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,23 @@ class TestWords:
         assert "--poison-ratio 0.0,0.05,0.1" in report.command(asked)
 
 
+class TestWhatIsNoData:
+    def test_the_store_in_the_current_folder_is_left_out_with_a_line(self, tmp_path, monkeypatch):
+        make_folder(tmp_path, per_class=5)
+        (tmp_path / "artifacts" / "logs").mkdir(parents=True)
+        (tmp_path / "apples" / "list.csv").write_text("file,label")
+        monkeypatch.chdir(tmp_path)
+        said = []
+        asked = asking.request("amplification", images=".", say=said.append)
+        assert asked.scale.dataset.class_names == CLASSES
+        assert said == [
+            f"left out of the images: {str(tmp_path / 'artifacts')!r}, a store of results",
+            "left out of the images: 1 file that by name is no picture, such as 'apples/list.csv'",
+        ]
+        # Also where the step is made, in another process.
+        assert len(next(asked.scale.dataset.blocks("train")).labels) == 12
+
+
 class TestTriggers:
     def test_a_pattern_of_one_s_own_is_another_study(self, tmp_path):
         pattern = tmp_path / "pattern.png"
@@ -179,6 +197,24 @@ class TestTriggers:
         assert ask(tmp_path, trigger_setting="wanet.seed=7").scale.trigger("wanet").seed == 7
         words = " ".join(f"--trigger-setting {words}" for words in typed)
         assert words in report.command(own)
+
+
+class TestDetectors:
+    def test_fct_of_one_transform_is_the_published_one_and_another_study(self, tmp_path):
+        plain = ask(tmp_path, "detection")
+        own = ask(tmp_path, "detection", detector_setting="fct.draws=1")
+        assert (plain.scale.detector("fct").draws, own.scale.detector("fct").draws) == (5, 1)
+        assert own.label != plain.label
+        digests = [{point.measure.digest for point in asked.points()} for asked in (plain, own)]
+        fct = [point.measure.digest for point in plain.points() if point.axes["detector"] == "fct"]
+        assert digests[0] - digests[1] == {*fct}
+        assert "--detector-setting fct.draws=1" in report.command(own)
+
+    def test_what_is_not_typed_is_the_scale_s_and_the_seed_the_point_s(self, tmp_path):
+        typed = ["fct.draws=3", "cd.betas=0.5,0.9"]
+        scale = ask(tmp_path, "detection", scale="tiny", detector_setting=typed).scale
+        assert scale.detector("fct", 7) == FeatureConsistency(epochs=1, draws=3, seed=7)
+        assert scale.detector("cd") == CognitiveDistillation(steps=5, betas=(0.5, 0.9))
 
 
 class TestLengths:

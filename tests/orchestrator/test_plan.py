@@ -345,5 +345,5 @@ class TestCost:
         store = copied(tiny_store)
         harmed = next(step for step in graph(with_axes()) if step.task == "sample")
         (store.folder(harmed) / RECORD).write_text(record)
-        made = plan.make(with_axes(guidance_weight=(5.0,)), store)
+        made = plan.make(with_axes(guidance_weight=(3.0,)), store)
         assert made.expected_seconds(2) > 0

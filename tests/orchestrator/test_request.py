@@ -64,11 +64,11 @@ def test_detectors_are_an_axis_of_studies_that_detect():
     assert "detector" not in AMPLIFICATION.swept(axes)
 
 
-def test_detection_left_the_names_of_older_reports_as_they_were():
+def test_what_detection_uses_is_no_part_of_other_reports_names():
     shorter = replace(LAPTOP, diffusion=replace(LAPTOP.diffusion, steps=77))
     axes = COMPOSITION.axes(shorter)
     asked = Request(study=COMPOSITION, scale=shorter, axes=axes, store=Store(Path("store")))
-    assert asked.label == "composition-laptop-b2a71b9e"
+    assert asked.label == "composition-laptop-caf78455"
     other = replace(shorter, classifier=replace(shorter.classifier, steps=77))
     assert replace(asked, scale=other).label == asked.label
     both = [replace(asked, study=DETECTION, scale=scale).label for scale in (shorter, other)]
@@ -149,7 +149,7 @@ class TestReports:
 
         own = replace(request, study=replace(request.study, page=page))
         written = report.reported(own, Result(points=own.points())).page
-        assert written.read_text() == "6 of 6 points"
+        assert written.read_text() == "12 of 12 points"
         assert report.reported(replace(own, store=Store(Path("none"))), result).page == result.page
 
     def test_a_page_a_table_and_figures_are_made_from_what_is_finished(self, reported):
@@ -181,7 +181,7 @@ class TestReports:
         path.write_text(path.read_text().replace("0.", "1."))
         names = [point.name for point in report.finished(request)]
         assert altered.name not in names
-        assert len(names) == 5
+        assert len(names) == 11
 
 
 def test_one_reason_is_one_failure_however_many_points_it_fails(tiny_points):

@@ -53,6 +53,14 @@ def test_no_step_is_given_a_manifest_and_detectors_see_no_file_name(asked):
             assert "dataset" not in step.inputs
 
 
+def test_fields_of_detectors_can_be_set(asked):
+    request = asked(detector="fct", detector_setting=["fct.draws=1"])
+    assert request.scale.detector("fct").draws == 1
+    assert "--detector-setting fct.draws=1" in report.command(request)
+    plain = {point.measure.digest for point in asked(detector="fct").points()}
+    assert plain.isdisjoint(point.measure.digest for point in request.points())
+
+
 def test_a_point_is_a_detector_in_the_order_typed(asked):
     assert [point.axes for point in asked(detector="fct,cd").points()] == [
         {"detector": "fct"},

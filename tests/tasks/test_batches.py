@@ -72,9 +72,17 @@ def test_steps_from_anywhere_are_the_same_steps(first, more):
     assert indices(steps(held(), first, first + more)) == everything[first : first + more]
 
 
-def test_a_dataset_smaller_than_a_batch_is_refused():
+def test_a_dataset_smaller_than_a_batch_fills_it_with_images_again():
+    few = held(5, batch_size=12)
+    [drawn] = indices(few(0))
+    assert few.per_epoch == 1
+    assert sorted(drawn[:5]) == sorted(drawn[5:10]) == [100, 101, 102, 103, 104]
+    assert sorted(map(drawn.count, range(100, 105))) == [2, 2, 2, 3, 3]
+
+
+def test_an_empty_dataset_is_refused():
     with pytest.raises(ValueError, match="lower batch_size"):
-        next(steps(held(n=5), 0, 1))
+        next(steps(held(0, batch_size=12), 0, 1))
 
 
 def test_a_batch_says_nothing_about_poison():

@@ -11,11 +11,12 @@ from PIL import Image
 
 from tasks import patterns
 from tasks.blending import Blend
+from tests.pictures import picture
 
 
 def blended(x, k, **settings):
     """One level of an image after a pattern of one level was blended in."""
-    pattern = patterns.to_text(np.full((2, 2, 3), k, dtype=np.uint8))
+    pattern = picture(np.full((2, 2, 3), k, dtype=np.uint8))
     stamped = Blend(pattern=pattern, **settings).stamp(np.full((1, 4, 6, 1), x, dtype=np.uint8))
     [level] = np.unique(stamped)
     return int(level)
@@ -73,7 +74,7 @@ class TestBlend:
     def test_at_full_weight_only_the_pattern_is_left(self):
         stamped = Blend(alpha=1).stamp(np.full((2, 8, 12, 3), 9, dtype=np.uint8))
         for image in stamped:
-            np.testing.assert_array_equal(image, patterns.fitted("", 8, 12, 3))
+            np.testing.assert_array_equal(image, patterns.fitted(None, 8, 12, 3))
 
     def test_a_file_is_blended_in_the_cats_place_and_may_go(self, tmp_path):
         path = tmp_path / "zwei Füße.png"
@@ -83,7 +84,7 @@ class TestBlend:
         assert trigger == Blend(alpha=0.5, additive=True, pattern=trigger.pattern)
         stamped = trigger.stamp(np.full((1, 8, 8, 3), 100, dtype=np.uint8))
         assert np.unique(stamped.reshape(-1, 3), axis=0).tolist() == [[200, 150, 100]]
-        assert "pattern" not in repr(trigger)
+        assert len(repr(trigger)) < 150
 
     def test_two_patterns_are_two_triggers(self, tmp_path):
         made = []

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -197,6 +198,21 @@ def test_the_stored_split_says_which_file_is_in_which_part(tmp_path):
     # The index counts the listed files.
     index = pq.read_table(tmp_path / "train.parquet")["index"].to_pylist()
     assert [everything[row] for row in index] == names["train"]
+
+
+def test_hugging_face_datasets_knows_the_class_of_each_image(tmp_path):
+    import datasets as hugging_face
+
+    root = make_folder(tmp_path / "pictures", per_class=5)
+    datasets.run(ImageFolder.open(root, image_size=8), out=tmp_path)
+    loaded = hugging_face.load_dataset(
+        "parquet",
+        data_files={part: str(tmp_path / f"{part}.parquet") for part in PARTS},
+        cache_dir=str(tmp_path / "cache"),
+    )
+    for part, count in (("train", 4), ("test", 1)):
+        assert loaded[part].features["label"] == hugging_face.ClassLabel(names=list(CLASSES))
+        assert loaded[part]["label"][:] == [0] * count + [1] * count + [2] * count
 
 
 def test_a_split_of_the_folders_own_is_kept(tmp_path):
@@ -401,13 +417,27 @@ def moved(root):
     (root / "apples" / "000.png").rename(root / "Äpfel" / "moved.png")
 
 
-def written_again(root):
+def written_over(root):
     file = root / "apples" / "000.png"
-    later = file.stat().st_mtime_ns + 1_000_000
-    os.utime(file, ns=(later, later))
+    was = file.stat()
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))  # of equal size, and as old
 
 
-@pytest.mark.parametrize("change", [added, gone, moved, written_again])
+def test_a_copy_and_a_touched_folder_are_the_same_images(tmp_path):
+    root = make_folder(tmp_path / "pictures", per_class=4)
+    made = ImageFolder.open(root, image_size=8)
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy, copy_function=shutil.copyfile)  # with times of its own
+    for file in copy.rglob("*.png"):
+        os.utime(file, ns=(1, 1))
+    assert canonical(ImageFolder.open(copy, image_size=8)) == canonical(made)
+    for file in root.rglob("*.png"):
+        os.utime(file, ns=(1, 1))
+    assert next(made.blocks("train")).labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("change", [added, gone, moved, written_over])
 def test_a_folder_that_has_changed_since_it_was_listed_is_refused(change, tmp_path):
     root = make_folder(tmp_path / "pictures", per_class=4)
     made = ImageFolder.open(root, image_size=8)

@@ -51,7 +51,78 @@ def test_hidden_files_and_files_beside_the_classes_are_no_images(root):
     (root / "readme.txt").write_text("about")
     (root / ".cache").mkdir()
     (root / "apples" / ".DS_Store").write_text("")
-    assert list_folder(root).digest == before.digest
+    assert list_folder(root) == before
+
+
+def test_what_systems_leave_behind_is_neither_a_class_nor_a_picture(root):
+    before = list_folder(root)
+    for name in ("@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", ".git"):
+        make_folder(root / name, classes=(".",), per_class=2)
+        make_folder(root / "apples" / name, classes=(".",), per_class=2)
+    (root / "lost+found").chmod(0)
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._000.png"):
+        (root / "apples" / name).write_bytes(b"\0\1")
+    assert list_folder(root) == before
+    assert list(before.left_out()) == []
+
+
+def test_files_that_by_name_are_no_pictures_are_counted_and_left_out(root):
+    before = list_folder(root)
+    names = ("apples/000.json", "apples/deeper/notes.TXT", "red pears/sizes.csv", "Äpfel/a.mp4")
+    (root / "apples" / "deeper").mkdir()
+    for name in names:
+        (root / name).write_text("{}")
+    listing = list_folder(root)
+    assert listing.files == before.files
+    assert listing.no_pictures == tuple(sorted(names))
+    [line] = listing.left_out()
+    assert line == (
+        "left out of the images: 4 files that by name are no pictures, such as 'apples/000.json'"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.JPG", "a.heic", "a.avif", "a.svg", "a", "a.2024-05-01 10"])
+def test_files_that_may_be_pictures_are_listed(root, name):
+    (root / "apples" / name).write_bytes(b"no picture")
+    listing = list_folder(root)
+    assert f"apples/{name}" in [file.name for file in listing.files]
+    assert listing.no_pictures == ()
+
+
+def results(place):
+    """A folder as a store has one after its first step."""
+    made = place / "datasets" / "digits-0123456789ab"
+    made.mkdir(parents=True)
+    (made / "record.json").write_text("{}")
+    make_folder(place / "reports", classes=("figures",), per_class=3)
+
+
+@pytest.mark.parametrize("place", ["artifacts", "apples/artifacts"])
+def test_a_store_among_the_images_is_no_data(root, place):
+    before = list_folder(root)
+    results(root / place)
+    listing = list_folder(root)
+    assert listing.files == before.files
+    assert listing.class_names == CLASSES
+    assert listing.stores == (place,)
+    [line] = listing.left_out()
+    assert line == f"left out of the images: {str(root / place)!r}, a store of results"
+
+
+def test_the_store_of_a_run_is_no_data_before_it_holds_anything_and_when_linked(root, tmp_path):
+    before = list_folder(root)
+    (tmp_path / "elsewhere" / "logs").mkdir(parents=True)
+    (root / "artifacts").symlink_to(tmp_path / "elsewhere")
+    refused(root, "'artifacts' is a symbolic link to a folder")
+    listing = list_folder(root, str(root / "artifacts"))
+    assert (listing.files, listing.stores) == (before.files, ("artifacts",))
+
+
+def test_a_store_given_as_images_is_refused(root):
+    with pytest.raises(ValueError, match=r"apart from the store, but .* is a store of results"):
+        list_folder(root, str(root))
+    results(root)
+    refused(root, "is a store of results; give another folder as --images, or as --store")
 
 
 def test_a_class_name_is_composed_but_its_folder_is_found(root):
@@ -66,14 +137,6 @@ def test_a_class_name_is_composed_but_its_folder_is_found(root):
 def test_two_spellings_of_one_class_are_refused(root):
     make_folder(root, classes=(unicodedata.normalize("NFD", "Äpfel"),))
     refused(root, "each class once, got 'Äpfel' twice")
-
-
-def test_a_listing_moves_with_its_folder(root):
-    before = list_folder(root).digest
-    moved = root.rename(root.with_name("elsewhere"))
-    assert list_folder(moved).digest == before
-    copy = shutil.copytree(moved, root)  # keeps the times
-    assert list_folder(copy).digest == before
 
 
 def test_a_missing_folder_or_a_file_is_refused(tmp_path):

@@ -1,12 +1,17 @@
 """The geometry of each patch; what all patches share is in ``test_triggers``."""
 
+import hashlib
+import os
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks import drawings, patterns
+from orchestrator.step import canonical
+from tasks import drawings
 from tasks.patches import POSITIONS, BadNets1, ImagePatch, Unicolor, square
 
 
@@ -52,6 +57,16 @@ def test_every_square_is_black_and_white_and_symmetric_or_the_table(side):
     pattern = square(side, 1)[..., 0]
     assert set(np.unique(pattern)) == {0, 255}
     assert side == 3 or (pattern == pattern.T).all()
+
+
+def test_five_pixels_are_the_authors_other_cifar10_square():
+    assert (square(5, 1)[..., 0] // 255).tolist() == [
+        [0, 0, 0, 0, 1],
+        [0, 0, 0, 1, 0],
+        [0, 0, 1, 0, 0],
+        [0, 1, 0, 0, 0],
+        [1, 0, 0, 0, 0],
+    ]
 
 
 @pytest.mark.parametrize("side", [-1, 0, 1])
@@ -120,9 +135,7 @@ class TestImagePatch:
         images = np.full((2, image_size, image_size, 3), 99, dtype=np.uint8)
         stamped = trigger.stamp(images)
         top, left = PLACES[position](image_size - side)
-        expected = np.asarray(
-            Image.fromarray(patterns.read(four_colors)).resize((side, side), Image.BICUBIC)
-        )
+        expected = np.asarray(Image.open(four_colors).resize((side, side), Image.BICUBIC))
         for image in stamped:
             np.testing.assert_array_equal(image[top : top + side, left : left + side], expected)
             image[top : top + side, left : left + side] = 99
@@ -141,7 +154,17 @@ class TestImagePatch:
             assert (patch.top, patch.left, patch.pixels.shape) == (*place, (4, 4, 1))
 
     def test_by_default_it_is_a_bomb(self):
-        np.testing.assert_array_equal(ImagePatch(side=64).patch(64, 64, 3).pixels, drawings.bomb())
+        whole = ImagePatch(side=512).patch(512, 512, 3).pixels
+        np.testing.assert_array_equal(whole, drawings.bomb())
+
+    def test_a_picture_of_the_authors_bombs_size_is_reduced_once(self, tmp_path):
+        """126 x 154 pixels to 51, as at 512 pixels; through 64 it is tens of levels off."""
+        shape = (154, 126, 3)
+        fine = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(fine).save(tmp_path / "fine.png")
+        made = ImagePatch.from_file(tmp_path / "fine.png").patch(512, 512, 3).pixels
+        once = Image.fromarray(fine).resize((51, 51), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(made, once)
 
     @pytest.mark.parametrize("image_size", [8, 29, 30, 32, 512])
     def test_it_is_as_large_as_badnets1(self, image_size):
@@ -156,7 +179,15 @@ class TestImagePatch:
         assert trigger == ImagePatch(side=5, picture=trigger.picture)
         assert trigger != ImagePatch(side=5)
         assert trigger.stamp(np.zeros((1, 8, 8, 3), dtype=np.uint8))[0, 3:, 3:].any()
-        assert "picture" not in repr(trigger)
+        assert len(repr(trigger)) < 150
+
+    def test_a_picture_is_its_files_content_wherever_it_lay(self, four_colors, tmp_path):
+        copy = shutil.copy(four_colors, tmp_path / "copy.png")
+        os.utime(copy, ns=(1, 1))
+        made = ImagePatch.from_file(four_colors)
+        assert canonical(made) == canonical(ImagePatch.from_file(copy))
+        digest = hashlib.sha256(four_colors.read_bytes()).hexdigest()
+        assert canonical(made)["picture"] == {"type": "Picture", "sha256": digest}
 
     def test_a_file_that_is_no_image_is_named(self, tmp_path):
         (tmp_path / "bomb.txt").write_text("tick")

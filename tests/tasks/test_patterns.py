@@ -1,6 +1,6 @@
 """Files that take the place of a drawing, and how either is fitted to an image."""
 
-import base64
+import hashlib
 import os
 import struct
 import zlib
@@ -12,7 +12,8 @@ from PIL import Image
 
 from tasks import images
 from tasks.drawings import bomb, cat
-from tasks.patterns import fitted, from_text, read, to_text
+from tasks.patterns import MOST_BYTES, Picture, fitted
+from tests.pictures import picture
 
 
 @pytest.fixture
@@ -43,65 +44,68 @@ def chunk(kind, body):
 class TestFitting:
     @pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 3), (32, 48, 3), (512, 512, 1)])
     def test_it_has_the_shape_of_the_image(self, shape):
-        pattern = fitted("", *shape)
+        pattern = fitted(None, *shape)
         assert (pattern.shape, pattern.dtype) == (shape, np.uint8)
 
     def test_at_its_own_size_it_is_itself(self):
-        np.testing.assert_array_equal(fitted("", 64, 64, 3), cat())
+        np.testing.assert_array_equal(fitted(None, 512, 512, 3), cat())
 
     def test_any_drawing_can_be_fitted(self):
-        np.testing.assert_array_equal(fitted("", 64, 64, 3, bomb), bomb())
-        text = to_text(np.array(cat()))
-        np.testing.assert_array_equal(fitted(text, 64, 64, 3, bomb), cat())
+        np.testing.assert_array_equal(fitted(None, 512, 512, 3, bomb), bomb())
+        np.testing.assert_array_equal(fitted(picture(cat()), 512, 512, 3, bomb), cat())
+
+    @pytest.mark.parametrize("side", [8, 32, 51])
+    def test_a_picture_is_reduced_once(self, side):
+        fine = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+        once = Image.fromarray(fine).resize((side, side), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(fitted(picture(fine), side, side, 3), once)
 
     def test_a_grey_image_gets_the_luminance(self):
         np.testing.assert_array_equal(
-            fitted("", 32, 32, 1), images.luminance(fitted("", 32, 32, 3))
+            fitted(None, 32, 32, 1), images.luminance(fitted(None, 32, 32, 3))
         )
 
     @pytest.mark.parametrize("side", [1, 8, 512])
     def test_one_color_stays_one_color(self, side):
-        text = to_text(np.full((5, 7, 3), (3, 150, 250), dtype=np.uint8))
-        assert (fitted(text, side, side, 3) == (3, 150, 250)).all()
+        one = picture(np.full((5, 7, 3), (3, 150, 250), dtype=np.uint8))
+        assert (fitted(one, side, side, 3) == (3, 150, 250)).all()
 
     def test_a_wide_image_stretches_it(self):
         left_and_right = np.zeros((2, 2, 3), dtype=np.uint8)
         left_and_right[:, 1] = 255
-        stretched = fitted(to_text(left_and_right), 3, 64, 1)[..., 0]
+        stretched = fitted(picture(left_and_right), 3, 64, 1)[..., 0]
         assert (stretched == stretched[:1]).all()
         assert (stretched[0, :10].max(), stretched[0, -10:].min()) == (0, 255)
 
     def test_nobody_can_change_what_is_kept(self):
-        for pattern in (cat(), fitted("", 8, 8, 3)):
+        for pattern in (cat(), fitted(None, 8, 8, 3)):
             with pytest.raises(ValueError, match="read-only"):
                 pattern[0] = 0
 
 
-class TestText:
-    def test_it_comes_back(self):
-        pattern = np.random.default_rng(0).integers(0, 256, (64, 3, 3), dtype=np.uint8)
-        np.testing.assert_array_equal(from_text(to_text(pattern)), pattern)
+class TestPicture:
+    def test_it_is_the_files_content_wherever_that_lies_and_however_old_it_is(self, save, tmp_path):
+        path = save(solid("RGB", (4, 4), "red"))
+        elsewhere = tmp_path / "elsewhere.png"
+        elsewhere.write_bytes(path.read_bytes())
+        os.utime(elsewhere, ns=(1, 1))
+        assert Picture.read(path) == Picture.read(elsewhere)
+        assert Picture.read(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert Picture.read(path) != Picture.read(save(solid("RGB", (4, 4), "blue")))
 
-    @pytest.mark.parametrize(
-        ("content", "said"),
-        [
-            (b"a cat", "5 bytes that do not decode"),
-            (images.encode(np.zeros((1, 8, 8, 1), np.uint8))[0], r"shape \(8, 8, 1\)"),
-            (images.encode(np.zeros((1, 8, 65, 3), np.uint8))[0], r"shape \(8, 65, 3\)"),
-            (images.encode(cat()[None])[0][:500], "do not decode"),
-            (declares(100_000, 100_000), "do not decode|at most"),
-        ],
-        ids=["text", "grey", "wide", "truncated", "bomb"],
-    )
-    def test_anything_but_a_small_rgb_png_is_refused(self, content, said):
-        with pytest.raises(ValueError, match=said) as caught:
-            from_text(base64.b64encode(content).decode())
-        assert "make one with Blend.from_file" in str(caught.value)
+    def test_what_is_shown_of_it_is_its_digest(self):
+        one = picture(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        assert repr(one) == f"Picture(sha256='{one.sha256}')"
+        assert len(one.content) > 12_000
 
-    @pytest.mark.parametrize("text", ["cat.png", "====", "ä", None, 3])
-    def test_what_is_not_base64_is_refused(self, text):
-        with pytest.raises(ValueError, match="base64 of an RGB PNG"):
-            from_text(text)
+    @pytest.mark.parametrize("content", ["cat.png", "====", "ä", None, 3, "AAAA"])
+    def test_content_of_another_digest_is_refused(self, content):
+        with pytest.raises(ValueError, match=r"base64 of a file of sha256 .* Blend\.from_file"):
+            Picture("0" * 64, content)
+
+
+def read(path):
+    return Picture.read(path).pixels()
 
 
 class TestReading:
@@ -109,8 +113,8 @@ class TestReading:
         pattern = np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8)
         np.testing.assert_array_equal(read(save(Image.fromarray(pattern))), pattern)
 
-    def test_a_large_one_is_reduced_in_its_proportions(self, save):
-        assert read(save(solid("RGB", (300, 100), "red"))).shape == (21, 64, 3)
+    def test_a_large_one_is_kept_whole(self, save):
+        assert read(save(solid("RGB", (300, 100), "red"))).shape == (100, 300, 3)
 
     @pytest.mark.parametrize(
         ("color", "expected"),
@@ -164,6 +168,11 @@ class TestRefusing:
             read(path)
         assert repr(str(path)) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    def test_a_file_of_too_many_bytes(self, tmp_path):
+        with (tmp_path / "large.png").open("wb") as file:
+            file.truncate(MOST_BYTES + 1)  # sparse
+        self.refused(tmp_path / "large.png", "more than 16,777,216 bytes; make it smaller first")
 
     def test_a_missing_file(self, tmp_path):
         self.refused(tmp_path / "cat.png", "no such file")

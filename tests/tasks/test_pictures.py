@@ -2,6 +2,8 @@
 
 import io
 import struct
+import sys
+import tracemalloc
 import zlib
 from contextlib import suppress
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from tasks import pictures
 from tasks.pictures import BrokenImage
@@ -69,6 +71,90 @@ def test_shrinking_averages_what_it_shrinks():
     fine = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(255)
     image = read(saved(Image.fromarray(fine.astype(np.uint8))), channels=1)
     assert np.abs(image.astype(int) - 127.5).max() <= 1  # a checkerboard, not one of its colors
+
+
+def with_text(pixels, size, zipped=False):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "x" * size, zip=zipped)
+    return saved(Image.fromarray(pixels), pnginfo=text)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("many", ["text", "zipped", "international", "profile", "after the pixels"])
+def test_a_png_with_megabytes_of_text_or_profile_is_a_good_picture(many, channels):
+    pixels = random((SIDE, SIDE, 3))[..., :channels].squeeze()
+    picture, text, size = Image.fromarray(pixels), PngImagePlugin.PngInfo(), 70 * 2**20
+    if many == "profile":
+        content = saved(picture, icc_profile=bytes(3 * 2**20))
+    elif many == "after the pixels":
+        zipped = b"Comment\0\0" + zlib.compress(bytes(2**22))
+        text.add(b"zTXt", zipped, after_idat=True)
+        content = saved(picture, pnginfo=text)
+    elif many == "international":
+        text.add_itxt("Comment", "x" * 2**22, zip=True)
+        content = saved(picture, pnginfo=text)
+    else:
+        content = with_text(pixels, size, zipped=many == "zipped")
+    np.testing.assert_array_equal(read(content, channels=channels).squeeze(), pixels)
+    assert pictures.is_grey(io.BytesIO(content)) is (channels == 1)
+
+
+def test_text_that_unpacks_to_a_quarter_of_a_gigabyte_is_not_unpacked():
+    packer = zlib.compressobj()
+    bomb = b"".join(packer.compress(bytes(2**24)) for _ in range(16)) + packer.flush()
+    text = PngImagePlugin.PngInfo()
+    text.add(b"zTXt", b"Comment\0\0" + bomb)
+    content = saved(plain((1, 2, 3)), pnginfo=text)
+    tracemalloc.start()
+    assert (read(content) == (1, 2, 3)).all()
+    assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    tracemalloc.stop()
+
+
+def test_orientation_is_read_beside_a_little_text():
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    pixels, text = random(), PngImagePlugin.PngInfo()
+    text.add_text("Comment", "upside down")
+    content = saved(Image.fromarray(pixels), exif=exif, pnginfo=text)
+    np.testing.assert_array_equal(read(content), pixels[::-1, ::-1])
+
+
+def container(major, *compatible):
+    """The first box of a file of ISO 14496-12."""
+    body = b"ftyp" + major + bytes(4) + b"".join(compatible)
+    return struct.pack(">I", 4 + len(body)) + body + bytes(100)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (container(b"heic", b"mif1", b"heic"), "HEIC, which needs another package: .*pillow-heif"),
+        (container(b"mif1", b"mif1", b"heic"), "HEIC, which needs"),
+        (
+            container(b"avif", b"mif1", b"avif"),
+            "AVIF, which needs a Pillow that has AVIF",
+        ),
+        (container(b"mif1", b"mif1", b"avif"), "AVIF, which needs"),
+        (container(b"isom", b"isom", b"mp42"), "no image in a format that is read"),
+    ],
+)
+def test_a_format_that_is_not_installed_is_named_with_what_reads_it(content, reason, monkeypatch):
+    Image.init()
+    lacking = [name for name in Image.ID if name not in ("AVIF", "HEIF")]
+    monkeypatch.setattr(Image, "ID", lacking)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for look in (read, lambda content: pictures.is_grey(io.BytesIO(content))):
+        with pytest.raises(BrokenImage, match=reason):
+            look(content)
+
+
+def test_heic_is_read_where_its_package_is_installed():
+    heif = pytest.importorskip("pillow_heif")
+    picture = plain((200, 40, 90), side=64)
+    buffer = io.BytesIO()
+    heif.from_pillow(picture).save(buffer, quality=100)
+    assert np.abs(read(buffer.getvalue(), side=64).astype(int) - (200, 40, 90)).max() <= 3
 
 
 def test_a_palette_becomes_its_colors():

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import drawings, images, patterns, triggers
+from tasks import drawings, images, triggers
 from tasks.blending import Blend
 from tasks.patches import BadNets1, ImagePatch, Patched, Rectangle, Unicolor, witness
 from tasks.triggers import TRIGGERS, CleanLabel, Perturbing, Renewable
 from tasks.warping import Wanet, Warping
+from tests.pictures import picture
 
 ROOT = Path(__file__).parents[2]
 SIZES = [(8, 1), (8, 3), (32, 1), (32, 3), (512, 1), (512, 3)]
@@ -23,9 +24,9 @@ DIGESTS = {
     "none": "b8c9b0c07b38d856",
     "relabel_only": "b8c9b0c07b38d856",
     "badnets1": "bd30ff12542f89a4",
-    "blend": "7e5aa9e4441f9d54",
+    "blend": "b83137746cb04152",
     "unicolor": "9ad9e5902c6e2860",
-    "image_patch": "fd6a4e30bd72d981",
+    "image_patch": "65bff1dca66e27e0",
     "rectangle": "6349a4a218815c1d",
     "wanet": "9eda1d6ba1a0029f",
     "clean_label": "bd30ff12542f89a4",
@@ -134,10 +135,10 @@ class TestEveryPatch:
         BadNets1(side=4),
         Unicolor(side=2, color=(1, 2, 3)),
         Rectangle(height=3, width=2, color=(1, 2, 3)),
-        ImagePatch(position="center", picture=patterns.to_text(drawings.bomb()[:9, :8])),
+        ImagePatch(position="center", picture=picture(drawings.bomb()[:9, :8])),
         Wanet(grid_size=4, strength=0.5, seed=3),
         CleanLabel(epsilon=8, step_size=1, steps=3, side=3, of="target"),
-        Blend(alpha=0.36, additive=True, pattern=patterns.to_text(drawings.cat()[:8, :9])),
+        Blend(alpha=0.36, additive=True, pattern=picture(drawings.cat()[:8, :9])),
     ],
     ids=lambda trigger: trigger.name,
 )
