@@ -32,7 +32,7 @@ NOTHING_SAID: Final = -1
 class Settings:
     """The attack that the classifier may have learned."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: Trigger
