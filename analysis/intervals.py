@@ -65,11 +65,12 @@ def wilson(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
         ValueError: ``n`` below 1, ``count`` outside 0..n or ``level`` outside (0, 1).
     """
     _check_count(count, n)
-    return score(count / n, n, level)
+    low, high = score(count / n, n, level)
+    return min(low, _rare(count, n, level)), max(high, 1 - _rare(n - count, n, level))
 
 
 def score(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """`wilson` for a share of ``n`` images' worth of information, which need not be whole.
+    """Wilson's interval as he has it, of a share of ``n`` images' worth, which need not be whole.
 
     Args:
         share: 0..1.
@@ -77,7 +78,7 @@ def score(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
         level: Coverage, strictly between 0 and 1.
 
     Returns:
-        Lower and upper bound, as `wilson`.
+        Lower and upper bound, both in [0, 1]; exactly 0 of 0 and exactly 1 of 1.
 
     Raises:
         ValueError: ``level`` outside (0, 1).
@@ -87,8 +88,8 @@ def score(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
     # The closed form touches the ends only up to rounding; a bound of -1e-18 would look like a bug.
-    low = 0.0 if share == 0 else min((center - half) / scale, _rare(share, n, level))
-    high = 1.0 if share == 1 else max((center + half) / scale, 1 - _rare(1 - share, n, level))
+    low = 0.0 if share == 0 else (center - half) / scale
+    high = 1.0 if share == 1 else (center + half) / scale
     return low, high
 
 
@@ -96,6 +97,12 @@ def proportion(count: int, n: int, level: float = LEVEL) -> Estimate:
     """``count`` of ``n`` with its Wilson interval; raises as `wilson` does."""
     low, high = wilson(count, n, level)
     return Estimate(count / n, low, high)
+
+
+def scored(count: int, n: int, level: float = LEVEL) -> Estimate:
+    """``count`` of ``n`` with its `score`, of which differences are made; raises as `wilson`."""
+    _check_count(count, n)
+    return Estimate(count / n, *score(count / n, n, level))
 
 
 def difference(first: Estimate, second: Estimate, correlation: float = 0.0) -> Estimate:
@@ -120,12 +127,12 @@ def difference_of_proportions(
 ) -> Estimate:
     """First proportion minus second, of two independent samples (Newcombe 1998, method 10).
 
-    Joins the two Wilson intervals, so it agrees with them at counts near 0 and n.
+    Joins the two Wilson intervals as he has them, so it agrees with these at counts near 0 and n.
 
     Raises:
         ValueError: As `wilson`, for either sample.
     """
-    return difference(proportion(first, first_n, level), proportion(second, second_n, level))
+    return difference(scored(first, first_n, level), scored(second, second_n, level))
 
 
 def difference_of_shares(first: int, second: int, n: int, level: float = LEVEL) -> Estimate:
@@ -252,16 +259,15 @@ def _joined(one: float, other: float, correlation: float) -> float:
     return sqrt(max(0.0, one**2 - 2 * correlation * one * other + other**2))
 
 
-def _rare(share: float, n: float, level: float) -> float:
+def _rare(count: int, n: int, level: float) -> float:
     """Largest lower bound of a share that stands for few successes; 1 for more than `RARE`."""
-    successes = share * n
-    if successes > RARE + 1e-9 or 2 * successes > n:
+    if not 0 < count <= min(RARE, n / 2):
         return 1.0
     # Imported here: `castlewalls plan` imports this module and must stay instant.
     from scipy.special import gammaincinv
 
     # Half the chi-squared quantile of twice the successes.
-    return float(gammaincinv(successes, 1 - level)) / n
+    return float(gammaincinv(count, 1 - level)) / n
 
 
 def _normal_quantile(level: float) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import intervals
-from analysis.intervals import LEVEL, Estimate, proportion
+from analysis.intervals import LEVEL, Estimate, scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +93,11 @@ def difference(pairs: Pairs, level: float = LEVEL) -> Estimate:
     Raises:
         ValueError: ``level`` outside (0, 1).
     """
-    return intervals.difference(
-        proportion(pairs.both + pairs.first_only, pairs.n, level),
-        proportion(pairs.both + pairs.second_only, pairs.n, level),
+    found = intervals.difference(
+        scored(pairs.both + pairs.first_only, pairs.n, level),
+        scored(pairs.both + pairs.second_only, pairs.n, level),
         pairs.correlation,
     )
+    # Of whole numbers: a difference of two quotients would be off in its last digit.
+    value = (pairs.first_only - pairs.second_only) / pairs.n
+    return Estimate(value, min(value, found.low), max(value, found.high))
