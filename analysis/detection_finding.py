@@ -158,9 +158,18 @@ def _control(rows: Sequence[Row]) -> str:
     verdicts = tally([judgment.verdict for judgment in judgments])
     null = null_points(rows).rows
     measured = [row for row in null if row["null_low"] is not None]
-    found = tally([at_chance(row) for row in measured])
+    chances = [at_chance(row) for row in measured]
+    counts = [
+        f"{chances.count(verdict)} {words}"
+        for verdict, words in (
+            (Verdict.SUPPORTED, "at chance"),
+            (Verdict.UNDECIDED, "too wide to tell"),
+            (Verdict.FAILED, "off 0.5"),
+        )
+        if verdict in chances
+    ]
     control = (
-        f"Of {counted(len(measured), 'null point')} on clean data {found} as at chance"
+        f"Of {counted(len(measured), 'null point')} on clean data {listed(counts)}"
         if measured
         else "No null point was measured"
     )
