@@ -13,7 +13,7 @@ LONG_TESTS = tests/test_main_job.py tests/test_detection.py tests/orchestrator/t
 OTHER_TESTS = $(filter-out $(FIRST_TESTS) $(LONG_TESTS),$(ALL_TESTS))
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test bench chaos clean
+.PHONY: run test bench chaos coverage clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -31,6 +31,9 @@ bench: .venv/installed
 
 chaos: .venv/installed
 	$(BIN)/python -um bench.chaos --rounds $(ROUNDS)
+
+coverage: .venv/installed
+	$(BIN)/python -m bench.coverage
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

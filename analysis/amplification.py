@@ -10,20 +10,12 @@ mismatching triggers (G1) take over; the paper names no number for it, so there 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from math import exp, inf, log
 
-import numpy as np
-import numpy.typing as npt
-
-from analysis.intervals import Estimate, percentile_interval
+from analysis.comparison import SEEDS_FOR_SPREAD, above_constant, between_groups
+from analysis.intervals import Estimate
 from analysis.rows import Row
-
-DRAWS = 2000
-"""Bootstrap draws behind each interval."""
-SEEDS_FOR_BOOTSTRAP = 3
-"""Fewest seeds whose resampling says something about training variance."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def amplification_row(trigger_ratio: Estimate, p_t: float) -> dict[str, float | None]:
@@ -56,22 +48,17 @@ def amplification_row(trigger_ratio: Estimate, p_t: float) -> dict[str, float | 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a curve first reaches zero, with its bootstrap interval."""
+    """Where a curve first reaches zero."""
 
-    value: float | None
-    """Poison ratio, a fraction; None when the curve stays below zero at every ratio measured."""
+    value: float
+    """Poison ratio, a fraction; inf when the curve stays below zero at every ratio measured."""
     at_first: bool
     """The curve is not below zero at the smallest ratio already: the crossing is there or below."""
     falls_back: bool
     """After reaching zero the curve is below it again at a larger ratio."""
-    low: float | None
-    """Lower bound; None when it lies above the largest ratio measured."""
-    high: float | None
-    """Upper bound; None when it lies above the largest ratio measured."""
-    draws: int
-    """Bootstrap draws."""
-    draws_without: int
-    """Draws in which the curve never reached zero."""
+    interval: tuple[float, float] | None
+    """Its 95 % interval: the smallest ratio where it is there or below, inf where it lies above the
+    largest.  None with fewer than three seeds: trainings vary, and nothing says how much."""
 
 
 @dataclass(frozen=True)
@@ -88,127 +75,76 @@ class Transition:
     """p*_gap, where G1 reaches p_t."""
     dominance: Crossing
     """p*_dom, where G1 reaches G2."""
-    resampled: Literal["seeds", "images"]
-    """What the bootstrap drew again; with "images" the variance of training is left out."""
     seeds: int
-    """Seeds whose mean the curves are."""
+    """Seeds measured at every ratio; 1 if none is."""
 
 
-def transition(rows: Sequence[Row], *, seed: int = 0) -> Transition | None:
+def transition(rows: Sequence[Row]) -> Transition | None:
     """Locate both phase-transition points on one curve.
 
-    With at least three seeds measured at every ratio, whole seeds are drawn again; with fewer,
-    images are (a multinomial from the counts), and the variance of training is left out.
+    A p* cannot be told from the ratios at which zero lies in the interval of the curve (Fieller's
+    argument): its interval reaches from where the upper bounds first reach zero to where the lower
+    bounds do.  These are Student's over the seeds, so it takes as many seeds as they do, and covers
+    whether or not every seed's own curve crosses.
 
     Args:
         rows: One trigger, target, sampler and guidance weight; several ratios, one row a seed.
-        seed: Draws the bootstrap.
 
     Returns:
         None with fewer than two poison ratios above 0, where there is nothing to interpolate.
     """
-    table = {
-        (float(row["poison_ratio"]), int(row["seed"])): row
-        for row in rows
-        if row["poison_ratio"] > 0
-    }
-    ratios = sorted({ratio for ratio, _ in table})
+    poisoned = [row for row in rows if row["poison_ratio"] > 0]
+    ratios = sorted({float(row["poison_ratio"]) for row in poisoned})
     if len(ratios) < 2:
         return None
-    seeds = [
-        seed
-        for seed in sorted({seed for _, seed in table})
-        if all((ratio, seed) in table for ratio in ratios)
-    ]
-    rng = np.random.default_rng(seed)
-    resampled: Literal["seeds", "images"]
-    if len(seeds) >= SEEDS_FOR_BOOTSTRAP:
-        resampled = "seeds"
-        cells = [[table[ratio, seed] for ratio in ratios] for seed in seeds]
-        per_seed = np.array([[_shares(row) for row in line] for line in cells])
-        shares = per_seed.mean(axis=0)
-        drawn = per_seed[rng.integers(0, len(seeds), (DRAWS, len(seeds)))].mean(axis=1)
-    else:
-        resampled = "images"
-        counts = np.array([_pooled(table, ratio) for ratio in ratios])
-        totals = counts.sum(axis=1)
-        shares = counts / totals[:, None]
-        drawn = np.stack(
-            [
-                rng.multinomial(total, share, DRAWS) / total
-                for total, share in zip(totals, shares, strict=True)
-            ],
-            axis=1,
-        )
-    p_t = np.array([_p_t(table, ratio) for ratio in ratios])
-    log_ratios = np.array(ratios)
+    points = [[row for row in poisoned if row["poison_ratio"] == ratio] for ratio in ratios]
+    complete = set.intersection(*({int(row["seed"]) for row in point} for point in points))
+    bounded = len(complete) >= SEEDS_FOR_SPREAD
+    if bounded:
+        points = [[row for row in point if row["seed"] in complete] for point in points]
+    gap_1, gap_2 = (
+        [above_constant(point, group, "p_t").estimate for point in points] for group in ("g1", "g2")
+    )
+    lead = [between_groups(point, "g1", "g2").estimate for point in points]
     return Transition(
         poison_ratios=tuple(ratios),
-        gap_1=tuple((shares[:, 0] - p_t).tolist()),
-        gap_2=tuple((shares[:, 1] - p_t).tolist()),
-        gap=_crossing(log_ratios, shares[:, 0] - p_t, drawn[:, :, 0] - p_t),
-        dominance=_crossing(
-            log_ratios, shares[:, 0] - shares[:, 1], drawn[:, :, 0] - drawn[:, :, 1]
-        ),
-        resampled=resampled,
-        seeds=max(len(seeds), 1),
+        gap_1=tuple(one.value for one in gap_1),
+        gap_2=tuple(one.value for one in gap_2),
+        gap=_crossing(ratios, gap_1, bounded),
+        dominance=_crossing(ratios, lead, bounded),
+        seeds=max(len(complete), 1),
     )
 
 
-def first_crossing(poison_ratios: Floats, curves: Floats) -> Floats:
-    """Where each curve first reaches zero from below, linear in log p between the ratios.
+def first_crossing(poison_ratios: Sequence[float], curve: Sequence[float]) -> float:
+    """Where a curve first reaches zero from below, linear in log p between the ratios.
 
     Args:
-        poison_ratios: float64, (P,), ascending, above 0.
-        curves: float64, (B, P).
+        poison_ratios: (P,), ascending, above 0.
+        curve: (P,).
 
     Returns:
-        float64, (B,): a poison ratio; the smallest one where the curve starts at or above zero,
-        +inf where it never gets there.
+        A poison ratio; the smallest one where the curve starts at or above zero, inf where it never
+        gets there.
     """
-    reached = curves >= 0
-    index = reached.argmax(axis=1)  # 0 as well where nothing is reached; masked at the end
-    before = np.maximum(index - 1, 0)
-    draw = np.arange(len(curves))
-    start, stop = curves[draw, before], curves[draw, index]
-    # From the second ratio on, start < 0 <= stop, so the step is never zero.
-    along = -start / np.where(index > 0, stop - start, 1.0)
-    log_p = np.log(poison_ratios)
-    between = np.exp(log_p[before] + along * (log_p[index] - log_p[before]))
-    crossing = np.where(index > 0, between, poison_ratios[0])
-    return np.where(reached.any(axis=1), crossing, np.inf)
+    reached = next((place for place, value in enumerate(curve) if value >= 0), None)
+    if not reached:
+        return inf if reached is None else poison_ratios[0]
+    before, after = (log(poison_ratios[place]) for place in (reached - 1, reached))
+    # The step is never zero, as start < 0 <= stop.
+    start, stop = curve[reached - 1], curve[reached]
+    return exp(before - start / (stop - start) * (after - before))
 
 
-def _crossing(poison_ratios: Floats, curve: Floats, drawn: Floats) -> Crossing:
-    value = float(first_crossing(poison_ratios, curve[None])[0])
-    draws = first_crossing(poison_ratios, drawn)
-    low, high = percentile_interval(draws)
-    return Crossing(
-        value=value if np.isfinite(value) else None,
-        at_first=bool(curve[0] >= 0),
-        falls_back=bool((np.diff((curve >= 0).astype(np.int8)) < 0).any()),
-        low=low if np.isfinite(low) else None,
-        high=high if np.isfinite(high) else None,
-        draws=len(draws),
-        draws_without=int(np.isinf(draws).sum()),
+def _crossing(ratios: Sequence[float], curve: Sequence[Estimate], bounded: bool) -> Crossing:
+    values = [point.value for point in curve]
+    interval = (
+        first_crossing(ratios, [point.high for point in curve]),
+        first_crossing(ratios, [point.low for point in curve]),
     )
-
-
-def _counts(row: Row) -> list[int]:
-    return [int(row[f"{group}_count"]) for group in ("g1", "g2", "g3", "g4")]
-
-
-def _shares(row: Row) -> Floats:
-    counts = np.array(_counts(row), dtype=np.float64)
-    shares: Floats = counts / counts.sum()
-    return shares
-
-
-def _pooled(table: dict[tuple[float, int], Row], ratio: float) -> npt.NDArray[np.int64]:
-    counts = [_counts(row) for (at, _), row in table.items() if at == ratio]
-    total: npt.NDArray[np.int64] = np.array(counts, dtype=np.int64).sum(axis=0)
-    return total
-
-
-def _p_t(table: dict[tuple[float, int], Row], ratio: float) -> float:
-    return float(np.mean([row["p_t"] for (at, _), row in table.items() if at == ratio]))
+    return Crossing(
+        value=first_crossing(ratios, values),
+        at_first=values[0] >= 0,
+        falls_back=any(one >= 0 > other for one, other in pairwise(values)),
+        interval=interval if bounded else None,
+    )

@@ -85,7 +85,7 @@ def _family(
         ),
         "transition": shown(r"transition-w.*"),
         "transitions": transitions(curves),
-        "over_images": any(curve.resampled == "images" for _, curve in curves),
+        "few_seeds": any(curve.gap.interval is None for _, curve in curves),
         "gallery": _gallery(family, report),
     }
 

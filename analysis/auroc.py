@@ -1,56 +1,48 @@
-"""AUROC, ROC curves and their bootstrap: how well suspicions order two kinds of images.
+"""AUROC, ROC curves and their intervals: how well suspicions order two kinds of images.
 
 AUROC is the probability that a random positive is more suspicious than a random negative, ties
 counting half (Hanley and McNeil 1982): the Mann-Whitney statistic over the number of pairs, by
 midranks.  It depends on the order of the suspicions alone and on no prevalence.  Below 0.5 it stays
 below 0.5; nothing here is turned around.
 
-All is computed from *counts*, the number of images of a kind at every distinct suspicion in
-ascending order, so that thousands of resamples are a few operations on arrays.
+Intervals are closed forms.  They treat the images as independent draws, and are conditional on who
+is counted as positive and on the model, the classifier and the prepared detector behind the
+suspicions.  How often they hold the truth: docs/coverage.md.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import LEVEL, Estimate, percentile_interval
+from analysis.intervals import LEVEL, Estimate, difference, score
 
 Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-"""(..., V): images at each of V distinct suspicions, ascending."""
-Statistic = Callable[[Counts, Counts], Floats]
-"""Of the counts of positives and of negatives, both (..., V), one number each: (...)."""
+Flags = npt.NDArray[np.bool_]
 
-CELLS = 2**20
-"""Counts of a group held at once while resampling: bounds the memory, changes no result."""
+PRIOR = 0.25
+"""Weight of the largest variance possible against that of the images seen, counted in images that
+are out of order; ours, by simulation."""
 
 
-def auroc(positive: Floats, negative: Floats) -> float | None:
-    """Area under the ROC curve, 0..1; None if a kind of image is missing.
+def auroc(
+    positive: Floats, negative: Floats, level: float = LEVEL, *, positives: int | None = None
+) -> Estimate | None:
+    """Area under the ROC curve with its interval.
+
+    Wilson's interval of a share of m images, where m is such that AUROC (1 - AUROC) / m is DeLong's
+    variance (1988).  Each kind's part of that variance is drawn towards the largest one possible,
+    AUROC (1 - AUROC) / its images (Birnbaum and Klose 1957), and is that where no image is out of
+    order: images that happen to be in perfect order say nothing about their spread.  So the
+    interval of an AUROC of 1 reaches below 1.
 
     Args:
         positive: float64, (P,). Suspicions of the images to be found.
         negative: float64, (N,). Of the others.
-
-    Raises:
-        ValueError: A suspicion is NaN.
-    """
-    return _of(area, positive, negative)
-
-
-def tpr_at(fpr: float, positive: Floats, negative: Floats) -> float | None:
-    """The largest true positive rate that some threshold reaches at a false positive rate <= fpr.
-
-    No interpolation: a threshold flags all images of at least its suspicion, so equal ones come
-    together, and what no threshold reaches is not reported.  0 if every threshold that flags a
-    positive flags too many negatives.
-
-    Args:
-        fpr: Largest false positive rate allowed, 0..1.
-        positive: float64, (P,).
-        negative: float64, (N,).
+        level: Coverage, strictly between 0 and 1.
+        positives: Bounds as only so many of the positives, 1..P, would give.
 
     Returns:
         0..1; None if a kind of image is missing.
@@ -58,7 +50,79 @@ def tpr_at(fpr: float, positive: Floats, negative: Floats) -> float | None:
     Raises:
         ValueError: A suspicion is NaN.
     """
-    return _of(detection_rate(fpr), positive, negative)
+    found = _Placed.of(positive, negative)
+    if found is None:
+        return None
+    information = 1 / sum(
+        _share_of_variance(own, found.area) / (count or len(own))
+        for own, count in ((found.of_positive, positives), (found.of_negative, None))
+    )
+    return Estimate(found.area, *score(found.area, information, level))
+
+
+def tpr_at(fpr: float, positive: Floats, negative: Floats, level: float = LEVEL) -> Estimate | None:
+    """The largest true positive rate that some threshold reaches at a false positive rate <= fpr.
+
+    No interpolation: a threshold flags all images of at least its suspicion, so equal ones come
+    together, and what no threshold reaches is not reported.  0 if every threshold that flags a
+    positive flags too many negatives.
+
+    The threshold is itself read off N negatives.  So the interval reaches from Wilson's lower bound
+    of the rate at ``fpr`` less its own normal bound to the upper one at ``fpr`` and as much more;
+    it is cautious, and wide where N allows only a few false positives.
+
+    Args:
+        fpr: Largest false positive rate allowed, 0..1.
+        positive: float64, (P,).
+        negative: float64, (N,).
+        level: Coverage, strictly between 0 and 1.
+
+    Returns:
+        0..1; None if a kind of image is missing.
+
+    Raises:
+        ValueError: A suspicion is NaN.
+    """
+    _check(positive, negative)
+    if not len(positive) or not len(negative):
+        return None
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    spread = z * sqrt(fpr * (1 - fpr) / len(negative))
+    fewer, value, more = (
+        _rate(allowed, positive, negative) for allowed in (fpr - spread, fpr, fpr + spread)
+    )
+    many = len(positive)
+    return Estimate(value, score(fewer, many, level)[0], score(more, many, level)[1])
+
+
+def difference_of_labelings(
+    suspicion: Floats, first: Flags, second: Flags, level: float = LEVEL
+) -> Estimate | None:
+    """AUROC when ``first`` says who is positive minus AUROC when ``second`` does, of equal images.
+
+    Both intervals are joined with the correlation of what each image contributes to either AUROC
+    (DeLong 1988).  It stays below 1 where the labelings agree on every image, so that "no
+    difference" has a width as well.
+
+    Args:
+        suspicion: float64, (N,).
+        first: bool, (N,).
+        second: bool, (N,).
+        level: Coverage, strictly between 0 and 1.
+
+    Returns:
+        None if a labeling has one kind of image only.
+
+    Raises:
+        ValueError: A suspicion is NaN.
+    """
+    areas = [auroc(suspicion[flags], suspicion[~flags], level) for flags in (first, second)]
+    one, other = (_contributions(suspicion, flags) for flags in (first, second))
+    if areas[0] is None or areas[1] is None or one is None or other is None:
+        return None
+    spreads = sqrt(one.variance * other.variance)
+    shared = float(one.of_image @ other.of_image)
+    return difference(areas[0], areas[1], shared / spreads if spreads else 0.0)
 
 
 def roc_curve(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
@@ -77,225 +141,92 @@ def roc_curve(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
     Raises:
         ValueError: A kind of image is missing, or a suspicion is NaN.
     """
+    _check(positive, negative)
     if not len(positive) or not len(negative):
         raise ValueError(
             f"a ROC curve needs images of both kinds, got {len(positive)} positives "
             f"and {len(negative)} negatives"
         )
-    counts = _counts({"positive": positive, "negative": negative})
+    thresholds = np.unique(np.concatenate([positive, negative]))[::-1]
     false, true = (
-        np.append(0, np.cumsum(counts[kind][::-1])) / counts[kind].sum()
-        for kind in ("negative", "positive")
+        np.append(0, _at_least(thresholds, own)) / len(own) for own in (negative, positive)
     )
     return false, true
 
 
-def area(positive: Counts, negative: Counts) -> Floats:
-    """AUROC by counts, (...); NaN where a kind of image is missing.
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """Where each image of a kind lies among the images of the other."""
 
-    Whole numbers up to the last division, so that equal orders give equal bits.
-    """
-    # Twice: the negatives below each suspicion, and half of those at it.
-    below = 2 * np.cumsum(negative, axis=-1) - negative
-    wins = np.einsum("...v,...v->...", positive, below)
-    with np.errstate(invalid="ignore"):
-        share: Floats = wins / (2 * positive.sum(axis=-1) * negative.sum(axis=-1))
-    return share
+    area: float
+    """AUROC: the mean of either."""
+    of_positive: Floats
+    """(P,). Share of negatives below it, ties counting half."""
+    of_negative: Floats
+    """(N,). Share of positives above it, ties counting half."""
 
-
-def detection_rate(fpr: float) -> Statistic:
-    """``tpr_at`` by counts: a function of positives and negatives; NaN where a kind is missing."""
-
-    def rate(positive: Counts, negative: Counts) -> Floats:
-        negatives = negative.sum(axis=-1, keepdims=True)
-        flagged = negatives - np.cumsum(negative, axis=-1) + negative
-        positives = positive.sum(axis=-1)
-        with np.errstate(invalid="ignore"):
-            # Thresholds that flag too many are the lowest ones; who needs them is missed.
-            missed = np.einsum("...v,...v->...", positive, flagged / negatives > fpr)
-            found: Floats = (positives - missed) / positives
-        return found
-
-    return rate
-
-
-@dataclass(frozen=True)
-class Draws:
-    """A number and what it was on resampled images."""
-
-    value: float
-    """On the images as they are."""
-    replicates: Floats
-    """(R,). On each resample."""
-
-    def minus(self, other: "Draws") -> "Draws":
-        """The difference, resample by resample."""
-        return Draws(self.value - other.value, self.replicates - other.replicates)
-
-    def estimate(self, level: float = LEVEL) -> Estimate:
-        """The number and the middle ``level`` of its resamples, which is stretched to hold it."""
-        low, high = percentile_interval(self.replicates, level)
-        return Estimate(self.value, min(low, self.value), max(high, self.value))
-
-
-def bootstrap(
-    groups: Mapping[str, Floats],
-    statistics: Mapping[str, tuple[Statistic, str, str]],
-    *,
-    seed: int,
-    resamples: int,
-    sizes: Mapping[str, int] | None = None,
-) -> dict[str, Draws | None]:
-    """Statistics of pairs of groups, and what they are on resampled images.
-
-    Stratified: each group is resampled by itself, with replacement, to its own number of images.
-    So the intervals are conditional on these numbers, on who is counted as positive, and on the
-    model, the classifier and the prepared detector behind the suspicions; they say how far a number
-    rests on which images happened to be looked at.  A group of one image never varies, and an
-    interval that rests on few images is too narrow.
-
-    All statistics of one call see the same resamples, so that differences can be taken resample by
-    resample.  A group's resamples depend on ``seed``, its name and its number of images alone:
-    another call with these draws the same.
-
-    Args:
-        groups: Suspicions of each group of images, float64, (n,).
-        statistics: By name, a statistic, and the groups that are its positives and negatives.
-        seed: At least 0.
-        resamples: R, at least 1.
-        sizes: Images to draw of a group, where not as many as it has.
-
-    Returns:
-        By name; None if one of the two groups has no image.
-
-    Raises:
-        ValueError: A suspicion is NaN, or ``resamples`` below 1.
-    """
-    if resamples < 1:
-        raise ValueError(f"an interval needs at least one resample, got {resamples}")
-    possible = {
-        name: (statistic, positive, negative)
-        for name, (statistic, positive, negative) in statistics.items()
-        if len(groups[positive]) and len(groups[negative])
-    }
-    used = {group for _, *pair in possible.values() for group in pair}
-    ranks, distinct = rank({name: groups[name] for name in groups if name in used})
-    drawn_of = {name: (sizes or {}).get(name, len(own)) for name, own in ranks.items()}
-    batches = _batches(resamples, max([distinct, *drawn_of.values()]))
-    resampled = [
-        _resampled(own, distinct, drawn_of[name], batches, generator(seed, name))
-        for name, own in ranks.items()
-    ]
-    replicates: dict[str, list[Floats]] = {name: [] for name in possible}
-    for parts in zip(*resampled, strict=True):
-        drawn = dict(zip(ranks, parts, strict=True))
-        for name, (statistic, positive, negative) in possible.items():
-            replicates[name].append(statistic(drawn[positive], drawn[negative]))
-    whole = {name: np.bincount(own, minlength=distinct) for name, own in ranks.items()}
-    found: dict[str, Draws | None] = dict.fromkeys(statistics)
-    for name, (statistic, positive, negative) in possible.items():
-        value = float(statistic(whole[positive], whole[negative]))
-        found[name] = Draws(value, np.concatenate(replicates[name]))
-    return found
-
-
-def difference_of_labelings(
-    suspicion: Floats,
-    first: npt.NDArray[np.bool_],
-    second: npt.NDArray[np.bool_],
-    *,
-    seed: int,
-    resamples: int,
-) -> Estimate | None:
-    """AUROC when ``first`` says who is positive minus AUROC when ``second`` does, paired.
-
-    The images are resampled with replacement and take both labels along, so numbers of positives
-    vary.  Resamples in which a labeling has only one kind of image have no AUROC and are left out:
-    the interval is conditional on there being both.  As `bootstrap`, conditional on the model, the
-    classifier and the prepared detector.
-
-    Args:
-        suspicion: float64, (N,).
-        first: bool, (N,).
-        second: bool, (N,).
-        seed: At least 0.
-        resamples: Of which those with both kinds of image count.
-
-    Returns:
-        None if a labeling has one kind of image only, here or in every resample.
-
-    Raises:
-        ValueError: A suspicion is NaN.
-    """
-    ranks, distinct = rank({"images": suspicion})
-    # An image's two labels and its rank in one number, so that resampling keeps them together.
-    cells = (2 * first.astype(np.int64) + second) * distinct + ranks["images"]
-
-    def compare(counts: Counts) -> Floats:
-        neither, second_only, first_only, both = np.moveaxis(counts.reshape(-1, 4, distinct), 1, 0)
-        return area(first_only + both, neither + second_only) - area(
-            second_only + both, neither + first_only
+    @classmethod
+    def of(cls, positive: Floats, negative: Floats) -> "_Placed | None":
+        """Count; None if a kind of image is missing."""
+        _check(positive, negative)
+        if not len(positive) or not len(negative):
+            return None
+        # Twice: whole numbers up to the last division, so that equal orders give equal bits.
+        below = _below(positive, negative)
+        pairs = 2 * len(positive) * len(negative)
+        return cls(
+            int(below.sum()) / pairs,
+            below / (2 * len(negative)),
+            1 - _below(negative, positive) / (2 * len(positive)),
         )
 
-    value = float(compare(np.bincount(cells, minlength=4 * distinct))[0]) if len(cells) else np.nan
-    if np.isnan(value):
+
+@dataclass(frozen=True, eq=False)
+class _Contributions:
+    """What each image has to do with an AUROC's error."""
+
+    of_image: Floats
+    """(N,). Its own part of the error, of mean 0."""
+    variance: float
+    """Sum of their squares, and of what `PRIOR` adds."""
+
+
+def _contributions(suspicion: Floats, flags: Flags) -> _Contributions | None:
+    found = _Placed.of(suspicion[flags], suspicion[~flags])
+    if found is None:
         return None
-    batches = _batches(resamples, 4 * distinct)
-    rng = generator(seed, "labelings")
-    resampled = _resampled(cells, 4 * distinct, len(cells), batches, rng)
-    replicates = np.concatenate([compare(counts) for counts in resampled])
-    kept = replicates[~np.isnan(replicates)]
-    return Draws(value, kept).estimate() if len(kept) else None
+    parts = np.empty(len(suspicion))
+    variance = 0.0
+    for own, members in ((found.of_positive, flags), (found.of_negative, ~flags)):
+        parts[members] = (own - found.area) / len(own)
+        most = found.area * (1 - found.area)
+        variance += _share_of_variance(own, found.area) * most / len(own)
+    return _Contributions(parts, variance)
 
 
-def rank(groups: Mapping[str, Floats]) -> tuple[dict[str, npt.NDArray[np.int64]], int]:
-    """Each image's place among the distinct suspicions of all groups, 0.., and how many there are.
+def _share_of_variance(placements: Floats, area: float) -> float:
+    """Of AUROC (1 - AUROC), the largest variance that placements with this mean can have; 0..1."""
+    squares = float(((placements - area) ** 2).sum())
+    return (squares + PRIOR) / (len(placements) * area * (1 - area) + PRIOR)
 
-    Raises:
-        ValueError: A suspicion is NaN, which has no place.
-    """
-    joined = np.concatenate([np.empty(0), *groups.values()])
-    if np.isnan(joined).any():
+
+def _rate(fpr: float, positive: Floats, negative: Floats) -> float:
+    """Positives at or above the lowest threshold that flags at most this share of negatives."""
+    thresholds = np.unique(positive)
+    flagged = _at_least(thresholds, negative) / len(negative)
+    return float((_at_least(thresholds, positive) * (flagged <= fpr)).max() / len(positive))
+
+
+def _at_least(thresholds: Floats, scores: Floats) -> npt.NDArray[np.int64]:
+    return len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
+
+
+def _below(scores: Floats, others: Floats) -> npt.NDArray[np.int64]:
+    """Twice the number of others below each score, ties counting one."""
+    ordered = np.sort(others)
+    return np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
+
+
+def _check(*groups: Floats) -> None:
+    if any(np.isnan(scores).any() for scores in groups):
         raise ValueError("suspicions have an order, got NaN; look at the detector's constants")
-    distinct, places = np.unique(joined, return_inverse=True)
-    ends = np.cumsum([len(scores) for scores in groups.values()], dtype=np.int64)
-    # Behind the last end nothing is left.
-    return dict(zip(groups, np.split(places, ends)[:-1], strict=True)), len(distinct)
-
-
-def generator(seed: int, purpose: str) -> np.random.Generator:
-    """Draws by (seed, purpose), so that no two purposes share their numbers."""
-    return np.random.default_rng([seed, *purpose.encode()])
-
-
-def _of(statistic: Statistic, positive: Floats, negative: Floats) -> float | None:
-    if not len(positive) or not len(negative):
-        return None
-    counts = _counts({"positive": positive, "negative": negative})
-    return float(statistic(counts["positive"], counts["negative"]))
-
-
-def _counts(groups: Mapping[str, Floats]) -> dict[str, Counts]:
-    ranks, distinct = rank(groups)
-    return {name: np.bincount(own, minlength=distinct) for name, own in ranks.items()}
-
-
-def _batches(resamples: int, longest: int) -> list[int]:
-    """How many resamples to hold at once, time after time, with arrays of up to CELLS numbers."""
-    at_once = max(1, CELLS // max(1, longest))
-    whole, rest = divmod(resamples, at_once)
-    return [at_once] * whole + ([rest] if rest else [])
-
-
-def _resampled(
-    ranks: npt.NDArray[np.int64],
-    distinct: int,
-    size: int,
-    batches: Sequence[int],
-    rng: np.random.Generator,
-) -> Iterator[Counts]:
-    """Counts of resamples of ``size`` images each, a batch at a time: (B, distinct)."""
-    for many in batches:
-        chosen = ranks[rng.integers(len(ranks), size=(many, size))]
-        chosen += distinct * np.arange(many)[:, None]
-        yield np.bincount(chosen.ravel(), minlength=many * distinct).reshape(many, distinct)

@@ -21,11 +21,10 @@ from analysis.classification_rows import (
     above_clean,
     areas,
     classified,
-    difference,
     own_above_target,
 )
 from analysis.comparison import Comparison
-from analysis.intervals import Estimate
+from analysis.intervals import Estimate, difference
 from analysis.paper_classification import LARGEST_DROP
 from analysis.rows import Row
 from analysis.verdicts import Claim, Judgment, Part, Verdict, above, below, held, together

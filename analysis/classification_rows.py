@@ -7,11 +7,10 @@ model without a filter, ``X_difference`` against the ordinary classifier of the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot
 
 from analysis.comparison import SEEDS_FOR_SPREAD, Comparison
 from analysis.detection_rows import estimate_of, level_of
-from analysis.intervals import Estimate, mean_of_independent, mean_over_seeds
+from analysis.intervals import difference, mean_of_independent, mean_over_seeds
 from analysis.rows import Row, same, sort_rows
 from analysis.wording import NOISE_MODEL_NAMES, noise_model_name, ratio_name, stamp_name
 
@@ -205,17 +204,6 @@ def areas(rows: Sequence[Row]) -> tuple[Areas, ...]:
         for key in keys
     ]
     return tuple(one for one in groups if len(one.sizes) > 1 and one.poison_ratios)
-
-
-def difference(first: Estimate, second: Estimate) -> Estimate:
-    """First minus second of two independent estimates (Zou and Donner 2008, equation 3).
-
-    Of two Wilson intervals it is Newcombe's.
-    """
-    value = first.value - second.value
-    below = hypot(first.value - first.low, second.high - second.value)
-    above = hypot(first.high - first.value, second.value - second.low)
-    return Estimate(value, value - below, value + above)
 
 
 def above_clean(point: Point, clean: Point) -> Comparison | None:

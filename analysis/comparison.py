@@ -14,6 +14,7 @@ from analysis.intervals import (
     Estimate,
     difference_of_proportions,
     difference_of_shares,
+    log_ratio_of_proportions,
     mean_over_seeds,
     proportion,
     ratio_of_proportions,
@@ -139,8 +140,7 @@ def between_points(
     across samplers, so the interval is cautious there; those of two models by -0.36 to 0.83, so it
     can be up to a sixth too narrow as well.
     """
-    by_seed = {other["seed"]: other for other in others}
-    pairs = [(row, by_seed[row["seed"]]) for row in rows if row["seed"] in by_seed]
+    pairs = _paired(rows, others)
     if len(pairs) >= SEEDS_FOR_SPREAD:
         each = [
             difference_of_proportions(*counted(row, name), *counted(other, name), level)
@@ -152,22 +152,35 @@ def between_points(
 
 
 def ratio_of_points(rows: Sequence[Row], others: Sequence[Row], name: str) -> Comparison:
-    """A fraction at one point over the same fraction at another, from pooled counts.
+    """A fraction at one point over the same fraction at another.
 
-    Pooled even with many seeds: a ratio of small shares has no mean when one seed counts zero.
+    Over seeds it is the mean of the ratios' logarithms, half a count added everywhere: the ratio of
+    a seed that counts zero has none otherwise.
     """
+    pairs = _paired(rows, others)
+    if len(pairs) >= SEEDS_FOR_SPREAD:
+        each = [
+            log_ratio_of_proportions(*counted(row, name), *counted(other, name))
+            for row, other in pairs
+        ]
+        return Comparison(mean_over_seeds(each).exponential(), f"{len(pairs)} seeds")
     (a, n), (b, m) = pooled(rows, name), pooled(others, name)
     return Comparison(ratio_of_proportions(a, n, b, m), f"{n} and {m} images")
 
 
 def above_false_positives(rows: Sequence[Row], name: str) -> Comparison:
-    """A trigger fraction minus the trigger judge's false-positive rate, from pooled counts.
+    """A trigger fraction minus the trigger judge's false-positive rate.
 
-    The judge is one for all seeds, so its own test images are counted once.
+    The judge is one for all seeds: pooled, its own test images are counted once; over seeds, its
+    error is in each seed's interval, and the mean's is no narrower than these.
     """
-    errors, trials = counted(rows[0], "trigger_false_positive_rate")
+    errors = counted(rows[0], "trigger_false_positive_rate")
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        return _over_seeds(
+            [difference_of_proportions(*counted(row, name), *errors) for row in rows]
+        )
     count, n = pooled(rows, name)
-    return Comparison(difference_of_proportions(count, n, errors, trials), _images(n, rows))
+    return Comparison(difference_of_proportions(count, n, *errors), _images(n, rows))
 
 
 def _over_seeds(
@@ -175,6 +188,12 @@ def _over_seeds(
 ) -> Comparison:
     found = mean_over_seeds(estimates, level).within(lowest, 1)
     return Comparison(found, f"{len(estimates)} seeds")
+
+
+def _paired(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Rows of two points that have the seed in common."""
+    by_seed = {other["seed"]: other for other in others}
+    return [(row, by_seed[row["seed"]]) for row in rows if row["seed"] in by_seed]
 
 
 def _images(n: int, rows: Sequence[Row]) -> str:

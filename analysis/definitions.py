@@ -28,7 +28,9 @@ TRANSITION: Definition = (
     "p*_gap, p*_dom",
     "The phase transition, which the paper shows but does not number. p*_gap is the "
     "smallest poison ratio with G1 ≥ p_t, p*_dom the smallest with G1 ≥ G2, each "
-    "linear in log p between the ratios measured. The two need not coincide.",
+    "linear in log p between the ratios measured. The two need not coincide. Their intervals, from "
+    "three seeds on, reach from where the upper bounds of the curve (Student's over the seeds) "
+    "first reach zero to where the lower ones do.",
 )
 
 WITNESS: Definition = (
@@ -155,8 +157,9 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
             "of the four true ones, solved by least squares on the simplex. Assumed: given the "
             "true group the two judges err independently, and on generated images as often as on "
             "test images. Intervals are a parametric bootstrap over both the image counts and the "
-            "judges' own test counts. A corrected 0 with a narrow interval means that the judges' "
-            "errors alone would explain more than was seen.",
+            "judges' own test counts, and none is narrower than perfect judges would leave it: a "
+            "corrected 0 means that the judges' errors alone would explain what was seen, and its "
+            "upper bound is what so many images cannot tell from 0.",
         ),
         (
             "Other conditions",

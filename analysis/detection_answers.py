@@ -8,13 +8,13 @@ from analysis.detection_rows import (
     CHANCE,
     FEW,
     SATURATED,
+    Change,
     Compared,
     comparisons,
     mean_of,
     samplings,
 )
 from analysis.rows import Row
-from analysis.verdicts import Verdict
 from analysis.wording import (
     area,
     area_interval,
@@ -75,8 +75,8 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
 def what_moved(compared: Sequence[Compared], several: bool) -> Answer:
     """Which of the two kinds of scores moved, by detector, and what each alone would do."""
     gained, lost = (
-        [one for one in compared if one.outcome() is verdict]
-        for verdict in (Verdict.SUPPORTED, Verdict.FAILED)
+        [one for one in compared if one.change() is change]
+        for change in (Change.BETTER, Change.WORSE)
     )
     words = _behind(gained, "easier", "positives' scores rose", "negatives' fell", True)
     words += _behind(lost, "harder", "positives' scores fell", "negatives' rose", False)
@@ -107,14 +107,14 @@ def by_the_witness(compared: Sequence[Compared], several: bool) -> Answer | None
             for row in one.generation
         )
     ]
-    gained = [one for one in seen if one.outcome() is Verdict.SUPPORTED]
-    kept = [one for one in gained if one.outcome("witness_auroc_gain") is Verdict.SUPPORTED]
+    gained = [one for one in seen if one.change() is Change.BETTER]
+    kept = [one for one in gained if one.change("witness_auroc_gain") is Change.BETTER]
     words = []
     if seen:
         words.append(
             f"Of {counted(len(seen), 'comparison')} that the witness can label: "
-            f"{tally_of(one.outcome('witness_auroc_gain') for one in seen)} by its labels, "
-            f"{tally_of(one.outcome() for one in seen)} by the judge's."
+            f"{tally_of(one.change('witness_auroc_gain') for one in seen)} by its labels, "
+            f"{tally_of(one.change() for one in seen)} by the judge's."
             + (
                 f" Of the judge's gains ({len(gained)}) the witness finds {len(kept)} too."
                 if gained
@@ -149,8 +149,8 @@ def by_prevalence(compared: Sequence[Compared]) -> Answer:
         )
     equal = [one for one in compared if one.estimate("equal_prevalence_gain")]
     if equal:
-        said = tally_of(one.outcome("equal_prevalence_gain") for one in equal)
-        full = tally_of(one.outcome() for one in equal)
+        said = tally_of(one.change("equal_prevalence_gain") for one in equal)
+        full = tally_of(one.change() for one in equal)
         words.append(
             f"With both sets cut to the smaller of the two shares (fewer images, so wider "
             f"intervals) the comparisons are {said}; uncut {full}."
@@ -203,7 +203,7 @@ def saturated(compared: Sequence[Compared]) -> Answer | None:
         return None
     words = [
         f"An AUROC of {SATURATED} or more on the training set cannot become clearly better. These "
-        f"comparisons can only be undecided or worse:"
+        f"comparisons can only be worse, no different or undecided:"
     ]
     return Answer("saturated", "Where is nothing left to gain?", words, points)
 
@@ -247,7 +247,7 @@ def few_positives(compared: Sequence[Compared], several: bool) -> Answer | None:
     )
     if not points:
         return None
-    words = [f"Fewer than {FEW} positives make an AUROC, and its bootstrap, unreliable:"]
+    words = [f"Fewer than {FEW} positives leave the interval of an AUROC wide:"]
     return Answer("few", "Are there enough positives?", words, points)
 
 
@@ -269,14 +269,15 @@ def _decomposed(one: Compared, several: bool) -> str:
 
 def _moved(one: Compared, name: str) -> str:
     return {
-        Verdict.SUPPORTED: "became more suspicious",
-        Verdict.FAILED: "became less suspicious",
-    }.get(one.outcome(name, CHANCE), "did not clearly move")
+        Change.BETTER: "became more suspicious",
+        Change.WORSE: "became less suspicious",
+        Change.NO_DIFFERENCE: "did not move",
+    }.get(one.change(name), "did not clearly move")
 
 
 def _moves(points: Sequence[Compared], name: str) -> str:
-    outcomes = [one.outcome(name, CHANCE) for one in points]
-    up, down = outcomes.count(Verdict.SUPPORTED), outcomes.count(Verdict.FAILED)
+    changes = [one.change(name) for one in points]
+    up, down = changes.count(Change.BETTER), changes.count(Change.WORSE)
     return f"clearly rose in {up} and fell in {down}"
 
 
@@ -284,7 +285,7 @@ def _by_both(one: Compared, several: bool) -> str:
     judge, witness = one.estimate("auroc_gain"), one.estimate("witness_auroc_gain")
     assert judge
     assert witness
-    stays = one.outcome("witness_auroc_gain") is Verdict.SUPPORTED
+    stays = one.change("witness_auroc_gain") is Change.BETTER
     return (
         f"{_named(one, several)}: {gain(judge.value)} by the judge, {gain(witness.value)} by the "
         f"witness: {'it stays' if stays else 'no longer clear'}."
@@ -297,11 +298,11 @@ def _behind(
     """In how many comparisons of one outcome which scores moved the way that leads to it."""
     if not points:
         return []
-    up, down = Verdict.SUPPORTED, Verdict.FAILED
+    up, down = Change.BETTER, Change.WORSE
     poisoned, clean = (up, down) if easier else (down, up)
     counts = [
-        sum(one.outcome(name, CHANCE) is verdict for one in points)
-        for name, verdict in (("poisoned_shift", poisoned), ("clean_shift", clean))
+        sum(one.change(name) is change for one in points)
+        for name, change in (("poisoned_shift", poisoned), ("clean_shift", clean))
     ]
     return [
         f"Where the generations are {word} ({len(points)}): the {positives} clearly in "

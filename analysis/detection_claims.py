@@ -10,6 +10,8 @@ from typing import Any
 
 from analysis.detection_rows import (
     CHANCE,
+    MATTERS,
+    Change,
     Compared,
     Detected,
     NullPoints,
@@ -19,6 +21,7 @@ from analysis.detection_rows import (
     sampling_of,
     samplings,
 )
+from analysis.intervals import Estimate
 from analysis.rows import Row
 from analysis.verdicts import Claim, Judgment, Part, Verdict, held
 from analysis.wording import (
@@ -32,6 +35,8 @@ from analysis.wording import (
 )
 
 OURS = "Our question, not a figure of the paper"
+NULL_MARGIN = 0.1
+"""How far from 0.5 a null point's interval may reach and still show that nothing is found; ours."""
 
 
 def easier_on_generations(subject: Detected) -> list[Part]:
@@ -48,7 +53,7 @@ def easier_by_the_witness(subject: Detected) -> list[Part]:
 
 def not_by_prevalence(subject: Detected) -> list[Part]:
     """A gain that was found is there at equal prevalence too; nothing where none was found."""
-    found = [one for one in subject.compared if one.outcome() is Verdict.SUPPORTED]
+    found = [one for one in subject.compared if one.change() is Change.BETTER]
     return [_part(subject, one, _gained_at_equal_prevalence) for one in found]
 
 
@@ -58,7 +63,7 @@ def signature_enhanced(subject: Detected) -> list[Part]:
 
 
 def nothing_in_clean_data(subject: NullPoints) -> list[Part]:
-    """Every null point's interval contains 0.5."""
+    """Every null point's interval lies around 0.5, and close to it."""
     if not subject.rows:
         return [Part(Verdict.NOT_TESTED, "No null point (p = 0, pretended flags) was measured.")]
     parts = [_null(row, name) for row, name in zip(subject.rows, null_names(subject), strict=True)]
@@ -85,11 +90,11 @@ def _gained(one: Compared) -> Part:
         return Part(Verdict.NOT_TESTED, _undefined(one))
     evidence = (
         f"AUROC {area_interval(before)} on the training set, {area_interval(after)} on the "
-        f"generations; the difference is {gain_interval(gained)}"
+        f"generations; the difference is {_gain(one.change(), gained)}"
     )
     if one.saturated:
         evidence += ", and the training set leaves nothing to gain"
-    return Part(one.outcome(), evidence)
+    return Part(one.change().verdict, evidence)
 
 
 def _gained_by_the_witness(one: Compared) -> Part:
@@ -97,9 +102,10 @@ def _gained_by_the_witness(one: Compared) -> Part:
     if gained is None:
         return Part(Verdict.NOT_TESTED, "undefined: the witness saw no trigger, or nothing else")
     seen = f"AUROC {area_interval(after)} on the generations; " if after else ""
+    change = one.change("witness_auroc_gain")
     return Part(
-        one.outcome("witness_auroc_gain"),
-        f"{seen}the difference from the training set is {gain_interval(gained)}",
+        change.verdict,
+        f"{seen}the difference from the training set is {_gain(change, gained)}",
     )
 
 
@@ -109,9 +115,8 @@ def _gained_at_equal_prevalence(one: Compared) -> Part:
         return Part(Verdict.NOT_TESTED, "undefined at equal prevalence")
     share = mean_of(one.generation, "equal_prevalence")
     cut = f"with {percent(share)} positives in both sets " if share else ""
-    return Part(
-        one.outcome("equal_prevalence_gain"), f"{cut}the difference is {gain_interval(gained)}"
-    )
+    change = one.change("equal_prevalence_gain")
+    return Part(change.verdict, f"{cut}the difference is {_gain(change, gained)}")
 
 
 def _shifted(one: Compared) -> Part:
@@ -119,10 +124,15 @@ def _shifted(one: Compared) -> Part:
     if shift is None:
         return Part(Verdict.NOT_TESTED, _undefined(one))
     return Part(
-        one.outcome("poisoned_shift", CHANCE),
+        one.change("poisoned_shift").verdict,
         f"a generated image with the trigger is more suspicious than a poisoned training image "
         f"with a chance of {area_interval(shift)}",
     )
+
+
+def _gain(change: Change, gained: Estimate) -> str:
+    equal = f" (no difference: within ±{MATTERS})" if change is Change.NO_DIFFERENCE else ""
+    return f"{gain_interval(gained)}{equal}"
 
 
 def _undefined(one: Compared) -> str:
@@ -139,12 +149,17 @@ def _undefined(one: Compared) -> str:
 def _null(row: Row, name: str) -> Part:
     if row["auroc"] is None or row["null_low"] is None:
         return Part(Verdict.NOT_TESTED, f"{name}: undefined, as nothing was flagged.")
-    held = holds(row)
-    evidence = (
+    verdict = at_chance(row)
+    said = {
+        Verdict.SUPPORTED: "contains 0.5",
+        Verdict.UNDECIDED: "contains 0.5, but is too wide to tell",
+        Verdict.FAILED: "misses 0.5",
+    }
+    return Part(
+        verdict,
         f"{name}: AUROC {area(float(row['auroc']))} [{area(float(row['null_low']))}, "
-        f"{area(float(row['null_high']))}] {'contains' if held else 'misses'} 0.5."
+        f"{area(float(row['null_high']))}] {said[verdict]}.",
     )
-    return Part(Verdict.SUPPORTED if held else Verdict.FAILED, evidence)
 
 
 def null_names(subject: NullPoints) -> list[str]:
@@ -162,9 +177,16 @@ def null_names(subject: NullPoints) -> list[str]:
     return names
 
 
-def holds(row: Row) -> bool:
-    """Whether a null point's interval, at the level of all of them together, contains 0.5."""
-    return bool(row["null_low"] <= CHANCE <= row["null_high"])
+def at_chance(row: Row) -> Verdict:
+    """Whether a null point's interval, at the level of all of them together, is around 0.5.
+
+    Supported inside of 0.5 +- `NULL_MARGIN`, undecided where it is wider, failed without 0.5.
+    """
+    low, high = float(row["null_low"]), float(row["null_high"])
+    if not low <= CHANCE <= high:
+        return Verdict.FAILED
+    close = low >= CHANCE - NULL_MARGIN and high <= CHANCE + NULL_MARGIN
+    return Verdict.SUPPORTED if close else Verdict.UNDECIDED
 
 
 def planned_null_points(subject: NullPoints) -> int:
@@ -191,8 +213,10 @@ CLAIMS: tuple[Claim[Detected], ...] = (
         "generations than in the training set.",
         source="§5, Tab. 3",
         rule="At every poison ratio the whole 95% interval of the AUROC on the generations minus "
-        "the AUROC on the training set lies above 0; positives among the generations are those "
-        f"in which the trigger judge sees the trigger. {EXTENSION}",
+        f"the AUROC on the training set lies above {MATTERS}, the smallest difference that "
+        f"matters (ours); one wholly within ±{MATTERS} shows that there is none, and fails. "
+        "Positives among the generations are those in which the trigger judge sees the trigger. "
+        f"{EXTENSION}",
         test=easier_on_generations,
     ),
     Claim(
@@ -200,8 +224,8 @@ CLAIMS: tuple[Claim[Detected], ...] = (
         statement="The same where the training-free witness says which generations carry the "
         "trigger: the gain is not an artifact of a trained judge.",
         source=OURS,
-        rule="At every poison ratio the whole 95% interval of that difference lies above 0 with "
-        "the witness's labels.",
+        rule="At every poison ratio the whole 95% interval of that difference lies above "
+        f"{MATTERS} with the witness's labels.",
         test=easier_by_the_witness,
     ),
     Claim(
@@ -210,7 +234,7 @@ CLAIMS: tuple[Claim[Detected], ...] = (
         "cut down to the same share of positives.",
         source=OURS,
         rule="Wherever the gain was found, the whole 95% interval of the difference at equal "
-        "prevalence lies above 0. (It should: an AUROC does not depend on prevalence.)",
+        f"prevalence lies above {MATTERS}. (It should: an AUROC does not depend on prevalence.)",
         test=not_by_prevalence,
     ),
     Claim(
@@ -219,9 +243,9 @@ CLAIMS: tuple[Claim[Detected], ...] = (
         "more suspicious than the poisoned training images do.",
         source="App. F, Fig. A9",
         rule="At every poison ratio the whole 95% interval of the chance that a generated positive "
-        "is more suspicious than a training positive lies above 0.5. The paper shows it for "
-        "Cognitive Distillation, as a left shift of the mask's norm; other detectors are our "
-        "extension.",
+        f"is more suspicious than a training positive lies above {CHANCE + MATTERS}. The paper "
+        "shows it for Cognitive Distillation, as a left shift of the mask's norm; other "
+        "detectors are our extension.",
         test=signature_enhanced,
     ),
 )
@@ -234,7 +258,8 @@ CONTROLS: tuple[Claim[NullPoints], ...] = (
         "flags no AUROC is off 0.5.",
         source="Our control, not a figure of the paper",
         rule="Over all k null points together, each one's interval at level 1 − 0.05/k contains "
-        "0.5; one that misses it fails the test.",
+        f"0.5 and lies within 0.5 ± {NULL_MARGIN} (ours). One that is wider cannot tell; one that "
+        "misses 0.5 fails the test.",
         test=nothing_in_clean_data,
     ),
 )

@@ -12,7 +12,8 @@ from analysis.definitions import (
     triggers,
     weights_sampled,
 )
-from analysis.detection_rows import FEW, SATURATED, detectors
+from analysis.detection_claims import NULL_MARGIN
+from analysis.detection_rows import FEW, MATTERS, SATURATED, detectors
 from analysis.rows import Row
 from analysis.wording import detector_name, percent, ratio_name
 
@@ -36,6 +37,20 @@ DETECTORS: dict[str, str] = {
     "a copy of the classifier, fine-tuned on the training set to push the classes apart",
 }
 """What each detector is, and what its suspicion is."""
+
+
+INTERVALS = (
+    "95%. Of an AUROC: Wilson's, for as many images as would give DeLong's variance; where "
+    "hardly an image is out of order, its variance is taken for the largest possible one, so "
+    "that an AUROC of 1 has an interval too. Of a difference: joined from the two AUROCs' (Zou "
+    "and Donner's), for two labelings of the same images with their correlation. Of a TPR: from "
+    "Wilson's lower bound at as many false positives fewer as chance can make them, to the upper "
+    "one at as many more. They are conditional on the trained classifier, the prepared detector "
+    "and the diffusion model, and say nothing about what other trainings would have given. Two "
+    "seeds' intervals are joined likewise; from three seeds on they are Student's over the "
+    "seeds, which includes training. Of proportions: Wilson's. How often each holds the truth is "
+    "simulated in docs/coverage.md."
+)
 
 
 def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definition]:
@@ -90,13 +105,16 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
             "the negatives: what is left when false alarms are dear.",
         ),
         (
-            "Better, worse, undecided",
-            "The whole 95% interval of AUROC on the generations minus AUROC on the training set "
-            f"lies above 0, below 0, or across it. Saturated: the training set's is {SATURATED} or "
-            f"more, with nothing left to gain. Few positives: fewer than {FEW}. Both limits are "
-            "ours.",
+            "Better, worse, no difference, undecided",
+            f"The smallest difference that matters is {MATTERS} in AUROC. The whole 95% interval "
+            f"of AUROC on the generations minus AUROC on the training set lies above {MATTERS}: "
+            f"better; below −{MATTERS}: worse; within ±{MATTERS}: no difference; otherwise "
+            "undecided. A shift is told from 0.5 in the same way. Of a claim that something "
+            "rises, no difference is evidence against it. Saturated: the training set's AUROC is "
+            f"{SATURATED} or more, with nothing left to gain. Few positives: fewer than {FEW}. "
+            "All limits are ours.",
         ),
-        ("Intervals", _intervals(rows)),
+        ("Intervals", INTERVALS),
         (
             "What moved",
             "The shift of the positives is the chance that a positive of the generations is more "
@@ -106,8 +124,9 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
         ),
         (
             "Equal prevalence",
-            "Both sets with positives (or negatives) drawn away at random until both have the "
-            "smaller of the two shares of positives.",
+            "Both sets as they would be with positives drawn away at random until both have the "
+            "smaller of the two shares of positives: the AUROC stays, and its interval is that of "
+            "so many positives.",
         ),
         ("Null point", _null(rows)),
         *witness,
@@ -124,18 +143,6 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
     ]
 
 
-def _intervals(rows: Sequence[Row]) -> str:
-    resamples = ", ".join(f"{count:,}" for count in sorted({int(row["resamples"]) for row in rows}))
-    return (
-        f"95%. Of AUROCs, rates and their differences: percentiles of a bootstrap ({resamples} "
-        "resamples) that draws positives and negatives separately; a difference is taken resample "
-        "by resample. They are conditional on the trained classifier, the prepared detector and "
-        "the diffusion model, and say nothing about what other trainings would have given. Two "
-        "seeds' intervals are joined (Zou and Donner's); from three seeds on they are Student's "
-        "over the seeds, which includes training. Of proportions: Wilson's."
-    )
-
-
 def _null(rows: Sequence[Row]) -> str:
     shares = sorted({float(row["pretend_ratio"]) for row in rows if row.get("pretend_ratio")})
     levels = sorted({float(row["null_level"]) for row in rows if row.get("null_level")})
@@ -144,5 +151,6 @@ def _null(rows: Sequence[Row]) -> str:
     return (
         f"A clean model and its generations, of which images are flagged at random{flagged}: "
         "there is nothing to find, and the AUROC should be 0.5. Over all k null points each one's "
-        f"interval is taken at level 1 − 0.05/k{level}."
+        f"interval is taken at level 1 − 0.05/k{level}, and must lie within 0.5 ± {NULL_MARGIN} "
+        "(ours) to show that nothing is found."
     )

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.detection_claims import null_names
+from analysis.detection_claims import NULL_MARGIN, at_chance, null_names
 from analysis.detection_rows import CHANCE, Compared, Detected, NullPoints, level_of
 from analysis.drawing import legend, ratio_axis
 from analysis.intervals import Estimate
 from analysis.paper_detection import PublishedDetection
 from analysis.rows import same
 from analysis.style import GROUP_COLORS, INK, MARKERS, MUTED, PAPER, RAMP, SET_COLORS, panel, to_svg
+from analysis.verdicts import Verdict
 from analysis.wording import detector_name, ratio_name, trigger_name
 
 GENERATION_COLORS = (SET_COLORS["generation"], RAMP[0], RAMP[4], RAMP[3])
@@ -101,7 +102,7 @@ def what_moved(compared: Sequence[Compared], salt: str) -> str:
 
 
 def null_test(subject: NullPoints, salt: str) -> str:
-    """Each null point's AUROC with the interval that should contain 0.5.
+    """Each null point's AUROC with the interval that should lie around 0.5.
 
     Args:
         subject: At least one null point that has an AUROC.
@@ -112,11 +113,12 @@ def null_test(subject: NullPoints, salt: str) -> str:
     rows = [row for row, _ in measured]
     with panel(height=max(3.1, 1.5 + 0.22 * len(rows)), left=0.42) as (figure, axes):
         axes.axvline(CHANCE, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        axes.axvspan(CHANCE - NULL_MARGIN, CHANCE + NULL_MARGIN, color=MUTED, alpha=0.12, lw=0)
         for place, row in enumerate(rows):
             estimate = Estimate(
                 float(row["auroc"]), float(row["null_low"]), float(row["null_high"])
             )
-            held = estimate.low <= CHANCE <= estimate.high
+            held = at_chance(row) is not Verdict.FAILED
             color = SET_COLORS[str(row["image_set"])] if held else GROUP_COLORS["g1"]
             _across(axes, place, estimate, color, "o" if held else "X")
         axes.set_yticks(range(len(rows)), [name for _, name in measured])
@@ -125,7 +127,7 @@ def null_test(subject: NullPoints, salt: str) -> str:
         reach = max(
             abs(float(row[end]) - CHANCE) for row in rows for end in ("null_low", "null_high")
         )
-        half = max(0.1, 1.15 * reach)
+        half = 1.15 * max(NULL_MARGIN, reach)
         axes.set_xlim(CHANCE - half, CHANCE + half)
         axes.set_xticks([0.5 - 0.7 * half, 0.5, 0.5 + 0.7 * half])
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2f}")

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from analysis.detection_claims import holds, judge
+from analysis.detection_claims import at_chance, judge
 from analysis.detection_rows import (
     CHANCE,
-    OUTCOMES,
+    MATTERS,
     SATURATED,
+    Change,
     Compared,
     comparisons,
     detectors,
@@ -59,18 +60,16 @@ def headline(rows: Sequence[Row]) -> list[Fact]:
         for one in compared
         if one.trigger == trigger and same(one.poison_ratio, ratio)
     ]
-    outcomes = [one.outcome() for one in compared]
-    numbers = " / ".join(str(outcomes.count(verdict)) for verdict in list(OUTCOMES)[:3])
-    words = "comparisons in which the generations are easier, harder, or cannot be told"
+    changes = [one.change() for one in compared]
+    numbers = " / ".join(str(changes.count(change)) for change in list(Change)[:4])
+    words = "comparisons in which the generations are easier, harder, no different, or undecided"
     return [*facts, (numbers, words)]
 
 
-def tally_of(outcomes: Iterable[Verdict]) -> str:
+def tally_of(changes: Iterable[Change]) -> str:
     """How many are better, worse and so on: "2 better, 1 worse and 4 undecided"."""
-    found = list(outcomes)
-    return listed(
-        [f"{found.count(verdict)} {word}" for verdict, word in OUTCOMES.items() if verdict in found]
-    )
+    found = list(changes)
+    return listed([f"{found.count(one)} {one.value}" for one in Change if one in found])
 
 
 def in_order(compared: Iterable[Compared]) -> dict[str, list[Compared]]:
@@ -86,12 +85,12 @@ def whole_below_chance(estimate: Estimate | None) -> bool:
 
 
 def _easier(rows: Sequence[Row], compared: Sequence[Compared]) -> str:
-    outcomes = [one.outcome() for one in compared]
-    better, worse, undecided, undefined = (outcomes.count(verdict) for verdict in OUTCOMES)
+    changes = [one.change() for one in compared]
+    better, worse, equal, undecided, undefined = (changes.count(change) for change in Change)
     said = (
         f"Of {counted(len(compared), 'comparison')} of one detector on the generations and on the "
-        f"training set, the generations are easier in {better}, harder in {worse}, and it cannot "
-        f"be told in {undecided}"
+        f"training set, the generations are easier in {better}, harder in {worse}, no different "
+        f"(within {MATTERS}) in {equal}, and it cannot be told in {undecided}"
     )
     if undefined:
         said += f"; {undefined} have no AUROC to compare"
@@ -159,9 +158,18 @@ def _control(rows: Sequence[Row]) -> str:
     verdicts = tally([judgment.verdict for judgment in judgments])
     null = null_points(rows).rows
     measured = [row for row in null if row["null_low"] is not None]
-    held = sum(map(holds, measured))
+    chances = [at_chance(row) for row in measured]
+    counts = [
+        f"{chances.count(verdict)} {words}"
+        for verdict, words in (
+            (Verdict.SUPPORTED, "at chance"),
+            (Verdict.UNDECIDED, "too wide to tell"),
+            (Verdict.FAILED, "off 0.5"),
+        )
+        if verdict in chances
+    ]
     control = (
-        f"Of {len(measured)} null points on clean data {held} contain 0.5"
+        f"Of {counted(len(measured), 'null point')} on clean data {listed(counts)}"
         if measured
         else "No null point was measured"
     )
@@ -182,4 +190,4 @@ def _place(one: Compared) -> str:
 
 def _said(one: Compared) -> str:
     """What became of it, for the line beneath a big number."""
-    return f", {OUTCOMES[one.outcome()]}{' (saturated)' if one.saturated else ''}"
+    return f", {one.change().value}{' (saturated)' if one.saturated else ''}"

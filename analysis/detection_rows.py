@@ -6,11 +6,12 @@ stands on the row of the generations.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from analysis.comparison import SEEDS_FOR_SPREAD, Comparison
 from analysis.intervals import Estimate, mean_of_independent, mean_over_seeds
 from analysis.rows import PAPER_GUIDANCE, Row, same, sort_rows
-from analysis.verdicts import Verdict, above
+from analysis.verdicts import Verdict
 from analysis.wording import DETECTOR_NAMES, ratio_name, sampler_name
 
 SATURATED = 0.995
@@ -24,13 +25,47 @@ _SIGNED = ("_change", "_difference", "_gain")
 SETS = ("training", "generation")
 """The sets of images, in the order of every table."""
 
-OUTCOMES = {
-    Verdict.SUPPORTED: "better",
-    Verdict.FAILED: "worse",
-    Verdict.UNDECIDED: "undecided",
-    Verdict.NOT_TESTED: "undefined",
+MATTERS = 0.01
+"""Smallest difference of two AUROCs, or of one from chance, that is called one; ours."""
+
+
+class Change(StrEnum):
+    """What the interval of a difference of AUROCs says, by what `MATTERS`."""
+
+    BETTER = "better"
+    """It lies wholly above `MATTERS`."""
+    WORSE = "worse"
+    """It lies wholly below minus `MATTERS`."""
+    NO_DIFFERENCE = "no difference"
+    """It lies wholly within `MATTERS` of 0: equivalence, as shown as the other two."""
+    UNDECIDED = "undecided"
+    """It lies across: the data cannot tell."""
+    UNDEFINED = "undefined"
+    """There is none."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """On the claim that something rises: no difference is evidence against it."""
+        return _VERDICTS[self]
+
+
+_VERDICTS = {
+    Change.BETTER: Verdict.SUPPORTED,
+    Change.WORSE: Verdict.FAILED,
+    Change.NO_DIFFERENCE: Verdict.FAILED,
+    Change.UNDECIDED: Verdict.UNDECIDED,
+    Change.UNDEFINED: Verdict.NOT_TESTED,
 }
-"""What an interval says of a difference: wholly above 0, wholly below, across it, or none."""
+
+
+def change_of(difference: Estimate) -> Change:
+    """What the interval of a difference of AUROCs says."""
+    if difference.low > MATTERS:
+        return Change.BETTER
+    if difference.high < -MATTERS:
+        return Change.WORSE
+    within = -MATTERS <= difference.low and difference.high <= MATTERS
+    return Change.NO_DIFFERENCE if within else Change.UNDECIDED
 
 
 @dataclass(frozen=True, order=True)
@@ -81,10 +116,12 @@ class Compared:
         """The generations' AUROC."""
         return self.estimate("auroc")
 
-    def outcome(self, name: str = "auroc_gain", threshold: float = 0.0) -> Verdict:
-        """Which side of ``threshold`` the whole interval of a number lies on."""
+    def change(self, name: str = "auroc_gain") -> Change:
+        """What the interval of a number says: of a gain beside 0, of a shift beside chance."""
         estimate = self.estimate(name)
-        return above(estimate, threshold) if estimate else Verdict.NOT_TESTED
+        if estimate is None:
+            return Change.UNDEFINED
+        return change_of(estimate.shifted(-CHANCE) if name.endswith("_shift") else estimate)
 
     @property
     def saturated(self) -> bool:
@@ -232,7 +269,7 @@ def samplings(rows: Iterable[Row]) -> list[Sampling]:
 def level_of(rows: Sequence[Row], name: str) -> Comparison | None:
     """One bounded number at one point, over the seeds at which it is defined.
 
-    One seed has its own interval, and of two the bootstrap's are joined: conditional on the trained
+    One seed has its own interval, and of two they are joined: conditional on the trained
     models.  From three on it is Student's over the seeds, and no narrower than their own.
 
     Args:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from analysis.detection_claims import holds
-from analysis.detection_rows import OUTCOMES, detector_rank, estimate_of, is_null, sampling_of
+from analysis.detection_claims import at_chance
+from analysis.detection_rows import change_of, detector_rank, estimate_of, is_null, sampling_of
 from analysis.rows import PLACE_COLUMNS, Row, sort_rows
-from analysis.verdicts import above
+from analysis.verdicts import Verdict
 from analysis.wording import (
     area_interval,
     detector_name,
@@ -27,6 +27,9 @@ DETECTION_COLUMNS = (
     "auroc_high",
 )
 """The columns a results file of detection starts with."""
+
+
+_HELD = {Verdict.SUPPORTED: "holds", Verdict.FAILED: "fails", Verdict.UNDECIDED: "undecided"}
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -70,11 +73,11 @@ def _gain(row: Row) -> str:
     if is_null(row):
         if row["null_low"] is None:
             return ""
-        return f"null test {'holds' if holds(row) else 'fails'}"
+        return f"null test {_HELD[at_chance(row)]}"
     if row.get("auroc_gain") is None:
         return ""
     gained = estimate_of(row, "auroc_gain")
-    return f"{gain_interval(gained)} {OUTCOMES[above(gained)]}"
+    return f"{gain_interval(gained)} {change_of(gained).value}"
 
 
 def _rank(row: Row) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from analysis.detection_finding import reported, whole_below_chance
 from analysis.detection_rows import (
-    OUTCOMES,
+    Change,
     Compared,
     comparisons,
     detector_rank,
@@ -32,6 +32,15 @@ from analysis.wording import (
     trigger_name,
 )
 
+KINDS = {
+    Change.BETTER: "supported",
+    Change.WORSE: "failed",
+    Change.NO_DIFFERENCE: "equal",
+    Change.UNDECIDED: "undecided",
+    Change.UNDEFINED: "not_tested",
+}
+"""The style of each change."""
+
 
 class Outcome(NamedTuple):
     """One comparison as the overview shows it."""
@@ -41,9 +50,9 @@ class Outcome(NamedTuple):
     after: str
     """AUROC on the generations."""
     word: str
-    """Better, worse, undecided or undefined."""
+    """A `Change`'s, or that it was not tested."""
     kind: str
-    """The verdict's name in small letters; a style."""
+    """Of `KINDS`."""
     remark: str
     """Saturated, below 0.5 or few positives, if so."""
 
@@ -103,7 +112,7 @@ def gains(rows: Sequence[Row]) -> Table:
             *_of(one),
             _area(one.before),
             _area(one.after),
-            Cell(OUTCOMES[one.outcome()], ", ".join(one.few)),
+            Cell(one.change().value, ", ".join(one.few)),
             *(_difference(one.estimate(name)) for name in names),
         ]
         for one in comparisons(rows)
@@ -220,7 +229,7 @@ def _ours(compared: Sequence[Compared]) -> Callable[[float], Cell]:
         if one is None or one.before is None or one.after is None:
             return Cell(NOTHING)
         gained = one.estimate("auroc_gain")
-        small = f"{gain(gained.value)}, {OUTCOMES[one.outcome()]}" if gained else ""
+        small = f"{gain(gained.value)}, {one.change().value}" if gained else ""
         return Cell(f"{area(one.before.value)} → {area(one.after.value)}", small)
 
     return cell
@@ -240,12 +249,12 @@ def _outcome(one: Compared) -> Outcome:
         remarks.append("below 0.5")
     if one.few:
         remarks.append("few positives")
-    verdict = one.outcome()
+    change = one.change()
     return Outcome(
         NOTHING if one.before is None else area(one.before.value),
         NOTHING if one.after is None else area(one.after.value),
-        OUTCOMES[verdict] if one.generation else Verdict.NOT_TESTED.value,
-        verdict.name.lower(),
+        change.value if one.generation else Verdict.NOT_TESTED.value,
+        KINDS[change],
         ", ".join(remarks),
     )
 

@@ -254,14 +254,13 @@ def _curve(
 
 
 def _mark(axes: Axes, curve: Transition, crossing: Crossing, name: str, height: float) -> None:
-    """A p* with its interval, low in the panel: a dot, or an arrow when it is past the sweep."""
+    """A p* with its interval, low in the panel: a dot, or an arrow when past the sweep."""
     first, last = curve.poison_ratios[0], curve.poison_ratios[-1]
     across = axes.get_xaxis_transform()
-    low = last if crossing.low is None else crossing.low
-    high = last * 1.12 if crossing.high is None else crossing.high
+    place = min(crossing.value, last * 1.12)
+    low, high = (min(bound, last * 1.12) for bound in crossing.interval or (place, place))
     axes.plot([low, high], [height] * 2, color=INK, linewidth=1.4, transform=across)
-    place = last * 1.12 if crossing.value is None else crossing.value
-    marker = ">" if crossing.value is None else "<" if crossing.at_first else "o"
+    marker = ">" if place > last else "<" if crossing.at_first else "o"
     axes.plot([place], [height], color=INK, marker=marker, markersize=4.5, transform=across)
     left = place > (first * last) ** 0.5
     axes.annotate(

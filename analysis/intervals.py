@@ -1,9 +1,9 @@
 """Intervals for proportions: how far a count can be trusted.
 
-Closed forms wherever one with good coverage at small counts exists, because a report has to give
-the same digits every time; percentiles of a bootstrap otherwise.  All of them treat the images of
-one trained model as independent draws, so they are *conditional on that model*: they say nothing
-about what another training run would have given.
+Closed forms with good coverage at small counts, because a report has to give the same digits every
+time.  All of them treat the images of one trained model as independent draws, so they are
+*conditional on that model*: they say nothing about what another training run would have given.
+How often each holds the truth is simulated by ``python -m bench.coverage`` (docs/coverage.md).
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 from statistics import NormalDist, fmean, stdev
 
-import numpy as np
-import numpy.typing as npt
-
 LEVEL = 0.95
 """Coverage of every interval in a report."""
+
+RARE = 3
+"""Up to so many successes, or failures, Wilson's bound on that side is moved outwards."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,21 @@ class Estimate:
         """The same estimate without the part of its interval that is outside of what can be."""
         return Estimate(self.value, max(self.low, low), min(self.high, high))
 
+    def exponential(self) -> "Estimate":
+        """Of a logarithm: the number itself."""
+        return Estimate(exp(self.value), exp(self.low), exp(self.high))
+
     def divided(self, by: float) -> "Estimate":
         """The same estimate in units of a positive constant, such as p_t."""
         return Estimate(self.value / by, self.low / by, self.high / by)
 
 
 def wilson(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927, equation 6).
+    """Wilson's score interval of a proportion (Wilson 1927, equation 6), mended where it is short.
+
+    For one to three successes the lower bound is Poisson's, as Brown, Cai and DasGupta (2001,
+    section 4.1.1) do it, and for as many failures the upper one: without it the interval of a share
+    of about 0.2 / n covers 84 %.
 
     Args:
         count: Successes, 0..n.
@@ -57,14 +65,31 @@ def wilson(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
         ValueError: ``n`` below 1, ``count`` outside 0..n or ``level`` outside (0, 1).
     """
     _check_count(count, n)
+    low, high = score(count / n, n, level)
+    return min(low, _rare(count, n, level)), max(high, 1 - _rare(n - count, n, level))
+
+
+def score(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's interval as he has it, of a share of ``n`` images' worth, which need not be whole.
+
+    Args:
+        share: 0..1.
+        n: Above 0.
+        level: Coverage, strictly between 0 and 1.
+
+    Returns:
+        Lower and upper bound, both in [0, 1]; exactly 0 of 0 and exactly 1 of 1.
+
+    Raises:
+        ValueError: ``level`` outside (0, 1).
+    """
     z = _normal_quantile(level)
-    share = count / n
     center = share + z**2 / (2 * n)
     half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
     # The closed form touches the ends only up to rounding; a bound of -1e-18 would look like a bug.
-    low = 0.0 if count == 0 else (center - half) / scale
-    high = 1.0 if count == n else (center + half) / scale
+    low = 0.0 if share == 0 else (center - half) / scale
+    high = 1.0 if share == 1 else (center + half) / scale
     return low, high
 
 
@@ -74,23 +99,40 @@ def proportion(count: int, n: int, level: float = LEVEL) -> Estimate:
     return Estimate(count / n, low, high)
 
 
+def scored(count: int, n: int, level: float = LEVEL) -> Estimate:
+    """``count`` of ``n`` with its `score`, of which differences are made; raises as `wilson`."""
+    _check_count(count, n)
+    return Estimate(count / n, *score(count / n, n, level))
+
+
+def difference(first: Estimate, second: Estimate, correlation: float = 0.0) -> Estimate:
+    """First minus second, its bounds recovered from theirs (Zou and Donner 2008, equation 3).
+
+    The distances to the bounds add up as standard errors do.  Of two Wilson intervals it is
+    Newcombe's (1998, method 10).
+
+    Args:
+        first: An estimate.
+        second: Another.
+        correlation: Of the two, -1..1; 0 for independent ones.
+    """
+    value = first.value - second.value
+    below = _joined(first.value - first.low, second.high - second.value, correlation)
+    above = _joined(first.high - first.value, second.value - second.low, correlation)
+    return Estimate(value, value - below, value + above)
+
+
 def difference_of_proportions(
     first: int, first_n: int, second: int, second_n: int, level: float = LEVEL
 ) -> Estimate:
     """First proportion minus second, of two independent samples (Newcombe 1998, method 10).
 
-    Joins the two Wilson intervals, so it agrees with them at counts near 0 and n.
+    Joins the two Wilson intervals as he has them, so it agrees with these at counts near 0 and n.
 
     Raises:
         ValueError: As `wilson`, for either sample.
     """
-    a, b = proportion(first, first_n, level), proportion(second, second_n, level)
-    value = a.value - b.value
-    return Estimate(
-        value,
-        value - sqrt((a.value - a.low) ** 2 + (b.high - b.value) ** 2),
-        value + sqrt((a.high - a.value) ** 2 + (b.value - b.low) ** 2),
-    )
+    return difference(scored(first, first_n, level), scored(second, second_n, level))
 
 
 def difference_of_shares(first: int, second: int, n: int, level: float = LEVEL) -> Estimate:
@@ -118,13 +160,12 @@ def difference_of_shares(first: int, second: int, n: int, level: float = LEVEL) 
     return Estimate(value, min(value, max(-1.0, a - b - half)), max(value, min(1.0, a - b + half)))
 
 
-def ratio_of_proportions(
+def log_ratio_of_proportions(
     first: int, first_n: int, second: int, second_n: int, level: float = LEVEL
 ) -> Estimate:
-    """First proportion over second, of two independent samples (Walter 1975's log ratio).
+    """Natural logarithm of first proportion over second, of two independent samples (Walter 1975).
 
-    Half a count is added everywhere, so a count of 0 still has a finite bound; the point estimate
-    is the plain ratio, infinite where the second count is 0.
+    Half a count is added everywhere, so counts of 0 have finite logarithms.
 
     Raises:
         ValueError: As `wilson`, for either sample.
@@ -136,11 +177,25 @@ def ratio_of_proportions(
     middle = log(a / total_a) - log(b / total_b)
     # max(): the two variances vanish together only when every image is in both groups.
     half = _normal_quantile(level) * sqrt(max(0.0, 1 / a - 1 / total_a + 1 / b - 1 / total_b))
+    return Estimate(middle, middle - half, middle + half)
+
+
+def ratio_of_proportions(
+    first: int, first_n: int, second: int, second_n: int, level: float = LEVEL
+) -> Estimate:
+    """First proportion over second, of two independent samples, with `log_ratio_of_proportions`.
+
+    The point estimate is the plain ratio, infinite where the second count is 0.
+
+    Raises:
+        ValueError: As `wilson`, for either sample.
+    """
+    bounds = log_ratio_of_proportions(first, first_n, second, second_n, level).exponential()
     if second:
         value = (first / first_n) / (second / second_n)
     else:
         value = inf if first else 1.0
-    return Estimate(value, min(value, exp(middle - half)), max(value, exp(middle + half)))
+    return Estimate(value, min(value, bounds.low), max(value, bounds.high))
 
 
 def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
@@ -198,25 +253,21 @@ def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(middle, middle - below, middle + above)
 
 
-def percentile_interval(
-    draws: npt.NDArray[np.float64], level: float = LEVEL
-) -> tuple[float, float]:
-    """The middle ``level`` of bootstrap draws; infinite draws count as beyond every bound.
+def _joined(one: float, other: float, correlation: float) -> float:
+    """Standard error of a difference whose parts have these, and this correlation."""
+    # max(): equal parts that are perfectly correlated cancel only up to rounding.
+    return sqrt(max(0.0, one**2 - 2 * correlation * one * other + other**2))
 
-    Args:
-        draws: float64, (B,), B at least 1; +inf is allowed, NaN is not.
-        level: Coverage.
 
-    Raises:
-        ValueError: No draws, or a NaN among them.
-    """
-    if draws.size == 0 or np.isnan(draws).any():
-        raise ValueError("an interval needs bootstrap draws, none of them NaN")
-    # "inverted_cdf" picks draws that exist: interpolating between a number and inf would give NaN.
-    low, high = np.quantile(
-        draws, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf"
-    ).tolist()
-    return float(low), float(high)
+def _rare(count: int, n: int, level: float) -> float:
+    """Largest lower bound of a share that stands for few successes; 1 for more than `RARE`."""
+    if not 0 < count <= min(RARE, n / 2):
+        return 1.0
+    # Imported here: `castlewalls plan` imports this module and must stay instant.
+    from scipy.special import gammaincinv
+
+    # Half the chi-squared quantile of twice the successes.
+    return float(gammaincinv(count, 1 - level)) / n
 
 
 def _normal_quantile(level: float) -> float:

@@ -13,7 +13,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.intervals import LEVEL, Estimate, proportion
+from analysis import intervals
+from analysis.intervals import LEVEL, Estimate, scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +93,11 @@ def difference(pairs: Pairs, level: float = LEVEL) -> Estimate:
     Raises:
         ValueError: ``level`` outside (0, 1).
     """
-    first = proportion(pairs.both + pairs.first_only, pairs.n, level)
-    second = proportion(pairs.both + pairs.second_only, pairs.n, level)
+    found = intervals.difference(
+        scored(pairs.both + pairs.first_only, pairs.n, level),
+        scored(pairs.both + pairs.second_only, pairs.n, level),
+        pairs.correlation,
+    )
+    # Of whole numbers: a difference of two quotients would be off in its last digit.
     value = (pairs.first_only - pairs.second_only) / pairs.n
-    below = _joined(first.value - first.low, second.high - second.value, pairs.correlation)
-    above = _joined(first.high - first.value, second.value - second.low, pairs.correlation)
-    return Estimate(value, value - below, value + above)
-
-
-def _joined(one: float, other: float, correlation: float) -> float:
-    """Standard error of a difference whose parts have these, and this correlation."""
-    # max(): equal parts that are perfectly correlated cancel only up to rounding.
-    return sqrt(max(0.0, one**2 - 2 * correlation * one * other + other**2))
+    return Estimate(value, min(value, found.low), max(value, found.high))

@@ -5,39 +5,24 @@ more trigger alone cannot raise it: the suspicions of the poisoned have moved, o
 clean.  The functions here say which.  Each gives columns of a results row by name; a number is None
 where a kind of image is missing.
 
-Every interval is the 95 % percentile bootstrap of `analysis.auroc.bootstrap`, with the conditions
-stated there: this diffusion model, this classifier, this many images of each kind.  The two sets
-are resampled independently, as neither's images are the other's.
+Every interval is 95 % and of `analysis.auroc`, with the conditions stated there: this diffusion
+model, this classifier, this many images of each kind.  A difference joins the intervals of its two
+sets, which are independent, as neither's images are the other's.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from analysis.auroc import (
-    Draws,
-    Floats,
-    Statistic,
-    area,
-    bootstrap,
-    detection_rate,
-    difference_of_labelings,
-)
-from analysis.intervals import Estimate
+from analysis.auroc import Flags, Floats, auroc, difference_of_labelings, tpr_at
+from analysis.intervals import Estimate, difference
 
-Flags = npt.NDArray[np.bool_]
 Estimates = dict[str, Estimate | None]
 """By column."""
 
 LOW_RATES = {"tpr_at_1pct_fpr": 0.01, "tpr_at_5pct_fpr": 0.05}
 """Column, and the false positive rate allowed."""
-
-BEYOND = 20
-"""Resamples that should lie beyond each bound of a null point's interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,49 +51,13 @@ class Scores:
         return len(self.positive) / n if n else None
 
 
-def detection(image_set: str, scores: Scores, *, seed: int, resamples: int) -> Estimates:
-    """``auroc``, and the true positive rates at low false positive rates.
-
-    Args:
-        image_set: ``training`` or ``generation``; with ``seed``, draws the resamples, so that the
-            number is bounded alike wherever it appears.
-        scores: Of that set.
-        seed: At least 0.
-        resamples: At least 1.
-    """
-    statistics: dict[str, tuple[Statistic, str, str]] = {"auroc": (area, *_kinds(image_set))}
-    for name, fpr in LOW_RATES.items():
-        statistics[name] = (detection_rate(fpr), *_kinds(image_set))
-    groups = _groups(image_set, scores)
-    return _estimates(bootstrap(groups, statistics, seed=seed, resamples=resamples))
+def detection(scores: Scores) -> Estimates:
+    """``auroc``, and the true positive rates at low false positive rates."""
+    own = (scores.positive, scores.negative)
+    return {"auroc": auroc(*own), **{name: tpr_at(fpr, *own) for name, fpr in LOW_RATES.items()}}
 
 
-def null_interval(
-    image_set: str, scores: Scores, *, level: float, seed: int, resamples: int
-) -> Estimate | None:
-    """AUROC with an interval at another level, for a point whose truth is 0.5.
-
-    Args:
-        image_set: As in `detection`.
-        scores: Of flags that mean nothing.
-        level: Coverage, above 0 and below 1.
-        seed: At least 0.
-        resamples: At least; more are drawn where the level leaves fewer than BEYOND outside.
-    """
-    # Rounded: 1 - 0.95 is a little more than 0.05, and 801 draws in place of 800 would look odd.
-    needed = ceil(round(2 * BEYOND / (1 - level), 6))
-    draws = bootstrap(
-        _groups(image_set, scores),
-        {"auroc": (area, *_kinds(image_set))},
-        seed=seed,
-        resamples=max(resamples, needed),
-    )["auroc"]
-    return None if draws is None else draws.estimate(level)
-
-
-def against_training(
-    generation: Scores, training: Scores, *, seed: int, resamples: int
-) -> Estimates:
+def against_training(generation: Scores, training: Scores) -> Estimates:
     """The gain, and whose suspicions moved.
 
     Columns, of which all but the gain are AUROCs:
@@ -124,145 +73,70 @@ def against_training(
     Args:
         generation: Of the generations.
         training: Of the training set, by the same detector and classifier.
-        seed: At least 0.
-        resamples: At least 1.
     """
-    of_training, of_generation = _kinds("training"), _kinds("generation")
-    drawn = bootstrap(
-        {**_groups("training", training), **_groups("generation", generation)},
-        {
-            "training_auroc": (area, *of_training),
-            "generation_auroc": (area, *of_generation),
-            "poisoned_shift": (area, of_generation[0], of_training[0]),
-            "clean_shift": (area, of_generation[1], of_training[1]),
-            "auroc_poisoned_moved": (area, of_generation[0], of_training[1]),
-            "auroc_clean_moved": (area, of_training[0], of_generation[1]),
-        },
-        seed=seed,
-        resamples=resamples,
-    )
-    gain = _minus(drawn.pop("generation_auroc"), drawn["training_auroc"])
-    return _estimates({**drawn, "auroc_gain": gain})
+    before = auroc(training.positive, training.negative)
+    return {
+        "training_auroc": before,
+        "auroc_gain": _minus(auroc(generation.positive, generation.negative), before),
+        "poisoned_shift": auroc(generation.positive, training.positive),
+        "clean_shift": auroc(generation.negative, training.negative),
+        "auroc_poisoned_moved": auroc(generation.positive, training.negative),
+        "auroc_clean_moved": auroc(training.positive, generation.negative),
+    }
 
 
-def at_equal_prevalence(
-    generation: Scores, training: Scores, *, seed: int, resamples: int
-) -> tuple[float | None, Estimates]:
+def at_equal_prevalence(generation: Scores, training: Scores) -> tuple[float | None, Estimates]:
     """The gain when both sets have the smaller of the two prevalences.
 
     The set with the larger one loses positives at random until it has the smaller one, at least one
-    image staying: every resample draws that many.  A value is the *mean over the resamples*, whose
-    expectation is the AUROC of all images: what the reader sees is that fewer positives widen the
-    interval and move nothing.
+    image staying.  Its AUROC is expected to be that of all its images, which is the value; the
+    interval is the one of so many positives.  What the reader sees is that fewer positives widen
+    the interval and move nothing.
 
     Args:
         generation: Of the generations.
         training: Of the training set.
-        seed: At least 0.
-        resamples: At least 1.
 
     Returns:
         The smaller prevalence, None if one of the four kinds of image is missing; and
         ``equal_prevalence_auroc`` (of the generations) and ``equal_prevalence_gain``.
     """
-    names = ("equal_prevalence_auroc", "equal_prevalence_gain")
     shares = [_prevalence_of_both_kinds(scores) for scores in (generation, training)]
     if shares[0] is None or shares[1] is None:
-        return None, dict.fromkeys(names)
+        return None, dict.fromkeys(("equal_prevalence_auroc", "equal_prevalence_gain"))
     share = min(shares[0], shares[1])
-    by_set = {"generation": generation, "training": training}
-    drawn = bootstrap(
-        {**_groups("generation", generation), **_groups("training", training)},
-        {name: (area, *_kinds(name)) for name in by_set},
-        seed=seed,
-        resamples=resamples,
-        sizes={_kinds(name)[0]: _positives(scores, share) for name, scores in by_set.items()},
+    generated, trained = (
+        auroc(scores.positive, scores.negative, positives=_positives(scores, share))
+        for scores in (generation, training)
     )
-    generated = _averaged(drawn["generation"])
-    gain = _minus(generated, _averaged(drawn["training"]))
-    return share, _estimates(dict(zip(names, (generated, gain), strict=True)))
+    return share, {
+        "equal_prevalence_auroc": generated,
+        "equal_prevalence_gain": _minus(generated, trained),
+    }
 
 
-def of_group(group: str, scores: Scores, *, seed: int, resamples: int) -> Estimate | None:
-    """AUROC of one group's positives, ``g1`` or ``g2``, against the negatives of the generations.
-
-    Args:
-        group: With ``seed``, draws the resamples of the positives.
-        scores: Of the group, and of the generations without the trigger.
-        seed: At least 0.
-        resamples: At least 1.
-    """
-    negative = _kinds("generation")[1]
-    draws = bootstrap(
-        {group: scores.positive, negative: scores.negative},
-        {"auroc": (area, group, negative)},
-        seed=seed,
-        resamples=resamples,
-    )["auroc"]
-    return None if draws is None else draws.estimate()
-
-
-def by_witness(
-    suspicion: Floats,
-    judged: Flags,
-    witnessed: Flags,
-    training: Scores,
-    *,
-    seed: int,
-    resamples: int,
-) -> Estimates:
+def by_witness(suspicion: Floats, judged: Flags, witnessed: Flags, training: Scores) -> Estimates:
     """What is left when the witness, who was not trained, says which generations have the trigger.
 
     Columns: ``witness_auroc``; ``witness_auroc_gain``, minus the training set's;
-    ``judge_minus_witness_auroc``, a difference of two labelings of the same resampled generations
-    (`difference_of_labelings`: not stratified).
+    ``judge_minus_witness_auroc``, a difference of two labelings of the same generations.
 
     Args:
         suspicion: float64, (N,). Of the generations.
         judged: bool, (N,). Where the judge sees the trigger.
         witnessed: bool, (N,). Where the witness does.
         training: Of the training set.
-        seed: At least 0.
-        resamples: At least 1.
     """
-    of_witness, of_training = _kinds("witness"), _kinds("training")
-    drawn = bootstrap(
-        {
-            **_groups("witness", Scores.split(suspicion, witnessed)),
-            **_groups("training", training),
-        },
-        {"witness_auroc": (area, *of_witness), "training": (area, *of_training)},
-        seed=seed,
-        resamples=resamples,
-    )
-    gain = _minus(drawn["witness_auroc"], drawn.pop("training"))
+    seen = auroc(suspicion[witnessed], suspicion[~witnessed])
     return {
-        **_estimates({**drawn, "witness_auroc_gain": gain}),
-        "judge_minus_witness_auroc": difference_of_labelings(
-            suspicion, judged, witnessed, seed=seed, resamples=resamples
-        ),
+        "witness_auroc": seen,
+        "witness_auroc_gain": _minus(seen, auroc(training.positive, training.negative)),
+        "judge_minus_witness_auroc": difference_of_labelings(suspicion, judged, witnessed),
     }
 
 
-def _kinds(whose: str) -> tuple[str, str]:
-    """Names of the two groups of a set; they choose its resamples."""
-    return f"{whose}_positive", f"{whose}_negative"
-
-
-def _groups(whose: str, scores: Scores) -> dict[str, Floats]:
-    return dict(zip(_kinds(whose), (scores.positive, scores.negative), strict=True))
-
-
-def _estimates(drawn: Mapping[str, Draws | None]) -> Estimates:
-    return {name: None if draws is None else draws.estimate() for name, draws in drawn.items()}
-
-
-def _minus(one: Draws | None, other: Draws | None) -> Draws | None:
-    return None if one is None or other is None else one.minus(other)
-
-
-def _averaged(draws: Draws | None) -> Draws | None:
-    return draws and Draws(float(draws.replicates.mean()), draws.replicates)
+def _minus(one: Estimate | None, other: Estimate | None) -> Estimate | None:
+    return None if one is None or other is None else difference(one, other)
 
 
 def _prevalence_of_both_kinds(scores: Scores) -> float | None:

@@ -26,7 +26,6 @@ NO_METRICS = {
     *KEY,
     "sampler_steps",
     "other_guidance_weight",
-    "resamples",
     "pretend_ratio",
     "null_level",
 }

@@ -200,23 +200,18 @@ def _published(rows: Sequence[Row], values: Sequence[Published], weight: float |
 
 
 def transitions(curves: Sequence[tuple[float, Transition]]) -> Table:
-    """Both p* at every guidance weight, with what the bootstrap made of them."""
+    """Both p* at every guidance weight, with their intervals where there are seeds enough."""
     lines = []
     for weight, curve in curves:
-        resampled = "images" if curve.resampled == "images" else f"{curve.seeds} seeds"
         cells = [Cell(f"{weight:g}")]
         for crossing in (curve.gap, curve.dominance):
+            place = crossing_place(crossing, curve.poison_ratios)
             cells += [
-                Cell(
-                    crossing_place(crossing, curve.poison_ratios),
-                    "and not at every larger p" if crossing.falls_back else "",
-                ),
-                Cell(crossing_interval(crossing, curve.poison_ratios)),
-                Cell(f"{crossing.draws_without} of {crossing.draws}"),
+                Cell(place, "and not at every larger p" if crossing.falls_back else ""),
+                Cell(crossing_interval(crossing, curve.poison_ratios) or NOTHING),
             ]
-        lines.append([*cells, Cell(resampled)])
-    about = ("95% interval", "draws that never cross")
-    headers = ("w", "p*_gap", *about, "p*_dom", *about, "bootstrap over")
+        lines.append([*cells, Cell(str(curve.seeds))])
+    headers = ("w", "p*_gap", "95% interval", "p*_dom", "95% interval", "seeds")
     return Table(headers, lines, len(headers))
 
 

@@ -1,7 +1,7 @@
 """Numbers as people read them: percent, points and times, with their intervals."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 
 from analysis.amplification import Crossing
 from analysis.intervals import Estimate
@@ -170,27 +170,23 @@ def times_interval(estimate: Estimate) -> str:
 
 def crossing_place(crossing: Crossing, poison_ratios: Sequence[float]) -> str:
     """Where a p* lies: "6.2%", "≤ 1%" when there already, "> 10%" when not reached."""
-    if crossing.value is None:
-        return f"> {ratio_name(poison_ratios[-1])}"
-    if crossing.at_first:
-        return f"≤ {ratio_name(poison_ratios[0])}"
-    return percent(crossing.value)
+    return _crossed(crossing.value, poison_ratios)
 
 
 def crossing_interval(crossing: Crossing, poison_ratios: Sequence[float]) -> str:
-    """The interval of a p*, open where it leaves the ratios measured."""
-    beyond = f"> {ratio_name(poison_ratios[-1])}"
-    if crossing.low is None:
-        return beyond
-    low = (
-        percent(crossing.low)
-        if crossing.low > poison_ratios[0]
-        else "≤ " + ratio_name(poison_ratios[0])
-    )
-    high = beyond if crossing.high is None else percent(crossing.high)
-    if crossing.high is not None and crossing.high <= poison_ratios[0]:
-        return low
-    return f"{low} to {high}"
+    """The interval of a p*, open where it leaves the ratios measured; empty where it has none."""
+    if crossing.interval is None:
+        return ""
+    bounds = [_crossed(bound, poison_ratios) for bound in crossing.interval]
+    return " to ".join(dict.fromkeys(bounds))
+
+
+def _crossed(ratio: float, poison_ratios: Sequence[float]) -> str:
+    if ratio == inf:
+        return f"> {ratio_name(poison_ratios[-1])}"
+    if ratio <= poison_ratios[0]:
+        return f"≤ {ratio_name(poison_ratios[0])}"
+    return percent(ratio)
 
 
 def listed(words: list[str], conjunction: str = "and") -> str:

@@ -276,9 +276,9 @@ DEFINITIONS = {
         "definition.auroc": "chance that a positive is more suspicious than a negative, ties half; "
         "never flipped",
         "definition.attack_success_rate": ATTACK_SUCCESS,
-        "definition.interval": "95 % percentile bootstrap over images, drawn within positives and "
-        "within negatives, conditional on the trained models; of test_accuracy and "
-        "attack_success_rate 95 % Wilson",
+        "definition.interval": "95 %, Wilson's form with DeLong's variance, differences joined "
+        "from two; conditional on the trained models; of test_accuracy and "
+        "attack_success_rate Wilson",
     },
     "defend": {
         **POISONING,

@@ -40,7 +40,7 @@ ATTACKED: Final = (
 class Settings:
     """The coordinates of the point; they name its row."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
 
     trigger: str

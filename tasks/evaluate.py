@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import shifts
+from analysis.auroc import auroc
 from analysis.intervals import LEVEL, Estimate
 from analysis.shifts import Scores
 from models.randomness import generator
@@ -40,7 +41,7 @@ NOTHING: Final = Known(poisoned=np.zeros(0, dtype=np.bool_), group=np.zeros(0, d
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The coordinates of the point; they name its row and draw its resamples."""
+    """The coordinates of the point; they name its row."""
 
     revision: ClassVar[int] = 2
     """Add one when the same settings would now give other bytes."""
@@ -60,7 +61,7 @@ class Settings:
     sampler_steps: int | None
     """Of the sampler; None on the training set."""
     seed: int
-    """Of poison, training and sampling; draws the resamples too, and pretend-flags."""
+    """Of poison, training and sampling; draws pretend-flags too."""
     detector: str
     """Name of the detector that looked."""
     image_set: str
@@ -69,8 +70,6 @@ class Settings:
     """Above 0: a null point, with this fraction of the images called poisoned at random."""
     null_level: float = LEVEL
     """Coverage of a null point's own interval, above 0 and below 1."""
-    resamples: int = 2000
-    """Behind every interval, at least 1."""
 
     def __post_init__(self) -> None:
         """Refuse coordinates that do not fit together."""
@@ -90,11 +89,8 @@ class Settings:
                 "expected a pretend_ratio in [0, 1), above 0 only at poison_ratio 0, "
                 f"got {self.pretend_ratio} at {self.poison_ratio}"
             )
-        if not 0 < self.null_level < 1 or self.resamples < 1:
-            raise ValueError(
-                "expected a null_level above 0 and below 1 and at least 1 of resamples, "
-                f"got {self.null_level} and {self.resamples}"
-            )
+        if not 0 < self.null_level < 1:
+            raise ValueError(f"expected a null_level above 0 and below 1, got {self.null_level}")
 
     @property
     def label(self) -> str:
@@ -153,7 +149,7 @@ def run(
     scores = Scores.split(looked.suspicion, known.poisoned)
     row: Row = {
         **_coordinates(settings, record, known),
-        **_columns(shifts.detection(settings.image_set, scores, **_drawn(settings))),
+        **_columns(shifts.detection(scores)),
         **_null(settings, scores),
         **_by_kind("median", looked.suspicion, known, np.median),
         **_classifier(attack, prepared),
@@ -222,14 +218,8 @@ def _coordinates(settings: Settings, record: dict[str, Any], known: Known) -> Ro
         "n_train": record["n"],
         "n_poisoned": record["count"],
         "n_target": record["n_target"],
-        "resamples": settings.resamples,
         "pretend_ratio": settings.pretend_ratio,
     }
-
-
-def _drawn(settings: Settings) -> dict[str, int]:
-    """What draws the resamples."""
-    return {"seed": settings.seed, "resamples": settings.resamples}
 
 
 def _columns(estimates: Mapping[str, Estimate | None]) -> Row:
@@ -247,7 +237,7 @@ def _null(settings: Settings, scores: Scores) -> Row:
     if not settings.pretend_ratio:
         return dict.fromkeys(("null_level", "null_low", "null_high"))
     level = settings.null_level
-    found = shifts.null_interval(settings.image_set, scores, level=level, **_drawn(settings))
+    found = auroc(scores.positive, scores.negative, level)
     return {
         "null_level": level,
         "null_low": None if found is None else found.low,
@@ -320,37 +310,32 @@ def _compared(
 
     All None on the training set, and on null points, whose flags mean nothing.
     """
-    drawn = _drawn(settings)
     if known.group is None or settings.pretend_ratio:
         suspicion, known, training = np.empty(0), NOTHING, Scores.none()
     assert known.group is not None
     scores = Scores.split(suspicion, known.poisoned)
     groups = {
-        f"{name}_auroc": shifts.of_group(
-            name, Scores(suspicion[known.group == number], scores.negative), **drawn
-        )
+        f"{name}_auroc": auroc(suspicion[known.group == number], scores.negative)
         for name, number in (("g1", 1), ("g2", 2))
     }
-    share, equal = shifts.at_equal_prevalence(scores, training, **drawn)
+    share, equal = shifts.at_equal_prevalence(scores, training)
     return {
         **_columns(groups),
-        **_columns(shifts.against_training(scores, training, **drawn)),
+        **_columns(shifts.against_training(scores, training)),
         "equal_prevalence": share,
         **_columns(equal),
-        **_witness(suspicion, known, training, drawn),
+        **_witness(suspicion, known, training),
     }
 
 
-def _witness(
-    suspicion: NDArray[np.float64], known: Known, training: Scores, drawn: dict[str, int]
-) -> Row:
+def _witness(suspicion: NDArray[np.float64], known: Known, training: Scores) -> Row:
     """How much of it is left when the witness says who is positive; None if there is none."""
     seen = known.witness
     count = None if seen is None else int(seen.sum())
     if seen is None:
         suspicion, known, training = np.empty(0), NOTHING, Scores.none()
         seen = known.poisoned
-    found = shifts.by_witness(suspicion, known.poisoned, seen, training, **drawn)
+    found = shifts.by_witness(suspicion, known.poisoned, seen, training)
     return {"witness_n_positive": count, **_columns(found)}
 
 

@@ -111,6 +111,8 @@ def run(
     Raises:
         ValueError: The manifest is of another point.
     """
+    from models.randomness import generator
+
     poisoned = json.loads((manifest / "manifest.json").read_text())
     measured = json.loads((judges / "judges.json").read_text())
     _check(settings, poisoned)
@@ -131,7 +133,7 @@ def run(
             false_negatives=measured["trigger"]["false_negatives"],
             n_stamped=measured["trigger"]["n_stamped"],
         ),
-        seed=settings.seed,
+        generator(settings.seed, "correction"),
     )
     row: Row = {
         **_coordinates(settings, poisoned, composition),

@@ -153,7 +153,7 @@ def witnessed(row, missed=0):
 def corrected(row):
     """The same row with the corrected columns."""
     counts = tuple(row[f"{group}_count"] for group in GROUPS)
-    return {**row, **correct(counts, CONTENT, TRIGGER, seed=0).row()}
+    return {**row, **correct(counts, CONTENT, TRIGGER, np.random.default_rng(0)).row()}
 
 
 def amplification_sweep():

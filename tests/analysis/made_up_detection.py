@@ -115,7 +115,6 @@ def make_detection_row(
         "n_train": N,
         "n_poisoned": n_poisoned,
         "n_target": N_TARGET,
-        "resamples": 2000,
         "pretend_ratio": 0.0,
         **bounded("auroc", auroc),
         **bounded("tpr_at_1pct_fpr", None if auroc is None else 0.5 * auroc),

@@ -133,8 +133,8 @@ def test_a_clean_model_of_one_seed_serves_all_seeds():
 
 
 def test_the_difference_of_two_wilson_intervals_is_newcombes():
-    ours = difference(proportion(48, 320), proportion(3, 300))
-    theirs = difference_of_proportions(48, 320, 3, 300)
+    ours = difference(proportion(48, 320), proportion(5, 300))
+    theirs = difference_of_proportions(48, 320, 5, 300)
     assert (ours.value, ours.low, ours.high) == pytest.approx(
         (theirs.value, theirs.low, theirs.high)
     )

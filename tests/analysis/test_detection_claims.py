@@ -2,7 +2,14 @@ import pytest
 
 from analysis.claims import judge
 from analysis.detection_claims import CLAIMS
-from analysis.detection_rows import comparisons, detections, level_of, null_points, samplings
+from analysis.detection_rows import (
+    Change,
+    comparisons,
+    detections,
+    level_of,
+    null_points,
+    samplings,
+)
 from analysis.verdicts import Verdict
 from tests.analysis.made_up_detection import bounded, detection_pair, make_detection_row
 
@@ -29,16 +36,38 @@ def pairs(*gains, **changes):
 @pytest.mark.parametrize(
     ("gains", "expected"),
     [
-        ((0.03, 0.05, 0.1), SUPPORTED),
-        ((0.03, 0.01, 0.1), UNDECIDED),
-        ((0.03, -0.03, 0.1), FAILED),
+        ((0.04, 0.05, 0.1), SUPPORTED),
+        ((0.04, 0.01, 0.1), UNDECIDED),
+        ((0.04, -0.04, 0.1), FAILED),
         ((0.0, 0.0), UNDECIDED),
         ((-0.1,), FAILED),
-        ((0.019,), UNDECIDED),
+        ((0.029,), UNDECIDED),
     ],
 )
-def test_easier_means_that_every_ratios_whole_interval_lies_above_0(gains, expected):
+def test_easier_means_that_every_ratios_whole_interval_lies_above_what_matters(gains, expected):
     assert verdict("easier-on-generations", pairs(*gains)) == expected
+
+
+@pytest.mark.parametrize(
+    ("gained", "half", "change", "expected"),
+    [
+        (0.02, 0.009, Change.BETTER, SUPPORTED),
+        (0.02, 0.011, Change.UNDECIDED, UNDECIDED),
+        (0.005, 0.004, Change.NO_DIFFERENCE, FAILED),
+        (0.0, 0.009, Change.NO_DIFFERENCE, FAILED),
+        (0.0, 0.011, Change.UNDECIDED, UNDECIDED),
+        (-0.005, 0.001, Change.NO_DIFFERENCE, FAILED),
+        (-0.02, 0.009, Change.WORSE, FAILED),
+    ],
+)
+def test_a_hundredth_is_the_smallest_difference_that_matters(gained, half, change, expected):
+    """An interval wholly within it shows that nothing rose: as good as a fall against the claim."""
+    rows = detection_pair(0.8, 0.8 + gained, half, ratio=0.1)
+    (one,) = comparisons(rows)
+    assert one.change() is change
+    assert verdict("easier-on-generations", rows) == expected
+    (found,) = (one for one in judge(rows) if one.claim.name == "easier-on-generations")
+    assert ("(no difference: within ±0.01)" in found.evidence) == (change is Change.NO_DIFFERENCE)
 
 
 def test_what_is_undefined_or_not_measured_is_not_tested():
@@ -56,7 +85,7 @@ def test_the_reason_for_an_undefined_difference_is_named():
     assert "undefined: the generations held no positives, or nothing else" in found.evidence
 
 
-@pytest.mark.parametrize(("by_witness", "expected"), [(0.03, SUPPORTED), (0.01, UNDECIDED)])
+@pytest.mark.parametrize(("by_witness", "expected"), [(0.04, SUPPORTED), (0.02, UNDECIDED)])
 def test_the_witness_has_a_claim_of_its_own(by_witness, expected):
     rows = pairs(0.1, witness=by_witness)
     assert verdict("easier-by-the-witness", rows) == expected
@@ -118,11 +147,15 @@ def nulls(*intervals, planned=None):
         ([(0.4, 0.6), (0.45, 0.5)], None, SUPPORTED),
         ([(0.4, 0.6), (0.51, 0.6)], None, FAILED),
         ([(0.4, 0.6), (0.3, 0.49)], None, FAILED),
+        ([(0.4, 0.6), (0.39, 0.55)], None, UNDECIDED),
+        ([(0.45, 0.61)], None, UNDECIDED),
+        ([(0.0, 1.0)], None, UNDECIDED),
+        ([(0.39, 0.61), (0.51, 0.6)], None, FAILED),
         ([(0.4, 0.6)], 4, NOT_TESTED),
         ([(0.3, 0.4)], 4, FAILED),
     ],
 )
-def test_the_null_test_fails_with_the_first_interval_that_misses(intervals, planned, expected):
+def test_a_null_point_is_close_around_a_half_undecided_or_off(intervals, planned, expected):
     assert verdict("nothing-in-clean-data", nulls(*intervals, planned=planned)) == expected
 
 

@@ -42,12 +42,13 @@ def small():
 def test_the_summary_counts_and_names_what_came_out(small):
     assert summary(small) == (
         "Of 3 comparisons of one detector on the generations and on the training set, the "
-        "generations are easier in 1, harder in 1, and it cannot be told in 1; in 1 the training "
-        "set's AUROC is at least 0.995 already, with nothing left to gain. BadNets-1 at p = 1% and "
-        "10%, AUROC on the training set → on the generations: CD 0.40 → 0.30, 0.60 → 0.70; STRIP "
-        "1.00 → 1.00. Inverted, with the whole interval below 0.5, and shown so: CD on 1 of 2 "
-        "training sets and 1 of 2 sets of generations; there the clean images look more poisoned "
-        "than the poisoned ones. No null point was measured; of 6 verdicts 1 failed, 1 undecided "
+        "generations are easier in 1, harder in 1, no different (within 0.01) in 0, and it cannot "
+        "be told in 1; in 1 the training set's AUROC is at least 0.995 already, with nothing left "
+        "to gain. BadNets-1 at p = 1% and 10%, AUROC on the training set → on the generations: "
+        "CD 0.40 → 0.30, 0.60 → 0.70; STRIP 1.00 → 1.00. Inverted, with the whole interval below "
+        "0.5, and shown so: CD on 1 of 2 training sets and 1 of 2 sets of generations; there the "
+        "clean images look more poisoned than the poisoned ones. No null point was measured; of 6 "
+        "verdicts 1 failed, 1 undecided "
         "and 4 not tested."
     )
 
@@ -66,7 +67,10 @@ def test_big_numbers_are_of_the_highest_ratio(small):
             "AUROC of STRIP on BadNets-1, p = 10%: training set → generations, undecided "
             "(saturated)",
         ),
-        ("1 / 1 / 1", "comparisons in which the generations are easier, harder, or cannot be told"),
+        (
+            "1 / 1 / 0 / 1",
+            "comparisons in which the generations are easier, harder, no different, or undecided",
+        ),
     ]
     assert headline([]) == []
 

@@ -82,17 +82,22 @@ def test_the_overview_has_a_line_a_trigger_and_ratio_and_a_cell_a_detector(html)
         )
         for percent in percents
     ]
-    words = {re.search(r"better|worse|undecided", cell)[0] for line in lines for cell in line[1:]}
-    assert words == {"better", "worse", "undecided"}
+    pattern = r"better|worse|no difference|undecided"
+    words = {re.search(pattern, cell)[0] for line in lines for cell in line[1:]}
+    assert words == {"better", "worse", "no difference", "undecided"}
     assert lines[1][1].endswith("below 0.5")
     assert lines[1][2].endswith("saturated")
 
 
 def test_the_overview_counts_as_the_sentence_does(html, text):
-    outcomes = re.findall(r"better|worse|undecided", str(_cells(html)))
-    better, worse, undecided = map(outcomes.count, ("better", "worse", "undecided"))
-    assert f"easier in {better}, harder in {worse}, and it cannot be told in {undecided}" in text
-    assert f"<strong>{better} / {worse} / {undecided}</strong>" in html
+    words = ("better", "worse", "no difference", "undecided")
+    changes = re.findall("|".join(words), str(_cells(html)))
+    better, worse, equal, undecided = map(changes.count, words)
+    assert (
+        f"easier in {better}, harder in {worse}, no different (within 0.01) in {equal}, and it "
+        f"cannot be told in {undecided}"
+    ) in text
+    assert f"<strong>{better} / {worse} / {equal} / {undecided}</strong>" in html
 
 
 def _cells(html):
@@ -149,7 +154,8 @@ def test_words_are_defined(text):
         "(32/S)²",
         "drawn from the training set as the defender has it",
         "pushes the classes apart".replace("pushes", "push"),
-        "draws positives and negatives separately",
+        "for as many images as would give DeLong's variance",
+        "The smallest difference that matters is 0.01 in AUROC",
         "conditional on the trained classifier",
         "1 − 0.05/k, here 99.2%",
         "10% of the images",

@@ -87,7 +87,7 @@ def test_every_definition_is_there(text):
         "eu + w (ec − eu)",
         "our 1, 2, 5 would be their 0, 1, 4",
         "conditional on the trained model",
-        "the variance of training is left out",
+        "With fewer than three seeds they have",
         "decay 0.995",
         "non-target test images only",
         "parametric bootstrap over both",
@@ -173,7 +173,7 @@ def test_several_seeds_and_triggers_share_a_page(report, row, tmp_path):
     ]
     page = write(tmp_path, replace(report, rows=rows, groups={})).read_text(encoding="utf-8")
     assert "sd 1.8" in page
-    assert "the variance of training is left out" not in page
+    assert "With fewer than three seeds they have" not in page
     assert "BadNets-2, class 8" in page
     check_that_it_is_whole(page)
 

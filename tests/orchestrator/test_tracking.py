@@ -93,7 +93,7 @@ class TestOtherRows:
         assert run.data.metrics == {"auroc": 0.25}
         assert run.data.params["image_set"] == "training"
         assert not {"guidance_weight", "sampler"} & set(run.data.params)
-        assert "bootstrap" in run.data.tags["definition.interval"]
+        assert "DeLong" in run.data.tags["definition.interval"]
         assert "p_t" not in run.data.tags
 
 

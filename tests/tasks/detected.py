@@ -26,7 +26,6 @@ TRAINING = Settings(
     seed=0,
     detector="cd",
     image_set="training",
-    resamples=200,
 )
 GENERATION = Settings(
     trigger="badnets1",
@@ -39,7 +38,6 @@ GENERATION = Settings(
     seed=0,
     detector="cd",
     image_set="generation",
-    resamples=200,
 )
 CLEAN = {"trigger": "none", "poison_ratio": 0.0, "pretend_ratio": 0.1, "null_level": 0.99}
 """What a null point has in their place."""

@@ -88,8 +88,8 @@ class TestTrainingSet:
         assert row["auroc"] == pytest.approx(roc_auc_score(listed.poisoned, scores))
         assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
         kinds = scores[listed.poisoned], scores[~listed.poisoned]
-        assert row["tpr_at_5pct_fpr"] == tpr_at(0.05, *kinds)
-        assert row["tpr_at_1pct_fpr"] == tpr_at(0.01, *kinds)
+        assert row["tpr_at_5pct_fpr"] == tpr_at(0.05, *kinds).value
+        assert row["tpr_at_1pct_fpr"] == tpr_at(0.01, *kinds).value
         medians = [row["median_positive"], row["median_negative"]]
         assert medians == [np.median(own) for own in kinds]
 
@@ -101,7 +101,7 @@ class TestTrainingSet:
         assert (row["n_train"], row["n_poisoned"], row["n_target"]) == (1437, 143, 139)
         assert row["p_t"] == row["relabelled_ratio"] == 143 / 282
         assert (row["test_n"], row["attack_n"], row["training_accuracy"]) == (360, 325, 0.75)
-        assert (row["resamples"], row["pretend_ratio"]) == (200, 0)
+        assert row["pretend_ratio"] == 0
 
     def test_masks_are_averaged_on_the_image_and_on_the_patch(self, row):
         """Of 64 pixels 4 are the patch: 255 there and 51 elsewhere, or 51 everywhere."""
@@ -148,7 +148,8 @@ class TestTrainingSet:
         )
         inputs = {**on_training, "manifest": manifest, "suspicion": folder}
         row = evaluated(tmp_path / "out", replace(TRAINING, trigger="relabel_only"), inputs)
-        assert (row["n_positive"], row["auroc"], row["auroc_low"]) == (143, 1, 1)
+        assert (row["n_positive"], row["auroc"], row["auroc_high"]) == (143, 1, 1)
+        assert 0.96 < row["auroc_low"] < 1
         assert row["p_t"] == 0 < row["relabelled_ratio"]
         assert empty(row) >= MASKS
 
@@ -177,29 +178,29 @@ class TestGenerations:
     def test_each_group_stands_against_the_same_negatives(self, row, kinds):
         for number in "12":
             own = GENERATED["suspicion"][[group == number for group in GROUPS]]
-            assert row[f"g{number}_auroc"] == auroc(own, kinds[1])
+            assert row[f"g{number}_auroc"] == auroc(own, kinds[1]).value
 
     def test_what_moved_is_counted(self, row, kinds, before):
-        assert row["training_auroc"] == auroc(*before)
+        assert row["training_auroc"] == auroc(*before).value
         assert row["auroc_gain"] == row["auroc"] - row["training_auroc"]
-        assert row["poisoned_shift"] == auroc(kinds[0], before[0])
-        assert row["clean_shift"] == auroc(kinds[1], before[1])
-        assert row["auroc_poisoned_moved"] == auroc(kinds[0], before[1])
-        assert row["auroc_clean_moved"] == auroc(before[0], kinds[1])
+        assert row["poisoned_shift"] == auroc(kinds[0], before[0]).value
+        assert row["clean_shift"] == auroc(kinds[1], before[1]).value
+        assert row["auroc_poisoned_moved"] == auroc(kinds[0], before[1]).value
+        assert row["auroc_clean_moved"] == auroc(before[0], kinds[1]).value
 
     def test_both_sets_are_brought_to_the_smaller_prevalence(self, row):
         """143 of 1437: beside 30 clean generations that is 3 of 33."""
         assert row["equal_prevalence"] == 143 / 1437
-        assert row["equal_prevalence_auroc"] == pytest.approx(row["auroc"], abs=0.02)
+        assert row["equal_prevalence_auroc"] == row["auroc"]
         few = row["equal_prevalence_auroc_high"] - row["equal_prevalence_auroc_low"]
         assert few > 1.5 * (row["auroc_high"] - row["auroc_low"])
 
     def test_the_witness_has_its_own_numbers(self, row, before):
         suspicion, seen = GENERATED["suspicion"], WITNESSED
-        own = auroc(suspicion[seen], suspicion[~seen])
+        own = auroc(suspicion[seen], suspicion[~seen]).value
         assert row["witness_n_positive"] == seen.sum() == 22
         assert row["witness_auroc"] == own
-        assert row["witness_auroc_gain"] == own - auroc(*before)
+        assert row["witness_auroc_gain"] == own - auroc(*before).value
         assert row["judge_minus_witness_auroc"] == row["auroc"] - own
 
     def test_the_training_set_is_bounded_as_in_its_own_row(self, row, of_training):
@@ -302,8 +303,7 @@ class TestRefusals:
             (TRAINING, {"sampler": "ddim"}, "none of a training set, got 'ddim'"),
             (GENERATION, {"guidance_weight": None}, "a guidance_weight of generations"),
             (TRAINING, {"pretend_ratio": 0.1}, "above 0 only at poison_ratio 0, got 0.1 at 0.1"),
-            (TRAINING, {"null_level": 1.0}, "got 1.0 and 200"),
-            (TRAINING, {"resamples": 0}, "at least 1 of resamples, got 0.95 and 0"),
+            (TRAINING, {"null_level": 1.0}, "below 1, got 1.0"),
         ],
     )
     def test_settings_that_do_not_fit(self, settings, changes, message):

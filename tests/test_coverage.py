@@ -1,0 +1,49 @@
+"""The table of simulated coverage, docs/coverage.md, and what makes it."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from analysis import amplification, auroc, comparison, correction, intervals, paired
+from bench.coverage import LEAST, cases, coverage
+
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "coverage.md").read_text()
+BOUNDED = re.compile(r"Estimate|Comparison|Corrected|Transition|tuple\[float, float\]")
+"""What functions return that make an interval."""
+
+
+def intervals_of(module):
+    """Names of a module's own public functions that return an interval."""
+    for name, function in inspect.getmembers(module, inspect.isfunction):
+        returned = str(inspect.signature(function).return_annotation)
+        if function.__module__ == module.__name__ and not name.startswith("_"):
+            if BOUNDED.search(returned):
+                yield f"{module.__name__.removeprefix('analysis.')}.{name}"
+
+
+@pytest.mark.parametrize(
+    "module", [amplification, auroc, comparison, correction, intervals, paired]
+)
+def test_every_interval_is_in_the_table(module):
+    names = list(intervals_of(module))
+    assert names
+    for name in names:
+        assert f"`{name}`" in DOCUMENT, name
+
+
+def test_the_table_has_every_case_and_none_that_holds_too_little():
+    lines = re.findall(r"^\| (.+?) \| (.+?) \| ([0-9.]+) % \|", DOCUMENT, re.MULTILINE)
+    assert [line[:2] for line in lines] == [(case.what, case.setting) for case in cases()]
+    assert min(float(share) for _, _, share in lines) >= 100 * LEAST
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["share of images", "difference of two AUROCs", "p*_dom", "corrected g1", "ratio over seeds"],
+)
+def test_a_case_can_be_simulated(what):
+    place, case = next((place, case) for place, case in enumerate(cases()) if case.what == what)
+    assert coverage(case, place, 100) >= 0.88
+    assert coverage(case, place, 20) == coverage(case, place, 20)
