@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from analysis.comparison import SEEDS_FOR_SPREAD, Comparison
 from analysis.intervals import Estimate, mean_of_independent, mean_over_seeds
-from analysis.rows import PAPER_GUIDANCE, Row, same, sort_rows
+from analysis.rows import Row, paper_guidance, same, sort_rows
 from analysis.verdicts import Verdict
 from analysis.wording import DETECTOR_NAMES, ratio_name, sampler_name
 
@@ -262,8 +262,15 @@ def sampling_of(row: Row) -> Sampling | None:
 
 def samplings(rows: Iterable[Row]) -> list[Sampling]:
     """Every way of generating, first the reported one: the paper's guidance, and DDIM."""
+    rows = list(rows)
     found = {sampling for row in rows if (sampling := sampling_of(row))}
-    return sorted(found, key=lambda one: (_distance(one), one.guidance_weight, one.sampler))
+    wanted = paper_guidance(rows)
+
+    def place(one: Sampling) -> tuple[bool, float, bool, str]:
+        papers = same(one.guidance_weight, wanted)
+        return not papers, -one.guidance_weight, one.sampler != "ddim", one.sampler
+
+    return sorted(found, key=place)
 
 
 def level_of(rows: Sequence[Row], name: str) -> Comparison | None:
@@ -300,11 +307,6 @@ def mean_of(rows: Iterable[Row], name: str) -> float | None:
     """Mean of a column over the rows that have it; None where none has."""
     values = [float(row[name]) for row in rows if row.get(name) is not None]
     return sum(values) / len(values) if values else None
-
-
-def _distance(sampling: Sampling) -> tuple[bool, float, bool]:
-    papers = same(sampling.guidance_weight, PAPER_GUIDANCE)
-    return not papers, -sampling.guidance_weight, sampling.sampler != "ddim"
 
 
 def _by_detector(row: Row) -> tuple[object, ...]:

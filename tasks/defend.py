@@ -57,6 +57,8 @@ class Settings:
     """Of the generations; None of other images."""
     sampler_steps: int | None
     """Of the sampler; None of other images."""
+    paper_guidance: float = 5.0
+    """What the scale has for the guidance weight of the paper's figures."""
     seed: int
     """Of poison, diffusion model, sampling and classifier."""
     classifier: str
@@ -233,6 +235,7 @@ def _coordinates(settings: Settings, record: dict[str, Any]) -> Row:
         "guidance_weight": settings.guidance_weight,
         "sampler": settings.sampler,
         "sampler_steps": settings.sampler_steps,
+        "paper_guidance": settings.paper_guidance,
         "seed": settings.seed,
         "classifier": settings.classifier,
         "image_set": settings.image_set,

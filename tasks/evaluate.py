@@ -60,6 +60,8 @@ class Settings:
     """Of the generations; None on the training set."""
     sampler_steps: int | None
     """Of the sampler; None on the training set."""
+    paper_guidance: float = 5.0
+    """What the scale has for the guidance weight of the paper's figures."""
     seed: int
     """Of poison, training and sampling; draws pretend-flags too."""
     detector: str
@@ -206,6 +208,7 @@ def _coordinates(settings: Settings, record: dict[str, Any], known: Known) -> Ro
         "guidance_weight": settings.guidance_weight,
         "sampler": settings.sampler,
         "sampler_steps": settings.sampler_steps,
+        "paper_guidance": settings.paper_guidance,
         "seed": settings.seed,
         "detector": settings.detector,
         "image_set": settings.image_set,

@@ -114,7 +114,8 @@ def _point(graph: Graph, cell: _Cell, network: str, seed: int) -> Point:
         "image_set": cell.image_set,
     }
     steps = None if cell.sampler is None else graph.scale.steps_of(cell.sampler)
-    settings = defend.Settings(**axes, sampler_steps=steps)
+    paper = graph.scale.paper_guidance
+    settings = defend.Settings(**axes, sampler_steps=steps, paper_guidance=paper)
     return Point(axes=axes, measure=Step(settings, _inputs(graph, cell, network, seed)))
 
 

@@ -141,7 +141,8 @@ def _point(graph: Graph, cell: _Cell, pretending: Mapping[str, Any]) -> Point:
         "image_set": "training" if sampler is None else "generation",
     }
     steps = None if sampler is None else graph.scale.steps_of(sampler)
-    settings = evaluate.Settings(**axes, sampler_steps=steps, **pretending)
+    paper = graph.scale.paper_guidance
+    settings = evaluate.Settings(**axes, sampler_steps=steps, paper_guidance=paper, **pretending)
     return Point(axes=axes, measure=Step(settings, _inputs(graph, cell)))
 
 
