@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.local import run_in_process
-from orchestrator.show import cores
+from orchestrator.process import cores
 from orchestrator.step import ancestors
 from orchestrator.store import Store
 from orchestrator.studies.amplification import AMPLIFICATION

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from orchestrator import cached
 from orchestrator import plan as planning
-from orchestrator.show import cores, duration
+from orchestrator.process import cores
+from orchestrator.show import duration
 from orchestrator.store import Store
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Axes, Point, Study

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from orchestrator import choices, words
+from orchestrator import choices, process, words
+from orchestrator.process import prepare
 from orchestrator.words import (
     INTERRUPTED,
     LENGTH,
@@ -33,6 +34,11 @@ def main() -> NoReturn:
 
     Codes: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C or SIGTERM.
     """
+    try:
+        prepare()
+    except OSError as error:
+        complain(error)
+        sys.exit(SOME_FAILED)
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
@@ -171,7 +177,10 @@ def explain(
 @app.command()
 def mlflow(
     store: words.StoreRoot = "artifacts",
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port on 127.0.0.1; 5000 if it is free.", min=1, max=65535),
+    ] = None,
 ) -> None:
     """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
     from orchestrator.store import open_store
@@ -182,11 +191,17 @@ def mlflow(
         fail(error, USAGE)
     if not database.exists():
         fail(f"no MLflow database in {database.parent}; run a study first, or give --store.", USAGE)
+    try:
+        port = process.free_port(port, usual=5000)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)  # without Python's own addition
+        fail(f"port {port} cannot be used: {reason}; give another --port.", USAGE)
     console.print(f"MLflow at http://127.0.0.1:{port}; Ctrl-C ends it.")
     arguments = ["server", "--backend-store-uri", f"sqlite:///{database}"]
     arguments += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.chdir(database.parent)  # Python imports from the current folder first, and so does MLflow
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])
 
 

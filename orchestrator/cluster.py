@@ -5,21 +5,25 @@ Imported only when something is to be run; ``plan``, ``report`` and ``--help`` n
 
 import logging
 import os
+import shlex
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from orchestrator import environment
+from orchestrator import ROOT, environment
 
 # isort: split
 import ray
+from ray.job_config import JobConfig
 
-from orchestrator import nodes
+from orchestrator import nodes, sessions
 from orchestrator.conducting import HEAD, NAMESPACE, Conducting, RayConductor, conductor
+from orchestrator.process import cores
 from orchestrator.request import NoCluster
 from orchestrator.store import Store
 
@@ -51,45 +55,100 @@ def connected(
     Raises:
         NoCluster: When nothing answers at ``address``, or it does not let us in.
     """
+    if address is not None:
+        _refuse_client(address)
+        _probe(address)
+    _refuse_running()
+    environment.tell_ray()
     level = logging.INFO if verbose else logging.ERROR
-    options: dict[str, Any] = {
-        "namespace": NAMESPACE,
-        "log_to_driver": verbose,
-        "logging_level": level,
-    }
-    if address is None:
+    options = {"namespace": NAMESPACE, "log_to_driver": verbose, "logging_level": level}
+    with (
+        _embedded(dashboard, say)
+        if address is None
+        else nullcontext(_joined(address, say)) as where
+    ):
+        with (
+            _on_loopback() if address is None else nullcontext(),
+            nullcontext() if verbose or address is None else _without_chatter(),
+        ):
+            context = _init(address, options | where)
+        for name in ("ray.data", "ray.tune", "ray.train"):
+            logging.getLogger(name).setLevel(level if verbose else logging.CRITICAL)
+        if not verbose:  # "(raylet) The node with node id ...": the conductor says what that means
+            ray._private.worker.print_to_stdstream = lambda *_, **__: None
+        session = _session_folder() if address is None else None
+        try:
+            yield context.dashboard_url or None
+        finally:
+            ray.shutdown()
+            if session:
+                shutil.rmtree(session, ignore_errors=True)
+
+
+@contextmanager
+def _embedded(dashboard: bool, say: Callable[[str], Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a Ray is started with in this machine: trusted, with a place for its sessions."""
+    with ExitStack() as lasting:
         if not dashboard:
-            environment.trust_only_this_process()
+            lasting.enter_context(environment.trusting_only_this_process())
         elif path := environment.trust_the_user(say, make=True):
             say(f"Ray's dashboard asks for a token: it is in {path}")
-        options |= {
+        try:
+            temporary = lasting.enter_context(sessions.folder())
+        except OSError as error:
+            raise NoCluster(str(error)) from error
+        yield {
             "address": "local",  # else Ray joins whatever cluster was last started on this machine
-            "num_cpus": nodes.cpus(),
+            "num_cpus": cores(),
             "include_dashboard": dashboard,
             "dashboard_host": "127.0.0.1",
             "object_store_memory": EMBEDDED_OBJECT_STORE,
+            "job_config": _path_of_workers(str(ROOT)),
+            "_temp_dir": temporary,
+            "runtime_env": python_of_workers(),
         }
-    else:
-        _refuse_client(address)
-        _probe(address)
-        environment.trust_the_user(say, make=False)
-        options |= {"address": address, "runtime_env": environment.shipped()}
-    with (
-        _on_loopback() if address is None else nullcontext(),
-        nullcontext() if verbose or address is None else _without_chatter(),
-    ):
-        context = _init(address, options)
-    for name in ("ray.data", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(level if verbose else logging.CRITICAL)
-    if not verbose:  # "(raylet) The node with node id ...": the conductor says what that means
-        ray._private.worker.print_to_stdstream = lambda *_, **__: None
-    session = _session_folder() if address is None else None
-    try:
-        yield context.dashboard_url or None
-    finally:
-        ray.shutdown()
-        if session:
-            shutil.rmtree(session, ignore_errors=True)
+
+
+def _joined(address: str, say: Callable[[str], Any]) -> dict[str, Any]:
+    """What the cluster at ``address`` is joined with."""
+    environment.trust_the_user(say, make=False)
+    return {
+        "address": address,
+        "runtime_env": environment.shipped(),
+        "job_config": _path_of_workers(),
+    }
+
+
+def python_of_workers() -> dict[str, str]:
+    """The ``runtime_env`` without which a path with spaces reaches a shell as several words."""
+    python = shlex.quote(sys.executable)
+    return {} if python == sys.executable else {"py_executable": python}
+
+
+def _refuse_running() -> None:
+    if ray.is_initialized():
+        raise NoCluster(
+            "Ray already runs in this process. Call ray.shutdown() first: a run starts Ray as it "
+            "needs it, or joins the cluster that address names."
+        )
+
+
+class _Fixed(list[str]):
+    """Folders that stay as they are when Ray adds to them."""
+
+    def extend(self, _: Any) -> None:
+        """Add nothing."""
+
+
+def _path_of_workers(*folders: str) -> JobConfig:
+    """Have these folders first on the path of the workers, and nothing else of this process's.
+
+    Ray would put the script's folder and the current one first, where somebody's own ``models`` may
+    lie.
+    """
+    config = JobConfig()
+    config._py_driver_sys_path = _Fixed(folders)
+    return config
 
 
 def _init(address: str | None, options: Mapping[str, Any]) -> Any:

@@ -6,9 +6,13 @@ Importing this sets the variables; it has to happen before Ray itself is importe
 import json
 import os
 import secrets
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from orchestrator import OURS, ROOT
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -25,15 +29,25 @@ QUIET = {
 """Ray's environment, unless the user has set it: quiet, authenticated, nothing sent anywhere."""
 ON_EVERY_NODE = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 """What workers need as well: a step that was given no GPU must not see one."""
-PACKAGES = ("orchestrator", "tasks", "models", "analysis")
+PACKAGES = ("orchestrator", *OURS)
 TOKEN, TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
-os.environ.update(
-    {name: os.environ.get(name, value) for name, value in {**QUIET, **ON_EVERY_NODE}.items()}
-)
 
-_ours: set[str] = set()
-"""Tokens that this process made for itself; they are in no file."""
+def tell_ray() -> None:
+    """Set the variables that the user has not set; again, if they were taken back since.
+
+    Ray reads some as it is imported, which a notebook may have done before; it is told to look
+    again.
+    """
+    for name, value in {**QUIET, **ON_EVERY_NODE}.items():
+        os.environ.setdefault(name, value)
+    if "ray" in sys.modules:
+        from ray._raylet import Config  # type: ignore[attr-defined]
+
+        Config.initialize("")
+
+
+tell_ray()
 
 
 def shipped() -> dict[str, Any]:
@@ -51,15 +65,30 @@ def shipped() -> dict[str, Any]:
     }
     if given.keys() & {"working_dir", "py_modules"}:
         return {"env_vars": own}
-    root = Path(__file__).parent.parent
-    return {"env_vars": own, "py_modules": [str(root / name) for name in PACKAGES]}
+    return {"env_vars": own, "py_modules": [str(ROOT / name) for name in PACKAGES]}
 
 
-def trust_only_this_process() -> None:
-    """Let a Ray that is started here trust a random token, unless the user has set one."""
-    if TOKEN not in os.environ:
-        os.environ[TOKEN] = secrets.token_hex(32)
-        _ours.add(os.environ[TOKEN])
+@contextmanager
+def trusting_only_this_process() -> Iterator[None]:
+    """Let a Ray that is started inside trust a random token, unless the user has set one."""
+    if TOKEN in os.environ:
+        yield
+        return
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    os.environ[TOKEN] = secrets.token_hex(32)
+    loader = AuthenticationTokenLoader.instance()
+    loader.reset_cache()  # of a Ray that was here before
+    try:
+        yield
+    finally:  # threads that are still ending abort if they want a token and find none
+        mode = os.environ.pop("RAY_AUTH_MODE")
+        Config.initialize("")
+        del os.environ[TOKEN]
+        loader.reset_cache()
+        os.environ["RAY_AUTH_MODE"] = mode
+        if loader.has_token(ignore_auth_mode=True):
+            Config.initialize("")
 
 
 def trust_the_user(say: Callable[[str], Any], *, make: bool) -> Path | None:
@@ -72,11 +101,6 @@ def trust_the_user(say: Callable[[str], Any], *, make: bool) -> Path | None:
     Returns:
         The token's file; None if the token is in the environment, or nowhere.
     """
-    if os.environ.get(TOKEN) in _ours:
-        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
-
-        del os.environ[TOKEN]
-        AuthenticationTokenLoader.instance().reset_cache()
     if TOKEN in os.environ:
         return None
     path = Path(os.environ.get(TOKEN_FILE) or Path.home() / ".ray" / "auth_token")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import tempfile
 import time
 import traceback
@@ -276,4 +277,5 @@ def _peak_memory() -> int:
                 return int(line.split()[1]) * 1024
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

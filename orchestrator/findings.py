@@ -3,10 +3,12 @@
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 
+from orchestrator import sessions
 from orchestrator.machine import Listener, Machine, Space, Token
 from orchestrator.placement import GIB, TORCH_PROCESS
 
@@ -20,6 +22,8 @@ SCARCE = 100 * 10**6
 """Bytes free in a store; the default study writes 20 MB at laptop."""
 SCANT = 2 * GIB
 """Bytes free in a store; a study at cifar10 writes up to 1.2 GB, checkpoints aside."""
+FEW_FILES = 4096
+"""Open files below which Ray warns."""
 FIREWALL = "let a firewall pass Ray's ports only between the machines of the cluster"
 
 
@@ -93,6 +97,8 @@ def equipment(machine: Machine) -> Iterator[Finding]:
     yield gpus(machine)
     yield memory(machine)
     yield temporary(machine)
+    if machine.open_files is not None and machine.open_files < FEW_FILES:
+        yield open_files(machine.open_files)
     if machine.shared_memory is not None:
         yield shared_memory(machine.shared_memory)
 
@@ -200,7 +206,7 @@ def memory(machine: Machine) -> Finding:
 
 
 def temporary(machine: Machine) -> Finding:
-    """The disk of Ray's sessions: Ray stores nothing more on one that is nearly full."""
+    """The folder of Ray's sessions, and its disk: Ray stores nothing more on a full one."""
     free, total = machine.temporary_disk
     told = f"{size(free)} free in {machine.temporary}"
     if free <= (1 - FULL) * total or free < OBJECT_STORE:
@@ -211,7 +217,23 @@ def temporary(machine: Machine) -> Finding:
             f"{100 * FULL:.0f} % full",
             "delete what is old there, or export RAY_TMPDIR=/a/larger/place (a short path)",
         )
+    if trouble := machine.temporary_trouble:
+        if machine.temporary != Path(sessions.SHORT):
+            return Finding("wrong", "temporary files", trouble, sessions.CURE)
+        says = f"{trouble}; runs make a folder in {sessions.SHORT} instead, with {told}"
+        return Finding("note", "temporary files", says, sessions.CURE)
     return Finding("good", "temporary files", told)
+
+
+def open_files(most: int) -> Finding:
+    """Ray's processes keep many connections, more with each core."""
+    return Finding(
+        "note",
+        "open files",
+        f"a process may have {most} open, Ray wants {FEW_FILES}; with many cores a run may fail",
+        "raise the hard limit (nofile in /etc/security/limits.conf); of a container: docker run "
+        "--ulimit nofile=65536 ...",
+    )
 
 
 def shared_memory(room: Space) -> Finding:

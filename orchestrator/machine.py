@@ -4,20 +4,24 @@ The same function looks at the user's machine and, as a Ray task, at every node 
 imports neither Ray nor torch, starts nothing that stays, and brings no secret along.
 """
 
-import os
 import platform
+import resource
 import shutil
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
+
+from orchestrator import sessions
+from orchestrator.process import cores
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SEES_GPUS = """
@@ -83,8 +87,12 @@ class Machine:
     memory: Space
     temporary: Path
     """Where Ray keeps its sessions."""
+    temporary_trouble: str
+    """Why that is not where Ray would by itself, or not possible; or an empty string."""
     temporary_disk: Space
     shared_memory: Space | None
+    open_files: int | None
+    """That one process may have open; None without a limit."""
     authentication: str
     """``RAY_AUTH_MODE`` as set, or an empty string."""
     token: Token | None
@@ -100,12 +108,13 @@ def look(packages: Iterable[str], environment: Mapping[str, str], temporary: str
         temporary: Where Ray keeps its sessions; as the environment says if empty.
     """
     gpus, trouble = _gpus(environment)
-    named = environment.get("RAY_TMPDIR") or environment.get("TMPDIR") or "/tmp"
-    folder = Path(temporary or named)
+    trouble_there = "" if temporary else sessions.unfit(sessions.usual(environment)) or ""
+    folder = Path(temporary) if temporary else sessions.chosen(environment)
+    shared = Path("/dev/shm")  # macOS has none
     return Machine(
         python=platform.python_version(),
         versions={name: _version(name) for name in packages},
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores(),
         quota=_quota(),
         threads={
             name: environment[name]
@@ -116,8 +125,10 @@ def look(packages: Iterable[str], environment: Mapping[str, str], temporary: str
         gpu_trouble=trouble,
         memory=_memory(),
         temporary=folder,
+        temporary_trouble=trouble_there,
         temporary_disk=space(folder) or Space(0, 0),
-        shared_memory=space(Path("/dev/shm")),
+        shared_memory=space(shared) if shared.exists() else None,
+        open_files=_open_files(),
         authentication=environment.get("RAY_AUTH_MODE", ""),
         token=_token(environment),
         listening=tuple(listening()),
@@ -167,6 +178,12 @@ def space(path: Path) -> Space | None:
     return Space(usage.free, usage.total)
 
 
+def _open_files() -> int | None:
+    """The limit to which Ray raises that of its processes."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if most == resource.RLIM_INFINITY else most
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -204,16 +221,16 @@ def _text(path: Path) -> str:
 
 def _gpus(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
     """NVIDIA's GPUs, and why torch cannot use them: torch is asked in a process of its own."""
+    if not shutil.which("nvidia-smi", path=environment.get("PATH")):
+        return (), ""
     question = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:
         answer = _answer(question, environment)
-    except FileNotFoundError:
-        return (), ""
     except (OSError, subprocess.SubprocessError) as error:
         return (), f"nvidia-smi failed: {_last_line(error)}"
     gpus = tuple(answer.splitlines())
     try:
-        version, cuda, seen = _answer([sys.executable, "-c", SEES_GPUS], environment).split()
+        version, cuda, seen = _answer([sys.executable, "-P", "-c", SEES_GPUS], environment).split()
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return gpus, f"torch could not be asked: {_last_line(error)}"
     if int(seen) == len(gpus):
@@ -243,7 +260,7 @@ def _token(environment: Mapping[str, str]) -> Token | None:
     path = Path(named) if named else Path(environment.get("HOME", "~")) / ".ray" / "auth_token"
     try:
         status = path.expanduser().stat()
-    except OSError:
+    except (OSError, RuntimeError):  # there may be no home
         return Token(str(path)) if named else None
     return Token(str(path), stat.S_IMODE(status.st_mode), empty=status.st_size == 0)
 
@@ -254,21 +271,31 @@ def listening() -> list[Listener]:
     Processes of other users are passed over: the system does not say which port is theirs.
     """
     found = {}
-    for connection in psutil.net_connections(kind="tcp"):
-        if connection.status != psutil.CONN_LISTEN or not connection.pid:
+    for process, connection in _connections():
+        if connection.status != psutil.CONN_LISTEN or not process:
             continue
         host, port = connection.laddr
         if host in ("::1", "::ffff:127.0.0.1") or host.startswith("127."):
             continue
         try:
-            command = psutil.Process(connection.pid).cmdline()
+            command = psutil.Process(process).cmdline()
         except psutil.Error:
             continue  # it has ended since
         if program := _program(command, port):
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             guard = _guard(program, command, host, port)
-            found[address] = Listener(program, address, connection.pid, guard)
+            found[address] = Listener(program, address, process, guard)
     return [found[address] for address in sorted(found)]
+
+
+def _connections() -> Iterator[tuple[int | None, Any]]:
+    """Yield TCP connections with their processes: all, or where that is not allowed the user's."""
+    try:
+        yield from ((each.pid, each) for each in psutil.net_connections(kind="tcp"))
+    except psutil.AccessDenied:  # macOS
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                yield from ((process.pid, each) for each in process.net_connections(kind="tcp"))
 
 
 def _program(command: list[str], port: int) -> str | None:
@@ -299,7 +326,7 @@ def guarded(address: str) -> bool | None:
     """Whether a Ray head turns away who has no token; None when it says neither yes nor no."""
     import grpc
 
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:  # as Ray does
         try:
             channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")(b"", timeout=5)
         except grpc.RpcError as error:

@@ -22,6 +22,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.placement import RESOURCES, Nodes, Placement, refusal
+from orchestrator.process import cores
 from orchestrator.request import NoCluster
 from orchestrator.step import Step
 from orchestrator.store import Store
@@ -138,14 +139,9 @@ def this_machine(object_store: int) -> Mapping[str, float]:
     """
     from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
-    found = ResourceAndLabelSpec(num_cpus=cpus(), object_store_memory=object_store)
+    found = ResourceAndLabelSpec(num_cpus=cores(), object_store_memory=object_store)
     found.resolve(is_head=False, node_ip_address="127.0.0.1")
     return {name: float(found.to_resource_dict().get(name, 0.0)) for name in RESOURCES}
-
-
-def cpus() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def summed(nodes: Nodes) -> dict[str, float]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.process import environment_kept, prepare
 from orchestrator.studies.study import Axes
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def run(study: str, *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
         ValueError: What was asked for makes no sense; what to type instead.
         RuntimeError: No point could be finished.
     """
+    with environment_kept():
+        prepare()
+        return _run(study, quiet, words)
+
+
+def _run(study: str, quiet: bool, words: dict[str, Any]) -> "pd.DataFrame":
     import pandas as pd
 
     from analysis.results import columns
@@ -55,7 +62,7 @@ def run(study: str, *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
     if not rows:
         raise RuntimeError("; ".join(reasons) or "no point was finished")
     for remark in (*reasons, *result.remarks):
-        warnings.warn(remark, stacklevel=2)
+        warnings.warn(remark, stacklevel=3)
     table = pd.DataFrame(rows, columns=columns(rows))
     table.attrs["page"] = str(result.page)
     return table

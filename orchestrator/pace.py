@@ -25,7 +25,7 @@ import numpy as np
 from models.randomness import generator
 from orchestrator import cached
 from orchestrator.gpu_hours import evaluations, for_gpus, operations
-from orchestrator.show import cores
+from orchestrator.process import cores
 from orchestrator.step import Step, ancestors, canonical
 from orchestrator.store import Store
 from orchestrator.studies.scales import LAPTOP

@@ -14,6 +14,7 @@ from analysis.page import Failure, Stage, StudyReport
 from analysis.page import write as write_page
 from analysis.rows import row_key
 from orchestrator import show
+from orchestrator.process import cores
 from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step, ancestors, brief
 from orchestrator.store import Store
@@ -283,5 +284,5 @@ def environment(store: Store, step: Step) -> dict[str, str]:
     versions = store.record(step).get("versions", {})
     return {
         **{name: str(version) for name, version in versions.items()},
-        "machine": f"{platform.system()} {platform.machine()}, {show.cores()} cores",
+        "machine": f"{platform.system()} {platform.machine()}, {cores()} cores",
     }

@@ -1,11 +1,11 @@
 """What the commands print: studies, plans, results, explanations."""
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from orchestrator.process import cores
 from orchestrator.step import ancestors
 from orchestrator.tables import print_table
 
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.step import Step
     from orchestrator.store import Store
     from orchestrator.studies.study import Point
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def print_studies(console: Console) -> None:

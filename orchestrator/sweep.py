@@ -70,11 +70,10 @@ def sweep(
         ),
     ).fit()
     ended = [results[place] for place in range(len(results))]
-    return list(
-        _failures(
-            [by_axes[_key(each.config)] for each in ended if each.error and each.config], conductor
-        )
-    )
+    failed = [each.config for each in ended if each.error]
+    named = [by_axes[_key(config)] for config in failed if config]
+    # A trial whose process could not begin does not say whose it was.
+    return list(_failures(named if len(named) == len(failed) else points, conductor))
 
 
 def _failures(points: Sequence[Point], conductor: str) -> Iterator[Failure]:
@@ -85,6 +84,8 @@ def _failures(points: Sequence[Point], conductor: str) -> Iterator[Failure]:
             ray.get(asked.finish.remote(point.measure.digest))
         except ray.exceptions.RayTaskError as error:
             yield Failure(point, str(error.cause))
+        except ray.exceptions.RayError as error:
+            yield Failure(point, f"its process was lost ({type(error).__name__})")
 
 
 def _values(points: Sequence[Point], axis: str) -> list[Any]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -94,11 +95,30 @@ def copied(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def local_ray():
-    """One Ray for all tests, started as the program starts it."""
+def decoys(tmp_path_factory):
+    """A folder with modules of the names of ours, as any checkout of research code has."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("models/__init__.py", "analysis/__init__.py", "tasks.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise ImportError('this one is not ours')\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def local_ray(decoys):
+    """One Ray for all tests, started as the program starts it, from where it is not easy.
+
+    Others' packages of our names lie there, and temporary files in a folder too deep for sockets.
+    """
     from orchestrator import cluster
 
-    with cluster.connected(None, dashboard=False, verbose=False):
+    deep = decoys / ("deep" * 20)
+    deep.mkdir()
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as lasting:
+        patch.chdir(decoys)
+        patch.setenv("TMPDIR", str(deep))
+        lasting.enter_context(cluster.connected(None, dashboard=False, verbose=False))
+        patch.undo()
         yield cluster
 
 

@@ -93,18 +93,25 @@ def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):
 
 
 @pytest.mark.ray
-def test_three_lines_of_python_run_a_study_and_return_its_table(tmp_path, tiny_store):
+def test_three_lines_of_python_run_a_study_and_return_its_table(tmp_path, tiny_store, decoys):
     shutil.copytree(tiny_store.root, tmp_path, dirs_exist_ok=True)
     for row in tmp_path.glob("measure/badnets1-*"):
         shutil.rmtree(row)
-    script = f"{code('notebook')}\nprint(table.to_csv(index=False))\nprint(table.attrs['page'])"
+    script = f"""
+import os, ray  # before us, as notebooks do
+before = dict(os.environ)
+{code("notebook")}
+assert os.environ == before
+print(table.to_csv(index=False))
+print(table.attrs["page"])
+"""
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "CASTLEWALLS_STORE": str(tmp_path), "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
+        cwd=decoys,
     )
     header, row, _, page = done.stdout.splitlines()
     point = dict(zip(header.split(","), row.split(","), strict=True))

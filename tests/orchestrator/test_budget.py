@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator import budget, pace
 from orchestrator import plan as planning
-from orchestrator.show import cores
+from orchestrator.process import cores
 from orchestrator.step import ancestors
 from orchestrator.store import Store
 from orchestrator.studies import AMPLIFICATION, DETECTION

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -186,7 +188,8 @@ class TestTokens:
     def test_one_in_the_environment_is_the_user_s_choice(self, home, monkeypatch):
         monkeypatch.setenv(environment.TOKEN, "chosen")
         assert environment.trust_the_user(print, make=True) is None
-        environment.trust_only_this_process()
+        with environment.trusting_only_this_process():
+            assert os.environ[environment.TOKEN] == "chosen"
         assert os.environ[environment.TOKEN] == "chosen"
         assert not (home / ".ray").exists()
 
@@ -220,8 +223,20 @@ def test_sigterm_ends_what_runs_as_ctrl_c_does():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize("path", ["/a b/it's/python", "/plain/python"])
+def test_a_shell_starts_the_python_of_this_environment_whatever_its_path(monkeypatch, path):
+    monkeypatch.setattr(sys, "executable", path)
+    named = cluster.python_of_workers().get("py_executable", path)
+    assert shlex.split(f"exec {named} -u") == ["exec", path, "-u"]
+
+
 @pytest.mark.ray
 class TestOnRay:
+    def test_a_process_in_which_ray_runs_already_is_told_to_end_it(self, local_ray):
+        assert local_ray.nodes.alive()
+        with pytest.raises(NoCluster, match=r"already runs in this process. Call ray.shutdown\(\)"):
+            join(None)
+
     def test_a_step_without_gpus_sees_none(self, local_ray):
         import ray
 

@@ -6,11 +6,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import grpc
 import pytest
@@ -20,6 +18,7 @@ from orchestrator import doctor, findings, machine
 from orchestrator.findings import Finding
 from orchestrator.store import open_store
 from tests.orchestrator.machines import WELL
+from tests.orchestrator.servers import server_of
 
 
 def test_the_ranges_are_those_of_pyproject():
@@ -58,7 +57,8 @@ def head(answer):
     ],
     ids=["lets in", "turns away", "does not say"],
 )
-def test_a_head_is_asked_as_a_stranger(answer, guarded, level):
+def test_a_head_is_asked_as_a_stranger_and_past_proxies(monkeypatch, answer, guarded, level):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
     with head(answer) as address:
         assert machine.guarded(address) is guarded
         assert doctor.guard(address).level == level
@@ -96,29 +96,6 @@ class TestStore:
         assert list(there.iterdir()) == []
         assert "s3://" in doctor.unseen(blind, str(there)).cure
         assert "credentials" in doctor.unseen("access denied", "s3://bucket/x").cure
-
-
-@contextmanager
-def server_of(status):
-    """An HTTP server on loopback that answers everything with a status; its port."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_POST = do_GET  # noqa: N815 - the library looks for this name
-
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
 
 
 class TestTracking:

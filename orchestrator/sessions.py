@@ -1,0 +1,71 @@
+"""Where a Ray that is started here keeps its sessions: its logs, and the sockets it talks through.
+
+Ray itself takes a folder in ``RAY_TMPDIR``, ``TMPDIR`` or ``/tmp``, and ends with words of its own
+when that does not do.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+LONGEST = 103 if sys.platform == "darwin" else 107
+"""Bytes of a socket's path, by the operating system."""
+BELOW = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""What Ray adds to its folder; the last number is a process."""
+SHORT, PREFIX = "/tmp", "ray-"
+"""Where a folder is made if Ray's own does not do, and how it begins."""
+CURE = f"export RAY_TMPDIR=/a/short/path (at most {LONGEST - len(BELOW) - len('/ray/')} letters)"
+
+
+def usual(environment: Mapping[str, str]) -> Path:
+    """The folder that Ray takes by itself."""
+    named = environment.get("RAY_TMPDIR")
+    if not named and sys.platform.startswith("linux"):
+        named = environment.get("TMPDIR")
+    return Path(named or "/tmp").absolute() / "ray"
+
+
+def unfit(folder: Path) -> str | None:
+    """Why Ray cannot keep its sessions in a folder, or None."""
+    if (length := len(os.fsencode(folder / BELOW))) > LONGEST:
+        return f"{folder} is too long: a socket's path in it has {length} bytes of {LONGEST}"
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is no folder"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"{place} is not ours to write to"
+
+
+def chosen(environment: Mapping[str, str]) -> Path:
+    """The folder in which a run keeps them, or would if it could."""
+    folder = usual(environment)
+    return Path(SHORT) if unfit(folder) and not unfit(Path(SHORT) / PREFIX) else folder
+
+
+@contextmanager
+def folder() -> Iterator[str | None]:
+    """Find a folder for a Ray that is started inside.
+
+    Yields:
+        None for Ray's own; a new private one in its stead, which goes with what is in it.
+
+    Raises:
+        OSError: In one line, with what to type: there is no place for one either.
+    """
+    trouble = unfit(usual(os.environ))
+    if not trouble:
+        yield None
+        return
+    try:
+        private = tempfile.mkdtemp(prefix=PREFIX, dir=SHORT)
+    except OSError as error:
+        raise OSError(f"Ray has no place for its sessions: {trouble}. {CURE}") from error
+    try:
+        yield private
+    finally:
+        shutil.rmtree(private, ignore_errors=True)

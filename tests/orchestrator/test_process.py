@@ -1,0 +1,170 @@
+"""What a process finds around it: other packages of our names, no home, proxies, taken ports."""
+
+import getpass
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import requests
+
+from orchestrator import ROOT, machine, process
+from orchestrator.remote import RemoteStore
+from tests.orchestrator.servers import server_of
+
+NOBODY = "http://127.0.0.1:9"
+"""A proxy that refuses; the port is kept for what throws everything away."""
+
+
+def python(*words, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **environment},
+    )
+
+
+class TestPackagesOfOurNames:
+    def test_those_of_the_current_folder_are_passed_over(self, decoys, tmp_path):
+        words = ["-m", "orchestrator", "plan", "amplification", "--scale", "tiny"]
+        done = python(*words, "--store", tmp_path / "store", cwd=decoys)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_those_that_come_first_on_the_path_are_passed_over_and_the_path_stays(self, decoys):
+        code = "import orchestrator.notebook, models, sys; print(models.__file__, *sys.path[:2])"
+        done = python("-c", code, cwd=decoys, PYTHONPATH=str(decoys))
+        ours, *path = done.stdout.split()
+        assert Path(ours) == ROOT / "models" / "__init__.py", done.stderr
+        assert path[0] == str(decoys)
+
+    def test_those_that_are_imported_already_are_named_in_a_line(self, tmp_path):
+        (tmp_path / "models.py").touch()
+        done = python("-c", "import models, orchestrator", cwd=tmp_path)
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"ImportError: castlewalls has a package 'models', but {tmp_path}")
+
+    @pytest.mark.ray
+    def test_workers_import_ours_first_and_nothing_of_where_the_driver_stands(
+        self, local_ray, decoys
+    ):
+        import ray
+
+        assert local_ray.nodes.alive()
+        path = ray.get(ray.remote(num_cpus=0)(lambda: (sys.path, str(Path.cwd()))).remote())
+        assert path[1] == str(decoys)
+        assert path[0][0] == str(ROOT)
+        assert not {"", str(decoys)} & set(path[0])
+
+
+@pytest.fixture
+def nameless(tmp_path, monkeypatch):
+    """A user whom the system does not know, as a container's may be."""
+
+    def unknown(_):
+        raise KeyError("getpwuid(): uid not found")
+
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME", "CASTLEWALLS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.usefixtures("nameless")
+class TestNoHome:
+    def test_a_private_one_is_made_and_the_user_gets_a_name(self, tmp_path):
+        with process.environment_kept():
+            process.prepare()
+            assert Path.home().parent == tmp_path
+            assert stat.S_IMODE(Path.home().stat().st_mode) == 0o700
+            assert getpass.getuser() == str(os.getuid())
+            assert RemoteStore("s3://bucket/x").root.is_relative_to(Path.home())
+            process.prepare()
+        assert "HOME" not in os.environ
+
+    def test_one_that_somebody_has_laid_there_is_not_taken(self, tmp_path):
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / f"castlewalls-home-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+        with process.environment_kept(), pytest.raises(PermissionError, match="export HOME="):
+            process.prepare()
+
+    def test_a_node_without_one_is_looked_at(self):
+        assert machine.look([], {}).token is None
+
+
+class TestProxies:
+    @pytest.fixture(autouse=True)
+    def a_proxy_that_refuses(self, monkeypatch):
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, NOBODY)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_what_listens_on_loopback_is_asked_directly(self, host):
+        with server_of(200) as port, process.environment_kept():
+            process.prepare()
+            assert requests.get(f"http://{host}:{port}/", timeout=5).status_code == 200
+
+    def test_exceptions_of_the_user_s_own_stay(self, monkeypatch):
+        monkeypatch.setenv("no_proxy", "example.org, 127.0.0.1")
+        with process.environment_kept():
+            process.prepare()
+            assert os.environ["no_proxy"] == "example.org,127.0.0.1,localhost,::1"
+        assert os.environ["no_proxy"] == "example.org, 127.0.0.1"
+
+    def test_without_proxies_nothing_is_set(self, monkeypatch):
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        with process.environment_kept():
+            process.prepare()
+            assert "no_proxy" not in os.environ
+
+
+def test_the_environment_is_afterwards_as_it_was(monkeypatch):
+    monkeypatch.setenv("THERE", "before")
+    before = dict(os.environ)
+    with process.environment_kept():
+        os.environ["THERE"] = "changed"
+        os.environ["NEW"] = "ours"
+        del os.environ["PATH"]
+    assert dict(os.environ) == before
+
+
+class TestPorts:
+    def test_the_usual_one_is_taken_if_it_is_free_and_another_if_not(self):
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            port = held.getsockname()[1]
+            assert process.free_port(None, usual=port) not in (0, port)
+        assert process.free_port(None, usual=port) == port
+
+    def test_one_that_was_asked_for_and_is_taken_ends_mlflow_in_a_line(self, tmp_path):
+        (tmp_path / "mlflow.db").touch()
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            port = held.getsockname()[1]
+            words = ["-m", "orchestrator", "mlflow", "--store", tmp_path, "--port", port]
+            done = python(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"castlewalls: port {port} cannot be used: Address already in use; give another "
+            f"--port.\n"
+        )
+
+
+def test_a_system_that_does_not_say_which_cores_are_ours_has_plans_all_the_same(tmp_path):
+    code = (
+        "import os, sys\n"
+        "del os.sched_getaffinity\n"
+        "from orchestrator.cli import main\n"
+        f"sys.argv = ['castlewalls', 'plan', 'amplification', '--store', {str(tmp_path)!r}]\n"
+        "main()\n"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f" on {os.cpu_count()} cores" in done.stdout
