@@ -6,12 +6,13 @@ however fast the machine is the next day.
 
 import hashlib
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from orchestrator import plan as planning
+from orchestrator.record import write_whole
 from orchestrator.show import cores, duration
 from orchestrator.store import Store
 from orchestrator.studies.scales import Scale
@@ -63,10 +64,8 @@ def fitting(study: Study, scale: Scale, axes: Axes, seconds: float, store: Store
     name = _name(study.points(scale, axes), seconds)
     if name not in kept:
         kept[name] = _percent(study, scale, axes, seconds, planning.Pace(store))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(kept, indent=1))
-        fresh.replace(path)
+        with suppress(OSError):  # a store that takes nothing is asked anew each time
+            write_whole(path, json.dumps(kept, indent=1))
     return shortened(scale, int(kept[name]))
 
 

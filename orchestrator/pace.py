@@ -8,7 +8,6 @@ of timing.
 
 import hashlib
 import json
-import os
 import pickle
 import platform
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.gpu_hours import evaluations, for_gpus, operations
+from orchestrator.record import write_whole
 from orchestrator.show import cores
 from orchestrator.step import Step, ancestors, canonical
 from orchestrator.store import Store
@@ -60,10 +60,7 @@ class Rates:
     def keep(self, measured: Mapping[str, float]) -> None:
         """Add rates and write all of them."""
         self.known |= measured
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(self.known, indent=1))
-        fresh.replace(self.path)
+        write_whole(self.path, json.dumps(self.known, indent=1))
 
 
 def key(step: Step) -> str | None:
@@ -147,6 +144,12 @@ def measure(targets: Iterable[Step], store: Store, say: Callable[[str], Any]) ->
             if name not in unknown and not store.has(step):
                 unknown[name] = step
     if not unknown:
+        return
+    try:
+        rates.keep({})
+    except OSError as error:
+        reason = f"{rates.path.parent} cannot be written to: {error.strerror}"
+        say(f"nothing is timed, as it could not be kept ({reason}); a rough guess:")
         return
     say(f"timing a step of {len(unknown)} kinds on this machine, once ...")
     done = subprocess.run(

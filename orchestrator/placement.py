@@ -141,7 +141,7 @@ class Placement:
         if step.shape == "fit":
             gpus = (self.gpus_per_training or 0) / count
         cpus = share if count > 1 and not gpus else 1.0
-        return Bundle(count=count, cpus=cpus, gpus=gpus, memory=_memory(step, count))
+        return Bundle(count=count, cpus=cpus, gpus=gpus, memory=_memory(step, count, gpus))
 
     def _processes(self, step: Step) -> int:
         """How many processes share the step."""
@@ -179,13 +179,16 @@ def _idle_places(steps: Iterable[Step], nodes: Nodes, gpus: int) -> int:
     return max(1, places(one, nodes) // max(alike.values(), default=1))
 
 
-def _memory(step: Step, processes: int) -> int:
+def _memory(step: Step, processes: int, gpus: float) -> int:
     """Bytes of one of a step's processes; of its training set as uint8 all that it may hold.
 
-    A ``fit`` re-streams what is more than that.
+    A ``fit`` re-streams what is more than that.  Of a process with a GPU, what its network takes is
+    the GPU's memory, which nothing is planned by.
     """
     loads = step.streams or uses_network(step) or step.task in ON_CPU
-    found = (TORCH_PROCESS if loads else PLAIN_PROCESS) + memory.expected(step, processes)
+    found = TORCH_PROCESS if loads else PLAIN_PROCESS
+    if not gpus:
+        found += memory.expected(step, processes)
     if not step.streams:
         return found
     data = step.streams["dataset"].settings
@@ -256,16 +259,23 @@ def refusal(step: Step, bundle: Bundle, nodes: Nodes) -> str | None:
 
 
 def _what_fits(step: Step, bundle: Bundle, nodes: Nodes) -> str:
-    """The flags with which a step that is refused could be placed."""
+    """The flags with which a step that is refused could be placed.
+
+    More workers than were asked for are tried last: each holds less of a training's batch.
+    """
     fewer = sorted({gpus for gpus in (bundle.gpus, 1.0, 0.0) if gpus <= bundle.gpus}, reverse=True)
     for gpus in fewer:
-        wanted = bundle.count * bundle.gpus / gpus if gpus else bundle.count
-        one = replace(bundle, cpus=1.0, gpus=gpus)
-        count = min(int(wanted), places(one, nodes))
-        while step.shape == "fit" and count and step.settings.batch_size % count:
-            count -= 1
-        if count:
-            return f"What fits: {_flags(step, count, gpus)}."
+        wanted = int(bundle.count * bundle.gpus / gpus if gpus else bundle.count)
+        counts = [*range(wanted, 0, -1)]
+        if step.shape == "fit":
+            size = step.settings.batch_size
+            counts = [
+                count for count in (*counts, *range(wanted + 1, size + 1)) if not size % count
+            ]
+        for count in counts:
+            one = replace(bundle, cpus=1.0, gpus=gpus, memory=_memory(step, count, gpus))
+            if places(one, nodes) >= count:
+                return f"What fits: {_flags(step, count, gpus)}."
     return "Nothing smaller fits either: it takes a larger node."
 
 

@@ -83,8 +83,8 @@ class Study:
     classifies: bool = False
     """Whether diffusion models classify; then there are axes of noise models and filter ratios,
     and none of guidance weights and samplers."""
-    page: "Callable[[Request, Result, Sequence[Point]], Path] | None" = None
-    """Writes the page of the finished points and returns its path; None for the usual one."""
+    page: "Callable[[Request, Result, Sequence[Point], Path], Path] | None" = None
+    """Writes the page of the finished points into a folder, returns its path; None: the usual."""
     words: tuple[str, ...] = ()
     """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
 

@@ -300,7 +300,7 @@ class TestRefusing:
         steps = list(ancestors(targets))
         nodes = local_ray.nodes
         nodes.refuse_impossible(steps, Placement(), nodes.possible())
-        with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 1\.0 GiB"):
+        with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 0\.9 GiB"):
             nodes.refuse_impossible(steps, Placement(gpus_per_training=4096), nodes.possible())
 
 
