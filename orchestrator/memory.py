@@ -151,7 +151,7 @@ def classifier(training: Step) -> Network:
     side = max(side, LARGE) if "weights" in training.inputs else side
     if name == "small":
         kept = _small(side, settings.channels)
-        return Network(PARAMETERS[name], kept, 96 * side**2)
+        return Network(PARAMETERS[name], kept, 64 * side**2)
     parameters = PARAMETERS.get(name, 33_638_218 if side < LARGE else 134_301_514)
     seen = max(side, 32) if name == "vgg16" else side
     kept = int(KEPT[name][side >= LARGE] * seen**2)
@@ -215,8 +215,11 @@ def _assessing(step: Step) -> int:
 
 
 def _judging(step: Step, images: int) -> int:
+    """Both judges; they look one after the other."""
     judges = [step.inputs[name] for name in ("content_judge", "trigger_judge")]
-    return sum(classifier(judge).forward(images) for judge in judges) + _floats(images, judges[0])
+    first, second = (classifier(judge) for judge in judges)
+    both = max(first.forward(images) + second.forward(0), first.forward(0) + second.forward(images))
+    return both + _floats(images, judges[0])
 
 
 def _attacking(step: Step) -> int:
