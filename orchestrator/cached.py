@@ -1,12 +1,12 @@
 """Small JSON files in a store that only save time: what cannot be read or written is no failure."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from orchestrator.record import write_whole
 from orchestrator.words import complain
 
 
@@ -37,15 +37,10 @@ def read(path: Path, fits: Callable[[Any], bool]) -> dict[str, Any]:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file at once; where that is not possible it is said."""
-    fresh = path.with_suffix(f".{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(content, indent=1))
-        fresh.replace(path)
+        write_whole(path, json.dumps(content, indent=1))
     except OSError as error:
         complain(f"cannot keep {path}: {error.strerror}. It is measured again next time.")
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
 
 
 def is_number(value: Any) -> bool:

@@ -144,11 +144,20 @@ class RayConductor(Conductor):
             self.begin()
 
     async def _follow(self) -> None:
-        """Keep up with nodes that come and go."""
+        """Keep up with nodes that come and go; what it cannot find out it says, and goes on."""
+        said = ""
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
-            with suppress(ray.exceptions.RayError):
+            try:
                 self.resize(await asyncio.to_thread(nodes.capacity, self.blind))
+                said = ""
+            except ray.exceptions.RayError:
+                continue  # the head is being restarted, or gone, which the driver finds out
+            except Exception as error:  # of a file half written, or of a process that ended
+                text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                if text != said:
+                    self.events.append(without_nodes(text))
+                said = text
 
     async def _start(self, step: Step, bundle: Bundle) -> Outcome:
         rows = await self._rows(step)
@@ -228,6 +237,13 @@ class RayConductor(Conductor):
         reading = self.reading.get(digest)
         if reading and reading.done() and reading.result() is rows:
             del self.reading[digest]
+
+
+def without_nodes(reason: str) -> dict[str, Any]:
+    """The event of not knowing which nodes there are; it is of no step."""
+    message = f"which nodes there are is not known ({reason}); it goes on with those of before"
+    about = {"kind": "waiting", "digest": "", "path": "nodes", "time": time.time()}
+    return {**about, "message": message}
 
 
 def _numbers(store: Store, measure: Step) -> dict[str, float]:

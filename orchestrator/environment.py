@@ -106,8 +106,10 @@ def trust_the_user(say: Callable[[str], Any], *, make: bool) -> Path | None:
     path = Path(os.environ.get(TOKEN_FILE) or Path.home() / ".ray" / "auth_token")
     if not path.exists() and make:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
+        fresh.rename(path)
     if not path.exists():
         return None
     if path.stat().st_mode & 0o077:

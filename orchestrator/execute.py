@@ -238,7 +238,9 @@ def _failure(step: Step, store: Store, error: Exception) -> Outcome:
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, OSError) and error.errno in LASTING:
         reason = os.strerror(error.errno)
-        return Outcome(kind="failed", message=f"cannot write to {store.root}: {reason}")
+        named = isinstance(error.filename, str)
+        where = Path(error.filename).parent if named else store.root
+        return Outcome(kind="failed", message=f"cannot write to {where}: {reason}")
     if not isinstance(error, ValueError | FloatingPointError):
         text = f"{type(error).__name__}: {text}"
         try:  # libraries say all sorts of things when the store is full

@@ -151,6 +151,12 @@ def measure(targets: Iterable[Step], store: Store, say: Callable[[str], Any]) ->
                 unknown[name] = step
     if not unknown:
         return
+    try:
+        rates.keep({})
+    except OSError as error:
+        reason = f"{rates.path.parent} cannot be written to: {error.strerror}"
+        say(f"nothing is timed, as it could not be kept ({reason}); a rough guess:")
+        return
     say(f"timing a step of {len(unknown)} kinds on this machine, once ...")
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator.pace"],

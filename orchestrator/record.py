@@ -37,6 +37,21 @@ def write_record(folder: Path, content: Mapping[str, Any]) -> list[str]:
     return list(files)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is read again, so that it is there whole or as it was before.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def judged(text: bytes, step: Step) -> tuple[dict[str, Any], str | None]:
     """Read a record and say what is wrong with it as that of a step, or None."""
     try:

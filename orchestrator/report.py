@@ -1,8 +1,10 @@
 """Write a study's page from what is finished; reads the store, starts nothing."""
 
+import errno
 import json
 import platform
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from analysis.page import write as write_page
 from analysis.rows import row_key
 from orchestrator import show
 from orchestrator.process import cores
+from orchestrator.record import write_whole
 from orchestrator.request import Request, Result, log_of
 from orchestrator.step import Step, ancestors, brief
 from orchestrator.store import Store
@@ -23,6 +26,8 @@ from tasks.detectors import CognitiveDistillation
 
 REPORTS, RUN = "reports", "run.json"
 """Folder of the reports in a store, and what says in a report which points it shows."""
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Errors of a folder that may only be read."""
 EXAMPLES = 8
 """Training images shown clean and stamped."""
 PER_POINT = {
@@ -35,16 +40,29 @@ def reported(request: Request, result: Result) -> Result:
     """Write ``index.html``, ``results.csv``, ``run.json`` and figures of what is finished.
 
     Nothing is written when no point is.  The page is on this machine; a remote store keeps a copy.
+    Of a store that may only be read, it is in a temporary folder, and a remark says so.
     """
     points = finished(request)
     if not points:
         return result
-    page = (request.study.page or _write)(request, result, points)
     folder = request.store.root / REPORTS / request.label
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUN).write_text(json.dumps(told(request, points), indent=1) + "\n", encoding="utf-8")
+    try:
+        page = _written(request, result, points, folder)
+    except OSError as error:
+        if request.store.remote or error.errno not in CLOSED:
+            raise
+        remark = f"{folder} cannot be written ({error.strerror}), so the report is elsewhere"
+        elsewhere = Path(tempfile.mkdtemp(prefix="castlewalls-")) / request.label
+        page = _written(request, result, points, elsewhere)
+        return replace(result, page=page, remarks=[*result.remarks, remark])
     request.store.keep(folder)
     return replace(result, page=page)
+
+
+def _written(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
+    page = (request.study.page or _write)(request, result, points, folder)
+    write_whole(folder / RUN, json.dumps(told(request, points), indent=1) + "\n")
+    return page
 
 
 def told(request: Request, points: Sequence[Point]) -> dict[str, Any]:
@@ -62,7 +80,7 @@ def told(request: Request, points: Sequence[Point]) -> dict[str, Any]:
     }
 
 
-def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
+def _write(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
     rows = [row_of(request, point) for point in points]
     diffusion = request.scale.diffusion
     report = StudyReport(
@@ -98,7 +116,7 @@ def _write(request: Request, result: Result, points: Sequence[Point]) -> Path:
         command=command(request),
         ema_decay=diffusion.ema_decay,
     )
-    return write_page(request.store.root / REPORTS / request.label, report)
+    return write_page(folder, report)
 
 
 def finished(request: Request) -> list[Point]:

@@ -42,6 +42,7 @@ def run(request: Request, console: Console) -> Result:
             return result
         return _remarked(result, tracking.catch_up(request.store, request.study.name, plan.points))
     request.store.check_writable(plan.expected_bytes)
+    request.store.check_folders({*(step.task for step in plan.to_run), report.REPORTS})
     _discard_damaged(request.store, plan.to_run)
     return _run(request, plan, console)
 

@@ -264,6 +264,17 @@ class Store:
         """
         check_folder(self.root, f"the store {self.root}", "with --store", expected_bytes)
 
+    def check_folders(self, names: Iterable[str]) -> None:
+        """Fail before any work if one of these folders of the store is there and takes nothing.
+
+        Raises:
+            OSError: With one clear line.
+        """
+        for folder in sorted(self.root / name for name in names):
+            if folder.is_dir():
+                how = f"with --store, or let yourself write there: chmod u+rwx {folder}"
+                check_folder(folder, f"the store's folder {folder}", how, 0)
+
 
 def check_folder(folder: Path, what: str, how: str, expected_bytes: int) -> None:
     """Fail if a folder cannot be written to or lies on a disk with too little room.

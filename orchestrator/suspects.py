@@ -136,12 +136,12 @@ def request(
     )
 
 
-def write_page(request: Request, result: Result, points: Sequence[Point]) -> Path:
+def write_page(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
     """Write the page and ``suspicion.csv`` of the detectors that are finished."""
     dataset = request.scale.dataset
     assert isinstance(dataset, ImageFolder)
     return page.write(
-        request.store.root / "reports" / request.label,
+        folder,
         page.SuspectsReport(
             folder=Path(dataset.folder).name or dataset.folder,
             scale=request.scale.name,

@@ -61,7 +61,7 @@ class Launch:
         """Nothing more will come of it but the finished points that are still unsent."""
         with self._lock:
             self.ended = True
-            if report:
+            if report and report.is_relative_to(self.path.parents[1]):
                 self.report = report.relative_to(self.path.parents[1]).as_posix()
             self.digests.intersection_update(finished)
             self._save()

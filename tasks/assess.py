@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks import datasets, images, patches
+from tasks import images, patches
 from tasks.triggers import Trigger
 
 BATCH_SIZE = 256
-"""Images in one forward pass of a judge."""
+"""Images in one forward pass of a judge, and decoded at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,27 +57,43 @@ class Settings:
 def run(
     settings: Settings, *, dataset: Path, content_judge: Path, trigger_judge: Path, out: Path
 ) -> None:
-    """Write ``judges.json``."""
+    """Write ``judges.json``.
+
+    Raises:
+        ValueError: The dataset has no test image.
+    """
     from models.classifiers import Classifier
     from models.device import choose, one_thread
 
-    device = choose()
-    test = datasets.read_split(dataset, "test")
-    pictures = {"clean": test.images, "stamped": settings.trigger.stamp(test.images)}
-    content, trigger = {}, {}
-    with one_thread():
-        content_network = Classifier.load(content_judge, device)
-        trigger_network = Classifier.load(trigger_judge, device)
-        for name, picture in pictures.items():
-            x = images.to_float(picture)
-            said = content_network.probabilities(x, BATCH_SIZE).argmax(axis=1)
-            classes = content_network.shape.classes
-            content[name] = measure_content(test.labels, said, classes)
-            trigger[name] = trigger_network.probabilities(x, BATCH_SIZE).argmax(axis=1) == 1
+    content_network = Classifier.load(content_judge, choose())
+    trigger_network = Classifier.load(trigger_judge, choose())
+
+    def asked(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.int64 | np.bool_], ...]:
+        x = images.to_float(pictures)
+        content = content_network.probabilities(x, BATCH_SIZE).argmax(axis=1)
+        trigger = trigger_network.probabilities(x, BATCH_SIZE).argmax(axis=1) == 1
+        witness = patches.witness(settings.trigger, pictures)
+        return content, trigger, np.empty(0, np.bool_) if witness is None else witness
+
+    parts = []
+    with one_thread(), pq.ParquetFile(dataset / "test.parquet") as file:
+        for rows in file.iter_batches(BATCH_SIZE, columns=["label", "image"]):
+            clean = images.from_column(rows.column("image"))
+            stamped = settings.trigger.stamp(clean)
+            parts.append((rows.column("label").to_numpy(), *asked(clean), *asked(stamped)))
+    if not parts:
+        raise ValueError("expected test images to measure judges on, got none")
+    truth, content, trigger, witness, content_stamped, trigger_stamped, witness_stamped = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    classes = content_network.shape.classes
     judges = {
-        "content": content,
-        "trigger": measure_trigger(trigger["clean"], trigger["stamped"]),
-        "witness": measure_witness(settings.trigger, pictures["clean"], pictures["stamped"]),
+        "content": {
+            "clean": measure_content(truth, content, classes),
+            "stamped": measure_content(truth, content_stamped, classes),
+        },
+        "trigger": measure_trigger(trigger, trigger_stamped),
+        "witness": measure_trigger(witness, witness_stamped) if len(witness) else None,
     }
     (out / "judges.json").write_text(json.dumps(judges, indent=1) + "\n")
 
@@ -98,22 +115,6 @@ def measure_content(
         "n": len(truth),
         "confusion": confusion.tolist(),
     }
-
-
-def measure_witness(
-    trigger: Trigger, clean: NDArray[np.uint8], stamped: NDArray[np.uint8]
-) -> dict[str, float | int] | None:
-    """Error rates of a trigger's witness, as of its judge; None if it has no witness.
-
-    Args:
-        trigger: Any that stamps.
-        clean: uint8, (N, H, W, C).
-        stamped: uint8, (M, H, W, C).
-    """
-    on_clean, on_stamped = patches.witness(trigger, clean), patches.witness(trigger, stamped)
-    if on_clean is None or on_stamped is None:
-        return None
-    return measure_trigger(on_clean, on_stamped)
 
 
 def measure_trigger(

@@ -30,15 +30,6 @@ _TIMES_RESNET18 = {"resnet18": 1.0, "resnet50": 2.1, "densenet121": 1.6}
 _PARAMETERS = {"small": 87_000, "resnet18": 11.2e6, "resnet50": 23.5e6, "densenet121": 7.0e6}
 """Weights of each network, of 10 classes; those of VGG-16 depend on the images."""
 
-_BYTES_PER_PIXEL = {
-    "small": 2_500,
-    "resnet18": 9_000,
-    "resnet50": 37_000,
-    "vgg16": 6_000,
-    "densenet121": 48_000,
-}
-"""Held for the gradients of a batch, per pixel behind the stem; measured at 32 pixels."""
-
 OPTIMIZERS = ("adamw", "sgd")
 """Optimizers of ``models.training``."""
 
@@ -128,16 +119,6 @@ class Settings:
         if self.network in ("small", "resnet18"):
             return 350_000 if self.network == "small" else 45_000_000
         return int(4 * self._parameters)
-
-    @property
-    def expected_memory(self) -> int:
-        """Rough peak of one process beyond torch and the images it was given, bytes.
-
-        The weights, their gradients and what the optimizer keeps; the activations of a whole batch.
-        """
-        copies = 4 if self.optimizer == "adamw" else 3
-        pixels = self._inner**2 * self.batch_size
-        return int(4 * copies * self._parameters + _BYTES_PER_PIXEL[self.network] * pixels)
 
     @property
     def _inner(self) -> float:

@@ -105,11 +105,6 @@ class Settings:
         sizes = (46_800_000, 102_500_000, 553_400_000, 32_300_000)
         return dict(zip(NETWORKS, sizes, strict=True))[self.network]
 
-    @property
-    def expected_memory(self) -> int:
-        """Rough peak beyond a process without torch, bytes: torch, and the tensors twice."""
-        return 2**29 + 2 * self.expected_bytes
-
 
 def run(settings: Settings, *, out: Path) -> None:
     """Write ``model.safetensors``, float32, in torchvision's names, and ``weights.json``.

@@ -87,8 +87,8 @@ class Study:
     and none of guidance weights and samplers."""
     thresholds: bool = False
     """Whether samplers threshold in several ways; then there is an axis of them."""
-    page: "Callable[[Request, Result, Sequence[Point]], Path] | None" = None
-    """Writes the page of the finished points and returns its path; None for the usual one."""
+    page: "Callable[[Request, Result, Sequence[Point], Path], Path] | None" = None
+    """Writes the page of the finished points into a folder, returns its path; None: the usual."""
     words: tuple[str, ...] = ()
     """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
 

@@ -17,6 +17,7 @@ ON_A_STUDY = {
     "--poison-ratio",
     "--guidance-weight",
     "--sampler",
+    "--clip",
     "--seed",
     "--target-class",
     "--detector",

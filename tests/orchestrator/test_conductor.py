@@ -53,9 +53,9 @@ capacities = st.fixed_dictionaries(
 
 
 def test_a_need_beyond_the_whole_capacity_fails_instead_of_waiting_for_ever(tmp_path):
-    # Four workers hold a GiB each and the images.
+    # Four workers hold 0.8 GiB each and the images.
     placement = Placement(training_workers=4)
-    capacity = {"CPU": 4.0, "GPU": 0.0, "memory": 4 * 2.0**30}
+    capacity = {"CPU": 4.0, "GPU": 0.0, "memory": 3 * 2.0**30}
     _, ended = conduct(study()[:1], Store(tmp_path), Recorder(), placement, capacity)
     assert [type(failure) for failure in ended] == [StepFailed]
     assert "more memory than there is" in str(ended[0])

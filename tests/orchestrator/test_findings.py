@@ -31,8 +31,8 @@ AMISS = [
         "sees 0 of 1",
         "pytorch.org",
     ),
-    ({"memory": Space(3 * GIB, 16 * GIB)}, "note", "holds 1 step(s) at a time", "top -o %MEM"),
-    ({"memory": Space(2 * GIB, 16 * GIB)}, "wrong", "2.0 of 16.0 GiB free", "top -o %MEM"),
+    ({"memory": Space(5 * GIB // 2, 16 * GIB)}, "note", "holds 1 step(s) at a time", "top -o %MEM"),
+    ({"memory": Space(3 * GIB // 2, 16 * GIB)}, "wrong", "1.5 of 16.0 GiB free", "top -o %MEM"),
     ({"memory": Space(40 * GIB, 1000 * GIB)}, "wrong", "95 % full", "top -o %MEM"),
     (
         {"temporary_disk": Space(5 * GIB, 100 * GIB)},

@@ -300,7 +300,7 @@ class TestRefusing:
         steps = list(ancestors(targets))
         nodes = local_ray.nodes
         nodes.refuse_impossible(steps, Placement(), nodes.possible())
-        with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 1\.0 GiB"):
+        with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 0\.9 GiB"):
             nodes.refuse_impossible(steps, Placement(gpus_per_training=4096), nodes.possible())
 
 
@@ -323,3 +323,37 @@ def test_a_conductor_forgets_a_dataset_that_it_could_not_read(local_ray, tmp_pat
     assert asyncio.run(made._rows(step)) is None
     assert made.reading == {}
     assert asyncio.run(made._rows(POISON)) is None
+
+
+def test_a_conductor_that_could_not_look_for_nodes_says_so_and_finds_the_next_one(
+    local_ray, tmp_path, monkeypatch
+):
+    """Of Ray's own look-ups one fails for a reason that is not Ray's; then a node has come."""
+    import ray
+
+    from orchestrator import conducting
+
+    made = local_ray.RayConductor("nobody", [POISON], Store(tmp_path), Placement())
+    before, there = made.capacity["CPU"], ray.nodes()
+    answers = [OSError("the autoscaler's file is half written"), [*there, *there]]
+
+    def looked():
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def followed():
+        following = asyncio.create_task(made._follow())
+        while made.capacity["CPU"] == before and not following.done():
+            await asyncio.sleep(0.01)
+        assert not following.done()
+        following.cancel()
+
+    monkeypatch.setattr(ray, "nodes", looked)
+    monkeypatch.setattr(conducting, "FOLLOW_SECONDS", 0.01)
+    asyncio.run(asyncio.wait_for(followed(), PATIENCE))
+    assert made.capacity["CPU"] == 2 * before
+    (event,) = made.events
+    assert event["kind"] == "waiting"
+    assert "OSError: the autoscaler's file is half written" in event["message"]

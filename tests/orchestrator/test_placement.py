@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator import memory
 from orchestrator.placement import (
     ACTOR_SECONDS,
     CORES_OF_A_GPU,
@@ -119,18 +120,18 @@ class TestBundles:
         assert (bundle.count, bundle.cpus, bundle.gpus) == (64, 1.0, 1.0)
 
     def test_a_process_with_torch_counts_for_more(self):
-        memory = {step.task: Placement().bundle(step, {"CPU": 1.0}).memory for step in ALL}
-        assert memory["assess"] == memory["attack"] == memory["sample"] == TORCH_PROCESS
-        assert memory["poison"] == memory["measure"] == PLAIN_PROCESS
+        held = {step.task: Placement().bundle(step, {"CPU": 1.0}).memory for step in ALL}
+        for task in ("assess", "attack", "sample", "dissect"):
+            assert TORCH_PROCESS < held[task] < 1.2 * TORCH_PROCESS, task
+        assert held["poison"] == held["measure"] == PLAIN_PROCESS
 
     def test_what_reads_a_training_set_may_hold_torch_and_all_of_its_images(self):
         images = 1437 * 8 * 8
         for step in (PREPARE, DETECT, FIT):
             bundle = Placement(actors=2).bundle(step, {"CPU": 8.0})
-            own = step.settings.expected_memory if step is FIT else 0
-            assert bundle.memory == TORCH_PROCESS + images + own
+            assert bundle.memory == TORCH_PROCESS + images + memory.expected(step)
         bundle = Placement(actors=2).bundle(DETECT, {"CPU": 8.0})
-        assert (bundle.count, bundle.total["memory"]) == (2, 2 * (TORCH_PROCESS + images))
+        assert (bundle.count, bundle.total["memory"]) == (2, 2 * bundle.memory)
         assert Placement(actors=2).distributed(DETECT)
         assert not Placement(actors=2, training_workers=2, gpus_per_training=2).distributed(PREPARE)
 
@@ -156,7 +157,7 @@ class TestRefusals:
         nodes = [{"CPU": 8.0, "GPU": 2.0, "memory": 32.0 * GIB}, {"CPU": 2.0, "memory": 1.0 * GIB}]
         said = refusal(FIT, placement.bundle(FIT, summed_loosely(nodes)), nodes)
         assert said == (
-            f"{FIT.task} needs 1 process(es) of 1 CPU, 4 GPU, 1.0 GiB; the largest of 2 node(s) "
+            f"{FIT.task} needs 1 process(es) of 1 CPU, 4 GPU, 0.9 GiB; the largest of 2 node(s) "
             "has 8 CPU, 2 GPU and 32.0 GiB, and together they hold 0. What fits: "
             "--training-workers 2 --gpus-per-training 2."
         )
@@ -176,11 +177,28 @@ class TestRefusals:
         assert said.endswith("What fits: --training-workers 2 --gpus-per-training 0.")
         assert refusal(FIT, Placement(training_workers=4).bundle(FIT, nodes[0]), nodes) is None
 
+    def test_a_training_that_no_node_holds_is_refused_with_what_would_fit(self):
+        step = Step(HUGE, {}, FIT.streams)
+        laptop = [{"CPU": 8.0, "GPU": 0.0, "memory": 8.0 * GIB}]
+        said = refusal(step, Placement().bundle(step, laptop[0]), laptop)
+        assert "needs 1 process(es) of 1 CPU, 13.4 GiB; the largest of 1 node(s)" in said
+        assert "8.0 GiB, and together they hold 0. Nothing smaller fits either" in said
+        two = 2 * laptop
+        said = refusal(step, Placement().bundle(step, two[0]), two)
+        assert said.endswith("What fits: --training-workers 2 --gpus-per-training 0.")
+        assert refusal(step, Placement(training_workers=2).bundle(step, summed(two)), two) is None
+
+    def test_on_a_gpu_the_network_is_not_in_the_machine_s_memory(self):
+        step = Step(HUGE, {}, FIT.streams)
+        nodes = [{"CPU": 8.0, "GPU": 1.0, "memory": 8.0 * GIB}]
+        assert refusal(step, Placement().bundle(step, nodes[0]), nodes) is not None
+        assert refusal(step, Placement(gpus_per_training=1).bundle(step, nodes[0]), nodes) is None
+
     def test_memory_counts_too(self):
         nodes = [{"CPU": 64.0, "memory": 2.5 * GIB}]
         assert refusal(PER_BATCH, Placement(actors=2).bundle(PER_BATCH, nodes[0]), nodes) is None
         said = refusal(PER_BATCH, Placement(actors=3).bundle(PER_BATCH, nodes[0]), nodes)
-        assert "needs 3 process(es) of 1 CPU, 1.0 GiB" in said
+        assert "needs 3 process(es) of 1 CPU, 0.9 GiB" in said
         assert "together they hold 2. What fits: --actors 2 --gpus-per-actor 0." in said
 
     @given(placements, st.lists(node, min_size=1, max_size=4))
@@ -221,6 +239,7 @@ def pairs(words):
     return zip(words[::2], words[1::2], strict=True)
 
 
+HUGE = dataclasses.replace(FIT.settings, image_size=512, batch_size=64)
 CPUS = [{"CPU": 2.0, "GPU": 0.0, "memory": 16.0 * GIB}]
 
 

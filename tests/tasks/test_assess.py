@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from models import classifiers
-from tasks import assess, images
-from tasks.assess import measure_content, measure_trigger, measure_witness
+from tasks import assess, images, patches
+from tasks.assess import measure_content, measure_trigger
 from tasks.blending import Blend
 from tasks.patches import BadNets1, Unicolor
 from tasks.triggers import RelabelOnly
@@ -97,6 +97,19 @@ def test_judges_of_one_answer_are_counted_by_hand(measured):
     }
 
 
+def test_a_dataset_without_test_images_is_refused(judge, three_digits, tmp_path):
+    table = pq.read_table(three_digits / "test.parquet")
+    pq.write_table(table.slice(0, 0), three_digits / "test.parquet")
+    with pytest.raises(ValueError, match="expected test images to measure judges on, got none"):
+        assess.run(
+            assess.Settings(trigger=BadNets1()),
+            dataset=three_digits,
+            content_judge=judge("content", 3, answer=1),
+            trigger_judge=judge("trigger", 2, answer=1),
+            out=tmp_path,
+        )
+
+
 def test_a_trigger_without_a_patch_has_no_witness(measured):
     assert measured(Blend())["witness"] is None
 
@@ -106,7 +119,7 @@ def test_the_witness_errs_as_often_as_counted_by_hand():
     black, clean = Unicolor(color=(0, 0, 0)), np.zeros((4, 8, 8, 3), dtype=np.uint8)
     stamped = black.stamp(clean[:2] + 200)
     stamped[1] = 200
-    measured = measure_witness(black, clean, stamped)
+    measured = measure_trigger(patches.witness(black, clean), patches.witness(black, stamped))
     assert (measured["false_positives"], measured["n_clean"]) == (4, 4)
     assert (measured["false_negatives"], measured["n_stamped"]) == (1, 2)
     assert measured["balanced_accuracy"] == 1 - (1 + 0.5) / 2

@@ -279,15 +279,14 @@ def test_a_classifier_of_before_there_were_weights_still_opens(fit):
     assert Classifier.load(out, torch.device("cpu")).shape.weights is None
 
 
-def test_a_larger_network_is_expected_to_take_longer_and_to_hold_more():
+def test_a_larger_network_is_expected_to_take_longer():
     def found(network, size):
         settings = replace(SETTINGS, network=network, image_size=size, steps=1000)
-        return settings.expected_seconds, settings.expected_bytes, settings.expected_memory
+        return settings.expected_seconds, settings.expected_bytes
 
     for network in train_classifier.NETWORKS:
         small, large = found(network, 32), found(network, 256)
         assert small[0] < large[0], network
-        assert small[2] < large[2], network
     assert found("resnet18", 32) < found("resnet50", 32)
     assert found("small", 8)[0] == pytest.approx(2 + 1.2e-4 * 32 * 1000)
     assert found("resnet18", 32)[0] == pytest.approx(2 + (0.03 + 3.7e-2 * 32) * 1000)
