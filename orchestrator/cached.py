@@ -35,12 +35,14 @@ def read(path: Path, fits: Callable[[Any], bool]) -> dict[str, Any]:
     return {}
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file at once; where that is not possible it is said."""
+def write(path: Path, content: Mapping[str, Any]) -> bool:
+    """Write a file at once and say whether; where that is not possible, a line says why."""
     try:
         write_whole(path, json.dumps(content, indent=1))
     except OSError as error:
         complain(f"cannot keep {path}: {error.strerror}. It is measured again next time.")
+        return False
+    return True
 
 
 def is_number(value: Any) -> bool:

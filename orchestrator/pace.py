@@ -57,10 +57,10 @@ class Rates:
         rate = self.known.get(key(step) or "")
         return None if rate is None else START_SECONDS + rate * units(step)
 
-    def keep(self, measured: Mapping[str, float]) -> None:
-        """Add rates and write all of them."""
+    def keep(self, measured: Mapping[str, float]) -> bool:
+        """Add rates and write all of them, and say whether they could be written."""
         self.known |= measured
-        cached.write(self.path, self.known)
+        return cached.write(self.path, self.known)
 
 
 def place(store: Store, *words: str) -> Path:
@@ -151,11 +151,8 @@ def measure(targets: Iterable[Step], store: Store, say: Callable[[str], Any]) ->
                 unknown[name] = step
     if not unknown:
         return
-    try:
-        rates.keep({})
-    except OSError as error:
-        reason = f"{rates.path.parent} cannot be written to: {error.strerror}"
-        say(f"nothing is timed, as it could not be kept ({reason}); a rough guess:")
+    if not rates.keep({}):
+        say("nothing is timed, as it could not be kept; a rough guess:")
         return
     say(f"timing a step of {len(unknown)} kinds on this machine, once ...")
     done = subprocess.run(
