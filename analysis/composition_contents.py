@@ -30,9 +30,12 @@ def figures(rows: Sequence[Row]) -> dict[str, str]:
     found = across_samplers(rows)
     for start, subject in zip(_stems(found), found, strict=True):
         weight = subject.reported_guidance
-        for name, family in (*_cells(start, subject), *_thresholded(start, subject)):
+        cells = [(name, family, _cell_name(family)) for name, family in _cells(start, subject)]
+        for name, family in _thresholded(start, subject):
+            title = f"{sampler_name(family.sampler)}, {clip_name(family.clip)}"  # more is cut off
+            cells.append((name, family, title))
+        for name, family, title in cells:
             if guided((*family.rows, *family.clean), weight):
-                title = _cell_name(family)
                 drawn[name] = charts.composition(family, weight, name, title)
         if subject.poison_ratios:
             theirs = [one for one in paper.at_paper_guidance() if one.trigger == subject.trigger]
