@@ -41,7 +41,7 @@ class TestTheMainJob:
         page = store / "reports" / done.stdout.split("/reports/")[-1].strip()
         assert page.name == "index.html"
         assert "G1" in page.read_text()
-        assert "trigger ratio" in done.stdout
+        assert "BadNets-1  10%" in done.stdout
 
     def test_says_nothing_that_is_not_its_own(self, undisturbed):
         _, done = undisturbed

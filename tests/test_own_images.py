@@ -101,7 +101,7 @@ def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
 
 def test_a_tiny_folder_without_its_broken_files_is_trained_on(tmp_path):
     folder = make_folder(tmp_path / "few", per_class=5, size=(8, 8))
-    (folder / "apples" / "000.png").write_bytes(b"torn")
+    (folder / "apples" / "001.png").write_bytes(b"torn")  # of the training part
     asked = asking.request(
         "amplification",
         scale="tiny",

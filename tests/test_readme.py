@@ -88,8 +88,8 @@ def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):
     exec(compile(code("study"), "README.md", "exec"), names)
     points = names["RELABELLING"].points(TINY, TINY.axes)
     assert {point.axes["trigger"] for point in points} == {"badnets1", "relabel_only"}
-    assert len({point.name for point in points}) == len(points) == 4
-    assert len(plan.make(points, Store(tmp_path)).unfinished()) == 4
+    assert len({point.name for point in points}) == len(points) == 2 * 4 * 2
+    assert len(plan.make(points, Store(tmp_path)).unfinished()) == 16
 
 
 @pytest.mark.ray

@@ -235,7 +235,7 @@ class TestRefusals:
 
 
 def request_for(store, scale=TINY, **axes):
-    def page(asked, result, points):
+    def page(asked, result, points, folder):
         return asked.store.root / "index.html"
 
     wanted = {"trigger": ("badnets1",), "poison_ratio": (0.05, 0.1), "guidance_weight": (5.0,)}

@@ -110,9 +110,9 @@ class TestBundles:
         assert not placement.distributed(PER_BATCH)
 
     def test_that_is_told_by_the_trained_network_among_its_inputs(self):
-        """The oracle is the code of the tasks: those that import from models."""
+        """The oracle is the code of the tasks: those that import from models more than numbers."""
         for step in ALL:
-            source = inspect.getsource(step.module)
+            source = inspect.getsource(step.module).replace("from models.randomness", "")
             assert uses_network(step) == ("from models" in source), step.task
 
     def test_processes_with_a_gpu_have_a_cpu_each(self):

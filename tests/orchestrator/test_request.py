@@ -142,8 +142,8 @@ class TestReports:
     def test_a_study_may_write_its_own_page(self, reported):
         request, result = reported
 
-        def page(asked, result, points):
-            path = asked.store.root / "own.html"
+        def page(asked, result, points, folder):
+            path = folder / "own.html"
             path.write_text(f"{len(points)} of {len(result.points)} points")
             return path
 

@@ -112,7 +112,7 @@ class TestSendingAgain:
         [fresh] = [
             point
             for point in tiny_points
-            if point.axes["trigger"] == "relabel_only" and point.axes["guidance_weight"] == 1
+            if point.axes["trigger"] == "relabel_only" and point.axes["guidance_weight"] == 2
         ]
         client = MlflowClient(tracking.uri(store))
         experiment = client.get_experiment_by_name("amplification").experiment_id

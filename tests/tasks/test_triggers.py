@@ -28,7 +28,7 @@ DIGESTS = {
     "unicolor": "9ad9e5902c6e2860",
     "image_patch": "65bff1dca66e27e0",
     "rectangle": "6349a4a218815c1d",
-    "wanet": "9eda1d6ba1a0029f",
+    "wanet": "53fc62539c643bce",
     "clean_label": "bd30ff12542f89a4",
 }
 """Of what each trigger makes of a ramp of levels at 8, 32 and 512 pixels, 1 and 3 channels."""
