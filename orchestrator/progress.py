@@ -62,7 +62,7 @@ class Lines:
         self.totals: dict[str, int | None] = {}
         """How far they go."""
         self.latest: dict[str, Event] = {}
-        """How far those are that say so."""
+        """The last that was heard of each: how far it is, or that it started."""
 
     def start(self) -> None:
         """Nothing to draw."""
@@ -75,6 +75,7 @@ class Lines:
             return
         if kind == "started":
             self.told[digest], self.totals[digest] = event["time"], event["total"]
+            self.latest[digest] = event
         elif kind == "done":
             self.done += 1
             text = f"({self.done}/{self.steps}, {event['seconds']:.1f} s)"
@@ -102,9 +103,12 @@ class Lines:
 
     def _progress(self, event: Event, now: float) -> Iterator[str]:
         """Yield how far a step is, its loss, and how long it and the whole run still take."""
-        total = self.totals[event["digest"]]
-        yield f"{event['position']} of {total}" if total else f"{event['position']}"
-        yield from noted(event, self.left, now)
+        if event["kind"] == "started":  # nothing was told of it since
+            yield f"for {duration(now - event['time'])}"
+        else:
+            total = self.totals[event["digest"]]
+            yield f"{event['position']} of {total}" if total else f"{event['position']}"
+            yield from noted(event, self.left, now)
         if self.left and (rest := self.left.of_run(now)) is not None:
             yield f"about {duration(rest)} left in all"
 

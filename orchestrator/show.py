@@ -156,7 +156,8 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
                 f"kept as {kept} in {request.store.address}", soft_wrap=True, markup=False
             )
     else:
-        console.print("no point is finished yet; run it first.")
+        failed = "no point could be finished."
+        console.print(failed if result.failures else "no point is finished yet; run it first.")
 
 
 def left_out(request: "Request") -> Iterator[str]:
@@ -187,7 +188,8 @@ def print_explanation(request: "Request", wanted: str, console: Console) -> None
         much = "no step" if not found else f"{len(found)} steps"
         raise ValueError(
             f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
-            f"`castlewalls plan {request.study.name}` prints it, with the same axes."
+            f"`castlewalls plan {request.study.name}` prints it, with the same axes; of another study "
+            f"or scale add --study and --scale."
         )
     for line in explanation(request.store, found[0]):
         console.print(line, soft_wrap=True, markup=False)

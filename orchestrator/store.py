@@ -37,7 +37,7 @@ def open_store(address: str) -> "Store":
         OSError: In one line: the storage does not answer, or does not let us in.
     """
     if "://" not in address:
-        return Store(choices.path(address, "--store"))
+        return Store(_folder(choices.path(address, "--store")))
     if not address.startswith("file://"):
         from orchestrator import remote
 
@@ -45,7 +45,19 @@ def open_store(address: str) -> "Store":
     place = urlsplit(address)
     if place.netloc not in ("", "localhost") or not place.path.startswith("/"):
         raise ValueError(f"--store takes file:///folder with three slashes, got {address!r}.")
-    return Store(Path(unquote(place.path)))
+    return Store(_folder(Path(unquote(place.path))))
+
+
+def _folder(place: Path) -> Path:
+    """A place that is a folder, or can become one.
+
+    Raises:
+        ValueError: A file is in its way.
+    """
+    for one in (place, *place.parents):
+        if one.is_file():
+            raise ValueError(f"--store takes a folder, but {str(one)!r} is a file.")
+    return place
 
 
 class Store:

@@ -102,11 +102,17 @@ def list_folder(folder: Path, store: str = "") -> Listing:
         store: A folder that is left out, absolute, as results are kept there; or nothing.
 
     Raises:
-        ValueError: The folder is missing, unreadable, empty or a store; it has fewer than two
-            classes; its parts differ in their classes; a class has too few files; or something in
-            it is neither a file nor a folder, or a link to a folder or out of the folder.
+        ValueError: The store holds pictures; the folder is missing, unreadable, empty or a store;
+            it has fewer than two classes; its parts differ in their classes; a class has too few
+            files; or something in it is neither a file nor a folder, or a link to a folder or out
+            of the folder.
     """
     root = Path(os.path.realpath(folder))
+    if store and holds_pictures(store):
+        raise ValueError(
+            f"expected a folder of its own as --store, but {store!r} holds pictures; give another "
+            f"one, such as --store results"
+        )
     walk = _Walk(root, os.path.realpath(store) if store else "")
     if walk.is_store(root):
         raise ValueError(
@@ -212,12 +218,17 @@ class _Walk:
         return sorted(found)
 
     def is_store(self, folder: str | Path) -> bool:
-        """Whether results are kept in a folder: by its path, or by what every store soon has."""
-        return (
-            os.path.realpath(folder) == self.store
-            or os.path.isdir(f"{folder}/.pace")  # noqa: PTH112 - False where none may look
+        """Whether results are kept in a folder: by its path, or by what every store soon has.
+
+        A store keeps no pictures of its own beside its folders: what does is a class.
+        """
+        if os.path.realpath(folder) == self.store:
+            return True
+        signs = (
+            os.path.isdir(f"{folder}/.pace")  # noqa: PTH112 - False where none may look
             or any(glob.iglob("datasets/*/record.json", root_dir=folder))  # noqa: PTH207
         )
+        return signs and not holds_pictures(folder)
 
     def _visible(self, place: str) -> list[os.DirEntry[str]]:
         folder = self.root / place
@@ -229,6 +240,19 @@ class _Walk:
         stores = {entry.name for entry in named if _is_folder(entry) and self.is_store(entry.path)}
         self.stores |= {place + name for name in stores}
         return [entry for entry in named if entry.name not in stores]
+
+
+def holds_pictures(folder: str | Path) -> bool:
+    """Whether files directly in a folder have a picture's name; False where none may look."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(
+                Path(entry.name).suffix and pictures.is_named_so(entry.name) and entry.is_file()
+                for entry in entries
+                if not _is_system(entry.name)
+            )
+    except OSError:
+        return False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -165,6 +165,20 @@ class TestWords:
 
 
 class TestWhatIsNoData:
+    def test_a_store_in_a_class_folder_is_refused_and_leaves_the_class_alone(self, tmp_path):
+        folder = make_folder(tmp_path / "pics", per_class=5)
+        with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
+            asking.request("amplification", images=str(folder), store=str(folder / "apples"))
+        (folder / "apples" / ".pace").mkdir()
+        asked = asking.request("amplification", images=str(folder), store=str(tmp_path / "own"))
+        assert asked.scale.dataset.class_names == CLASSES
+
+    @pytest.mark.parametrize("below", ["", "/deeper"])
+    def test_a_file_is_no_store(self, tmp_path, below):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ValueError, match=r"--store takes a folder, but '.*/file' is a file\."):
+            asking.request("amplification", store=f"{tmp_path}/file{below}")
+
     def test_the_store_in_the_current_folder_is_left_out_with_a_line(self, tmp_path, monkeypatch):
         make_folder(tmp_path, per_class=5)
         (tmp_path / "artifacts" / "logs").mkdir(parents=True)

@@ -224,13 +224,17 @@ def test_nobody_at_an_address_is_said_in_one_line(tmp_path):
     assert "Traceback" not in done.stdout
 
 
-def test_a_store_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
+def test_a_store_that_is_a_file_is_said_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     store = str(tmp_path / "file" / "store")
-    done = castlewalls("run", "amplification", "--scale", "tiny", "--store", store)
-    assert done.returncode == 1
-    [line] = done.stderr.splitlines()
-    assert line.startswith(f"castlewalls: cannot write to the store {store}: Not a directory.")
+    for command in ("plan", "run", "report"):
+        done = castlewalls(command, "amplification", "--scale", "tiny", "--store", store)
+        assert done.returncode == 2
+        [line] = done.stderr.splitlines()
+        assert (
+            line
+            == f"castlewalls: --store takes a folder, but {str(tmp_path / 'file')!r} is a file."
+        )
 
 
 def test_a_report_of_nothing_says_so(tmp_path):

@@ -100,6 +100,15 @@ class TestDisplays:
         ]
         assert all(POISON.path in line[-2] and "running" in line for line in said[1:-1])
 
+    def test_a_step_that_never_says_how_far_it_is_has_lines_too(self):
+        pipe = console(False)
+        lines = display(pipe, 1)
+        lines.show(event("started", total=None))
+        for second in range(1, 95):
+            lines.tick(float(second))
+        said = pipe.file.getvalue().splitlines()[1:]
+        assert [line.split("  ")[-1] for line in said] == ["for 30 s", "for 60 s", "for 90 s"]
+
     def test_a_line_says_how_long_the_step_and_the_run_still_take(self, tmp_path):
         """An update a second, and another step of 100 s to come on the same core."""
         costs = [Planned(step, True, "", Cost(0, 100, 0)) for step in (DATASET, POISON)]
