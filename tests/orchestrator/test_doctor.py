@@ -16,7 +16,7 @@ from rich.console import Console
 
 from orchestrator import doctor, findings, machine
 from orchestrator.findings import Finding
-from orchestrator.store import open_store
+from orchestrator.store import Store, open_store
 from tests.orchestrator.machines import WELL
 from tests.orchestrator.servers import server_of
 
@@ -81,7 +81,7 @@ class TestStore:
 
     def test_one_that_cannot_be_written_to_is_wrong(self, tmp_path):
         (tmp_path / "file").touch()
-        finding = doctor.kept(open_store(str(tmp_path / "file" / "store")))
+        finding = doctor.kept(Store(tmp_path / "file" / "store"))
         assert finding.level == "wrong"
         assert finding.says.startswith(f"cannot write to the store {tmp_path}/file/store: ")
         assert "--store" in finding.cure
