@@ -73,7 +73,7 @@ def steps(folder: Path, side: int) -> dict[str, Step]:
         return Step(train_classifier.Settings(network=network, **settings), {}, streams)
 
     def drawn(of: Step, **more: object) -> Step:
-        how = {"conditions": (0, 1), "guidance_weight": 2.0, "steps": 2, "n": 64, "clip": False}
+        how = {"conditions": (0, 1), "guidance_weight": 2.0, "steps": 2, "n": 64}
         return Step(sample.Settings(**{**how, "batch_size": 64, **more}), {"model": of})
 
     def looking(detector: object) -> Step:
