@@ -18,23 +18,13 @@ from models import randomness
 from models.denoiser import Denoiser
 from models.edm import RHO, SIGMA_MAX, SIGMA_MIN
 from models.guidance import check_guidance, guided_image, guided_noise
+from models.thresholding import in_diffusers_words, thresholded
 
 LOWEST_LOG_RATIO: Final = -5.1
 """Where SDE-DPM-Solver++ starts at the earliest, log(signal / noise) of amplitudes (its authors').
 
 The cosine schedule ends at -10, where an error of the network is multiplied by 20,000.
 """
-
-CLIPS: Final = ("none", "static", "dynamic")
-"""What becomes of a sampler's estimate of the image, at every step.
-
-``none``: nothing, as the authors have it; images are clipped when they are finished.  ``static``:
-it is clipped to [-1, 1].  ``dynamic``: an image whose DYNAMIC_QUANTILE of absolute values s is
-above 1 is clipped to [-s, s] and divided by s (Saharia et al. 2022, section 2.3).
-"""
-
-DYNAMIC_QUANTILE: Final = 0.995
-"""Saharia et al. (2022) recommend percentiles near 100; this is diffusers' default."""
 
 
 @runtime_checkable
@@ -90,7 +80,7 @@ class Sampler(Protocol):
                 normal.  A sampler that adds nothing leaves it alone.
             steps: From noise to images, >= 1; every one but Heun's is a network evaluation.
             guidance_weight: As in ``models.guidance``.
-            clip: A name of CLIPS.
+            clip: A name of ``thresholding.CLIPS``.
         """
         ...
 
@@ -151,7 +141,9 @@ class Ddim(FromNoisePredictions):
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
         predictor = self.predictor(model)
-        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, **_thresholding(clip))
+        scheduler = DDIMScheduler.from_config(
+            predictor.scheduler.config, **in_diffusers_words(clip)
+        )
         scheduler.set_timesteps(steps)
 
         def step(*now: Tensor) -> Tensor:
@@ -188,7 +180,9 @@ class Ddpm(FromNoisePredictions):
     ) -> Tensor:
         """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
         predictor = self.predictor(model)
-        scheduler = DDIMScheduler.from_config(predictor.scheduler.config, **_thresholding(clip))
+        scheduler = DDIMScheduler.from_config(
+            predictor.scheduler.config, **in_diffusers_words(clip)
+        )
         scheduler.set_timesteps(steps)
 
         def step(*now: Tensor) -> Tensor:
@@ -239,7 +233,7 @@ class SdeDpmSolver(FromNoisePredictions):
             solver_order=2,
             timestep_spacing="linspace",
             lambda_min_clipped=LOWEST_LOG_RATIO,
-            **_thresholding(clip),
+            **in_diffusers_words(clip),
         )
         scheduler.set_timesteps(steps)
         if steps > (most := int(scheduler.timesteps[0])):
@@ -309,30 +303,6 @@ class Heun:
                 ahead = x + (there - here) * (first + slope(ahead, there)) / 2
             x = ahead
         return x.float()
-
-
-def thresholded(image: Tensor, clip: str) -> Tensor:
-    """Estimates of images, float32, (B, C, H, W), as a name of CLIPS changes them."""
-    if clip == "none":
-        return image
-    limit = torch.ones(len(image), device=image.device)
-    if clip == "dynamic":
-        limit = image.abs().flatten(1).quantile(DYNAMIC_QUANTILE, dim=1).clamp(min=1)
-    limit = limit.view(-1, 1, 1, 1)
-    return image.clamp(-limit, limit) / limit
-
-
-def _thresholding(clip: str) -> dict[str, object]:
-    """The same in the words of diffusers' schedulers.
-
-    Dynamic thresholding whose threshold may not leave 1 is clipping.
-    """
-    return {
-        "clip_sample": False,
-        "thresholding": clip != "none",
-        "dynamic_thresholding_ratio": DYNAMIC_QUANTILE,
-        "sample_max_value": 1.0 if clip == "static" else float("inf"),
-    }
 
 
 def noise_levels(steps: int) -> list[float]:

@@ -15,7 +15,7 @@ SAMPLERS = ("ddim", "ddpm", "sde", "heun")
 """Names of ``models.sampling.SAMPLERS``."""
 
 CLIPS = ("none", "static", "dynamic")
-"""As ``models.sampling.CLIPS``, which says what they are."""
+"""As ``models.thresholding.CLIPS``, which says what they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

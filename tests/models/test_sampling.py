@@ -13,7 +13,6 @@ from diffusers import DDPMScheduler
 from models.ddpm import build_scheduler
 from models.guidance import guided_noise
 from models.sampling import (
-    CLIPS,
     SAMPLERS,
     Ddim,
     Ddpm,
@@ -22,9 +21,9 @@ from models.sampling import (
     from_name,
     initial_noise,
     noise_levels,
-    thresholded,
 )
 from models.sampling import step_noises as noises_of
+from models.thresholding import CLIPS, thresholded
 
 SPREAD = 0.3
 MEANS = torch.tensor([0.2, -0.1, 0.05])

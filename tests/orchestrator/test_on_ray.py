@@ -346,7 +346,7 @@ def test_a_conductor_that_could_not_look_for_nodes_says_so_and_finds_the_next_on
     async def followed():
         following = asyncio.create_task(made._follow())
         while made.capacity["CPU"] == before and not following.done():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
         assert not following.done()
         following.cancel()
 

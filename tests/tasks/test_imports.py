@@ -37,6 +37,14 @@ def test_the_samplers_that_settings_allow_are_the_ones_there_are():
     assert tuple(sampler.name for sampler in SAMPLERS) == sample.SAMPLERS
 
 
+def test_the_ways_of_thresholding_are_named_alike_everywhere():
+    from analysis.rows import CLIP_ORDER
+    from models.thresholding import CLIPS
+    from tasks import sample
+
+    assert CLIPS == sample.CLIPS == CLIP_ORDER
+
+
 def test_the_networks_that_settings_allow_are_the_ones_there_are():
     from models.classifiers import NETWORKS
     from tasks import train_classifier
