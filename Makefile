@@ -9,7 +9,7 @@ ROUNDS ?= 20
 ALL_TESTS = $(sort $(wildcard tests/test_*.py tests/*/test_*.py))
 # Two processes take a file each, in this order: one that starts clusters beside many that do not.
 FIRST_TESTS = tests/test_losses.py $(filter tests/analysis/% tests/models/% tests/tasks/%,$(ALL_TESTS))
-LONG_TESTS = tests/test_main_job.py tests/test_detection.py tests/orchestrator/test_on_ray.py tests/test_own_images.py tests/test_submit.py
+LONG_TESTS = tests/test_main_job.py tests/test_detection.py tests/orchestrator/run/test_on_ray.py tests/test_own_images.py tests/test_submit.py
 OTHER_TESTS = $(filter-out $(FIRST_TESTS) $(LONG_TESTS),$(ALL_TESTS))
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 

@@ -108,7 +108,7 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
 
 def _answers(settings: Any, given: dict[str, Path], way: Way) -> np.ndarray:
     """What is said of every image, clean and triggered, under every ratio; (images, ratios)."""
-    from tasks import denoise_classify
+    from tasks.steps import denoise_classify
 
     count, size = denoise_classify.count(settings, **given), settings.batch_size
     worker = denoise_classify.Worker(settings, **given)
@@ -126,8 +126,10 @@ def _answers(settings: Any, given: dict[str, Path], way: Way) -> np.ndarray:
 
 def _trained(scratch: Path, scale: Scale, steps: int) -> dict[str, Path]:
     """The inputs of ``denoise_classify``: the dataset, and a model trained on it, poisoned."""
-    from tasks import datasets, poison, train_diffusion, triggers
-    from tasks.batches import Held
+    from tasks import triggers
+    from tasks.data import datasets
+    from tasks.steps import poison, train_diffusion
+    from tasks.steps.batches import Held
 
     folders = {name: scratch / name for name in ("dataset", "manifest", "model")}
     for folder in folders.values():

@@ -69,7 +69,7 @@ def passes(
 def _model(scale: Scale) -> Any:
     from models import randomness
     from models.ddpm import Ddpm, build_scheduler
-    from tasks import train_diffusion
+    from tasks.steps import train_diffusion
 
     settings = scale.diffusion
     with randomness.torch_seeded(0, "bench"):

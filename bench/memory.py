@@ -16,17 +16,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from orchestrator.execute import build
-from orchestrator.placement import Placement
+from orchestrator.run.execute import build
+from orchestrator.run.placement import Placement
 from orchestrator.step import Step, ancestors
-from orchestrator.store import Store
-from tasks import (
-    assess,
+from orchestrator.store.store import Store
+from tasks.data import datasets
+from tasks.detectors import CognitiveDistillation, FeatureConsistency, Strip
+from tasks.steps import (
     attack,
-    datasets,
     denoise_classify,
     detect,
     dissect,
+    judge_accuracy,
     mark,
     perturb,
     prepare,
@@ -34,8 +35,7 @@ from tasks import (
     train_classifier,
     train_diffusion,
 )
-from tasks.detectors import CognitiveDistillation, FeatureConsistency, Strip
-from tasks.patches import BadNets1
+from tasks.triggers.patches import BadNets1
 
 SIDES = (8, 32, 64)
 WITHIN = 1.5
@@ -90,7 +90,7 @@ def steps(folder: Path, side: int) -> dict[str, Step]:
         "content_judge": small,
         "trigger_judge": Step(seen, {}, {**streams, "manifest": marked}),
     }
-    assessed = Step(assess.Settings(trigger=TRIGGER), {"dataset": data, **judges})
+    assessed = Step(judge_accuracy.Settings(trigger=TRIGGER), {"dataset": data, **judges})
     found = {"generations": drawn(laptop, n=400), **judges, "judges": assessed}
     fct = FeatureConsistency(epochs=1, draws=2)
     told = {"trigger": TRIGGER, "target_class": "dark"}
@@ -107,7 +107,7 @@ def steps(folder: Path, side: int) -> dict[str, Step]:
         "sample, laptop's U-Net": drawn(laptop),
         "sample, larger U-Net": drawn(larger),
         "sample, EDM": drawn(edm, sampler="heun"),
-        "assess": assessed,
+        "judge_accuracy": assessed,
         "dissect": Step(dissect.Settings(trigger=TRIGGER), found),
         "attack, resnet18": Step(
             attack.Settings(**told), {"dataset": data, "classifier": resnet}
@@ -127,7 +127,7 @@ def one(folder: Path, side: int, name: str) -> None:
     """Make a step whose sources are there, in this process."""
     store = Store(folder / "store")
     for step in ancestors([steps(folder / str(side), side)[name]]):
-        if step.task == "assess" and name != "assess":
+        if step.task == "judge_accuracy" and name != "judge_accuracy":
             passed(step, store)
         outcome = build(step, store, Placement())
         if outcome.kind != "done":

@@ -19,7 +19,7 @@ import psutil
 from overhead import CASTLEWALLS, MOST_SECONDS, _environment, command_seconds
 
 from orchestrator.step import Step, ancestors
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.studies.amplification import AMPLIFICATION
 from orchestrator.studies.scales import LAPTOP, TINY
 from orchestrator.studies.study import Point, Study
@@ -195,8 +195,8 @@ def drive(folder: Path, points: int) -> None:
     """Run a study of so many points whose rows are all measured on the same images."""
     from rich.console import Console
 
-    from orchestrator.request import Request
-    from orchestrator.run import run
+    from orchestrator.run.request import Request
+    from orchestrator.run.run import run
 
     store = Store(folder / "store")
     weights = (float(WEIGHT),)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.placement import Placement
+from orchestrator.run.placement import Placement
 from orchestrator.step import Step, ancestors
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.studies.amplification import AMPLIFICATION
 from orchestrator.studies.scales import LAPTOP
 
@@ -110,7 +110,7 @@ def _duel(
 
 def _under_ray(step: Step, store: Store) -> tuple[float, float, float]:
     """The step's rate as its progress says it, and how long Ray and then the step took to start."""
-    from orchestrator import cluster
+    from orchestrator.run import cluster
 
     began = time.time()
     with cluster.connected(None, dashboard=False, verbose=False):

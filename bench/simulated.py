@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.intervals import Estimate
+from analysis.statistics.intervals import Estimate
 
 Draw = np.random.Generator
 

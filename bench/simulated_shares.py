@@ -7,19 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis import (
-    amplification,
-    classification_rows,
-    comparison,
-    correction,
-    defense_rows,
-    detection_rows,
-    intervals,
-    paired,
-)
-from analysis.intervals import Estimate
+from analysis.statistics import comparison, correction, intervals, paired, transition
+from analysis.statistics.intervals import Estimate
 from bench.simulated import Case, Draw, held
 from models.randomness import generator
+from orchestrator.studies.defense import rows as defense_rows
+from orchestrator.studies.detection import rows as detection_rows
+from orchestrator.studies.diffusion_classifier import rows as classification_rows
 
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
@@ -41,7 +35,7 @@ def shares() -> Iterator[Case]:
     for share, p_t in ((0.02, 0.09), (0.55, 0.5)):
         yield Case(
             "share minus p_t; amplification",
-            (comparison.above_constant, amplification.amplification_row),
+            (comparison.above_constant, transition.amplification_row),
             f"{100 * share:.3g} % of 500, p_t {100 * p_t:.3g} %",
             lambda draw, share=share, p_t=p_t: _amplified(draw, share, p_t),
         )
@@ -50,7 +44,7 @@ def shares() -> Iterator[Case]:
 def _amplified(draw: Draw, share: float, p_t: float) -> bool:
     row = _row(0, (int(draw.binomial(500, share)), 0), p_t=p_t)
     above = comparison.above_constant([row], "g1", "p_t").estimate
-    columns = amplification.amplification_row(above.shifted(p_t), p_t)
+    columns = transition.amplification_row(above.shifted(p_t), p_t)
     times = Estimate(*(columns[f"amplification{end}"] or 0.0 for end in ("", "_low", "_high")))
     return held(above, share - p_t) and held(times, share / p_t)
 
@@ -269,7 +263,7 @@ def transitions() -> Iterator[Case]:
                 truth = _true_crossing(which, spread)
                 yield Case(
                     "p*_gap" if which == "gap" else "p*_dom",
-                    (amplification.transition,),
+                    (transition.transition,),
                     f"{seeds} seeds, trainings sd a factor of {np.exp(spread):.2g} in p, p* "
                     f"{100 * truth:.2g} %",
                     lambda draw, which=which, seeds=seeds, spread=spread, truth=truth: _crossed(
@@ -284,7 +278,7 @@ def _crossed(draw: Draw, which: str, seeds: int, spread: float, truth: float) ->
         for ratio, chances in zip(RATIOS, _curves(np.array([moved]))[0], strict=True):
             g1, g2, _ = draw.multinomial(500, chances).tolist()
             rows.append(_row(seed, (g1, g2), p_t=_p_t(ratio), poison_ratio=ratio))
-    found = amplification.transition(rows)
+    found = transition.transition(rows)
     assert found is not None
     interval = getattr(found, which).interval
     return bool(interval[0] - 1e-12 <= truth <= interval[1] + 1e-12)
@@ -295,7 +289,7 @@ def _true_crossing(which: str, spread: float) -> float:
     draws = generator(0, "coverage of transitions").normal(0, spread, 20_000)
     g1, g2 = (_curves(draws).mean(axis=0)[:, group] for group in (0, 1))
     others = [_p_t(ratio) for ratio in RATIOS] if which == "gap" else g2
-    truth = amplification.first_crossing(RATIOS, (g1 - others).tolist())
+    truth = transition.first_crossing(RATIOS, (g1 - others).tolist())
     assert RATIOS[0] < truth < inf
     return truth
 

@@ -84,8 +84,9 @@ def write(folder: Path, n: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tasks import datasets, images, poison
-    from tasks.patches import BadNets1
+    from tasks.data import datasets, images
+    from tasks.steps import poison
+    from tasks.triggers.patches import BadNets1
 
     (folder / "manifest").mkdir(parents=True)
     draws = generator(0, "bench images")
@@ -125,8 +126,8 @@ def _process(*words: str | Path) -> dict[str, Any]:
 
 def _batches(folder: Path, **changes: Any) -> Any:
     """What a training with these settings would be given."""
-    from orchestrator.stream import batches
-    from tasks.train_diffusion import Settings
+    from orchestrator.run.stream import batches
+    from tasks.steps.train_diffusion import Settings
 
     settings = Settings(image_size=SIDE, channels=CHANNELS, batch_size=BATCH, **changes)
     return batches(settings, folder, folder / "manifest")

@@ -27,7 +27,7 @@ WATCHED = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """How images are classified; see ``tasks.denoise_classify.Settings`` for each."""
+    """How images are classified; see ``tasks.steps.denoise_classify.Settings`` for each."""
 
     counts: tuple[int, ...]
     """Values that each of R filters keeps."""

@@ -1,6 +1,6 @@
 """``python -m orchestrator``, and the ``castlewalls`` command."""
 
-from orchestrator.cli import main
+from orchestrator.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.local import run_in_process
-from orchestrator.store import Store, open_store
+from orchestrator.run.local import run_in_process
+from orchestrator.store.store import Store, open_store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
+from tests import made_up
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "made-up-name", "AWS_SECRET_ACCESS_KEY": "made-up-secret"}
 NO_OTHERS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "CASTLEWALLS_STORE")
@@ -110,7 +111,7 @@ def local_ray(decoys):
 
     Others' packages of our names lie there, and temporary files in a folder too deep for sockets.
     """
-    from orchestrator import cluster
+    from orchestrator.run import cluster
 
     deep = decoys / ("deep" * 20)
     deep.mkdir()
@@ -136,3 +137,23 @@ def contents():
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def row():
+    return made_up.make_row
+
+
+@pytest.fixture(scope="session")
+def sweep() -> list[dict]:
+    return made_up.amplification_sweep()
+
+
+@pytest.fixture(scope="session")
+def composition_sweep() -> list[dict]:
+    return made_up.composition_sweep()
+
+
+@pytest.fixture(scope="session")
+def groups(sweep) -> dict:
+    return made_up.groups_of(sweep)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.patterns import Picture
+from tasks.triggers.patterns import Picture
 
 CLASSES = ("apples", "red pears", "Äpfel")
 

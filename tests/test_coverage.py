@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import amplification, auroc, comparison, correction, intervals, paired
+from analysis.statistics import auroc, comparison, correction, intervals, paired, transition
 from bench.coverage import LEAST, cases, coverage
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "coverage.md").read_text()
@@ -23,9 +23,7 @@ def intervals_of(module):
                 yield f"{module.__name__.removeprefix('analysis.')}.{name}"
 
 
-@pytest.mark.parametrize(
-    "module", [amplification, auroc, comparison, correction, intervals, paired]
-)
+@pytest.mark.parametrize("module", [transition, auroc, comparison, correction, intervals, paired])
 def test_every_interval_is_in_the_table(module):
     names = list(intervals_of(module))
     assert names

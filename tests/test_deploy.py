@@ -10,7 +10,7 @@ import pytest
 import typer
 import yaml
 
-from orchestrator.cli import app
+from orchestrator.cli.commands import app
 from orchestrator.studies import STUDIES
 from orchestrator.studies.scales import SCALES
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator import suspects
-from orchestrator.local import run_in_process
-from tests.analysis.elements import check_that_it_is_whole, check_that_it_loads_nothing, text_of
+from orchestrator.cli import detect as suspects
+from orchestrator.run.local import run_in_process
+from tests.elements import check_that_it_is_whole, check_that_it_loads_nothing, text_of
 from tests.pictures import make_folder
 
 CLASSES = ("apples", "pears, ripe", "plums")
@@ -58,7 +58,7 @@ def words(pictures, tmp_path_factory):
 def done(words, pictures):
     """The command, which finds trained and scored in its store what needs torch.
 
-    ``tests/orchestrator/test_on_ray.py`` has such steps on Ray; there each worker loads torch.
+    ``tests/orchestrator/run/test_on_ray.py`` has such steps on Ray; there each worker loads torch.
     """
     store = words[words.index("--store") + 1]
     asked = suspects.request(str(pictures), store=str(store), scale="tiny", image_size=16)

@@ -10,8 +10,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from orchestrator import asking, plan, report
-from orchestrator.local import run_in_process
+from orchestrator.cli import asking
+from orchestrator.graph import plan
+from orchestrator.run import report
+from orchestrator.run.local import run_in_process
 from orchestrator.studies import DETECTION
 from orchestrator.studies.scales import TINY
 
@@ -72,14 +74,14 @@ def test_after_the_main_job_no_diffusion_model_and_no_judge_is_trained(first):
         "sample": 2,
         "dissect": 2,
         "detect": 4,
-        "evaluate": 4,
+        "detection_row": 4,
     }
 
 
 def test_further_detectors_run_detection_only(added):
     planned, done = added
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.partition("/")[0] for path in planned} == {"prepare", "detect", "evaluate"}
+    assert {path.partition("/")[0] for path in planned} == {"prepare", "detect", "detection_row"}
     started = [line for line in done.stdout.splitlines() if " started " in line]
     assert len(started) == len(planned)
 

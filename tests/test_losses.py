@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 WORDS = ["amplification", "--scale", "tiny", "--trigger", "badnets1", "--poison-ratio", "0.1"]
 WORDS += ["--guidance-weight", "2", "--training-steps", "300", "--checkpoint-seconds", "0"]
 """One model, of six reports; twelve steps."""
-NOT_OF_THE_MODEL = ("datasets", "poison", "mark", "train_classifier", "assess")
+NOT_OF_THE_MODEL = ("datasets", "poison", "mark", "train_classifier", "judge_accuracy")
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ import shutil
 
 import pytest
 
-from orchestrator import asking, report
-from orchestrator.conductor import StepFailed
-from orchestrator.local import run_in_process
-from orchestrator.placement import Placement
-from orchestrator.request import Result
-from orchestrator.show import left_out
-from tasks.datasets import read_classes
+from orchestrator.cli import asking
+from orchestrator.cli.printing import left_out
+from orchestrator.run import report
+from orchestrator.run.conductor import StepFailed
+from orchestrator.run.local import run_in_process
+from orchestrator.run.placement import Placement
+from orchestrator.run.request import Result
+from tasks.data.datasets import read_classes
 from tests.pictures import make_folder
 
 AXES = {"trigger": "badnets1", "poison_ratio": "0,0.1", "guidance_weight": "2"}

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.page import write
-from tests import browser
-from tests.analysis import made_up
+from orchestrator.studies.contents import write
+from tests import browser, made_up
 
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
 WINDOWS = {"phone": (390, 844), "desk": (1280, 900)}

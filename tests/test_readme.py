@@ -14,14 +14,15 @@ import torch
 import typer
 
 from models.classifiers import Classifier, Shape
-from orchestrator import plan
-from orchestrator.cli import app
-from orchestrator.local import run_in_process
+from orchestrator.cli.commands import app
+from orchestrator.graph import plan
+from orchestrator.run.local import run_in_process
 from orchestrator.step import Step, ancestors
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.studies import amplification, detection
 from orchestrator.studies.scales import TINY, chosen_axes
-from tasks import detectors, poison, triggers
+from tasks import detectors, triggers
+from tasks.steps import poison
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -80,7 +81,7 @@ def test_the_detector_says_what_is_known_of_a_classifier_and_joins_the_study(mon
 
     before, after = steps("cd,strip,fct"), steps("cd,strip,fct,loss")
     added = [step for digest, step in after.items() if digest not in before]
-    assert {step.task for step in added} == {"prepare", "detect", "evaluate"}
+    assert {step.task for step in added} == {"prepare", "detect", "detection_row"}
 
 
 def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):
@@ -95,7 +96,7 @@ def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):
 @pytest.mark.ray
 def test_three_lines_of_python_run_a_study_and_return_its_table(tmp_path, tiny_store, decoys):
     shutil.copytree(tiny_store.root, tmp_path, dirs_exist_ok=True)
-    for row in tmp_path.glob("measure/badnets1-*"):
+    for row in tmp_path.glob("generations_row/badnets1-*"):
         shutil.rmtree(row)
     script = f"""
 import os, ray  # before us, as notebooks do

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.nodes import Nodes
-from orchestrator.submit import EXCLUDES, command, dashboard, passed_on
+from orchestrator.cli.submit import EXCLUDES, command, dashboard, passed_on
 
 SMALLEST = ["amplification", "--scale", "tiny", "--trigger", "none", "--poison-ratio", "0"]
 SMALLEST += ["--guidance-weight", "1", "--training-steps", "10"]
@@ -108,9 +108,14 @@ def test_what_is_no_dashboard_s_address_is_refused(typed):
 
 
 def test_what_a_person_keeps_beside_the_code_is_not_shipped(tmp_path):
-    from orchestrator.submit import _sizes
+    from orchestrator.cli.submit import _sizes
 
-    kept = ["orchestrator/cli.py", "tasks/poison.py", "pyproject.toml", "photos/cat/1.png"]
+    kept = [
+        "orchestrator/cli/commands.py",
+        "tasks/steps/poison.py",
+        "pyproject.toml",
+        "photos/cat/1.png",
+    ]
     left = [".git/HEAD", ".venv/bin/python", "artifacts/mlflow.db", "tests/test_cli.py", ".env"]
     left += ["orchestrator/__pycache__/cli.pyc", "castlewalls.egg-info/PKG-INFO", "secrets/key"]
     for name in [*kept, *left]:
@@ -230,7 +235,7 @@ class TestOnACluster:
     def test_with_the_token_the_study_is_made_and_its_log_comes_back(self, study, store):
         said, _ = study.communicate(timeout=PATIENCE)
         assert study.returncode == 0, said
-        assert "  done     measure/" in said
+        assert "  done     generations_row/" in said
         assert said.count("(12/12, ") == 1
         assert "trigger ratio" in said
         [rows] = (store / "reports").glob("*/results.csv")

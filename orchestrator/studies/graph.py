@@ -10,16 +10,16 @@ from typing import Any
 from orchestrator.step import Step
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point
-from tasks import (
-    assess,
+from tasks.rows import generations_row
+from tasks.steps import (
     attack,
     collect,
     conditions,
     correct,
     detect,
     dissect,
+    judge_accuracy,
     mark,
-    measure,
     perturb,
     poison,
     prepare,
@@ -90,7 +90,7 @@ class Graph:
             ValueError: A ratio that poisons less than an image, or more than there is.
         """
         judge = judged_by or trigger
-        settings = measure.Settings(
+        settings = generations_row.Settings(
             trigger=trigger.name,
             judge_trigger=judge.name,
             target_class=self.target_class,
@@ -270,7 +270,7 @@ class Graph:
             "content_judge": self.content_judge,
             "trigger_judge": self._trigger_judge(trigger),
         }
-        return self.step(assess.Settings(trigger=trigger), judges)
+        return self.step(judge_accuracy.Settings(trigger=trigger), judges)
 
     def dissection(self, generations: Step, trigger: Trigger) -> Step:
         """What both judges of a trigger say of generations."""

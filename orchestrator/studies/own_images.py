@@ -22,8 +22,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from orchestrator.studies.scales import Scale
-from tasks import denoise_classify, poison, sample, train_classifier, train_diffusion, triggers
-from tasks.datasets import Dataset
+from tasks import triggers
+from tasks.data.datasets import Dataset
+from tasks.steps import denoise_classify, poison, sample, train_classifier, train_diffusion
 
 Trainings = TypeVar("Trainings", train_diffusion.Settings, train_classifier.Settings)
 

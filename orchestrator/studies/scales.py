@@ -6,23 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from orchestrator import choices
+from orchestrator.cli import choices
 from orchestrator.step import canonical
 from orchestrator.studies.study import Axes
-from tasks import (
-    datasets,
-    denoise_classify,
-    detectors,
-    patches,
-    sample,
-    train_classifier,
-    train_diffusion,
-    triggers,
-    weights,
-)
-from tasks.datasets import Dataset
+from tasks import detectors, triggers
+from tasks.data import datasets
+from tasks.data.datasets import Dataset
 from tasks.detectors import Detector
-from tasks.triggers import Trigger
+from tasks.steps import denoise_classify, sample, train_classifier, train_diffusion, weights
+from tasks.triggers import Trigger, patches
 
 DETECTION: Mapping[str, str] = {"of": "detection"}
 """Metadata of what only studies that detect use."""

@@ -11,7 +11,7 @@ from orchestrator.step import Step, canonical
 from tasks import detectors
 
 if TYPE_CHECKING:
-    from orchestrator.request import Request, Result
+    from orchestrator.run.request import Request, Result
     from orchestrator.studies.scales import Scale
 
 

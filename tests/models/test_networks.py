@@ -10,7 +10,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from models import classifiers, networks
 from models.classifiers import Shape
 from models.networks import IMAGENET_MEAN, IMAGENET_SD, NETWORKS
-from tasks import weights
+from tasks.steps import weights
 
 TORCHVISION = [name for name in NETWORKS if name != "small"]
 

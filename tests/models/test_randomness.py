@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.randomness import generator, torch_seeded
-from tasks import mark, poison
-from tasks.batches import epoch_order
-from tasks.patches import BadNets1
+from tasks.steps import mark, poison
+from tasks.steps.batches import epoch_order
+from tasks.triggers.patches import BadNets1
 
 ROOT = Path(__file__).parents[2]
 

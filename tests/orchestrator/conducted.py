@@ -8,14 +8,15 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
-from orchestrator.conductor import Conductor
-from orchestrator.execute import Outcome
-from orchestrator.placement import Placement
+from orchestrator.run.conductor import Conductor
+from orchestrator.run.execute import Outcome
+from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
-from tasks import datasets, mark, poison, train_classifier
-from tasks.patches import BadNets1
+from tasks.data import datasets
+from tasks.steps import mark, poison, train_classifier
+from tasks.triggers.patches import BadNets1
 
 DATASET = Step(datasets.Digits())
 MARK = Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET})

@@ -22,7 +22,7 @@ def some(tiny_points):
 @pytest.fixture(scope="session")
 def database(tmp_path_factory):
     """An empty database of MLflow's, whose making takes seconds."""
-    from orchestrator.mlflow_runs import make_database
+    from orchestrator.run.mlflow_runs import make_database
 
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     make_database(path)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from orchestrator.findings import GIB, Wanted
-from orchestrator.machine import Machine, Space, Token
+from orchestrator.cli.findings import GIB, Wanted
+from orchestrator.cli.machine import Machine, Space, Token
 
 WANTED = Wanted(">=3.11", {"torch": ">=2.14,<2.15", "ray": ">=2.60,<2.61"}, {"ray": "[data]"})
 WELL = Machine(

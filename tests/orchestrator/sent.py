@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 from mlflow import MlflowClient
 
-from orchestrator import tracking
-from orchestrator.mlflow_runs import DIGEST, loss_curve, trainings
-from orchestrator.tracking import Mirror
+from orchestrator.run import tracking
+from orchestrator.run.mlflow_runs import DIGEST, loss_curve, trainings
+from orchestrator.run.tracking import Mirror
 
 LAUNCH = {"name": "amplification-tiny", "scale": "tiny"}
 

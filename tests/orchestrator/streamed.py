@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import images
+from tasks.data import images
 
 
 def synthetic(folder, n, side, group):

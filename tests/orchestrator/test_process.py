@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from orchestrator import ROOT, machine, process
-from orchestrator.remote import RemoteStore
+from orchestrator import ROOT, process
+from orchestrator.cli import machine
+from orchestrator.store.remote import RemoteStore
 from tests.orchestrator.servers import server_of
 
 NOBODY = "http://127.0.0.1:9"
@@ -38,7 +39,9 @@ class TestPackagesOfOurNames:
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_those_that_come_first_on_the_path_are_passed_over_and_the_path_stays(self, decoys):
-        code = "import orchestrator.notebook, models, sys; print(models.__file__, *sys.path[:2])"
+        code = (
+            "import orchestrator.cli.notebook, models, sys; print(models.__file__, *sys.path[:2])"
+        )
         done = python("-c", code, cwd=decoys, PYTHONPATH=str(decoys))
         ours, *path = done.stdout.split()
         assert Path(ours) == ROOT / "models" / "__init__.py", done.stderr
@@ -161,7 +164,7 @@ def test_a_system_that_does_not_say_which_cores_are_ours_has_plans_all_the_same(
     code = (
         "import os, sys\n"
         "del os.sched_getaffinity\n"
-        "from orchestrator.cli import main\n"
+        "from orchestrator.cli.commands import main\n"
         f"sys.argv = ['castlewalls', 'plan', 'amplification', '--store', {str(tmp_path)!r}]\n"
         "main()\n"
     )

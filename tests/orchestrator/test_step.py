@@ -17,30 +17,29 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from orchestrator import plan as planning
-from orchestrator.differing import word
-from orchestrator.placement import Placement
-from orchestrator.show import explanation, print_plan
+from orchestrator.cli.differing import word
+from orchestrator.cli.printing import explanation, print_plan
+from orchestrator.graph import plan as planning
+from orchestrator.run.placement import Placement
 from orchestrator.step import Step, ancestors, brief, canonical, difference
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import SCALES, TINY
-from tasks import (
+from tasks.data import datasets
+from tasks.detectors import CognitiveDistillation
+from tasks.steps import (
     conditions,
-    datasets,
     detect,
     mark,
-    patterns,
     poison,
     prepare,
     sample,
     train_classifier,
     train_diffusion,
 )
-from tasks.blending import Blend
-from tasks.detectors import CognitiveDistillation
-from tasks.patches import BadNets1
-from tasks.triggers import TRIGGERS
+from tasks.triggers import TRIGGERS, patterns
+from tasks.triggers.blending import Blend
+from tasks.triggers.patches import BadNets1
 from tests.pictures import make_folder
 
 DATASET = Step(datasets.Digits())

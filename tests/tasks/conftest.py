@@ -5,9 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
-from orchestrator.stream import write_training_set
-from tasks import assess, datasets, mark, patches, poison, train_classifier, train_diffusion
-from tasks.batches import Held
+from orchestrator.run.stream import write_training_set
+from tasks.data import datasets
+from tasks.steps import judge_accuracy, mark, poison, train_classifier, train_diffusion
+from tasks.steps.batches import Held
+from tasks.triggers import patches
 
 TRIGGER = patches.BadNets1()
 
@@ -101,8 +103,8 @@ def training_set(digits, poisoned, tmp_path_factory):
 @pytest.fixture(scope="session")
 def judges(digits, content_judge, trigger_judge, tmp_path_factory):
     out = tmp_path_factory.mktemp("judges")
-    assess.run(
-        assess.Settings(trigger=TRIGGER),
+    judge_accuracy.run(
+        judge_accuracy.Settings(trigger=TRIGGER),
         dataset=digits,
         content_judge=content_judge,
         trigger_judge=trigger_judge,

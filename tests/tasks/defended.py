@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import defend, triggers
-from tasks.attack import NOTHING_SAID, Verdicts
-from tasks.defend import Settings
-from tasks.patches import BadNets1
+from tasks import triggers
+from tasks.rows import defense_row
+from tasks.rows.defense_row import Settings
+from tasks.steps.attack import NOTHING_SAID, Verdicts
+from tasks.triggers.patches import BadNets1
 
 TRIGGER = BadNets1()
 TRAINING = Settings(
@@ -49,7 +50,7 @@ CHANGES = {
     for name in ("test_accuracy", "attack_success_rate", "fresh_attack_success_rate")
     for end in ("", "_low", "_high")
 }
-FRESH = {f"fresh_{name}" for name in defend.ATTACKED}
+FRESH = {f"fresh_{name}" for name in defense_row.ATTACKED}
 OF_GENERATIONS = {"guidance_weight", "sampler", "sampler_steps", "generation_n"} | {
     f"{name}{end}"
     for name in ("generation_g1", "generation_trigger_ratio")

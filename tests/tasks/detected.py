@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import evaluate, images
-from tasks.assess import measure_trigger
-from tasks.detect import SCHEMA
-from tasks.evaluate import Settings
-from tasks.poison import Manifest
+from tasks.data import images
+from tasks.rows import detection_row
+from tasks.rows.detection_row import Settings
+from tasks.steps.detect import SCHEMA
+from tasks.steps.judge_accuracy import measure_trigger
+from tasks.steps.poison import Manifest
 
 TRAINING = Settings(
     trigger="badnets1",
@@ -157,7 +158,7 @@ def write_dissection(folder, *, seen=SEEN, witness=WITNESSED):
 def evaluated(folder, settings, inputs):
     """The row of a point, whose files are written to a new folder."""
     folder.mkdir()
-    evaluate.run(settings, **inputs, out=folder)
+    detection_row.run(settings, **inputs, out=folder)
     return json.loads((folder / "metrics.json").read_text())
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import tasks
 
-MODULES = sorted(f"tasks.{module.name}" for module in pkgutil.iter_modules(tasks.__path__))
+MODULES = sorted(m.name for m in pkgutil.walk_packages(tasks.__path__, "tasks."))
 HEAVY = {"torch", "diffusers", "accelerate", "torchvision", "ray", "mlflow", "sklearn", "scipy"}
 
 
@@ -19,11 +19,11 @@ def test_importing_every_task_loads_nothing_heavy():
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {"numpy", "tasks.sample"} <= set(loaded)
+    assert {"numpy", "tasks.steps.sample"} <= set(loaded)
     assert not HEAVY & set(loaded)
 
 
-@pytest.mark.parametrize("name", ["tasks.train_diffusion", "tasks.train_classifier"])
+@pytest.mark.parametrize("name", ["tasks.steps.train_diffusion", "tasks.steps.train_classifier"])
 def test_a_training_is_shown_no_dataset_and_no_manifest(name):
     parameters = inspect.signature(importlib.import_module(name).fit).parameters
     given = {"settings", "out", "batches", "report", "resume"}
@@ -32,7 +32,7 @@ def test_a_training_is_shown_no_dataset_and_no_manifest(name):
 
 def test_the_samplers_that_settings_allow_are_the_ones_there_are():
     from models.sampling import SAMPLERS
-    from tasks import sample
+    from tasks.steps import sample
 
     assert tuple(sampler.name for sampler in SAMPLERS) == sample.SAMPLERS
 
@@ -40,13 +40,13 @@ def test_the_samplers_that_settings_allow_are_the_ones_there_are():
 def test_the_ways_of_thresholding_are_named_alike_everywhere():
     from analysis.rows import CLIP_ORDER
     from models.thresholding import CLIPS
-    from tasks import sample
+    from tasks.steps import sample
 
     assert CLIPS == sample.CLIPS == CLIP_ORDER
 
 
 def test_the_networks_that_settings_allow_are_the_ones_there_are():
     from models.classifiers import NETWORKS
-    from tasks import train_classifier
+    from tasks.steps import train_classifier
 
     assert tuple(NETWORKS) == train_classifier.NETWORKS

@@ -1,0 +1,1 @@
+"""Parts of pages: tables, figures, layout."""

@@ -1,0 +1,115 @@
+"""The page of the most suspicious images of somebody's own folder, and the file of all of them.
+
+There is no ground truth here: nobody said which images are poisoned.  The page shows an order and
+the pictures at its top, and says what it cannot say.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.page.report import Failure, Images, Stage, render
+from analysis.rows import Row
+
+COLUMNS = ("detector", "file", "label", "suspicion", "rank")
+"""Of ``suspicion.csv``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What one detector makes of a folder; images come by rank, the most suspicious first."""
+
+    detector: str
+    """Its name."""
+    row: Row
+    """Its ``metrics.json``: ``training_accuracy``, ``largest_class_share``, quantiles, ..."""
+    files: Sequence[str]
+    """N names, each once."""
+    labels: npt.NDArray[np.int64]
+    """(N,). Positions among the class names."""
+    suspicion: npt.NDArray[np.float64]
+    """(N,). Descending."""
+    pictures: Mapping[str, Images] = field(default_factory=dict)
+    """``most_suspicious``, the first of all, and ``class_<label>``, the first of a class: uint8,
+    (k, H, W, 1 or 3); of a detector with masks also ``<name>_masks``, (k, H, W, 1)."""
+
+    @cached_property
+    def ranks(self) -> Mapping[str, int]:
+        """1..N by file."""
+        return {file: rank for rank, file in enumerate(self.files, start=1)}
+
+    @property
+    def tied(self) -> int:
+        """How many images share the highest suspicion."""
+        return int((self.suspicion == self.suspicion[0]).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuspectsReport:
+    """Everything that the page shows."""
+
+    folder: str
+    """The folder's name as a heading."""
+    scale: str
+    """Name of the scale."""
+    class_names: Sequence[str]
+    """By label."""
+    rankings: Sequence[Ranking]
+    """At least one, all of the same images."""
+    remarks: Sequence[str] = ()
+    """Such as files that were left out."""
+    failures: Sequence[Failure] = ()
+    """Detectors without a ranking."""
+    stages: Sequence[Stage] = ()
+    """Every step, in the order of the plan."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of the classifier and of the detectors, in the order to be shown."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions and machine, in the order to be shown."""
+    command: str = ""
+    """What to type for the same page."""
+
+
+def write(folder: Path, report: SuspectsReport) -> Path:
+    """Write ``index.html`` and ``suspicion.csv``.
+
+    Args:
+        folder: Made when it is not there.
+        report: What to show.
+
+    Returns:
+        The path of ``index.html``.
+    """
+    from analysis.page.suspects_contents import contents
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "suspicion.csv").write_bytes(to_csv(report).encode())
+    page = folder / "index.html"
+    page.write_text(render("suspects.html", contents(report)), encoding="utf-8")
+    return page
+
+
+def to_csv(report: SuspectsReport) -> str:
+    """Every image once for each detector, by rank, as CSV text with unix line ends.
+
+    Words are in quotes, for names of files and classes may hold anything; numbers are exact.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(COLUMNS)
+    for ranking in report.rankings:
+        images = zip(ranking.files, ranking.labels, ranking.suspicion.tolist(), strict=True)
+        for rank, (file, label, suspicion) in enumerate(images, start=1):
+            writer.writerow([ranking.detector, file, report.class_names[label], suspicion, rank])
+    return text.getvalue()
+
+
+def readable(name: str) -> str:
+    """A file's name as people can read it: escaped if it holds what does not print."""
+    return name if name.isprintable() else repr(name)[1:-1]

@@ -1,0 +1,200 @@
+"""Compare what was counted at different points, with the interval that fits the data.
+
+With at least three seeds an interval is Student's over the seeds, which includes the variance of
+training, but no narrower than the seeds' own.  With fewer the images of all seeds are pooled and
+the interval is conditional on the trained models; ``basis`` says which, and every verdict repeats
+it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.rows import Row
+from analysis.statistics.intervals import (
+    LEVEL,
+    Estimate,
+    difference_of_proportions,
+    difference_of_shares,
+    log_ratio_of_proportions,
+    mean_over_seeds,
+    proportion,
+    ratio_of_proportions,
+)
+
+SEEDS_FOR_SPREAD = 3
+"""Fewest seeds whose spread is used in place of the counts."""
+
+GENERATIONS, OTHERS = "generations", "others"
+"""The two sets of images that a point counts in: of the target class, and of all others."""
+
+_TOTALS = {
+    "g1": ("g1_count",),
+    "g2": ("g2_count",),
+    "g3": ("g3_count",),
+    "g4": ("g4_count",),
+    "trigger_ratio": ("g1_count", "g2_count"),
+    "mismatch_ratio": ("g1_count", "g3_count"),
+    "witness_g1": ("witness_g1_count",),
+    "witness_g2": ("witness_g2_count",),
+    "witness_trigger_ratio": ("witness_g1_count", "witness_g2_count"),
+}
+_TRIALS = {
+    "other_match_ratio": "other_n",
+    "other_trigger_ratio": "other_n",
+    "other_witness_ratio": "other_n",
+    "trigger_false_positive_rate": "trigger_n_clean",
+    "witness_agreement": "n",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An estimate and what its interval rests on."""
+
+    estimate: Estimate
+    """The compared quantity with its interval."""
+    basis: str
+    """Readable, such as "500 images of one model" or "5 seeds"."""
+
+
+def counted(row: Row, name: str) -> tuple[int, int]:
+    """How many images of how many a fraction of a row stands for.
+
+    Args:
+        row: A result row.
+        name: Column of the fraction: g1..g4, trigger_ratio, mismatch_ratio, other_match_ratio,
+            other_trigger_ratio, trigger_false_positive_rate or, of a row with a witness,
+            witness_g1, witness_g2, witness_trigger_ratio, witness_agreement or
+            other_witness_ratio.
+    """
+    if name in _TOTALS:
+        return sum(int(row[column]) for column in _TOTALS[name]), int(row["n"])
+    trials = int(row[_TRIALS[name]])
+    return round(float(row[name]) * trials), trials
+
+
+def counts_in(row: Row, name: str) -> str | None:
+    """Which images of its point a fraction counts, GENERATIONS or OTHERS.
+
+    None where it counts no images of the point itself, such as a judge's error on test images,
+    where its counts are not in the row, or where it is undefined.
+    """
+    if name in _TOTALS:
+        columns, images = (*_TOTALS[name], "n"), GENERATIONS
+    elif name == "witness_agreement":
+        columns, images = (name, "n"), GENERATIONS
+    elif name.startswith("other_") and name in _TRIALS:
+        columns, images = (name, _TRIALS[name]), OTHERS
+    else:
+        return None
+    return None if any(row.get(column) is None for column in columns) else images
+
+
+def pooled(rows: Sequence[Row], name: str) -> tuple[int, int]:
+    """`counted`, added up over seeds."""
+    counts = [counted(row, name) for row in rows]
+    return sum(count for count, _ in counts), sum(n for _, n in counts)
+
+
+def level_of(rows: Sequence[Row], name: str) -> Comparison:
+    """One fraction at one point.
+
+    Args:
+        rows: The point's rows, one a seed, at least one.
+        name: As `counted`.
+    """
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        return _over_seeds([proportion(*counted(row, name)) for row in rows], lowest=0)
+    count, n = pooled(rows, name)
+    return Comparison(proportion(count, n), _images(n, rows))
+
+
+def above_constant(rows: Sequence[Row], name: str, column: str) -> Comparison:
+    """A fraction minus a number that carries no sampling error, such as p_t, at one point."""
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        return _over_seeds(
+            [proportion(*counted(row, name)).shifted(-float(row[column])) for row in rows]
+        )
+    count, n = pooled(rows, name)
+    constant = sum(float(row[column]) for row in rows) / len(rows)
+    return Comparison(proportion(count, n).shifted(-constant), _images(n, rows))
+
+
+def between_groups(rows: Sequence[Row], first: str, second: str) -> Comparison:
+    """First group minus second of the same images; both are among g1..g4."""
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        counts = [(*counted(row, first), counted(row, second)[0]) for row in rows]
+        return _over_seeds([difference_of_shares(a, b, n) for a, n, b in counts])
+    (a, n), (b, _) = pooled(rows, first), pooled(rows, second)
+    return Comparison(difference_of_shares(a, b, n), _images(n, rows))
+
+
+def between_points(
+    rows: Sequence[Row], others: Sequence[Row], name: str, level: float = LEVEL
+) -> Comparison:
+    """A fraction at one point minus the same fraction at another.
+
+    Seeds that both points have are paired when there are enough of them; otherwise the two sets
+    of images count as independent.  Those of one seed start from the same noise and are not: on the
+    digits the verdicts of one model's images correlate by 0.4 to 0.8 under one sampler and hardly
+    across samplers, so the interval is cautious there; those of two models by -0.36 to 0.83, so it
+    can be up to a sixth too narrow as well.
+    """
+    pairs = _paired(rows, others)
+    if len(pairs) >= SEEDS_FOR_SPREAD:
+        each = [
+            difference_of_proportions(*counted(row, name), *counted(other, name), level)
+            for row, other in pairs
+        ]
+        return _over_seeds(each, level)
+    (a, n), (b, m) = pooled(rows, name), pooled(others, name)
+    return Comparison(difference_of_proportions(a, n, b, m, level), f"{n} and {m} images")
+
+
+def ratio_of_points(rows: Sequence[Row], others: Sequence[Row], name: str) -> Comparison:
+    """A fraction at one point over the same fraction at another.
+
+    Over seeds it is the mean of the ratios' logarithms, half a count added everywhere: the ratio of
+    a seed that counts zero has none otherwise.
+    """
+    pairs = _paired(rows, others)
+    if len(pairs) >= SEEDS_FOR_SPREAD:
+        each = [
+            log_ratio_of_proportions(*counted(row, name), *counted(other, name))
+            for row, other in pairs
+        ]
+        return Comparison(mean_over_seeds(each).exponential(), f"{len(pairs)} seeds")
+    (a, n), (b, m) = pooled(rows, name), pooled(others, name)
+    return Comparison(ratio_of_proportions(a, n, b, m), f"{n} and {m} images")
+
+
+def above_false_positives(rows: Sequence[Row], name: str) -> Comparison:
+    """A trigger fraction minus the trigger judge's false-positive rate.
+
+    The judge is one for all seeds: pooled, its own test images are counted once; over seeds, its
+    error is in each seed's interval, and the mean's is no narrower than these.
+    """
+    errors = counted(rows[0], "trigger_false_positive_rate")
+    if len(rows) >= SEEDS_FOR_SPREAD:
+        return _over_seeds(
+            [difference_of_proportions(*counted(row, name), *errors) for row in rows]
+        )
+    count, n = pooled(rows, name)
+    return Comparison(difference_of_proportions(count, n, *errors), _images(n, rows))
+
+
+def _over_seeds(
+    estimates: Sequence[Estimate], level: float = LEVEL, *, lowest: float = -1
+) -> Comparison:
+    found = mean_over_seeds(estimates, level).within(lowest, 1)
+    return Comparison(found, f"{len(estimates)} seeds")
+
+
+def _paired(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Rows of two points that have the seed in common."""
+    by_seed = {other["seed"]: other for other in others}
+    return [(row, by_seed[row["seed"]]) for row in rows if row["seed"] in by_seed]
+
+
+def _images(n: int, rows: Sequence[Row]) -> str:
+    return f"{n} images of {'one model' if len(rows) == 1 else f'{len(rows)} models, pooled'}"

@@ -1,0 +1,152 @@
+"""One detector on the training set and on the generations: what moved, and how surely.
+
+The paper's Tab. 3 has the higher AUROC among the generations.  An AUROC knows no prevalence, so
+more trigger alone cannot raise it: the suspicions of the poisoned have moved, or those of the
+clean.  The functions here say which.  Each gives columns of a results row by name; a number is None
+where a kind of image is missing.
+
+Every interval is 95 % and of `auroc`, with the conditions stated there: this diffusion
+model, this classifier, this many images of each kind.  A difference joins the intervals of its two
+sets, which are independent, as neither's images are the other's.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from analysis.statistics.auroc import Flags, Floats, auroc, difference_of_labelings, tpr_at
+from analysis.statistics.intervals import Estimate, difference
+
+Estimates = dict[str, Estimate | None]
+"""By column."""
+
+LOW_RATES = {"tpr_at_1pct_fpr": 0.01, "tpr_at_5pct_fpr": 0.05}
+"""Column, and the false positive rate allowed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Suspicions of one image set, split by what is known of the images."""
+
+    positive: Floats
+    """(P,). Of those with poison."""
+    negative: Floats
+    """(N,). Of those without."""
+
+    @classmethod
+    def split(cls, suspicion: Floats, poisoned: Flags) -> Self:
+        """Of suspicions, float64, (N,), and flags, bool, (N,)."""
+        return cls(suspicion[poisoned], suspicion[~poisoned])
+
+    @classmethod
+    def none(cls) -> Self:
+        """Of no images: every column becomes None."""
+        return cls(np.empty(0), np.empty(0))
+
+    @property
+    def prevalence(self) -> float | None:
+        """Positives of all; None of no images."""
+        n = len(self.positive) + len(self.negative)
+        return len(self.positive) / n if n else None
+
+
+def detection(scores: Scores) -> Estimates:
+    """``auroc``, and the true positive rates at low false positive rates."""
+    own = (scores.positive, scores.negative)
+    return {"auroc": auroc(*own), **{name: tpr_at(fpr, *own) for name, fpr in LOW_RATES.items()}}
+
+
+def against_training(generation: Scores, training: Scores) -> Estimates:
+    """The gain, and whose suspicions moved.
+
+    Columns, of which all but the gain are AUROCs:
+
+    - ``training_auroc``: of the training set, as its own row has it.
+    - ``auroc_gain``: AUROC on the generations minus ``training_auroc``.
+    - ``poisoned_shift``: generated positives against training positives.  0.5: not moved; above:
+      the generated ones are the more suspicious.  ``clean_shift``: the same for negatives.
+    - ``auroc_poisoned_moved``: generated positives against *training* negatives: what the AUROC
+      would be if only the suspicions of the poisoned had moved.
+    - ``auroc_clean_moved``: *training* positives against generated negatives: only the clean.
+
+    Args:
+        generation: Of the generations.
+        training: Of the training set, by the same detector and classifier.
+    """
+    before = auroc(training.positive, training.negative)
+    return {
+        "training_auroc": before,
+        "auroc_gain": _minus(auroc(generation.positive, generation.negative), before),
+        "poisoned_shift": auroc(generation.positive, training.positive),
+        "clean_shift": auroc(generation.negative, training.negative),
+        "auroc_poisoned_moved": auroc(generation.positive, training.negative),
+        "auroc_clean_moved": auroc(training.positive, generation.negative),
+    }
+
+
+def at_equal_prevalence(generation: Scores, training: Scores) -> tuple[float | None, Estimates]:
+    """The gain when both sets have the smaller of the two prevalences.
+
+    The set with the larger one loses positives at random until it has the smaller one, at least one
+    image staying.  Its AUROC is expected to be that of all its images, which is the value; the
+    interval is the one of so many positives.  What the reader sees is that fewer positives widen
+    the interval and move nothing.
+
+    Args:
+        generation: Of the generations.
+        training: Of the training set.
+
+    Returns:
+        The smaller prevalence, None if one of the four kinds of image is missing; and
+        ``equal_prevalence_auroc`` (of the generations) and ``equal_prevalence_gain``.
+    """
+    shares = [_prevalence_of_both_kinds(scores) for scores in (generation, training)]
+    if shares[0] is None or shares[1] is None:
+        return None, dict.fromkeys(("equal_prevalence_auroc", "equal_prevalence_gain"))
+    share = min(shares[0], shares[1])
+    generated, trained = (
+        auroc(scores.positive, scores.negative, positives=_positives(scores, share))
+        for scores in (generation, training)
+    )
+    return share, {
+        "equal_prevalence_auroc": generated,
+        "equal_prevalence_gain": _minus(generated, trained),
+    }
+
+
+def by_witness(suspicion: Floats, judged: Flags, witnessed: Flags, training: Scores) -> Estimates:
+    """What is left when the witness, who was not trained, says which generations have the trigger.
+
+    Columns: ``witness_auroc``; ``witness_auroc_gain``, minus the training set's;
+    ``judge_minus_witness_auroc``, a difference of two labelings of the same generations.
+
+    Args:
+        suspicion: float64, (N,). Of the generations.
+        judged: bool, (N,). Where the judge sees the trigger.
+        witnessed: bool, (N,). Where the witness does.
+        training: Of the training set.
+    """
+    seen = auroc(suspicion[witnessed], suspicion[~witnessed])
+    return {
+        "witness_auroc": seen,
+        "witness_auroc_gain": _minus(seen, auroc(training.positive, training.negative)),
+        "judge_minus_witness_auroc": difference_of_labelings(suspicion, judged, witnessed),
+    }
+
+
+def _minus(one: Estimate | None, other: Estimate | None) -> Estimate | None:
+    return None if one is None or other is None else difference(one, other)
+
+
+def _prevalence_of_both_kinds(scores: Scores) -> float | None:
+    return scores.prevalence if len(scores.positive) and len(scores.negative) else None
+
+
+def _positives(scores: Scores, share: float) -> int:
+    """Positives that make up ``share`` of a set beside all of its negatives, as nearly as can be.
+
+    With k of them k / (k + N) = share.  Rounding never asks for more than there are.
+    """
+    wanted = round(share / (1 - share) * len(scores.negative))
+    return min(len(scores.positive), max(1, wanted))

@@ -1,0 +1,227 @@
+"""What the commands print: studies, plans, results, explanations."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from orchestrator.cli.tables import print_table
+from orchestrator.process import cores
+from orchestrator.step import ancestors
+
+if TYPE_CHECKING:
+    from orchestrator.graph import costs as gpu_hours
+    from orchestrator.graph.plan import Plan
+    from orchestrator.run.request import Request, Result
+    from orchestrator.step import Step
+    from orchestrator.store.store import Store
+    from orchestrator.studies.study import Point
+
+
+def print_studies(console: Console) -> None:
+    """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
+    from orchestrator.graph import costs as gpu_hours
+    from orchestrator.graph import pace
+    from orchestrator.graph.plan import Plan, Planned, guessed
+    from orchestrator.studies import STUDIES
+    from orchestrator.studies.scales import SCALES
+
+    rows = []
+    for study in STUDIES:
+        costs = []
+        for scale in SCALES:
+            points = study.points(scale, study.axes(scale))
+            steps = list(ancestors(point.measure for point in points))
+            planned = [Planned(step, True, "", guessed(pace.estimate(step))) for step in steps]
+            cost = between(*Plan(points, planned).expected_range(cores()))
+            if gpu_hours.for_gpus(steps):
+                gpu = next(iter(gpu_hours.GPUS))
+                hours = sum(stage.hours(gpu) for stage in gpu_hours.by_stage(steps))
+                cost = f"{hours:,.0f} h of an {gpu}"
+            costs.append(f"{len(points)} points, {cost}")
+        rows.append([study.name, study.paper, *costs])
+    print_table(console, ["study", "paper", *(scale.name for scale in SCALES)], rows)
+    for study in STUDIES:
+        console.print(f"\n{study.name}: {study.question}", markup=False)
+
+
+def print_plan(plan: "Plan", label: str, console: Console) -> None:
+    """Every point and step: cached or to run, why, and what it is expected to cost."""
+    lines = []
+    for planned in plan.steps:
+        cost = duration(planned.seconds) if planned.runs else ""
+        state = "run" if planned.runs else "cached"
+        why = planned.why if planned.runs else ""
+        lines.append(f"{state:7} {planned.step.path}  {cost:>6}  {why}".rstrip())
+    unfinished = plan.unfinished()
+    waiting = {point.measure.digest for point in unfinished}
+    for point in plan.points:
+        state = "run" if point.measure.digest in waiting else "cached"
+        lines.append(f"{state:7} point {point.name}  {_poison_of(point)}".rstrip())
+    console.print("\n".join(lines), soft_wrap=True, markup=False)  # at once: there may be thousands
+    print_gpu_hours(plan, console)
+    running, cached = len(plan.to_run), len(plan.steps) - len(plan.to_run)
+    summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
+    summary += f"{running} steps to run, {cached} cached"
+    if running:
+        expected = between(*plan.expected_range(cores()))
+        summary += f"; {expected} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
+    console.print(summary, soft_wrap=True, markup=False)
+    if calls := network_calls(plan):
+        console.print(calls, soft_wrap=True, markup=False)
+
+
+def network_calls(plan: "Plan") -> str:
+    """How often diffusion models that classify look at an image, at most; empty if none does."""
+    classifying = [one for one in plan.steps if one.runs and one.step.task == "denoise_classify"]
+    if not classifying:
+        return ""
+    calls = sum(one.step.settings.expected_calls for one in classifying)
+    seconds = duration(sum(one.seconds for one in classifying))
+    early = any(one.step.settings.stages for one in classifying)
+    fewer = " (fewer where classes that can no longer win are dropped)" if early else ""
+    return f"classifying: at most {calls:,} network calls{fewer}, about {seconds} on one core"
+
+
+def print_gpu_hours(plan: "Plan", console: Console) -> None:
+    """What the plan costs on GPUs, if it is meant for them; what that is worth is said."""
+    from orchestrator.graph import costs as gpu_hours
+
+    if not plan.to_run or not gpu_hours.for_gpus(planned.step for planned in plan.steps):
+        return
+    stages = gpu_hours.by_stage(plan.to_run)
+    on_cpus = [
+        planned for planned in plan.steps if planned.runs and not gpu_hours.operations(planned.step)
+    ]
+    rows = []
+    for stage in (*stages, gpu_hours.total(stages)):
+        hours = [f"{stage.hours(gpu):,.1f}" for gpu in gpu_hours.GPUS]
+        rows.append([stage.name, f"{stage.steps}", f"{stage.operations / 1e15:,.1f}", *hours])
+    console.print("\nGPU-hours by stage, on one or another GPU:")
+    print_table(console, ["", "steps", "PFLOP", *gpu_hours.GPUS], rows, right=True)
+    cores_busy = duration(sum(planned.seconds for planned in on_cpus))
+    rest = f"{len(on_cpus)} other steps take a CPU core about {cores_busy}."
+    for line in (*_worth_of(stages), rest):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _worth_of(stages: "Sequence[gpu_hours.Stage]") -> Iterator[str]:
+    """Yield what the hours rest on, the paper's own, and what is not among them."""
+    from orchestrator.graph import costs as gpu_hours
+
+    yield (
+        f"operations counted, rates assumed: {gpu_hours.UTILIZATION:.0%} of the datasheets' TF32. "
+        "No GPU was measured; read them as an order of magnitude."
+    )
+    if trainings := [stage for stage in stages if stage.name == "diffusion models"]:
+        yield (
+            f"at the paper's pace ({gpu_hours.PAPER}) the diffusion models take "
+            f"{trainings[0].paper_hours:,.0f} GPU-hours."
+        )
+    if unknown := sum(stage.unknown for stage in stages):
+        yield f"not among the hours: {unknown} steps of a method without a count."
+
+
+def _poison_of(point: "Point") -> str:
+    """How many images are poisoned, and p_t, from class counts alone."""
+    from tasks.steps import poison
+
+    manifest = point.measure.inputs.get("manifest")
+    if manifest is None:
+        return ""
+    settings, dataset = manifest.settings, manifest.inputs["dataset"].settings
+    counts = dataset.counts()["train"]
+    n, n_target = sum(counts), counts[dataset.class_names.index(settings.target_class)]
+    share = poison.shares(settings, n=n, n_target=n_target)
+    return f"{share.count} of {n} images poisoned, p_t {100 * share.p_t:.1f} %"
+
+
+def print_result(request: "Request", result: "Result", console: Console) -> None:
+    """The table of the points that are finished, the finding, and where the report is."""
+    from orchestrator.run.report import rows_of
+    from orchestrator.studies.results import summary, table
+
+    rows = rows_of(request)
+    if rows:
+        print_table(console, *table(rows))
+        console.print(summary(rows), markup=False)
+    if not result.made and len(rows) == len(result.points):
+        console.print("everything was finished already; nothing was started.")
+    for remark in (*result.remarks, *left_out(request)):
+        console.print(remark, markup=False, soft_wrap=True)
+    if result.page:
+        console.print(f"report: {result.page}", soft_wrap=True, markup=False)
+        if request.store.remote:
+            kept = result.page.parent.relative_to(request.store.root).as_posix()
+            console.print(
+                f"kept as {kept} in {request.store.address}", soft_wrap=True, markup=False
+            )
+    else:
+        failed = "no point could be finished."
+        console.print(failed if result.failures else "no point is finished yet; run it first.")
+
+
+def left_out(request: "Request") -> Iterator[str]:
+    """Yield a line if files of the user's own images were left out or lost their colors."""
+    from orchestrator.step import Step
+    from tasks.data.datasets import read_classes
+
+    dataset = Step(request.scale.dataset)
+    if not request.store.has(dataset):
+        return
+    classes = read_classes(request.store.fetch(dataset))
+    if classes.skipped:
+        names = f"{dataset.path}/skipped.csv"
+        yield f"left out as broken: {len(classes.skipped)} files, listed in {names} of the store"
+    if classes.turned_grey:
+        yield f"turned grey: {classes.turned_grey} images in color; --channels 3 keeps their colors"
+
+
+def print_explanation(request: "Request", wanted: str, console: Console) -> None:
+    """Why a step is to run, or that it is cached.
+
+    Raises:
+        ValueError: When no step, or more than one, goes by that name.
+    """
+    steps = list(ancestors(point.measure for point in request.points()))
+    found = [step for step in steps if wanted == step.path or step.digest.startswith(wanted)]
+    if len(found) != 1:
+        much = "no step" if not found else f"{len(found)} steps"
+        raise ValueError(
+            f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
+            f"`castlewalls plan {request.study.name}` prints it, with the same axes; of another "
+            f"study or scale add --study and --scale."
+        )
+    for line in explanation(request.store, found[0]):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def explanation(store: "Store", step: "Step", indent: str = "") -> Iterator[str]:
+    """Yield why a step is to run, and why each source that it waits for is."""
+    damage = store.damage(step, content=True)
+    yield f"{indent}{step.path}: {damage or 'finished'}"
+    if damage is not None:
+        yield from (f"{indent}  {line}" for line in store.explain(step, content=True))
+        for source in step.sources:
+            if store.damage(source) is not None:
+                yield from explanation(store, source, indent + "    ")
+
+
+def between(low: float, high: float) -> str:
+    """``7 to 13 min``, ``50 s to 3 min``; ``about 7 min`` where both ends come to the same."""
+    first, last = duration(low), duration(high)
+    if first == last:
+        return f"about {last}"
+    number, _, unit = first.partition(" ")
+    return f"{number if last.endswith(f' {unit}') else first} to {last}"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min``, ``2.5 h``, ``12 days``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.0f} days"

@@ -1,0 +1,1 @@
+"""Runs a graph of steps on Ray and shows what came of it."""

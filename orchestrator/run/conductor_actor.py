@@ -1,0 +1,312 @@
+"""The conductor as a Ray actor, the tasks that it starts, and the driver's end of it."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.run import environment  # noqa: F401 - before Ray, for what it sets
+
+# isort: split
+import ray
+
+from orchestrator.run import nodes
+from orchestrator.run.conductor import Conductor, event_of, extent
+from orchestrator.run.execute import Outcome, build
+from orchestrator.run.placement import Bundle, Placement, reads_a_folder
+from orchestrator.run.request import NoCluster
+from orchestrator.run.stream import RayRows, TrainingSet
+from orchestrator.step import Step
+from orchestrator.store.store import Store
+
+NAMESPACE = "castlewalls"
+HEAD = {nodes.HEAD: 0.001}
+"""What keeps on the head what holds no CPU."""
+NOTES_A_SECOND = 2.0
+FOLLOW_SECONDS = 2.0
+"""Between two looks at which nodes there are."""
+GONE_SECONDS = 30.0
+"""After which a head that does not answer is gone; Ray itself aborts after twice that."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step's process is told beside the step."""
+
+    store: Store
+    placement: Placement
+    conductor: str
+    """Its name, for progress."""
+    seen: str = ""
+    """A token by which a node finds out whether it sees the store; empty on one machine."""
+
+
+class Blind(RuntimeError):
+    """A node that came later does not see the store: the node's id, and that in words."""
+
+
+@ray.remote(max_retries=0)
+def _build(step: Step, work: Work, rows: RayRows | None, bundle: Bundle) -> Outcome:
+    """Run a step in a worker process."""
+    if work.seen and (reason := work.store.sees(work.seen)):
+        here = ray.util.get_node_ip_address()
+        message = f"node {here} does not see the store {work.store.address}: {reason}"
+        raise Blind(ray.get_runtime_context().get_node_id(), message)
+    note = ProgressNote(work.conductor, step.digest)
+    return build(step, work.store, work.placement, rows=rows, bundle=bundle, note=note)
+
+
+_build_on_gpu = ray.remote(max_retries=0, num_gpus=1, max_calls=1)(_build._function)  # type: ignore[attr-defined]
+"""Its process ends with the step, and gives back the memory that it had on the GPU."""
+
+
+@dataclass
+class ProgressNote:
+    """Sends progress to the conductor, at most twice a second."""
+
+    conductor: str
+    digest: str
+    last: float = 0.0
+
+    def __call__(self, position: int, metrics: Mapping[str, float]) -> None:
+        """Send ``position`` and ``metrics``; dropped when the last ones were just sent."""
+        if time.monotonic() - self.last < 1 / NOTES_A_SECOND:
+            return
+        self.last = time.monotonic()
+        with suppress(ValueError):  # the conductor is being restarted
+            actor = ray.get_actor(self.conductor, namespace=NAMESPACE)
+            actor.progress.remote(self.digest, position, dict(metrics))
+
+
+class RayConductor(Conductor):
+    """The conductor as an actor: each step is a Ray task that holds what the step needs.
+
+    It holds no state that the store does not: when its process is lost, Ray starts it again and
+    repeats the calls that were waiting; whoever asks first starts all targets.
+    """
+
+    def __init__(
+        self, name: str, targets: list[Step], store: Store, placement: Placement, seen: str = ""
+    ) -> None:
+        self.work = Work(store, placement, name, seen)
+        self.incarnation = uuid.uuid4().hex
+        self.reading: dict[str, asyncio.Task[RayRows]] = {}
+        self.latest: dict[str, dict[str, Any]] = {}
+        self.furthest: dict[str, int] = {}
+        self.blind: set[str] = set()
+        """Ids of nodes that do not see the store; nothing is sent there."""
+        self.following: asyncio.Task[None] | None = None
+        super().__init__(targets, store, placement, nodes.capacity(), self._start, grows=True)
+
+    async def finish(self, digest: str) -> None:
+        """Return once the step is in the store."""
+        self._begin()
+        await super().finish(digest)
+
+    async def row(self, digest: str) -> dict[str, float]:
+        """Finish a point's last step and return the numbers of its row."""
+        await self.finish(digest)
+        return await asyncio.to_thread(_numbers, self.store, self.steps[digest])
+
+    async def happened(self, incarnation: str, seen: int) -> tuple[str, int, list[dict[str, Any]]]:
+        """What happened after the first ``seen`` events of this incarnation; all, to a stranger.
+
+        Returns:
+            The incarnation, how many events there are, and the news: events, then the latest
+            progress of each step that moved since the last call.
+        """
+        self._begin()
+        news = self.events[seen if incarnation == self.incarnation else 0 :]
+        news += self.latest.values()
+        self.latest.clear()
+        return self.incarnation, len(self.events), news
+
+    async def progress(self, digest: str, position: int, metrics: dict[str, float]) -> None:
+        """Take a note of how far a running step is; only the latest one is kept.
+
+        A training without metrics is taken up at a checkpoint, which is an event of its own.
+        """
+        step = self.steps[digest]
+        if step.shape == "fit" and not metrics:
+            again = max(0, self.furthest.get(digest, position) - position)
+            self.note("resumed", step, position=position, again=again, total=extent(step))
+            self.resumed[digest] = max(position, self.resumed.get(digest, 0))
+        self.furthest[digest] = max(position, self.furthest.get(digest, 0))
+        self.latest[digest] = event_of("progress", step, position=position, metrics=metrics)
+
+    def _begin(self) -> None:
+        if self.following is None:
+            self.following = asyncio.create_task(self._follow())
+            self.begin()
+
+    async def _follow(self) -> None:
+        """Keep up with nodes that come and go; what it cannot find out it says, and goes on."""
+        said = ""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                self.resize(await asyncio.to_thread(nodes.capacity, self.blind))
+                said = ""
+            except ray.exceptions.RayError:
+                continue  # the head is being restarted, or gone, which the driver finds out
+            except Exception as error:  # of a file half written, or of a process that ended
+                text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                if text != said:
+                    self.events.append(without_nodes(text))
+                said = text
+
+    async def _start(self, step: Step, bundle: Bundle) -> Outcome:
+        rows = await self._rows(step)
+        try:
+            outcome = await self._where_it_can(step, bundle, rows)
+        except ray.exceptions.RayTaskError as error:  # not of the task: that is an outcome
+            message = f"its process could not begin ({' '.join(str(error.cause).split())[:200]})"
+            outcome = Outcome(kind="failed", message=message, transient=True)
+        except ray.exceptions.RayError as error:
+            message = f"its process was lost ({type(error).__name__})"
+            outcome = Outcome(kind="failed", message=message, transient=True)
+        if outcome.transient and rows:
+            self._read_anew(step, rows)
+        return outcome
+
+    async def _where_it_can(self, step: Step, bundle: Bundle, rows: RayRows | None) -> Outcome:
+        """Run the step on a node that sees the store, which some that come may not do."""
+        while True:
+            task = self._task(step, bundle)
+            try:
+                outcome: Outcome = await task.remote(step, self.work, rows, bundle)
+                return outcome
+            except ray.exceptions.RayTaskError as error:
+                if not isinstance(error.cause, Blind):
+                    raise
+                node, reason = error.cause.args
+            if node not in self.blind:
+                self.blind.add(node)
+                self.note("waiting", step, message=f"for another node: {reason}")
+
+    def _task(self, step: Step, bundle: Bundle) -> Any:
+        """The Ray task for a step; what drives a step's own processes holds nothing, on the head.
+
+        The head is the one node that a lost machine never takes along, and the driver's: a folder
+        of the user's own, which other nodes may not have, is read there too.
+        """
+        if self.placement.distributed(step) or reads_a_folder(step):
+            return _build.options(name=step.path, num_cpus=0, resources=HEAD)
+        held: dict[str, Any] = {"num_cpus": bundle.cpus, "memory": bundle.memory}
+        held["name"] = step.path  # what Ray's dashboard shows, and ps
+        if self.blind:
+            held["label_selector"] = {nodes.ID: f"!in({', '.join(sorted(self.blind))})"}
+        if bundle.gpus:
+            return _build_on_gpu.options(**held, num_gpus=bundle.gpus)
+        return _build.options(**held)
+
+    async def _rows(self, step: Step) -> RayRows | None:
+        """The step's dataset in the object store; read once per run, whoever asks first.
+
+        It is read with the CPU that the step was admitted with and does not use yet.  A dataset
+        that is larger than the step may hold never goes there: the step reads the file, a window
+        at a time.  So do steps that are no training, once.  One that cannot be read is left to the
+        step, which finds out what is wrong.
+        """
+        dataset = step.streams.get("dataset")
+        if dataset is None or step.reads_training_set:
+            return None
+        try:
+            folder = await asyncio.to_thread(self.store.fetch, dataset)
+            if TrainingSet.of(folder).exceeds(step.settings.window_bytes):
+                return None
+            if dataset.digest not in self.reading:
+                self.reading[dataset.digest] = asyncio.create_task(self._read(dataset))
+            return await asyncio.shield(self.reading[dataset.digest])
+        except Exception:
+            self.reading.pop(dataset.digest, None)
+            return None
+
+    async def _read(self, dataset: Step) -> RayRows:
+        from orchestrator.run import distributed
+
+        return RayRows(await asyncio.to_thread(distributed.read, self.store, dataset))
+
+    def _read_anew(self, step: Step, rows: RayRows) -> None:
+        """Forget a dataset that may lie on a node that is lost, unless somebody did before."""
+        digest = step.streams["dataset"].digest
+        reading = self.reading.get(digest)
+        if reading and reading.done() and reading.result() is rows:
+            del self.reading[digest]
+
+
+def without_nodes(reason: str) -> dict[str, Any]:
+    """The event of not knowing which nodes there are; it is of no step."""
+    message = f"which nodes there are is not known ({reason}); it goes on with those of before"
+    about = {"kind": "waiting", "digest": "", "path": "nodes", "time": time.time()}
+    return {**about, "message": message}
+
+
+def _numbers(store: Store, measure: Step) -> dict[str, float]:
+    """What a finished point has measured, as Tune takes it."""
+    row = json.loads((store.fetch(measure) / "metrics.json").read_text())
+    return {name: value for name, value in row.items() if isinstance(value, int | float)}
+
+
+class Conducting:
+    """A conductor at work: its process lives as long as this does."""
+
+    def __init__(
+        self, targets: Sequence[Step], store: Store, placement: Placement, seen: str = ""
+    ) -> None:
+        """Start it on the head of the cluster."""
+        self.name = f"conductor-{uuid.uuid4().hex[:8]}"
+        actor = ray.remote(RayConductor).options(
+            name=self.name,
+            num_cpus=0,
+            resources=HEAD,
+            max_concurrency=10_000,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )
+        self.actor: Any = actor.remote(self.name, list(targets), store, placement, seen)
+        self.head = ray.get_runtime_context().gcs_address
+        self.incarnation, self.seen = "", 0
+        self.answered = time.monotonic()
+
+    def poll(self) -> list[dict[str, Any]]:
+        """What happened since the last call; nothing while the conductor does not answer.
+
+        Raises:
+            NoCluster: The head of the cluster has not answered for a while either.
+        """
+        try:
+            happened = self.actor.happened.remote(self.incarnation, self.seen)
+            self.incarnation, self.seen, news = ray.get(happened, timeout=5)
+        except (ray.exceptions.RayError, ValueError):
+            self.refuse_lost(GONE_SECONDS)
+            return []
+        self.answered = time.monotonic()
+        return news
+
+    def refuse_lost(self, patience: float = 0.0) -> None:
+        """Fail if the head of the cluster is gone.
+
+        Args:
+            patience: Seconds without an answer that are no reason to fail yet.
+
+        Raises:
+            NoCluster: It is; what to do.
+        """
+        if time.monotonic() - self.answered < patience:
+            return
+        if nodes.silence(self.head) is None:
+            return
+        raise NoCluster(
+            f"the head of the cluster at {self.head} is gone. What is finished is kept: start a "
+            f"cluster again and give the same command with its --address; it goes on from there."
+        )
+
+
+def conductor(name: str) -> Any:
+    """The handle of a conductor, in any process of the run."""
+    return ray.get_actor(name, namespace=NAMESPACE)

@@ -1,0 +1,218 @@
+"""A step spread over several processes: Ray Train for ``fit``, a Ray Data pool for ``per_batch``.
+
+The driving process holds no CPU; the conductor keeps the step's whole need free for these.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.run.execute import Note, given, published, ranges
+from orchestrator.run.execute import fit as fit_in_process
+from orchestrator.run.placement import Bundle, Placement
+from orchestrator.run.stream import COLUMNS, RayRows, Rows, TrainingSet
+from orchestrator.step import Step
+from orchestrator.store.checkpoints import Checkpoints
+from orchestrator.store.store import Store
+
+SMALL_FILE = 64 * 2**20
+"""Bytes of a dataset file that one process reads faster than a pipeline starts."""
+MOST_BLOCKS = 200
+"""Blocks that the index ranges are spread over, at most."""
+
+
+def tables(
+    step: Step, store: Store, bundle: Bundle, inputs: Mapping[str, Path], note: Note
+) -> Iterator[Any]:
+    """Yield a ``per_batch`` step's tables in order, made on a pool of actors."""
+    import ray.data
+
+    items = [
+        {"position": position, "first": first, "last": last}
+        for position, (first, last) in enumerate(ranges(step, inputs))
+    ]
+    made = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS)).map_batches(
+        _RangeActor,
+        fn_constructor_args=(step, store),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=bundle.count),
+        num_cpus=bundle.cpus,
+        num_gpus=bundle.gpus or None,
+    )
+    yield from _in_order(made.iter_rows(), items, note)
+
+
+class _RangeActor:
+    """Loads a step's worker once and computes index ranges with it, on its own node."""
+
+    def __init__(self, step: Step, store: Store) -> None:
+        for source in step.sources:
+            store.fetch(source)
+        self.open = ExitStack()  # the training set goes when the actor ends
+        inputs = self.open.enter_context(given(step, store))
+        self.worker = step.function(step.settings, **inputs)
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        import pyarrow as pa
+
+        table = self.worker(int(batch["first"][0]), int(batch["last"][0]))
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return {"position": batch["position"], "table": [sink.getvalue().to_pybytes()]}
+
+
+def _in_order(made: Iterable[Any], items: list[dict[str, int]], note: Note) -> Iterator[Any]:
+    """Yield tables by position as soon as their turn comes."""
+    import pyarrow as pa
+
+    waiting: dict[int, bytes] = {}
+    turn = done = 0
+    for row in made:
+        waiting[int(row["position"])] = row["table"]
+        done += items[row["position"]]["last"] - items[row["position"]]["first"]
+        note(done, {})
+        while turn in waiting:
+            yield pa.ipc.open_stream(waiting.pop(turn)).read_all()
+            turn += 1
+    assert turn == len(items), f"{len(items) - turn} ranges did not come back"
+
+
+def fit(
+    step: Step,
+    store: Store,
+    placement: Placement,
+    bundle: Bundle,
+    rows: Rows | None,
+    note: Note,
+) -> None:
+    """Train under Ray Train with ``bundle.count`` data-parallel workers; the first one publishes.
+
+    Every worker sees the whole stream and keeps its own rows of each global batch, so nothing is
+    dropped and the result does not depend on how Ray would split it.  Of a dataset that is larger
+    than the step may hold each worker reads its rows from the file itself.  Resuming is ours alone:
+    the run gets a fresh name, and all workers take up the checkpoint that the first one finds.
+    """
+    import ray.data
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    resident = _resident(step, store, rows)
+    checkpoints = Checkpoints(store, step)
+    with tempfile.TemporaryDirectory(prefix="castlewalls-") as scratch:
+        trainer = TorchTrainer(
+            _train_worker,
+            train_loop_config={
+                "step": step,
+                "store": store,
+                "placement": placement,
+                "checkpoints": checkpoints,
+                "note": note,
+                "resident": bool(resident),
+            },
+            datasets=resident,
+            dataset_config=ray.train.DataConfig(datasets_to_split=[]),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=bundle.count,
+                use_gpu=bundle.gpus > 0,
+                resources_per_worker=_resources(bundle),
+            ),
+            run_config=ray.train.RunConfig(
+                name=f"{step.digest}-{checkpoints.name}", storage_path=scratch
+            ),
+        )
+        try:
+            trainer.fit()
+        except ray.train.WorkerGroupError as error:
+            raise _cause(error) from error
+
+
+def _resident(step: Step, store: Store, rows: Rows | None) -> dict[str, Any]:
+    """The training set as Ray Train's ``datasets``; none if it is to be re-streamed."""
+    dataset = step.streams["dataset"]
+    if TrainingSet.of(store.folder(dataset)).exceeds(step.settings.window_bytes):
+        return {}
+    return {"train": rows.source if isinstance(rows, RayRows) else read(store, dataset)}
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    """One Ray Train worker: this rank's rows of the stream, the same loop as in process."""
+    import ray.train
+
+    step, store, checkpoints = config["step"], config["store"], config["checkpoints"]
+    rank = ray.train.get_context().get_world_rank()
+    for source in step.sources:
+        store.fetch(source)
+    resume = _agreed(checkpoints, rank)
+    with _out(step, store, rank) as out:
+        fit_in_process(
+            step,
+            store,
+            config["placement"],
+            checkpoints,
+            out,
+            RayRows(ray.train.get_dataset_shard("train")) if config["resident"] else None,
+            config["note"],
+            resume=resume,
+            rank=rank,
+            workers=ray.train.get_context().get_world_size(),
+        )
+    if rank == 0:
+        checkpoints.clear()
+    elif store.remote and resume is not None:  # only this machine's copy
+        shutil.rmtree(resume.parent, ignore_errors=True)
+
+
+@contextmanager
+def _out(step: Step, store: Store, rank: int) -> Iterator[Path]:
+    """Yield where a worker writes to: the first one's is published, the others write nothing."""
+    if rank == 0:
+        with published(step, store) as out:
+            yield out
+    else:
+        with tempfile.TemporaryDirectory(prefix="castlewalls-") as nothing:
+            yield Path(nothing)
+
+
+def _agreed(checkpoints: Checkpoints, rank: int) -> Path | None:
+    """The newest checkpoint as the first worker finds it, on this worker's machine."""
+    from ray.train.collective import broadcast_from_rank_zero
+
+    newest = checkpoints.newest() if rank == 0 else None
+    name = broadcast_from_rank_zero(
+        newest.relative_to(checkpoints.root).as_posix() if newest is not None else None
+    )
+    return checkpoints.named(name) if name and newest is None else newest
+
+
+def _resources(bundle: Bundle) -> dict[str, float]:
+    resources = {"CPU": bundle.cpus}
+    return {**resources, "GPU": bundle.gpus} if bundle.gpus else resources
+
+
+def _cause(error: Any) -> BaseException:
+    """The first worker's own error, a task's message before a lost process."""
+    failures = list(error.worker_failures.values())
+    own = [getattr(failure, "cause", None) or failure for failure in failures]
+    told = [failure for failure in own if isinstance(failure, ValueError | FloatingPointError)]
+    return (told or own or [error])[0]
+
+
+def read(store: Store, dataset: Step, *, small_bytes: int = SMALL_FILE) -> Any:
+    """Read a dataset step's training images into the cluster's object store, once.
+
+    A small file is read right here: a pipeline of read tasks takes some seconds to start.
+
+    Returns:
+        A materialized ``ray.data.Dataset`` with the columns of ``COLUMNS``.
+    """
+    import pyarrow.parquet as pq
+    import ray.data
+
+    path = store.fetch(dataset) / "train.parquet"
+    if path.stat().st_size <= small_bytes:
+        return ray.data.from_arrow(pq.read_table(path, columns=list(COLUMNS))).materialize()
+    return ray.data.read_parquet(str(path)).select_columns(list(COLUMNS)).materialize()

@@ -1,0 +1,283 @@
+"""Run one step, in this process or, when placement says so, spread over several."""
+
+import errno
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.run.placement import Bundle, Placement
+from orchestrator.run.stream import Rows, batches, write_training_set
+from orchestrator.step import TRAINING_SET, Step
+from orchestrator.store.checkpoints import FOLDER, Checkpoints, Reporter
+from orchestrator.store.storage import NoAccess, NoAnswer
+from orchestrator.store.store import Store
+
+Note = Callable[[int, Mapping[str, float]], None]
+"""Called with how far a step is (in its own units) and its latest metrics."""
+
+LASTING = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EDQUOT}
+"""Operating-system errors that trying again does not cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a step ended."""
+
+    kind: Literal["done", "damaged", "failed"]
+    message: str = ""
+    """For people, one line."""
+    transient: bool = False
+    """Whether trying again may help."""
+    damaged: tuple[str, ...] = ()
+    """Digests of sources that must be built again first."""
+
+
+def build(
+    step: Step,
+    store: Store,
+    placement: Placement,
+    *,
+    rows: Rows | None = None,
+    bundle: Bundle | None = None,
+    note: Note | None = None,
+) -> Outcome:
+    """Make one step's result from finished sources and publish it.
+
+    Never raises for what a task does: the traceback goes to the step's log in the store, and the
+    outcome says in one line what happened.
+
+    Args:
+        step: What to make.
+        store: Where its sources are and its result goes.
+        placement: One process or several.
+        rows: The stream's dataset if somebody holds it already; else it is read from the store,
+            once, or, if it is larger than the training may hold, every epoch anew.
+        bundle: What each process of a distributed step holds.
+        note: Told about progress.
+    """
+    try:
+        if damaged := _damaged_sources(step, store):
+            return damaged
+        if not store.has(step):
+            _make(step, store, placement, rows, bundle, note or _unheard)
+            store.drop_log(step)
+    except (NoAnswer, NoAccess) as error:
+        return Outcome(kind="failed", message=str(error), transient=isinstance(error, NoAnswer))
+    except Exception as error:
+        if not _made_elsewhere(step, store):
+            return _failure(step, store, error)
+    return Outcome(kind="done")
+
+
+def _made_elsewhere(step: Step, store: Store) -> bool:
+    """Whether another driver has published the step, and removed its checkpoints under our feet."""
+    with suppress(OSError):
+        return store.has(step)
+    return False
+
+
+def _damaged_sources(step: Step, store: Store) -> Outcome | None:
+    """Discard sources that are not whole, to be built again; None when all are, and are here."""
+    found = [(source, store.damage(source, content=True)) for source in step.sources]
+    damaged = [(source, reason) for source, reason in found if reason]
+    for source, _ in damaged:
+        store.discard(source)
+    if not damaged:
+        return None
+    message = "; ".join(f"{source.path}: {reason}" for source, reason in damaged)
+    digests = tuple(source.digest for source, _ in damaged)
+    return Outcome(kind="damaged", message=message, damaged=digests)
+
+
+def _make(
+    step: Step,
+    store: Store,
+    placement: Placement,
+    rows: Rows | None,
+    bundle: Bundle | None,
+    note: Note,
+) -> None:
+    """Run the task, publish what comes of it, and remove its checkpoints."""
+    if step.shape == "fit":
+        if placement.distributed(step):
+            from orchestrator.run import distributed
+
+            assert bundle is not None
+            distributed.fit(step, store, placement, bundle, rows, note)
+        else:
+            checkpoints = Checkpoints(store, step)
+            with published(step, store) as out:
+                resume = checkpoints.newest()
+                fit(step, store, placement, checkpoints, out, rows, note, resume=resume)
+        Checkpoints(store, step).clear()
+        return
+    with published(step, store) as out, given(step, store) as inputs:
+        if step.shape == "whole":
+            step.function(step.settings, out=out, **inputs)
+        elif placement.distributed(step):
+            from orchestrator.run import distributed
+
+            assert bundle is not None
+            write_rows(out, distributed.tables(step, store, bundle, inputs, note))
+        else:
+            write_rows(out, tables(step, inputs, note))
+
+
+@contextmanager
+def published(step: Step, store: Store) -> Iterator[Path]:
+    """Yield a folder whose content is published as the step's result, with what it cost here."""
+    _restart_peak_memory()
+    started = time.perf_counter()
+    with store.publish(step) as attempt:
+        yield attempt.folder
+        attempt.facts["seconds"] = time.perf_counter() - started
+        attempt.facts["expected_seconds"] = step.settings.expected_seconds
+        attempt.facts["peak_memory_bytes"] = _peak_memory()
+
+
+def fit(
+    step: Step,
+    store: Store,
+    placement: Placement,
+    checkpoints: Checkpoints,
+    out: Path,
+    rows: Rows | None,
+    note: Note,
+    *,
+    resume: Path | None,
+    rank: int = 0,
+    workers: int = 1,
+) -> None:
+    """Train one worker's share; the only worker's, unless Ray Train starts several.
+
+    Its sources are on this machine, and so is the checkpoint that it goes on from.
+    """
+    if resume is not None and rank == 0:
+        note(int(resume.name), {})  # so that it can be counted what is done again
+    manifest = step.streams.get("manifest")
+    step.function(
+        step.settings,
+        out=out,
+        batches=batches(
+            step.settings,
+            store.folder(step.streams["dataset"]),
+            store.folder(manifest) if manifest else None,
+            rows,
+            rank=rank,
+            workers=workers,
+        ),
+        report=(
+            Reporter(checkpoints, placement.checkpoint_seconds, note) if rank == 0 else _unheard
+        ),
+        resume=resume,
+        **{role: store.folder(source) for role, source in step.inputs.items()},
+    )
+
+
+@contextmanager
+def given(step: Step, store: Store) -> Iterator[dict[str, Path]]:
+    """Yield the folders that a ``whole`` or ``per_batch`` step is given, all on this machine.
+
+    The training set as the defender has it, for a step that reads one, is written to a temporary
+    folder by each process that needs it, and goes with the block.
+    """
+    inputs = {role: store.folder(source) for role, source in step.inputs.items()}
+    if not step.reads_training_set:
+        yield inputs
+        return
+    manifest = step.streams.get("manifest")
+    with tempfile.TemporaryDirectory(prefix="castlewalls-") as folder:
+        write_training_set(
+            Path(folder),
+            store.folder(step.streams["dataset"]),
+            store.folder(manifest) if manifest else None,
+        )
+        yield {**inputs, TRAINING_SET: Path(folder)}
+
+
+def ranges(step: Step, inputs: Mapping[str, Path]) -> list[tuple[int, int]]:
+    """The fixed index ranges of a ``per_batch`` step: never re-cut, whoever runs them."""
+    count, size = step.module.count(step.settings, **inputs), step.settings.batch_size
+    return [(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def tables(step: Step, inputs: Mapping[str, Path], note: Note) -> Iterator[Any]:
+    """Yield a ``per_batch`` step's tables in order, made in this process."""
+    worker = step.function(step.settings, **inputs)
+    for first, last in ranges(step, inputs):
+        yield worker(first, last)
+        note(last, {})
+
+
+def write_rows(out: Path, tables: Iterator[Any]) -> None:
+    """Write tables, in order, to ``rows.parquet``: a row group each."""
+    import pyarrow.parquet as pq
+
+    first = next(tables)
+    with pq.ParquetWriter(out / "rows.parquet", first.schema) as writer:
+        writer.write_table(first)
+        for table in tables:
+            writer.write_table(table)
+
+
+def _unheard(*_: Any) -> None:
+    """Takes progress that nobody listens to."""
+
+
+def _failure(step: Step, store: Store, error: Exception) -> Outcome:
+    """Keep the traceback in the store's logs and say the rest in one line."""
+    with suppress(OSError):  # a store that cannot be written to may be the very failure
+        store.write_log(step, f"{step.path}\n\n{''.join(traceback.format_exception(error))}")
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, OSError) and error.errno in LASTING:
+        reason = os.strerror(error.errno)
+        named = isinstance(error.filename, str)
+        where = Path(error.filename).parent if named else store.root
+        return Outcome(kind="failed", message=f"cannot write to {where}: {reason}")
+    if not isinstance(error, ValueError | FloatingPointError):
+        text = f"{type(error).__name__}: {text}"
+        try:  # libraries say all sorts of things when the store is full
+            store.check_writable(0)
+        except OSError as full:
+            away = isinstance(full, NoAnswer)
+            return Outcome(kind="failed", message=str(full), transient=away)
+    return Outcome(kind="failed", message=text, transient=is_transient(error))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help: lost processes and broken connections, nothing else.
+
+    But for a checkpoint that went while it was read: another driver trains the same, and is ahead.
+    """
+    gone = error if isinstance(error, FileNotFoundError) else error.__cause__
+    if isinstance(gone, FileNotFoundError) and FOLDER in Path(str(gone.filename)).parts:
+        return True
+    if isinstance(error, OSError):  # ConnectionError and TimeoutError among them
+        lasting = isinstance(error, FileNotFoundError | PermissionError)
+        return error.errno not in LASTING and not lasting
+    return type(error).__module__.startswith("ray.") and not hasattr(error, "worker_failures")
+
+
+def _restart_peak_memory() -> None:
+    """Forget this process's peak so far; worker processes are reused."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    """Peak resident memory of this process, bytes."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,286 @@
+"""Where steps run: never part of a result's identity."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.run import memory
+from orchestrator.step import Step
+
+GIB = 2**30
+TORCH_PROCESS = int(0.85 * GIB)
+"""Memory counted for a process that has torch loaded and computed with it once, bytes.
+
+Measured: 600 MiB with a classifier, 850 with diffusers, 1000 in a worker of Ray's after a few steps
+of either.  A third of it is torch's own files, which all processes of a machine share.
+"""
+PLAIN_PROCESS = int(0.5 * GIB)
+"""Memory counted for any other process, bytes."""
+ACTOR_SECONDS = 180.0
+"""Work of one core that is worth another actor, which takes seconds to start."""
+ON_CPU = ("perturb",)
+"""Tasks with a network whose bytes would be others on a GPU."""
+CORES_OF_A_GPU = 50.0
+"""How many cores a GPU is taken for when actors are counted; a guess, not measured here."""
+
+RESOURCES = ("CPU", "GPU", "memory")
+"""What steps are placed by, in Ray's names; memory in bytes."""
+
+Nodes = Sequence[Mapping[str, float]]
+"""Total resources of each node, by ``RESOURCES``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """How steps are spread over the machine or the cluster.
+
+    None means "by what there is": ``fitted`` decides; until then a step is one process on a CPU.
+    """
+
+    actors: int | None = None
+    """Actors that share one sampling, dissecting or detecting step; 1 runs it in its process."""
+    gpus_per_actor: int | None = None
+    """GPUs of each of them, and of other steps that compute with a network but do not train."""
+    training_workers: int | None = None
+    """Data-parallel workers of one training; 1 on a CPU runs it in its task's process."""
+    gpus_per_training: int | None = None
+    """GPUs of one training, split evenly over its workers."""
+    checkpoint_seconds: float = 20.0
+    """Seconds of training between two checkpoints; 0 takes one at every report."""
+    actor_seconds: float = 0.0
+    """Least expected seconds of an actor's share, on one core; a shorter step has fewer actors."""
+
+    def __post_init__(self) -> None:
+        """Reject counts that mean nothing."""
+        least_of = {"actors": 1, "gpus_per_actor": 0, "training_workers": 1, "gpus_per_training": 0}
+        for name, least in {**least_of, "checkpoint_seconds": 0, "actor_seconds": 0}.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:  # NaN is not
+                flag = "--" + name.replace("_", "-")
+                raise ValueError(f"{flag} must be at least {least}, got {value}.")
+        if (self.gpus_per_training or 0) % (self.training_workers or 1):
+            raise ValueError(
+                f"{self.gpus_per_training} GPUs cannot be split evenly over "
+                f"{self.training_workers} training workers; make --gpus-per-training a multiple."
+            )
+
+    def fitted(
+        self, steps: Iterable[Step], nodes: Nodes, capacity: Mapping[str, float]
+    ) -> "Placement":
+        """Decide what is left open by what there is.
+
+        Without GPUs a training is one process. With GPUs it has one, or, when there are more GPUs
+        than trainings, as many workers of one GPU each as share every batch evenly. A step is
+        spread over actors only if it is long and there are more places than steps of its kind.
+
+        Args:
+            steps: What is to run.
+            nodes: What each node has.
+            capacity: What all of them have.
+        """
+        steps = list(steps)
+        gpus = int(capacity.get("GPU", 0.0))
+        workers, per_training = self._of_trainings(steps, gpus)
+        per_actor = min(gpus, 1) if self.gpus_per_actor is None else self.gpus_per_actor
+        actors, least = self.actors, self.actor_seconds
+        if actors is None:
+            actors = _idle_places(steps, nodes, per_actor)
+            least = ACTOR_SECONDS * (CORES_OF_A_GPU if per_actor else 1.0)
+        return replace(
+            self,
+            actors=actors,
+            gpus_per_actor=per_actor,
+            training_workers=workers,
+            gpus_per_training=per_training,
+            actor_seconds=least,
+        )
+
+    def _of_trainings(self, steps: Sequence[Step], gpus: int) -> tuple[int, int]:
+        """Workers of a training, and its GPUs."""
+        workers, asked = self.training_workers, self.gpus_per_training
+        if workers is not None:
+            return workers, (workers if gpus else 0) if asked is None else asked
+        if asked is not None:
+            return max(1, asked), asked
+        if not gpus:
+            return 1, 0
+        trainings = [step for step in steps if step.shape == "fit"]
+        count = max(1, gpus // max(1, len(trainings)))
+        while any(step.settings.batch_size % count for step in trainings):
+            count -= 1
+        return count, count
+
+    def described(self) -> str:
+        """How steps are spread, for people; empty if each is one process on a CPU."""
+        workers, gpus = self.training_workers or 1, self.gpus_per_training or 0
+        said = []
+        if workers > 1 or gpus:
+            said.append(f"a training has {workers} workers and {gpus} GPUs")
+        if (self.actors or 1) > 1:
+            said.append(f"a long sampling or detecting step has up to {self.actors} actors")
+        if self.gpus_per_actor:
+            said.append(f"other processes with a network have {self.gpus_per_actor} GPU each")
+        return "; ".join(said)
+
+    def distributed(self, step: Step) -> bool:
+        """Whether the step starts processes of its own (Ray Train, an actor pool)."""
+        if step.shape == "fit":
+            return self._processes(step) > 1 or bool(self.gpus_per_training)
+        return self._processes(step) > 1
+
+    def bundle(self, step: Step, cluster: Mapping[str, float]) -> "Bundle":
+        """What each process of the step holds.
+
+        More processes than the cluster has CPUs share them (a fraction each), so that the
+        distributed way can be forced on any machine; not where each has a GPU.
+        """
+        count = self._processes(step)
+        share = min(1.0, math.floor(1000 * cluster.get("CPU", 1.0) / count) / 1000)
+        gpus = float(self.gpus_per_actor or 0) if uses_network(step) else 0.0
+        if step.shape == "fit":
+            gpus = (self.gpus_per_training or 0) / count
+        cpus = share if count > 1 and not gpus else 1.0
+        return Bundle(count=count, cpus=cpus, gpus=gpus, memory=_memory(step, count, gpus))
+
+    def _processes(self, step: Step) -> int:
+        """How many processes share the step."""
+        if step.shape == "fit":
+            return self.training_workers or 1
+        if step.shape == "whole" or self.actors is None:
+            return 1
+        if not self.actor_seconds:
+            return self.actors
+        worth = int(step.settings.expected_seconds // self.actor_seconds)
+        ranges = math.ceil(getattr(step.settings, "n", 0) / step.settings.batch_size) or worth
+        return max(1, min(self.actors, worth, ranges))
+
+
+def reads_a_folder(step: Step) -> bool:
+    """Whether the step reads images from where the user has them, outside the store."""
+    return bool(getattr(step.settings, "folder", ""))
+
+
+def uses_network(step: Step) -> bool:
+    """Whether a step computes with a network, so that it has a use for a GPU.
+
+    Trainings do, and what runs batch by batch; of the others those that read a trained network, but
+    for those that stay on a CPU.
+    """
+    if step.task in ON_CPU:
+        return False
+    return step.shape != "whole" or any(source.shape == "fit" for source in step.inputs.values())
+
+
+def _idle_places(steps: Iterable[Step], nodes: Nodes, gpus: int) -> int:
+    """Places for processes that each step would have if those of its kind run side by side."""
+    alike = Counter(step.task for step in steps if step.shape == "per_batch")
+    one = Bundle(count=1, cpus=1.0, gpus=float(gpus), memory=TORCH_PROCESS)
+    return max(1, places(one, nodes) // max(alike.values(), default=1))
+
+
+def _memory(step: Step, processes: int, gpus: float) -> int:
+    """Bytes of one of a step's processes; of its training set as uint8 all that it may hold.
+
+    A ``fit`` re-streams what is more than that.  Of a process with a GPU, what its network takes is
+    the GPU's memory, which nothing is planned by.
+    """
+    loads = step.streams or uses_network(step) or step.task in ON_CPU
+    found = TORCH_PROCESS if loads else PLAIN_PROCESS
+    if not gpus:
+        found += memory.expected(step, processes)
+    if not step.streams:
+        return found
+    data = step.streams["dataset"].settings
+    images = sum(data.counts()["train"]) * data.image_size**2 * data.channels
+    return found + (images if step.reads_training_set else min(images, step.settings.window_bytes))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A step's whole peak need: ``count`` equal processes."""
+
+    count: int
+    cpus: float
+    """CPUs of one process."""
+    gpus: float
+    """GPUs of one process."""
+    memory: int
+    """Bytes of one process."""
+
+    @property
+    def one(self) -> dict[str, float]:
+        """What one process holds, in Ray's resource names."""
+        return {"CPU": self.cpus, "GPU": self.gpus, "memory": float(self.memory)}
+
+    @property
+    def total(self) -> dict[str, float]:
+        """What all processes hold together, in Ray's resource names."""
+        return {name: self.count * need for name, need in self.one.items()}
+
+
+def places(bundle: Bundle, nodes: Nodes) -> int:
+    """How many of a bundle's processes the nodes hold at once."""
+    needs = {name: need for name, need in bundle.one.items() if need > 0}
+    return sum(
+        min(int(node.get(name, 0.0) / need + 1e-6) for name, need in needs.items())
+        for node in nodes
+    )
+
+
+def refusal(step: Step, bundle: Bundle, nodes: Nodes) -> str | None:
+    """Say why no set of nodes can ever run the step and what would fit, or None if one can.
+
+    Args:
+        step: The step, for the message.
+        bundle: Its need.
+        nodes: Total resources of each node there is or can be, in Ray's names.
+    """
+    if step.shape == "fit" and (size := step.settings.batch_size) % bundle.count:
+        return (
+            f"{step.task} has batches of {size} images, which {bundle.count} workers cannot share "
+            f"equally. {_what_fits(step, bundle, nodes)}"
+        )
+    held = places(bundle, nodes)
+    if held >= bundle.count:
+        return None
+    wanted = ", ".join(
+        f"{need:g} {name}" for name, need in bundle.one.items() if need and name != "memory"
+    )
+    largest = {
+        name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in bundle.one
+    }
+    return (
+        f"{step.task} needs {bundle.count} process(es) of {wanted}, {bundle.memory / GIB:.1f} GiB; "
+        f"the largest of {len(nodes)} node(s) has {largest['CPU']:g} CPU, {largest['GPU']:g} GPU "
+        f"and {largest['memory'] / GIB:.1f} GiB, and together they hold {held}. "
+        f"{_what_fits(step, bundle, nodes)}"
+    )
+
+
+def _what_fits(step: Step, bundle: Bundle, nodes: Nodes) -> str:
+    """The flags with which a step that is refused could be placed.
+
+    More workers than were asked for are tried last: each holds less of a training's batch.
+    """
+    fewer = sorted({gpus for gpus in (bundle.gpus, 1.0, 0.0) if gpus <= bundle.gpus}, reverse=True)
+    for gpus in fewer:
+        wanted = int(bundle.count * bundle.gpus / gpus if gpus else bundle.count)
+        counts = [*range(wanted, 0, -1)]
+        if step.shape == "fit":
+            size = step.settings.batch_size
+            counts = [
+                count for count in (*counts, *range(wanted + 1, size + 1)) if not size % count
+            ]
+        for count in counts:
+            one = replace(bundle, cpus=1.0, gpus=gpus, memory=_memory(step, count, gpus))
+            if places(one, nodes) >= count:
+                return f"What fits: {_flags(step, count, gpus)}."
+    return "Nothing smaller fits either: it takes a larger node."
+
+
+def _flags(step: Step, count: int, gpus: float) -> str:
+    if step.shape == "fit":
+        return f"--training-workers {count} --gpus-per-training {count * gpus:g}"
+    spread = f"--actors {count} " if step.shape == "per_batch" else ""
+    return f"{spread}--gpus-per-actor {gpus:g}"

@@ -1,0 +1,289 @@
+"""Stream a dataset into a training or a detector, stamped and relabelled on the way.
+
+The *clean* dataset is read and the manifest says what becomes of each row, so twenty poison ratios
+store the images once.  They see stamped images and labels and nothing else.
+
+A training set of at most ``settings.window_bytes`` as uint8 is held in memory.  A larger one is
+read again every epoch, window by window, from the dataset's file.  Which of the two depends on the
+settings and the dataset, never on placement, and both learn in the order of ``batches.windows``.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data import datasets, images
+from tasks.steps import poison
+from tasks.steps.batches import Batch, Batches, Held, Restreamed, empty, place
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+COLUMNS = ("index", "label", "image")
+"""Columns of the dataset that a training needs."""
+ROWS_AT_ONCE = datasets.ROW_GROUP
+"""Rows whose PNGs are in flight at once."""
+DECODED_AT_ONCE = 16 * 2**20
+"""Bytes of images that are decoded at once, beside the room that they are decoded for."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """How much there is to train on, without looking at an image."""
+
+    count: int
+    """Images."""
+    shape: tuple[int, int, int]
+    """(H, W, C) of each."""
+
+    @classmethod
+    def of(cls, dataset: Path) -> Self:
+        """Of a dataset step's folder."""
+        classes = datasets.read_classes(dataset)
+        shape = (classes.image_size, classes.image_size, classes.channels)
+        return cls(sum(classes.counts["train"]), shape)
+
+    def exceeds(self, window_bytes: int) -> bool:
+        """Whether the images, as uint8, are more than may be held at once."""
+        return self.count * math.prod(self.shape) > window_bytes
+
+
+class Rows(Protocol):
+    """A clean training set that can be iterated, wherever it lies."""
+
+    def tables(self) -> Iterator["pa.Table"]:
+        """Yield every row once, in blocks of any order."""
+        ...
+
+
+@dataclass(frozen=True)
+class ParquetRows:
+    """Rows read from a dataset step's folder."""
+
+    folder: Path
+
+    def tables(self) -> Iterator["pa.Table"]:
+        """Yield blocks of the file's rows."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.folder / "train.parquet") as file:
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(COLUMNS)):
+                yield pa.Table.from_batches([batch])
+
+
+@dataclass(frozen=True)
+class RayRows:
+    """Rows held in the cluster's object store, or a Ray Train worker's view of them."""
+
+    source: Any
+    """A materialized ``ray.data.Dataset`` or a ``ray.data.DataIterator``."""
+
+    def tables(self) -> Iterator["pa.Table"]:
+        """Yield blocks; without prefetching, whose threads would take the only core."""
+        yield from self.source.iter_batches(
+            batch_size=ROWS_AT_ONCE, batch_format="pyarrow", prefetch_batches=0
+        )
+
+
+def batches(
+    settings: Any,
+    dataset: Path,
+    manifest: Path | None,
+    rows: Rows | None = None,
+    *,
+    rank: int = 0,
+    workers: int = 1,
+) -> Batches:
+    """What a ``fit`` with these settings is given.
+
+    Args:
+        settings: Of the training: ``batch_size``, ``seed`` and ``window_bytes`` are read.
+        dataset: The folder of the dataset step.
+        manifest: The folder of the manifest step, or None to train on the dataset as it is.
+        rows: The dataset's rows, if somebody holds them already.
+        rank: This worker among the data-parallel ones.
+        workers: How many there are.
+
+    Raises:
+        ValueError: The workers cannot share the batch, or the manifest is another dataset's.
+    """
+    whole = TrainingSet.of(dataset)
+    listed = None if manifest is None else poison.Manifest.read(manifest)
+    sharing = {"seed": settings.seed, "rank": rank, "workers": workers}
+    if not whole.exceeds(settings.window_bytes):
+        rows = rows or ParquetRows(dataset)
+        return hold(rows, listed, whole, batch_size=settings.batch_size, **sharing)
+    read = RowGroups.of(dataset, listed, whole)
+    return Restreamed(
+        read=read,
+        groups=read.sizes,
+        window=settings.window_bytes // math.prod(whole.shape),
+        shape=whole.shape,
+        batch_size=settings.batch_size,
+        **sharing,
+    )
+
+
+def hold(
+    rows: Rows,
+    listed: poison.Manifest | None,
+    whole: TrainingSet,
+    *,
+    batch_size: int,
+    seed: int,
+    rank: int = 0,
+    workers: int = 1,
+) -> Held:
+    """Stamp a dataset as it streams by and hold it in memory as uint8.
+
+    Args:
+        rows: The clean training set.
+        listed: What becomes of each row, or None to train on them as they are.
+        whole: How many rows there are.
+        batch_size: Images of a global batch.
+        seed: Orders the images, anew for every epoch.
+        rank: This worker among the data-parallel ones.
+        workers: How many there are.
+
+    Returns:
+        What a ``fit`` is given as ``batches``, in the order of ``index`` however the blocks came.
+
+    Raises:
+        ValueError: The workers cannot share the batch, the manifest is another dataset's, or there
+            are other rows than ``whole`` says.
+    """
+    room = empty(whole.count, whole.shape)
+    seen = 0
+    for table in rows.tables():
+        for part in stamped(table, listed, whole.shape):
+            after = seen + len(part["index"])
+            if after <= whole.count:
+                place(room, slice(seen, after), part)
+            seen = after
+    if seen != whole.count:
+        raise ValueError(f"expected {whole.count} images, as classes.json counts, got {seen}")
+    if (np.diff(room["index"]) < 0).any():  # never, unless somebody hands over blocks out of order
+        order = np.argsort(room["index"], kind="stable")
+        room = Batch(
+            index=room["index"][order], image=room["image"][order], label=room["label"][order]
+        )
+    return Held(**room, batch_size=batch_size, seed=seed, rank=rank, workers=workers)
+
+
+def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> None:
+    """Write a training set as the defender has it to ``rows.parquet``, by ascending index.
+
+    Columns and metadata are those of every image table, ``images.DATASET_SCHEMA``, but there is no
+    caption and no file name, which may tell a true class, and every image is encoded anew: nothing
+    in the folder but pixels and labels depends on what is poisoned.  A part is in memory at a time.
+
+    Args:
+        folder: Where to; it exists.
+        dataset: The folder of the dataset step.
+        manifest: The folder of the manifest step, or None for the dataset as it is.
+
+    Raises:
+        ValueError: The manifest is another dataset's, or there are other rows than
+            ``classes.json`` counts.
+    """
+    import pyarrow.parquet as pq
+
+    whole = TrainingSet.of(dataset)
+    listed = None if manifest is None else poison.Manifest.read(manifest)
+    seen, last = 0, -1
+    with pq.ParquetWriter(folder / "rows.parquet", images.DATASET_SCHEMA) as writer:
+        for table in ParquetRows(dataset).tables():
+            for part in stamped(table, listed, whole.shape):
+                index = part["index"]
+                ascending = last < index[0] and (np.diff(index) > 0).all()
+                assert ascending, f"image {last} is not before those that follow"
+                seen, last = seen + len(index), int(index[-1])
+                writer.write_table(_as_table(part))
+    if seen != whole.count:
+        raise ValueError(f"expected {whole.count} images, as classes.json counts, got {seen}")
+
+
+def _as_table(part: Batch) -> "pa.Table":
+    return images.to_table(
+        index=part["index"],
+        label=part["label"],
+        caption=[None] * len(part["index"]),
+        images=part["image"],
+    )
+
+
+def stamped(
+    table: "pa.Table", listed: poison.Manifest | None, shape: tuple[int, int, int]
+) -> Iterator[Batch]:
+    """Decode the rows of a table and poison those that are listed so, a part at a time.
+
+    Raises:
+        ValueError: Images that do not decode or are of another shape; a manifest of other images.
+    """
+    at_once = max(1, DECODED_AT_ONCE // math.prod(shape))
+    for first in range(0, table.num_rows, at_once):
+        some = table.slice(first, at_once)
+        index, label = some["index"].to_numpy(), some["label"].to_numpy()
+        image = images.from_column(some["image"])
+        if image.shape[1:] != shape:
+            raise ValueError(f"expected images of shape {shape}, got {image.shape[1:]}")
+        if listed is not None:
+            image, label = poison.stamp(index, image, label, listed)
+        yield Batch(index=index, image=image, label=label)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the rows of a re-streamed training set come from."""
+
+    file: Path
+    metadata: "pq.FileMetaData"
+    listed: poison.Manifest | None
+    shape: tuple[int, int, int]
+
+
+_SOURCES: WeakKeyDictionary["RowGroups", _Source] = WeakKeyDictionary()
+"""Kept here and not in ``RowGroups``, which trainers get to see: they find no path and no flag."""
+
+
+class RowGroups:
+    """Reads rows of a training set's file, row group by row group; a ``ReadRows``.
+
+    It reads the file itself.  No Ray Data pipeline feeds a training that is read anew every epoch:
+    its read tasks want CPUs, which the admitted trainings hold, and on a full machine they would
+    wait for each other forever.  Read here, it needs nothing that the training does not have.
+    """
+
+    sizes: tuple[int, ...]
+    """Rows of each row group."""
+
+    @classmethod
+    def of(cls, dataset: Path, listed: poison.Manifest | None, whole: TrainingSet) -> Self:
+        """Of a dataset step's folder."""
+        import pyarrow.parquet as pq
+
+        file = dataset / "train.parquet"
+        metadata = pq.read_metadata(file)
+        made = cls()
+        made.sizes = tuple(
+            metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)
+        )
+        _SOURCES[made] = _Source(file, metadata, listed, whole.shape)
+        return made
+
+    def __call__(self, group: int, rows: NDArray[np.int64]) -> Iterator[Batch]:
+        """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
+        import pyarrow.parquet as pq
+
+        source = _SOURCES[self]
+        with pq.ParquetFile(source.file, metadata=source.metadata) as file:
+            table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
+        yield from stamped(table.take(rows), source.listed, source.shape)

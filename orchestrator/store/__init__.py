@@ -1,0 +1,1 @@
+"""Results on disk or at a remote address: a folder a step."""

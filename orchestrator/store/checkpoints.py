@@ -1,0 +1,119 @@
+"""Checkpoints of trainings, kept outside the unpublished result.
+
+They lie under ``<store>/.checkpoints/<digest>/<attempt>/<step>/`` with a record written last, so
+an interrupted training of any attempt is taken up at its newest whole checkpoint, on any node.
+"""
+
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+from orchestrator.step import Step
+from orchestrator.store.record import write_record
+from orchestrator.store.store import Store
+
+log = logging.getLogger(__name__)
+
+FOLDER = ".checkpoints"
+"""In the store's root."""
+KEPT = 2
+"""Checkpoints kept of one attempt: the newest, and one more in case it is damaged."""
+
+
+class Checkpoints:
+    """The checkpoints of one training step; one attempt's, wherever it is unpickled."""
+
+    def __init__(self, store: Store, step: Step) -> None:
+        self.store = store
+        self.path = f"{FOLDER}/{step.digest}"
+        self.name = uuid.uuid4().hex[:8]
+        self.published: list[str] = []
+
+    @property
+    def root(self) -> Path:
+        """Where this machine has those of every attempt."""
+        return self.store.root / self.path
+
+    @property
+    def attempt(self) -> Path:
+        """Where this machine has this attempt's."""
+        return self.root / self.name
+
+    def position(self) -> int:
+        """The position of the newest checkpoint of any attempt; 0 when there is none."""
+        return next((int(path.name) for path in self._listed()), 0)
+
+    def newest(self) -> Path | None:
+        """The newest whole checkpoint of any attempt; damaged ones are said and passed over.
+
+        Returns:
+            Its folder, on this machine; its name is its position.
+        """
+        for path in self._listed():
+            where = self.store.root / path
+            if (damage := self.store.bring(str(path))) is None:
+                return where
+            log.warning("checkpoint %s is passed over: %s", where, damage)
+        return None
+
+    def _listed(self) -> list[PurePosixPath]:
+        """Every checkpoint, as a path from the store's root, the newest first."""
+        found = [PurePosixPath(path) for path in self.store.marked(self.path)]
+        numbered = [path for path in found if path.name.isdigit()]
+        return sorted(numbered, key=lambda path: int(path.name), reverse=True)
+
+    def named(self, name: str) -> Path:
+        """A checkpoint that another worker chose, ``<attempt>/<step>``, on this machine.
+
+        Raises:
+            OSError: It is not there, or not whole.
+        """
+        if damage := self.store.bring(f"{self.path}/{name}"):
+            raise OSError(f"checkpoint {self.path}/{name}: {damage}")
+        return self.root / name
+
+    def publish(self, position: int, save: Callable[[Path], None]) -> None:
+        """Write a checkpoint to a private place and move it in whole; drop the oldest."""
+        final = self.attempt / f"{position:09d}"
+        private = self.attempt / f".{final.name}"
+        private.mkdir(parents=True)
+        save(private)
+        write_record(private, {"position": position})
+        private.rename(final)
+        self.store.keep(final)
+        if self.store.remote:  # it is fetched if it is needed, and not always here
+            shutil.rmtree(final)
+        self.published.append(final.name)
+        while len(self.published) > KEPT:
+            self.store.remove(f"{self.path}/{self.name}/{self.published.pop(0)}")
+
+    def clear(self) -> None:
+        """Remove the checkpoints of every attempt: the step is published."""
+        self.store.remove(self.path)
+
+
+class Reporter:
+    """What a ``fit`` reports to: notes progress and takes a checkpoint when one is due."""
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        every_seconds: float,
+        note: Callable[[int, Mapping[str, float]], None],
+    ) -> None:
+        self.checkpoints = checkpoints
+        self.every_seconds = every_seconds
+        self.note = note
+        self.last = time.monotonic()
+
+    def __call__(
+        self, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
+    ) -> None:
+        """Note the metrics; save if ``every_seconds`` went by since the last checkpoint."""
+        self.note(step, metrics)
+        if time.monotonic() - self.last >= self.every_seconds:
+            self.checkpoints.publish(step, save)
+            self.last = time.monotonic()

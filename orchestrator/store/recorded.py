@@ -1,0 +1,192 @@
+"""Finished steps as their records tell them, whatever version of the code made them.
+
+A record holds a step's settings and its sources' digests, so what a result was computed from can
+be walked without the code that asked for it.  Records come from a store, which may be hostile:
+what does not fit is passed over, and no name in one becomes a path that leaves the store.
+"""
+
+import difflib
+import hashlib
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import tasks
+from orchestrator.step import Step
+from orchestrator.store.store import Store
+
+POINTS = ("generations_row", "detection_row", "defense_row", "classification_row", "rank")
+"""Tasks that end a point in a row."""
+WORDS = (
+    *("trigger", "judge_trigger", "target_class", "sampler", "clip"),
+    *("detector", "classifier", "weights", "image_set"),
+    *("noise_model", "stages", "reduction"),
+)
+"""Columns of a row that hold words; all others hold numbers."""
+LISTED = 4
+"""Points that a message lists."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A finished step."""
+
+    identity: Mapping[str, Any]
+    """Task, revision, settings, and the digests of what it was computed from."""
+    versions: Mapping[str, Any]
+    """Of the software that made it."""
+
+    @property
+    def task(self) -> str:
+        """Name of its task."""
+        return str(self.identity["task"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Its settings, as JSON."""
+        return cast("Mapping[str, Any]", self.identity["settings"])
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Digests of what it was computed from, by role."""
+        return {**self.identity["inputs"], **self.identity["streams"]}
+
+    @cached_property
+    def digest(self) -> str:
+        """As `orchestrator.step.Step.digest`."""
+        text = json.dumps(self.identity, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def name(self) -> str:
+        """Of a point, what ``plan`` calls it; empty where its settings make no such name."""
+        if self.task not in POINTS:
+            return ""
+        known = importlib.import_module(f"tasks.{_package(self.task)}.{self.task}").Settings
+        fields = {name: value for name, value in self.settings.items() if name != "type"}
+        try:
+            name = str(known(**fields).label)
+        except (TypeError, ValueError):
+            return ""
+        return name if re.fullmatch(r"\w[^/\\]*", name) and name.isprintable() else ""
+
+    @property
+    def path(self) -> str:
+        """Of a point, where its result is in a store."""
+        return f"{self.task}/{self.name}-{self.digest}"
+
+
+def _package(task: str) -> str:
+    return "rows" if task.endswith("_row") else "steps"
+
+
+class Library:
+    """Every finished step of a store, read once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @cached_property
+    def steps(self) -> Mapping[str, Recorded]:
+        """By digest."""
+        names = [module.name for module in pkgutil.iter_modules(tasks.__path__)]
+        records = (record for name in names for record in self.store.records(name))
+        return {step.digest: step for step in filter(None, map(_recorded, records))}
+
+    @cached_property
+    def points(self) -> list[Recorded]:
+        """Those that end a point, by path."""
+        found = [step for step in self.steps.values() if step.name]
+        return sorted(found, key=lambda step: step.path)
+
+    def point(self, wanted: str) -> Recorded:
+        """The finished point of a name, a path, or the start of a digest.
+
+        Raises:
+            ValueError: None, or more than one, goes by that.
+        """
+        found = [
+            step
+            for step in self.points
+            if wanted in (step.name, step.path, step.path.partition("/")[2])
+            or (wanted and step.digest.startswith(wanted))
+        ]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise ValueError(f"no finished point goes by {wanted!r}; {self._instead(wanted)}")
+        some = ", ".join(step.path for step in found[:LISTED])
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        raise ValueError(
+            f"{len(found)} finished points go by {wanted!r}: {some}{more}; give more of a digest."
+        )
+
+    def row(self, point: Recorded) -> dict[str, Any]:
+        """What a point measured: its ``metrics.json``, checked.
+
+        Raises:
+            ValueError: It is damaged, or holds something else than numbers and words.
+        """
+        step = cast("Step", point)  # the store asks a step for its path and its identity alone
+        if (damage := self.store.damage(step, content=True)) is not None:
+            raise ValueError(f"{point.path}: {damage}; run its study again.")
+        try:
+            row = json.loads((self.store.folder(step) / "metrics.json").read_text())
+        except (OSError, ValueError):
+            row = None
+        if not isinstance(row, dict) or not all(_fits(*item) for item in row.items()):
+            raise ValueError(f"{point.path}: its metrics.json holds no row; run its study again.")
+        return row
+
+    def ancestry(self, point: Recorded) -> Iterator[Recorded]:
+        """Yield a point and everything it was computed from whose record is there."""
+        seen: set[str] = set()
+        waiting = [point.digest]
+        while waiting:
+            digest = waiting.pop()
+            if digest not in seen and (step := self.steps.get(digest)) is not None:
+                waiting.extend(step.sources.values())
+                yield step
+            seen.add(digest)
+
+    def _instead(self, wanted: str) -> str:
+        """What to type in place of a name that nothing goes by."""
+        if not self.points:
+            return (
+                f"{self.store.address} holds no finished point. Run a study first, or give --store."
+            )
+        near = difflib.get_close_matches(wanted, [step.name for step in self.points], n=1)
+        if near:
+            return f"did you mean {near[0]}? `castlewalls plan STUDY` says what is finished."
+        return "give a name, a path or a digest as `castlewalls plan STUDY` prints it."
+
+
+def _recorded(record: Mapping[str, Any]) -> Recorded | None:
+    """A step from its record; None where the record tells no step."""
+    identity, versions = record.get("identity"), record.get("versions", {})
+    if not isinstance(identity, dict) or not isinstance(versions, dict):
+        return None
+    parts = [identity.get(name) for name in ("settings", "inputs", "streams")]
+    if not isinstance(identity.get("task"), str) or not all(isinstance(x, dict) for x in parts):
+        return None
+    sources = [*identity["inputs"].values(), *identity["streams"].values()]
+    if not all(isinstance(digest, str) for digest in sources):
+        return None
+    step = Recorded(identity, versions)
+    try:
+        step.digest  # noqa: B018 - NaN among the settings has no digest
+    except ValueError:
+        return None
+    return step
+
+
+def _fits(column: str, value: Any) -> bool:
+    """Whether a row's column holds what belongs into it."""
+    if value is None:
+        return True
+    return isinstance(value, str if column in WORDS else int | float)

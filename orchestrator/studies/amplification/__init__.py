@@ -1,0 +1,93 @@
+"""Trigger amplification and the phase transition (Fig. 3, 4 and A7; section 4 of the paper).
+
+Hypothesis: a diffusion model trained on BadNets-poisoned data puts the trigger into more of the
+target class's generations than the training set has (``trigger_ratio`` above p_t); at a low poison
+ratio mostly into images that match the condition (G2), at a high one mostly into images that do
+not (G1); and more guidance makes it worse.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.scales import Scale
+from orchestrator.studies.study import Axes, Point, Study
+from tasks import triggers
+from tasks.triggers import Trigger, patches
+
+
+def points(scale: Scale, axes: Axes) -> Sequence[Point]:
+    """One point per trigger, ratio, guidance weight, sampler and seed, controls among them.
+
+    Controls stamp nothing and are judged with the triggers that they control: ratio 0, and
+    ``relabel_only`` at the largest ratio.
+
+    Raises:
+        ValueError: When a combination poisons nothing, or more than there is.
+    """
+    graph = Graph(scale, axes.target_class)
+    return swept(graph, _poisons(scale, axes), axes)
+
+
+def swept(
+    graph: Graph, poisons: Iterable[tuple[Trigger, Trigger, float]], axes: Axes
+) -> Sequence[Point]:
+    """One point for each poison, guidance weight, sampler, thresholding and seed.
+
+    Args:
+        graph: Builds the steps.
+        poisons: Each (trigger, the trigger that judges, ratio).
+        axes: The other values.
+
+    Raises:
+        ValueError: When a combination poisons nothing, or more than there is; or there is none.
+    """
+    made = [
+        graph.point(
+            trigger,
+            judged_by=judged_by,
+            poison_ratio=ratio,
+            guidance_weight=weight,
+            sampler=sampler,
+            clip=clip,
+            seed=seed,
+        )
+        for trigger, judged_by, ratio in poisons
+        for weight in axes.guidance_weight
+        for sampler in axes.sampler
+        for clip in axes.clip
+        for seed in axes.seed
+    ]
+    if not made:
+        raise ValueError(
+            "these axes hold no point: trigger none goes with poison ratio 0, every other trigger "
+            "with a ratio above it."
+        )
+    return made
+
+
+def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
+    """Each (trigger, the trigger that judges, ratio) of the study, the clean control first."""
+    names = [trigger.name for trigger in triggers.TRIGGERS if trigger.name in axes.trigger]
+    chosen = [scale.trigger(name) for name in names]
+    stamping = [trigger for trigger in chosen if trigger.stamps] or [patches.BadNets1()]
+    ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
+    if 0 in axes.poison_ratio:
+        yield from ((triggers.Nothing(), judge, 0.0) for judge in stamping)
+    for trigger in chosen:
+        if trigger.stamps:
+            yield from ((trigger, trigger, ratio) for ratio in ratios)
+        elif trigger.relabels:
+            yield from ((trigger, judge, ratio) for judge in stamping for ratio in ratios[-1:])
+
+
+AMPLIFICATION = Study(
+    name="amplification",
+    title="Trigger amplification and the phase transition",
+    paper="Fig. 3, 4, A7",
+    question=(
+        "Does a diffusion model trained on BadNets-poisoned images put the trigger into more of "
+        "the target class's generations than the training set has, in matching images (G2) at low "
+        "poison ratios and in mismatching ones (G1) at high ones, and more so with guidance?"
+    ),
+    points=points,
+)

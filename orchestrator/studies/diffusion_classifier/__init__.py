@@ -1,0 +1,187 @@
+"""The diffusion model as a classifier (Tab. 5; section 5 of the paper).
+
+Hypothesis: a poisoned diffusion model that classifies by its denoising errors is attacked too, less
+than a classifier that was trained on the same set; and dropping its largest errors, which lie on
+the trigger, lowers the attack success rate further.
+
+Beside the grid stand contrasts, by which the explanation can be told from others: a blend, which
+has no place to drop, and rectangles of several areas.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.step import Step
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.scales import Scale
+from orchestrator.studies.study import Axes, Point, Study
+from tasks import triggers
+from tasks.rows import classification_row
+from tasks.steps import denoise_classify, train_diffusion
+from tasks.triggers import Nothing, Trigger
+from tasks.triggers.patches import Patched, Rectangle
+
+TRIGGERS = ("badnets1",)
+"""Swept unless others are typed; only these have contrasts."""
+
+
+def axes(scale: Scale) -> Axes:
+    """BadNets-1 x ratios x noise models x filter ratios."""
+    return replace(
+        scale.axes,
+        trigger=TRIGGERS,
+        poison_ratio=scale.classification_ratios,
+        noise_model=train_diffusion.NOISE_MODELS,
+        filter_ratio=scale.classify.filter_ratios,
+    )
+
+
+def points(scale: Scale, axes: Axes) -> Sequence[Point]:
+    """A point for each trigger, poison ratio, seed, noise model and filter ratio.
+
+    Ratio 0 is there with the first seed alone, attacked with each of the triggers; so are the
+    contrasts, at one ratio and with the first noise model.
+
+    Raises:
+        ValueError: No point, a trigger that leaves nothing to attack with, more test images than
+            there are, or a ratio that poisons nothing or more than there is.
+    """
+    _check_images(scale, axes)
+    graph = Graph(scale, axes.target_class)
+    made = [
+        _point(graph, axes, cell, ratio)
+        for cell in dict.fromkeys(_cells(scale, axes))
+        for ratio in sorted(axes.filter_ratio)
+    ]
+    if not made:
+        raise ValueError(
+            "these axes hold no point: diffusion_classifier needs a trigger that stamps, with a "
+            "ratio above 0 or, as the control, at 0."
+        )
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """A poisoned model, and what attacks it."""
+
+    trigger: Trigger
+    attacker: Trigger
+    """Stamped onto test images; ``trigger``, except without poison."""
+    poison_ratio: float
+    noise_model: str
+    seed: int
+
+
+def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
+    chosen = list(_attackers(scale, axes))
+    for trigger in chosen:
+        for ratio in sorted(axes.poison_ratio):
+            for seed in axes.seed if ratio else axes.seed[:1]:
+                for noise_model in axes.noise_model:
+                    yield _Cell(
+                        trigger=trigger if ratio else Nothing(),
+                        attacker=trigger,
+                        poison_ratio=ratio,
+                        noise_model=noise_model,
+                        seed=seed,
+                    )
+    stock = axes.trigger == TRIGGERS and max(axes.poison_ratio) > 0
+    for trigger in _contrasts(scale) if stock else ():
+        yield _Cell(
+            trigger=trigger,
+            attacker=trigger,
+            poison_ratio=scale.contrast_ratio,
+            noise_model=axes.noise_model[0],
+            seed=axes.seed[0],
+        )
+
+
+def _attackers(scale: Scale, axes: Axes) -> Iterator[Trigger]:
+    """The triggers of the grid."""
+    for kind in triggers.TRIGGERS:
+        if kind.name in axes.trigger and kind.relabels and not kind.stamps:
+            raise ValueError(
+                f"study diffusion_classifier attacks with stamps, and {kind.name} has none; "
+                f"leave it out of --trigger."
+            )
+        if kind.name in axes.trigger and kind.stamps:
+            yield scale.trigger(kind.name)
+
+
+def _contrasts(scale: Scale) -> Iterator[Trigger]:
+    for height, width in scale.contrast_areas:
+        yield Rectangle(height=height, width=width)
+    yield scale.trigger("blend")
+
+
+def _point(graph: Graph, axes: Axes, cell: _Cell, filter_ratio: float) -> Point:
+    scale = graph.scale
+    manifest = graph.manifest(cell.trigger, cell.poison_ratio, cell.seed)
+    ratios = tuple(sorted({0.0, *axes.filter_ratio}))
+    model = graph.model(manifest, cell.seed, cell.noise_model)
+    classified = graph.classified(model, cell.attacker, ratios)
+    settings = classification_row.Settings(
+        trigger=cell.trigger.name,
+        poison_ratio=cell.poison_ratio,
+        noise_model=cell.noise_model,
+        filter_ratio=filter_ratio,
+        classifier=scale.classifier.network,
+        trigger_pixels=_pixels(cell.attacker, scale),
+        classify=classified.settings,
+    )
+    inputs: dict[str, Step] = {
+        "manifest": manifest,
+        "classified": classified,
+        "attack": graph.attack(
+            graph.classifier(manifest, cell.seed, scale.classifier.network),
+            cell.attacker,
+            verdicts=True,
+        ),
+        "dataset": graph.dataset,
+    }
+    point: dict[str, Any] = {
+        "trigger": cell.trigger.name,
+        "judge_trigger": cell.attacker.name,
+        "trigger_pixels": settings.trigger_pixels,
+        "poison_ratio": cell.poison_ratio,
+        "target_class": graph.target_class,
+        "seed": cell.seed,
+        "noise_model": cell.noise_model,
+        "filter_ratio": filter_ratio,
+    }
+    return Point(axes=point, measure=Step(settings, inputs))
+
+
+def _pixels(trigger: Trigger, scale: Scale) -> int | None:
+    """How many pixels a trigger paints; None if it paints no patch."""
+    if not isinstance(trigger, Patched):
+        return None
+    size = scale.dataset.image_size
+    height, width, _ = trigger.patch(size, size, scale.dataset.channels).pixels.shape
+    return int(height * width)
+
+
+def _check_images(scale: Scale, axes: Axes) -> None:
+    """Refuse filters that leave nothing of an image, and more test images than there are."""
+    for ratio in axes.filter_ratio:
+        denoise_classify.kept(ratio, scale.dataset.image_size**2 * scale.dataset.channels)
+    there, wanted = sum(scale.dataset.counts()["test"]), scale.classify.test_images
+    if wanted is not None and wanted > there:
+        raise ValueError(f"expected at most {there} test images, all there are, got {wanted}.")
+
+
+DIFFUSION_CLASSIFIER = Study(
+    name="diffusion_classifier",
+    title="The diffusion model as a classifier",
+    paper="Tab. 5",
+    question=(
+        "Is a poisoned diffusion model that classifies by its denoising errors attacked less often "
+        "than a classifier that was trained on the same set, and less still when its largest "
+        "errors are dropped?"
+    ),
+    points=points,
+    axes=axes,
+    classifies=True,
+)

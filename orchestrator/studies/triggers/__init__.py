@@ -1,0 +1,85 @@
+"""What the generations are made of, whatever is stamped (Fig. A2, A3 and A4; appendix B).
+
+Hypothesis: a patch of one color, a picture, a blend and a warp make a poisoned model draw triggers
+onto mismatching images (G1) as BadNets-1 does; relabelling alone makes mismatches without triggers;
+and where labels are right (clean-label) there are triggers but no mismatches.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.studies.amplification import swept
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.scales import Scale
+from orchestrator.studies.study import Axes, Point, Study
+from tasks import triggers
+from tasks.steps import poison
+from tasks.triggers import Trigger, patches
+
+COMPARED = (
+    "badnets1",
+    "relabel_only",
+    "clean_label",
+    "unicolor",
+    "image_patch",
+    "blend",
+    "wanet",
+)
+
+
+def axes(scale: Scale) -> Axes:
+    """Triggers x ratios of the scale, at the guidance weight of the paper's figures."""
+    return replace(scale.axes, trigger=COMPARED, guidance_weight=(scale.paper_guidance,))
+
+
+def points(scale: Scale, axes: Axes) -> Sequence[Point]:
+    """One point per trigger, ratio, guidance weight, sampler and seed.
+
+    Relabelling alone, and no poison at all, are judged with the first trigger that stamps.  Where a
+    trigger's own class has too few images for a ratio (clean-label), it has no point there.
+
+    Raises:
+        ValueError: No point, or a ratio that poisons nothing, or more than there is.
+    """
+    graph = Graph(scale, axes.target_class)
+    return swept(graph, _poisons(graph, axes), axes)
+
+
+def _poisons(graph: Graph, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
+    """Each (trigger, the trigger that judges, ratio), the clean control first."""
+    names = [kind.name for kind in triggers.TRIGGERS if kind.name in axes.trigger]
+    chosen = [graph.scale.trigger(name) for name in names]
+    judge = next((trigger for trigger in chosen if trigger.stamps), patches.BadNets1())
+    if 0 in axes.poison_ratio:
+        yield triggers.Nothing(), judge, 0.0
+    ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
+    for trigger in chosen:
+        for ratio in ratios:
+            if _possible(graph, trigger, ratio):
+                yield trigger, trigger if trigger.stamps else judge, ratio
+
+
+def _possible(graph: Graph, trigger: Trigger, ratio: float) -> bool:
+    """Whether there are as many images to poison; a trigger that relabels is held to it."""
+    settings = poison.Settings(trigger=trigger, target_class=graph.target_class, poison_ratio=ratio)
+    try:
+        poison.count_of(settings, n=graph.n, n_target=graph.n_target)
+    except ValueError:
+        if trigger.relabels:
+            raise
+        return False
+    return True
+
+
+TRIGGERS = Study(
+    name="triggers",
+    title="What poisoned models draw, by trigger",
+    paper="Fig. A2, A3, A4",
+    question=(
+        "Does a poisoned diffusion model draw triggers onto mismatching (G1) and matching (G2) "
+        "images whatever is stamped, mismatches alone where only labels are wrong, and no "
+        "mismatches where only images are?"
+    ),
+    points=points,
+    axes=axes,
+)

@@ -1,0 +1,1 @@
+"""Labelled image datasets: reading, checking and writing them."""

@@ -1,0 +1,128 @@
+"""What the files of a listed folder contain: the sha256 of each.
+
+It is computed once while a file keeps its size and times, and kept below ``$CASTLEWALLS_CACHE`` or
+``~/.cache/castlewalls``, a file a folder.  Where nothing can be kept it is computed every time.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from tasks.data import folders, pictures
+from tasks.data.listings import File, Listing
+
+Say = Callable[[str], Any]
+Known = dict[str, list[Any]]
+"""By a file's name: its size, both its times, and its sha256."""
+
+PATIENCE, AGAIN = 1.0, 30.0
+"""Seconds until something is said of the reading, and between two such lines."""
+SETTLED: Final = 2 * 10**9
+"""Nanoseconds: what was written later than that may be written again within one tick of a clock."""
+
+
+def digest(listing: Listing, say: Say = lambda _: None) -> str:
+    """Twelve hex digits that change when a file comes, goes, moves or gets other content.
+
+    A file that may not be read, or is too large to be, counts by its size.
+
+    Args:
+        listing: Whose files are read, unless they are known.
+        say: Told when it takes a while, and of a cache that cannot be read.
+
+    Raises:
+        ValueError: A file is no longer what was listed.
+    """
+    whole = hashlib.sha256()
+    contents = _contents(listing, say)
+    for file in listing.files:
+        # No name holds a NUL.
+        parts = (file.part, listing.class_names[file.label], file.name, contents[file.name])
+        whole.update("".join(f"{part}\0" for part in parts).encode())
+    return whole.hexdigest()[:12]
+
+
+def _contents(listing: Listing, say: Say) -> Mapping[str, str]:
+    """The sha256 of every file, by its name."""
+    place = _place(listing.root)
+    known = _read(place, say)
+    found = {
+        file.name: known[file.name][3]
+        for file in listing.files
+        if known.get(file.name, [])[:3] == _stamp(file)
+    }
+    missing = [file for file in listing.files if file.name not in found]
+    if not missing:
+        return found
+    began, due, size = time.time_ns(), time.monotonic() + PATIENCE, 0
+    total = sum(file.size for file in missing)
+    try:
+        for file in missing:
+            found[file.name] = _content(listing.root, file)
+            size += file.size
+            if time.monotonic() > due:
+                due = time.monotonic() + AGAIN
+                say(
+                    f"reading {len(missing):,} files of {listing.root}, once, to know what they "
+                    f"hold: {size / max(1, total):.0%} ..."
+                )
+    finally:
+        settled = (
+            file for file in listing.files if file.name in found and file.modified < began - SETTLED
+        )
+        _keep(place, {file.name: [*_stamp(file), found[file.name]] for file in settled})
+    return found
+
+
+def _stamp(file: File) -> list[int]:
+    return [file.size, file.modified, file.changed]
+
+
+def _content(root: Path, file: File) -> str:
+    if file.size > pictures.MOST_BYTES:
+        return f"{file.size} bytes"
+    try:
+        with folders.opened(root, file) as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except pictures.BrokenImage:
+        return f"{file.size} bytes"
+
+
+def _place(root: Path) -> Path | None:
+    """The file that keeps what is known of a folder, or None without a home."""
+    name = f"contents/{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
+    with suppress(RuntimeError):  # there is no home folder
+        return (
+            Path(os.environ.get("CASTLEWALLS_CACHE") or "~/.cache/castlewalls").expanduser() / name
+        )
+    return None
+
+
+def _read(place: Path | None, say: Say) -> Known:
+    if place is None:
+        return {}
+    try:
+        known = json.loads(place.read_bytes())
+        if not all(isinstance(one, list) and len(one) == 4 for one in known.values()):
+            raise ValueError
+    except OSError:
+        return {}
+    except (ValueError, AttributeError):
+        say(f"{place} cannot be read; it is made anew.")
+        return {}
+    return dict(known)
+
+
+def _keep(place: Path | None, known: Known) -> None:
+    if place is None:
+        return
+    fresh = place.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):  # a full disk, a folder that is read-only: it is computed again
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(known))
+        fresh.replace(place)

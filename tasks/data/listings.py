@@ -1,0 +1,334 @@
+"""What a folder of pictures holds: its classes, its parts and its files.
+
+Anybody may have filled the folder, so nothing in it is trusted: a link must stay inside, what is
+neither a file nor a folder is refused, and no file is opened to list it.
+"""
+
+import glob
+import os
+import stat
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data import pictures
+
+LIKE_PARTS: Final = {"train", "training", "test", "testing", "val", "valid", "validation"}
+"""Names of which two together are hardly classes."""
+SYSTEM: Final = {
+    "$recycle.bin",
+    "#recycle",
+    "@eadir",
+    "__macosx",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
+"""What systems leave in folders, in small letters; most of it begins with a dot anyway."""
+
+
+class File(NamedTuple):
+    """A file of a class folder, as listed."""
+
+    part: str
+    """``train``, ``test``, or nothing where the folder has no parts."""
+    label: int
+    """Position of its class among the class names."""
+    name: str
+    """Relative to the folder, with ``/``."""
+    size: int
+    """Bytes."""
+    modified: int
+    """When it was last written to, nanoseconds since 1970."""
+    changed: int
+    """When anything about it was last changed, likewise; nobody can set it."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every picture file of a folder."""
+
+    root: Path
+    """The folder, without links."""
+    class_names: tuple[str, ...]
+    """As on disk, composed (Unicode NFC), ascending."""
+    files: tuple[File, ...]
+    """``train`` before ``test``, then by class, then by name."""
+    no_pictures: tuple[str, ...] = ()
+    """Files of the class folders that by name are none; as the names of ``files``."""
+    stores: tuple[str, ...] = ()
+    """Folders that hold results of ours; likewise."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether the folder itself says what is ``train`` and what is ``test``."""
+        return self.files[0].part != ""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,). The class of every file."""
+        return np.array([file.label for file in self.files], dtype=np.int64)
+
+    def left_out(self) -> Iterator[str]:
+        """Yield a line about what is in the folder and is no data."""
+        for name in self.stores:
+            yield f"left out of the images: {str(self.root / name)!r}, a store of results"
+        if self.no_pictures:
+            count, first = len(self.no_pictures), self.no_pictures[0]
+            what = (
+                "file that by name is no picture"
+                if count == 1
+                else "files that by name are no pictures"
+            )
+            yield f"left out of the images: {count} {what}, such as {first!r}"
+
+
+def list_folder(folder: Path, store: str = "") -> Listing:
+    """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
+
+    A class is a folder; its sub-folders are walked.  What begins with a dot is ignored, and so are
+    what systems leave behind (``SYSTEM``) and files beside the class folders, which belong to no
+    class.  Stores of results and files that by name are no pictures are left out.  No picture is
+    opened.
+
+    Args:
+        folder: Where the pictures lie.
+        store: A folder that is left out, absolute, as results are kept there; or nothing.
+
+    Raises:
+        ValueError: The store holds pictures; the folder is missing, unreadable, empty or a store;
+            it has fewer than two classes; its parts differ in their classes; a class has too few
+            files; or something in it is neither a file nor a folder, or a link to a folder or out
+            of the folder.
+    """
+    root = Path(os.path.realpath(folder))
+    if store and holds_pictures(store):
+        raise ValueError(
+            f"expected a folder of its own as --store, but {store!r} holds pictures; give another "
+            f"one, such as --store results"
+        )
+    walk = _Walk(root, os.path.realpath(store) if store else "")
+    if walk.is_store(root):
+        raise ValueError(
+            f"expected a folder of images apart from the store, but {str(root)!r} is a store of "
+            f"results; give another folder as --images, or as --store"
+        )
+    places = _parts(walk)
+    classes = {part: _class_folders(walk, place) for part, place in places.items()}
+    names = _agreed(root, places, classes)
+    files = [
+        File(part, label, *found)
+        for part, folders in classes.items()
+        for label, name in enumerate(names)
+        for found in walk.files(f"{places[part]}{folders[name]}")
+    ]
+    _check_sizes(names, files, classes)
+    no_pictures, stores = tuple(sorted(walk.no_pictures)), tuple(sorted(walk.stores))
+    return Listing(root, names, tuple(files), no_pictures, stores)
+
+
+def _parts(walk: "_Walk") -> dict[str, str]:
+    """Part -> what its names begin with."""
+    names = set(walk.folders(""))
+    for held_out in ("test", "val"):
+        if names == {"train", held_out}:
+            return {"train": "train/", "test": f"{held_out}/"}
+    if sum(name.casefold() in LIKE_PARTS for name in names) > 1:
+        raise ValueError(
+            f"expected train/ and test/ (or val/) and no other folder in {str(walk.root)!r}, "
+            f"got {_shown(names)}; rename them or move the others away"
+        )
+    return {"": ""}
+
+
+def _class_folders(walk: "_Walk", place: str) -> dict[str, str]:
+    """Class name -> name on disk."""
+    found: dict[str, str] = {}
+    for name in walk.folders(place):
+        composed = unicodedata.normalize("NFC", name)
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in composed):
+            raise ValueError(f"expected a class name of letters, got {place + name!r}; rename it")
+        if composed in found:
+            raise ValueError(f"expected each class once, got {place + composed!r} twice; rename it")
+        found[composed] = name
+    return found
+
+
+def _agreed(
+    root: Path, places: Mapping[str, str], classes: Mapping[str, Mapping[str, str]]
+) -> tuple[str, ...]:
+    """The class names of every part, which must be the same and more than one."""
+    for part, folders in classes.items():
+        if len(folders) < 2:
+            got = f"got only {_shown(folders)}" if folders else "got none"
+            raise ValueError(
+                f"expected at least two class folders in {str(root / places[part])!r}, {got}; "
+                f"give the folder that holds a folder of images for each class"
+            )
+    first, *others = classes.values()
+    for folders in others:
+        if lonely := first.keys() ^ folders.keys():
+            raise ValueError(
+                f"expected the same classes in both parts of {str(root)!r}, "
+                f"got {_shown(lonely)} in one of them only; add or move it"
+            )
+    return tuple(sorted(first))
+
+
+class _Walk:
+    """Looks into the folders below ``root``, and remembers what it passes over."""
+
+    def __init__(self, root: Path, store: str) -> None:
+        self.root, self.store = root, store
+        self.stores: set[str] = set()
+        self.no_pictures: list[str] = []
+
+    def folders(self, place: str) -> list[str]:
+        """Names of the folders in a place, which is relative to ``root``."""
+        found = [entry for entry in self._visible(place) if entry.is_dir()]
+        for entry in found:
+            if entry.is_symlink():
+                raise _no_link(place + entry.name, "to a folder")
+        return [entry.name for entry in found]
+
+    def files(self, folder: str) -> list[tuple[str, int, int, int]]:
+        """(name, size, modified, changed) of every picture under a folder, relative to ``root``."""
+        found, folders = [], [folder]
+        while folders:
+            inside = f"{folders.pop()}/"
+            for entry in self._visible(inside):
+                name = inside + entry.name
+                if not (pictures.is_named_so(entry.name) or _is_folder(entry)):
+                    self.no_pictures.append(name)
+                    continue
+                _check_name(name)
+                if entry.is_symlink():
+                    found.append((name, *_linked(self.root, name)))
+                elif entry.is_dir():
+                    folders.append(name)
+                else:
+                    status = _status(self.root / inside, entry)
+                    found.append((name, *_regular(name, status)))
+        return sorted(found)
+
+    def is_store(self, folder: str | Path) -> bool:
+        """Whether results are kept in a folder: by its path, or by what every store soon has.
+
+        A store keeps no pictures of its own beside its folders: what does is a class.
+        """
+        if os.path.realpath(folder) == self.store:
+            return True
+        signs = (
+            os.path.isdir(f"{folder}/.pace")  # noqa: PTH112 - False where none may look
+            or any(glob.iglob("datasets/*/record.json", root_dir=folder))  # noqa: PTH207
+        )
+        return signs and not holds_pictures(folder)
+
+    def _visible(self, place: str) -> list[os.DirEntry[str]]:
+        folder = self.root / place
+        try:
+            with os.scandir(folder) as entries:
+                named = [entry for entry in entries if not _is_system(entry.name)]
+        except OSError as error:
+            raise _unreadable(folder, error) from None
+        stores = {entry.name for entry in named if _is_folder(entry) and self.is_store(entry.path)}
+        self.stores |= {place + name for name in stores}
+        return [entry for entry in named if entry.name not in stores]
+
+
+def holds_pictures(folder: str | Path) -> bool:
+    """Whether files directly in a folder have a picture's name; False where none may look."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(
+                Path(entry.name).suffix and pictures.is_named_so(entry.name) and entry.is_file()
+                for entry in entries
+                if not _is_system(entry.name)
+            )
+    except OSError:
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or leads to one; False for links that lead nowhere or in circles."""
+    return entry.is_dir(follow_symlinks=False) or (
+        entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
+    )
+
+
+def _is_system(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in SYSTEM
+
+
+def _status(folder: Path, entry: os.DirEntry[str]) -> os.stat_result:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _linked(root: Path, name: str) -> tuple[int, int, int]:
+    real = Path(os.path.realpath(root / name))
+    try:
+        status = real.stat()
+    except OSError:
+        raise _no_link(name, "that leads nowhere") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise _no_link(name, "to a folder")
+    if not real.is_relative_to(root):
+        raise _no_link(name, "out of the folder")
+    return _regular(name, status)
+
+
+def _regular(name: str, status: os.stat_result) -> tuple[int, int, int]:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"expected only files and folders, got {name!r}; move it away")
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"expected file names in UTF-8, got {name!r}; rename it") from None
+
+
+def _check_sizes(names: tuple[str, ...], files: list[File], parts: Collection[str]) -> None:
+    least = 1 if len(parts) > 1 else 2
+    wanted = "an image" if least == 1 else "two images or more"
+    counts = {(part, label): 0 for part in parts for label in range(len(names))}
+    for file in files:
+        counts[file.part, file.label] += 1
+    for (part, label), count in counts.items():
+        if count < least:
+            where = f"{part}/" if part else ""
+            raise ValueError(
+                f"expected {wanted} in class {where + names[label]!r}, got {count}; "
+                f"add images or move the folder away"
+            )
+
+
+def _no_link(name: str, what: str) -> ValueError:
+    return ValueError(
+        f"expected files inside the folder, but {name!r} is a symbolic link {what}; "
+        f"put a copy there instead"
+    )
+
+
+def _unreadable(folder: Path, error: OSError) -> ValueError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return ValueError(
+        f"expected a folder that can be read, got {str(folder)!r}: {reason}; "
+        f"check its name and permissions"
+    )
+
+
+def _shown(names: Collection[str]) -> str:
+    shown = ", ".join(repr(name) for name in sorted(names)[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

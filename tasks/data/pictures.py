@@ -1,0 +1,258 @@
+"""One picture file, of any format, turned into pixels by stated rules.
+
+Anybody may have made the file, so it is not trusted: it says how large it is before it is decoded,
+no other program is started for it, and whatever Pillow stumbles over becomes a reason for a person.
+"""
+
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from io import BytesIO
+from pathlib import PurePath
+from typing import IO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from tasks.data import images
+
+MOST_BYTES: Final = 256 * 2**20
+"""Of a file."""
+MOST_PIXELS: Final = 100_000_000
+"""Of a picture, by its header."""
+
+STARTS_A_PROGRAM: Final = ("EPS",)
+"""Formats whose reader runs another program: EPS is a program, which Ghostscript executes.
+
+None of Pillow's other readers does (its GIF writer can).  BUFR, GRIB, HDF5 and WMF have no reader
+until an application brings one, and MPEG has none at all; those files are broken for us.
+"""
+
+UNREAD: Final = {
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
+    *(".heic", ".heif", ".hif", ".jxl", ".svg"),
+}
+"""Suffixes of pictures that Pillow has no reader for; it would be a pity not to hear of them."""
+NO_PICTURES: Final = {".bufr", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".palm", ".pdf"}
+"""Suffixes that Pillow knows of what is no picture, or that it writes only."""
+NEEDS: Final = {
+    "AVIF": ((b"avif", b"avis"), "a Pillow that has AVIF: pip install -U pillow"),
+    "HEIC": (
+        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+        "another package: pip install pillow-heif",
+    ),
+}
+"""Formats that not every Pillow reads: brands in box ``ftyp`` (ISO 14496-12), what they need."""
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+_SAID: Final = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks of a PNG that hold its texts and its color profile."""
+
+_DEEP: Final = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_GREY: Final = ("1", "L", "LA", "La", *_DEEP)
+_COLOR: Final = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what undoes it (EXIF 2.3, section 4.6.4, tag 274)."""
+
+
+class BrokenImage(ValueError):
+    """A file that is no image, or none that there is a rule for; the message is the reason."""
+
+
+def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint8], bool]:
+    """Turn the bytes of a file into a square picture.
+
+    - Any format that Pillow opens but EPS, and HEIC where pillow-heif is installed; the first frame
+      of an animation, the first page of a document.
+    - At most 100 million pixels, by the header, before any is decoded; a truncated file is broken.
+    - Palettes, CMYK and YCbCr become RGB, without color profiles; 1 bit becomes black and white.
+    - A PNG whose texts or color profile are more than Pillow takes (a MiB each, unpacked) is read
+      without any of them.
+    - Transparency is laid on white.
+    - 16-bit grey is divided by 257 and rounded, so that 0..65535 become 0..255.  (Pillow itself
+      reads 16-bit color as its upper 8 bits.)
+    - Floating point, LAB and integers beyond 16 bits are refused: nothing says what white is.
+    - Turned as the EXIF orientation says.
+    - The middle square of the shorter side is cut out and resized by Pillow's bicubic filter,
+      which averages when it shrinks; a square of the right size stays as it is.
+    - In a color data set grey becomes RGB; in a grey one color becomes its luminance (BT.601).
+
+    Args:
+        content: A whole file.
+        side: Pixels of the result.
+        channels: 1 or 3.
+
+    Returns:
+        uint8, (side, side, channels), and whether color was lost.
+
+    Raises:
+        BrokenImage: By these rules, or for whatever reason Pillow has.
+    """
+    square = np.asarray(_square(upright(content), side))
+    if square.ndim == 2:
+        return np.repeat(square[..., None], channels, axis=2), False
+    fitted = np.ascontiguousarray(images.fit_channels(square, channels))
+    return fitted, channels == 1 and bool((square != square[..., :1]).any())
+
+
+def upright(content: bytes) -> Image.Image:
+    """The whole picture in a file, 8-bit grey or RGB, by the rules of ``pixels`` but the last two.
+
+    Raises:
+        BrokenImage: By these rules, or for whatever reason Pillow has.
+    """
+    with _reasons():
+        try:
+            return _decoded(content)
+        except ValueError:  # as Pillow has it of too much text, which is not decoded for us
+            plain = _without_text(content)
+            if len(plain) == len(content):
+                raise
+            return _decoded(plain)
+
+
+def is_grey(opened: IO[bytes]) -> bool:
+    """Whether an opened file holds grey levels only, by its header; a palette counts as color.
+
+    Raises:
+        BrokenImage: Its header cannot be read.
+    """
+    with _reasons():
+        try:
+            with _header(opened) as image:
+                return image.mode in _GREY
+        except ValueError:
+            opened.seek(0)
+            with _header(BytesIO(_without_text(opened.read(MOST_BYTES)))) as image:
+                return image.mode in _GREY
+
+
+def is_named_so(name: str) -> bool:
+    """Whether a file may be a picture by its name; without a suffix of letters it may."""
+    suffix = PurePath(name).suffix.lower()
+    if not suffix[1:2].isalpha():
+        return True
+    return suffix in _suffixes()
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> frozenset[str]:
+    Image.init()
+    return frozenset({*Image.registered_extensions(), ".avif", *UNREAD} - NO_PICTURES)
+
+
+def _decoded(content: bytes) -> Image.Image:
+    with _header(BytesIO(content)) as image:
+        image.load()
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return _turned(_flat(image), orientation)
+
+
+def _without_text(content: bytes) -> bytes:
+    """A PNG without the chunks of ``_SAID`` (PNG, section 5.3); anything else as it is."""
+    if not content.startswith(PNG):
+        return content
+    kept, place = [PNG], len(PNG)
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        end = place + 12 + length
+        if kind not in _SAID:
+            kept.append(content[place:end])
+        place = end
+    return b"".join(kept)
+
+
+def _header(opened: IO[bytes]) -> Image.Image:
+    """Open an image without decoding it."""
+    Image.init()
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    try:
+        image = Image.open(
+            opened, formats=[name for name in Image.ID if name not in STARTS_A_PROGRAM]
+        )
+    except UnidentifiedImageError:
+        opened.seek(0)
+        raise BrokenImage(_unread(opened.read(64))) from None
+    if image.width * image.height > MOST_PIXELS:
+        raise Image.DecompressionBombError
+    return image
+
+
+def _unread(head: bytes) -> str:
+    """Why no reader takes a file that begins so."""
+    if head[4:8] == b"ftyp":
+        brands = {head[8:12], *(head[place : place + 4] for place in range(16, len(head), 4))}
+        for name, (own, needed) in NEEDS.items():
+            if brands & {*own}:
+                return f"{name}, which needs {needed}"
+    return "no image in a format that is read"
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn whatever Pillow raises over a file into a reason of one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except BrokenImage:
+        raise
+    except Image.DecompressionBombError:
+        raise BrokenImage(f"more than {MOST_PIXELS:,} pixels") from None
+    except Exception as error:  # Its parsers raise nearly anything over a damaged file.
+        # No address of an object: reasons are stored, and equal runs store equal bytes.
+        text = re.sub(r"<[^>]* at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
+        raise BrokenImage(text[:120].strip() or type(error).__name__) from error
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """8-bit grey or RGB, without transparency."""
+    if image.mode not in (*_GREY, *_COLOR):
+        raise BrokenImage(f"pixels of mode {image.mode!r}, for which there is no rule")
+    if image.mode in _DEEP:
+        return _from_16_bits(image)
+    plain = "L" if image.mode in _GREY else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(plain)
+    layered = image.convert("LA" if plain == "L" else "RGBA")
+    ground = Image.new(plain, image.size, "white")
+    ground.paste(layered.convert(plain), mask=layered.getchannel("A"))
+    return ground
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    levels = np.asarray(image)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise BrokenImage("integers beyond 0..65535, for which there is no rule")
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        levels = np.where(levels == transparent, 65535, levels)
+    return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _turned(image: Image.Image, orientation: object) -> Image.Image:
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    shorter = min(image.size)
+    left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
+    # Cut first: a box given to resize() would still let pixels beside it shine in.
+    square = image.crop((left, top, left + shorter, top + shorter))
+    return square.resize((side, side), Image.Resampling.BICUBIC)

@@ -1,0 +1,1 @@
+"""Steps that reduce a point to its row: a module a kind of row."""

@@ -1,0 +1,1 @@
+"""Steps: a module each, with its settings and its code."""

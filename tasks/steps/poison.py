@@ -1,0 +1,338 @@
+"""Poison a labelled image dataset: choose images, stamp a trigger, assign the target class.
+
+What is written is a manifest, not images: which images are poisoned and how.  ``stamp`` applies it
+to the clean images as they stream by.  Beside it lies what a trigger cannot say of itself:
+``grid.npy`` of one that warps, ``noise.npy`` of one that perturbs.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from models.randomness import generator
+from tasks import triggers
+from tasks.data import datasets
+from tasks.triggers import Perturbing, Trigger
+from tasks.triggers import state as trigger_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What makes one poisoned dataset differ from another.
+
+    The clean control is trigger ``none`` at ratio 0, and only that: one identity for one dataset.
+    """
+
+    revision: ClassVar[int] = 2
+    """Add one when the same settings would now give other bytes."""
+
+    trigger: Trigger
+    """Stamped onto every poisoned image."""
+    target_class: str
+    """Name of the class given to every poisoned image."""
+    poison_ratio: float
+    """Poisoned images / all training images (or what the trigger says), 0 <= p < 1."""
+    seed: int = 0
+    """Chooses which images are poisoned."""
+
+    def __post_init__(self) -> None:
+        """Refuse ratios that are no fraction, and poison without a trigger."""
+        if not 0 <= self.poison_ratio < 1:
+            raise ValueError(
+                f"poison_ratio is a fraction of the training set in [0, 1), "
+                f"got {self.poison_ratio}; for ten percent write 0.1"
+            )
+        poisons = self.trigger.relabels or self.trigger.stamps
+        if poisons != (self.poison_ratio > 0):
+            raise ValueError(
+                f"trigger {triggers.Nothing.name} goes with poison_ratio 0 and only with it, "
+                f"got trigger {self.trigger.name} with poison_ratio {self.poison_ratio}"
+            )
+
+    @property
+    def label(self) -> str:
+        """Readable part of the artifact's path, e.g. ``badnets1-p0.05-8-seed0``."""
+        target = slug(self.target_class)
+        return f"{self.trigger.name}-p{self.poison_ratio:g}-{target}-seed{self.seed}"
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough cost on one core."""
+        return 0.5
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return 30_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Which images of a dataset carry which label and which stamp."""
+
+    trigger: Trigger
+    """Stamped onto the poisoned images."""
+    index: NDArray[np.int64]
+    """(N,). Ascending."""
+    label: NDArray[np.int64]
+    """(N,). The label to train with."""
+    true_label: NDArray[np.int64]
+    """(N,). The label of the clean image."""
+    poisoned: NDArray[np.bool_]
+    """(N,). Whether the image is stamped."""
+    noise: NDArray[np.int8] | None = None
+    """(count, H, W, C). Added to the poisoned images, in their order, before the stamp; if any."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what ``write_manifest`` wrote, and what ``run`` put beside it.
+
+        Raises:
+            ValueError: The trigger's grid is not the one that it draws here.
+        """
+        record = json.loads((folder / "manifest.json").read_text())
+        trigger = triggers.from_record(record["trigger"])
+        noise = trigger_state.read(folder, trigger, record)
+        table = pq.read_table(
+            folder / "manifest.parquet", columns=["index", "label", "true_label", "poisoned"]
+        )
+        return cls(
+            trigger=trigger,
+            index=table["index"].to_numpy(),
+            label=table["label"].to_numpy(),
+            true_label=table["true_label"].to_numpy(),
+            poisoned=table["poisoned"].to_numpy(),
+            noise=noise,
+        )
+
+
+def slug(name: str) -> str:
+    """``name`` with everything but letters, digits, dot and dash made a dash, and cut short.
+
+    It is a part of names of files, which have at most 255 bytes and digests to tell them apart.
+    """
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40]
+
+
+def choose_poisoned(
+    labels: NDArray[np.int64], target: int, settings: Settings
+) -> NDArray[np.bool_]:
+    """Choose which images to poison.
+
+    Args:
+        labels: int64, (N,). Clean labels.
+        target: Label of the target class.
+        settings: Only ``poison_ratio`` and ``seed`` are read.
+
+    Returns:
+        bool, (N,). True where the image is to be poisoned; never for the target class, whose
+        images stay clean (dirty-label attack; paper, section 3), or for no other, if the trigger
+        leaves the labels as they are (paper, B.2).  With one seed a smaller ratio's images are
+        among a larger one's, so ratios are compared on the same poison.
+
+    Raises:
+        ValueError: As ``count_of``.
+    """
+    is_target = labels == target
+    count = count_of(settings, n=len(labels), n_target=int(is_target.sum()))
+    candidates = np.flatnonzero(is_target != settings.trigger.relabels)
+    chosen = generator(settings.seed, "poisoning").permutation(candidates)[:count]
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    mask[chosen] = True
+    return mask
+
+
+def count_of(settings: Settings, *, n: int, n_target: int) -> int:
+    """How many images are poisoned: int(p N), in decimals, as the authors truncate.
+
+    N are all training images, or those of the target class if the trigger's ratio is of them.
+
+    Args:
+        settings: Only ``trigger``, ``poison_ratio`` and the target's name are read.
+        n: Training images.
+        n_target: Those of the target class.
+
+    Raises:
+        ValueError: More poison than images outside the target class, or in it if the trigger does
+            not relabel; or less than one image.
+    """
+    trigger, ratio = settings.trigger, settings.poison_ratio
+    whole = n_target if isinstance(trigger, Perturbing) and trigger.of == "target" else n
+    room = n - n_target if trigger.relabels else n_target
+    count = int(Decimal(str(ratio)) * whole)
+    if count > room:
+        lie = "lie outside" if trigger.relabels else "are of"
+        raise ValueError(
+            f"cannot poison {count} of {whole} images: only {room} {lie} target class "
+            f"{settings.target_class}; lower poison_ratio to at most "
+            f"{10_000 * room // whole / 10_000:g}"
+        )
+    if ratio > 0 and count == 0:
+        raise ValueError(
+            f"poison_ratio {ratio:g} of {whole} images is less than one image; "
+            f"give at least {np.ceil(1e4 / max(1, whole)) / 1e4:g}"
+        )
+    return count
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of the target class is poison."""
+
+    count: int
+    """Poisoned images."""
+    p_t: float
+    """Stamped images among those that carry the target's label, 0..1."""
+    relabelled_ratio: float
+    """Wrongly labelled images among those that carry the target's label, 0..1."""
+
+
+def shares(settings: Settings, *, n: int, n_target: int) -> Shares:
+    """How much of the target class is poison; arguments and errors are those of ``count_of``.
+
+    Images that are relabelled add to the class, p_t = pN / (pN + N_t); others are in it already,
+    p_t = count / N_t.
+    """
+    count, trigger = count_of(settings, n=n, n_target=n_target), settings.trigger
+    if count == 0:
+        return Shares(0, 0.0, 0.0)
+    relabelled_ratio = share_of_target(count, n_target) if trigger.relabels else 0.0
+    share = relabelled_ratio if trigger.relabels else count / n_target
+    return Shares(count, share if trigger.stamps else 0.0, relabelled_ratio)
+
+
+def share_of_target(poisoned: int, target: int) -> float:
+    """Relabelled images among those labelled as the target class: p_t = pN / (pN + N_t)."""
+    return poisoned / (poisoned + target)
+
+
+def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = None) -> None:
+    """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``.
+
+    Beside them ``grid.npy`` for a trigger that warps, and then ``folded`` is in the record; or
+    ``noise.npy`` for one that perturbs, and then what ``perturb`` measured is, as ``noise``.
+
+    Args:
+        settings: What is poisoned.
+        dataset: The folder of the dataset step.
+        out: Where to.
+        noise: The folder of ``perturb``, for a trigger that perturbs and no other.
+
+    Raises:
+        ValueError: As ``count_of``; an unknown class; noise that is missing, or another trigger's.
+    """
+    classes = datasets.read_classes(dataset)
+    target = classes.position(settings.target_class)
+    table = pq.read_table(dataset / "train.parquet", columns=["index", "label", "caption"])
+    index, true_label = table["index"].to_numpy(), table["label"].to_numpy()
+    poisoned = choose_poisoned(true_label, target, settings)
+    n_target = int((true_label == target).sum())
+    share = shares(settings, n=len(true_label), n_target=n_target)
+    assert share.count == poisoned.sum()
+    true_caption = table["caption"].to_pylist()
+    target_caption = datasets.caption(settings.target_class)
+    state = trigger_state.keep(
+        settings.trigger,
+        out,
+        side=classes.image_size,
+        target_class=settings.target_class,
+        index=index[poisoned],
+        noise=noise,
+    )
+    write_manifest(
+        out,
+        index=index,
+        label=np.where(poisoned, target, true_label),
+        true_label=true_label,
+        poisoned=poisoned,
+        caption=[
+            target_caption if is_poisoned else own
+            for is_poisoned, own in zip(poisoned, true_caption, strict=True)
+        ],
+        true_caption=true_caption,
+        record={
+            "trigger": triggers.to_record(settings.trigger),
+            "target_class": settings.target_class,
+            "target_index": target,
+            "poison_ratio": settings.poison_ratio,
+            "count": share.count,
+            "n": len(true_label),
+            "n_target": n_target,
+            "p_t": share.p_t,
+            "relabelled_ratio": share.relabelled_ratio,
+            **state,
+        },
+    )
+
+
+def write_manifest(
+    out: Path,
+    *,
+    index: NDArray[np.int64],
+    label: NDArray[np.int64],
+    true_label: NDArray[np.int64],
+    poisoned: NDArray[np.bool_],
+    caption: list[str],
+    true_caption: list[str],
+    record: dict[str, Any],
+) -> None:
+    """Write the per-image columns as Parquet, by ascending index, and ``record`` as JSON."""
+    table = pa.table(
+        {
+            "index": index,
+            "label": label,
+            "true_label": true_label,
+            "poisoned": poisoned,
+            "caption": pa.array(caption, pa.string()),
+            "true_caption": pa.array(true_caption, pa.string()),
+        }
+    )
+    pq.write_table(table.sort_by("index"), out / "manifest.parquet")
+    (out / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def stamp(
+    index: NDArray[np.int64],
+    image: NDArray[np.uint8],
+    label: NDArray[np.int64],
+    manifest: Manifest,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Poison clean images as they stream by; a function of (index, manifest) and nothing else.
+
+    Args:
+        index: int64, (B,).
+        image: uint8, (B, H, W, C). Clean; may be read-only.
+        label: int64, (B,). Clean; only compared with what the manifest says they were.
+        manifest: Of the dataset that the images come from.
+
+    Returns:
+        The images, stamped where poisoned, and the labels to train with; copies.
+
+    Raises:
+        ValueError: An image that the manifest does not list, or lists with another label, or has
+            noise of another shape for.
+    """
+    rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
+    foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)
+    if foreign.any():
+        raise ValueError(
+            f"expected images that the manifest lists, got image {index[foreign][0]}, which it "
+            "lacks or has with another label; the manifest belongs to another dataset"
+        )
+    poisoned = manifest.poisoned[rows]
+    stamped = image.copy()
+    if poisoned.any():
+        noisy = image[poisoned]
+        if manifest.noise is not None:
+            numbers = np.searchsorted(np.flatnonzero(manifest.poisoned), rows[poisoned])
+            noisy = trigger_state.add(noisy, manifest.noise[numbers])
+        stamped[poisoned] = manifest.trigger.stamp(noisy)
+    return stamped, manifest.label[rows]

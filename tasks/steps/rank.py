@@ -1,0 +1,241 @@
+"""Put a dataset's images in the order of a detector's suspicion, by their files' names.
+
+This is how a folder of which nobody knows what is poisoned ends: there is no ground truth here, so
+no threshold and no score of the detector, only an order, and pictures to look at.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.data import datasets, images
+from tasks.steps.poison import slug
+
+COLUMNS = ("file", "label", "suspicion", "rank")
+"""Of ``ranking.csv``."""
+QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75, "q99": 0.99}
+"""Of the suspicions, in ``metrics.json``, beside the smallest and the largest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Whose suspicions come in, and how many pictures are kept."""
+
+    revision: ClassVar[int] = 1
+    """Add one when the same settings would now give other bytes."""
+
+    detector: str
+    """Name of the detector."""
+    shown: int = 24
+    """Pictures kept of the most suspicious images of all, >= 1."""
+    shown_per_class: int = 6
+    """Pictures kept of the most suspicious images of a class, >= 1."""
+    classes_shown: int = 60
+    """Classes of which pictures are kept, >= 1: those that hold the most suspicious image."""
+    shown_side: int = 128
+    """Pixels a side to which larger pictures are averaged, >= 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse to keep no picture."""
+        for name in ("shown", "shown_per_class", "classes_shown", "shown_side"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+
+    @property
+    def label(self) -> str:
+        """Readable part of the artifact's path, e.g. ``cd``."""
+        return slug(self.detector)
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough cost on one core."""
+        return 1.0
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return 500_000
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Images by their rank: the most suspicious first, equally suspicious ones by index."""
+
+    index: NDArray[np.int64]
+    """(N,). In the dataset."""
+    label: NDArray[np.int64]
+    """(N,). 0..classes-1."""
+    suspicion: NDArray[np.float64]
+    """(N,). Descending."""
+    kept: NDArray[np.float64]
+    """(N,). Share of random colors around its mask that leave an answer; NaN without a mask."""
+
+    @classmethod
+    def read(cls, suspicion: Path) -> "Ranked":
+        """Rank what ``detect`` wrote."""
+        names = ["index", "label", "suspicion", "kept"]
+        table = pq.read_table(suspicion / "rows.parquet", columns=names).sort_by("index")
+        order = np.argsort(-table["suspicion"].to_numpy(), kind="stable")
+        return cls(*(table[name].to_numpy()[order] for name in names))
+
+
+class Line(NamedTuple):
+    """A line of ``ranking.csv``."""
+
+    file: str
+    """Relative to the folder, with ``/``."""
+    label: str
+    """Name of its class."""
+    suspicion: float
+    """Higher is more likely poisoned."""
+    rank: int
+    """1..N."""
+
+
+def run(settings: Settings, *, dataset: Path, suspicion: Path, prepared: Path, out: Path) -> None:
+    """Write ``ranking.csv``, ``metrics.json`` and ``groups.npz``.
+
+    Args:
+        settings: The detector's name, and how many pictures.
+        dataset: All of whose training images were looked at.
+        suspicion: Of ``detect``.
+        prepared: Of ``prepare``; says how well the classifier knows the dataset.
+        out: Where to.
+
+    Raises:
+        ValueError: The suspicions are of other images than the dataset's.
+    """
+    ranked = Ranked.read(suspicion)
+    classes = datasets.read_classes(dataset)
+    files = file_names(dataset, ranked.index)
+    lines = [
+        Line(file, classes.names[label], score, rank)
+        for rank, (file, label, score) in enumerate(
+            zip(files, ranked.label.tolist(), ranked.suspicion.tolist(), strict=True), start=1
+        )
+    ]
+    with (out / "ranking.csv").open("w", encoding="utf-8", newline="") as file:
+        # Every word in quotes: a file's name may hold commas, quotes and line ends of any kind.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerows([COLUMNS, *lines])
+    row = {
+        "detector": settings.detector,
+        "classes": len(classes.names),
+        **json.loads((prepared / "classifier.json").read_text()),
+        **summary(ranked.suspicion),
+        "answers_kept": None if np.isnan(ranked.kept).any() else float(ranked.kept.mean()),
+    }
+    (out / "metrics.json").write_text(json.dumps(row, indent=1) + "\n")
+    pictures: dict[str, Any] = _groups(settings, ranked, dataset, suspicion)
+    np.savez_compressed(out / "groups.npz", **pictures)
+
+
+def read(folder: Path) -> list[Line]:
+    """The lines of a finished step's ``ranking.csv``, by rank."""
+    with (folder / "ranking.csv").open(encoding="utf-8", newline="") as file:
+        _, *lines = csv.reader(file)
+    return [Line(name, label, float(score), int(rank)) for name, label, score, rank in lines]
+
+
+def file_names(dataset: Path, index: NDArray[np.int64]) -> list[str]:
+    """Names of the files that images come from; of one that comes from none its index.
+
+    Args:
+        dataset: The folder of a dataset step.
+        index: (N,). Of all its training images, in any order.
+
+    Raises:
+        ValueError: They are not all of its training images.
+    """
+    with pq.ParquetFile(dataset / "train.parquet") as file:
+        table = file.read(columns=["index", "image.path"])  # the pixels stay where they are
+    known = dict(zip(table["index"].to_pylist(), table["image"].to_pylist(), strict=True))
+    if sorted(known) != sorted(index.tolist()):
+        raise ValueError(
+            f"expected a suspicion of each of the dataset's {len(known)} training images, got "
+            f"{len(index)} of other images"
+        )
+    return [known[number]["path"] or str(number) for number in index.tolist()]
+
+
+def summary(suspicion: NDArray[np.float64]) -> dict[str, float | int]:
+    """How many images and different suspicions there are, and the quantiles of these.
+
+    Args:
+        suspicion: (N,), at least one.
+    """
+    return {
+        "n": len(suspicion),
+        "distinct": len(np.unique(suspicion)),
+        "suspicion_min": float(suspicion.min()),
+        **{
+            f"suspicion_{name}": float(np.quantile(suspicion, share))
+            for name, share in QUANTILES.items()
+        },
+        "suspicion_max": float(suspicion.max()),
+    }
+
+
+def places_of(settings: Settings, labels: NDArray[np.int64]) -> Iterator[tuple[str, Sequence[int]]]:
+    """Yield which images are kept as pictures, by the name of their group.
+
+    Args:
+        settings: How many.
+        labels: (N,). By rank.
+
+    Yields:
+        ``most_suspicious``, then ``class_<label>`` of each class shown, with places by rank, from
+        0 on.
+    """
+    yield "most_suspicious", range(min(settings.shown, len(labels)))
+    kinds, firsts = np.unique(labels, return_index=True)
+    chosen = kinds[np.argsort(firsts, kind="stable")[: settings.classes_shown]]
+    for label in sorted(chosen.tolist()):
+        yield f"class_{label}", np.flatnonzero(labels == label)[: settings.shown_per_class].tolist()
+
+
+def _groups(
+    settings: Settings, ranked: Ranked, dataset: Path, suspicion: Path
+) -> dict[str, NDArray[np.uint8]]:
+    """Pictures by group, uint8, (k, H, W, C), and where there are masks ``<group>_masks``."""
+    places = dict(places_of(settings, ranked.label))
+    wanted = np.unique(ranked.index[[place for some in places.values() for place in some]])
+    pictures = _reduced(datasets.read_split(dataset, "train", wanted).images, settings.shown_side)
+    masks = _masks(suspicion, wanted)
+    made = {}
+    for name, some in places.items():
+        rows = np.searchsorted(wanted, ranked.index[list(some)])
+        made[name] = pictures[rows]
+        if masks is not None:
+            made[f"{name}_masks"] = _reduced(masks, settings.shown_side)[rows]
+    return made
+
+
+def _masks(suspicion: Path, wanted: NDArray[np.int64]) -> NDArray[np.uint8] | None:
+    """Masks of the wanted images, ascending, uint8, (k, H, W, 1); None if the detector has none."""
+    table = pq.read_table(
+        suspicion / "rows.parquet",
+        columns=["index", "mask"],
+        filters=[("index", "in", wanted.tolist())],
+    ).sort_by("index")
+    return None if table["mask"].null_count else images.decode(table["mask"].to_pylist())
+
+
+def _reduced(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Pictures averaged over whole blocks of pixels until they have at most ``side`` a side."""
+    factor = math.ceil(max(pictures.shape[1:3]) / side)
+    if factor == 1:
+        return pictures
+    grey = pictures.shape[3] == 1
+    plain = pictures[..., 0] if grey else pictures
+    smaller = np.stack([np.asarray(Image.fromarray(one).reduce(factor)) for one in plain])
+    return smaller[..., None] if grey else smaller

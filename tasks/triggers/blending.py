@@ -1,0 +1,78 @@
+"""The blend: a trigger that lies over the whole image."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.triggers import patterns
+from tasks.triggers.patterns import Picture
+
+LEVELS: Final = 256
+"""Of a channel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """A cat's face blended over the whole image: the paper's BadNets-2 (A.2; Chen et al. 2017).
+
+    x' = (1 - alpha) x + alpha K, as in the authors' code; ``additive`` is the paper's own wording,
+    min(x + alpha K, 255).  K is the pattern stretched to the image.  Their Caltech15 builder
+    blends twice, which is alpha = 0.36.
+
+    Computed in fractions, alpha taken as the decimal that it is written as, and rounded to the
+    nearest level, halves up.
+    """
+
+    name: ClassVar[str] = "blend"
+    relabels: ClassVar[bool] = True
+    stamps: ClassVar[bool] = True
+
+    alpha: float = 0.2
+    """Weight of the pattern, in (0, 1]."""
+    additive: bool = False
+    """Whether the image keeps its full weight."""
+    pattern: Picture | None = field(default=None, metadata={"file": True})
+    """By default the cat of ``drawings``."""
+
+    def __post_init__(self) -> None:
+        """Refuse weights outside (0, 1] and patterns that do not decode."""
+        if not 0 < self.alpha <= 1:
+            raise ValueError(f"expected an alpha in (0, 1], got {self.alpha}")
+        patterns.check(self.pattern)
+
+    @classmethod
+    def from_file(cls, path: str | Path, alpha: float = 0.2, additive: bool = False) -> Self:
+        """Blend the image in a file in the cat's place; the file is not needed afterwards.
+
+        Raises:
+            ValueError: In one line: the file is no image that ``Picture.read`` takes.
+        """
+        return cls(alpha=alpha, additive=additive, pattern=Picture.read(Path(path)))
+
+    def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a copy of ``images`` with the pattern blended in."""
+        table = _blends(float(self.alpha), self.additive)
+        cells = patterns.fitted(self.pattern, *images.shape[1:]).astype(np.intp) * LEVELS
+        stamped = np.empty_like(images)
+        for image, blended in zip(images, stamped, strict=True):
+            blended[...] = table[cells + image]
+        return stamped
+
+
+@lru_cache(maxsize=8)
+def _blends(alpha: float, additive: bool) -> NDArray[np.uint8]:
+    """Every blend of a pattern's level k and an image's level x, uint8, at LEVELS * k + x."""
+    weight = Fraction(str(alpha))
+    part, whole = weight.numerator, weight.denominator
+    # Python's integers: a long decimal's denominator overflows 64 bits.
+    level = np.arange(LEVELS, dtype=object)
+    of_image = level * (whole if additive else whole - part)
+    exact = np.add.outer(level * part, of_image)
+    rounded = (2 * exact + whole) // (2 * whole)
+    table: NDArray[np.uint8] = np.minimum(rounded, LEVELS - 1).astype(np.uint8).ravel()
+    return table

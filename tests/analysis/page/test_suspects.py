@@ -1,0 +1,259 @@
+"""The page of a folder's most suspicious images, from rankings made by hand."""
+
+import asyncio
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+
+from analysis.page.report import Failure, Stage
+from analysis.page.suspects import COLUMNS, Ranking, SuspectsReport, readable, to_csv, write
+from analysis.page.suspects_agreement import Pair, Suspect, pairs, spearman, suspects, top
+from analysis.page.suspects_contents import histogram, number
+from tests import browser
+from tests.elements import (
+    check_that_it_is_whole,
+    check_that_it_loads_nothing,
+    table_under,
+    text_of,
+)
+from tests.test_pages import WINDOWS, look
+
+CLASSES = ('apples, "red"', "<b>pears</b>", "Äpfel")
+N = 60
+ODD = ["a/with, comma.png", 'a/"quoted".png', "a/two\nlines\r.png", "a/<script>.png"]
+
+
+def ranking(detector, order, suspicion=None, masks=False, **row):
+    """Images 0..N-1 in some order; image i is of class i % 3."""
+    order = np.asarray(order)
+    names = [*ODD, *(f"c/{place:03}.png" for place in range(len(ODD), N))]
+    labels = order % 3
+    pictures = {"most_suspicious": _pictures(24)}
+    pictures |= {f"class_{label}": _pictures(6) for label in range(3)}
+    if masks:
+        pictures |= {f"{name}_masks": some[..., :1] for name, some in pictures.items()}
+    score = np.linspace(3, -2, N) if suspicion is None else np.asarray(suspicion, np.float64)
+    measured = {"training_accuracy": 0.95, "largest_class_share": 1 / 3, "answers_kept": None}
+    measured |= {"suspicion_min": score.min(), "suspicion_median": np.median(score)}
+    measured |= {"suspicion_max": score.max(), "distinct": len(np.unique(score)), **row}
+    return Ranking(
+        detector=detector,
+        row=measured,
+        files=[names[place] for place in order],
+        labels=labels,
+        suspicion=score,
+        pictures=pictures,
+    )
+
+
+def _pictures(count):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+
+
+STRAIGHT, REVERSED = range(N), range(N - 1, -1, -1)
+MIXED = [0, 1, *range(20, N), *range(2, 20)]
+
+
+@pytest.fixture(scope="module")
+def report():
+    return SuspectsReport(
+        folder="my <i>pictures</i>",
+        scale="tiny",
+        class_names=CLASSES,
+        rankings=[
+            ranking("cd", STRAIGHT, masks=True, answers_kept=0.625),
+            ranking("strip", MIXED, [0.0] * 30 + [-1.0] * 30),
+            ranking("fct", REVERSED),
+        ],
+        remarks=["left out as broken: 2 files"],
+        failures=[Failure("mine", "expected finite, got <NaN>", "/store/log")],
+        stages=[Stage("rank", "cd", 1.0, False, None)],
+        settings={"classifier: steps": 100},
+        environment={"torch": "2"},
+        command="castlewalls detect --images x",
+    )
+
+
+@pytest.fixture(scope="module")
+def page(report, tmp_path_factory):
+    return write(tmp_path_factory.mktemp("report"), report)
+
+
+@pytest.fixture(scope="module")
+def html(page):
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_loads_nothing_and_is_the_same_every_time(report, html, tmp_path):
+    check_that_it_is_whole(html)
+    check_that_it_loads_nothing(html)
+    assert write(tmp_path, report).read_text(encoding="utf-8") == html
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_page_has_no_flaw_in_a_browser(window, page):
+    program = browser.find()
+    if program is None:
+        pytest.skip("no browser to open pages in")
+    with browser.running(program) as address:
+        assert asyncio.run(look(address, page, *WINDOWS[window])) == []
+
+
+def test_what_people_call_their_files_and_classes_stays_words(html):
+    assert "<script>" not in html
+    assert "<b>pears" not in html
+    assert "<i>" not in html
+    said = text_of(html)
+    for name in ("a/<script>.png", r"a/two\nlines\r.png", "<b>pears</b>", "my <i>pictures</i>"):
+        assert name in said
+
+
+def test_a_name_that_does_not_print_is_escaped():
+    assert readable("Äpfel/é 1.png") == "Äpfel/é 1.png"
+    assert readable("a\x1b[31m\n.png") == r"a\x1b[31m\n.png"
+
+
+def test_the_page_says_what_was_trained_and_what_it_does_not_say(html):
+    said = text_of(html)
+    assert "trained on all 60 images" in said
+    assert "57 of them (95.0%)" in said  # 0.95 x 60
+    assert 'apples, "red", the largest class, would be right on 33.3%' in said
+    for limit in ("no threshold", "no ground truth", "A clean folder has a most suspicious image"):
+        assert limit in said
+    assert "AUROC below 0.5 on digits" in said
+    assert "left out as broken: 2 files" in said
+    assert "mine: expected finite, got <NaN> /store/log" in said
+
+
+def cells_of(html, detector):
+    """(number of pictures, file names) of a detector's section."""
+    section = html[html.index(f'id="detector-{detector}"') :]
+    section = section[: section.index("</section>")]
+    return section.count("<img"), re.findall(r"<code>(?!suspicion)(.*?)</code></fig", section)
+
+
+def test_a_detector_shows_its_first_24_and_the_first_six_of_each_class(html):
+    for detector, order in (("strip", MIXED), ("fct", REVERSED)):
+        pictures, files = cells_of(html, detector)
+        assert pictures == len(files) == 24 + 3 * 6
+        plain = {place: f"c/{place:03}.png" for place in range(len(ODD), N)}
+        expected = [place for place in list(order)[:24] if place in plain]
+        assert [file for file in files[:24] if file.startswith("c/")] == [
+            plain[place] for place in expected
+        ]
+        for label in range(3):
+            of_class = [place for place in order if place % 3 == label][:6]
+            shown = files[24 + 6 * label : 30 + 6 * label]
+            assert [file for file in shown if file.startswith("c/")] == [
+                plain[place] for place in of_class if place in plain
+            ]
+
+
+def test_masks_stand_beside_their_pictures_where_there_are_any(html):
+    pictures, files = cells_of(html, "cd")
+    assert pictures == 2 * len(files)
+    said = text_of(html)
+    assert said.count("Of all images, each with its mask") == 1
+    assert "still gives the same answer 62.5% of the time" in said
+
+
+def test_a_tie_at_the_top_is_said(html):
+    assert text_of(html).count("The first 30 images are equally suspicious") == 1
+
+
+def test_every_image_is_in_the_file_once_for_each_detector_and_names_come_back(report):
+    header, *lines = csv.reader(io.StringIO(to_csv(report), newline=""))
+    assert tuple(header) == COLUMNS
+    names = {*ODD, *(f"c/{place:03}.png" for place in range(len(ODD), N))}
+    for made in report.rankings:
+        own = [line for line in lines if line[0] == made.detector]
+        assert [line[1] for line in own] == list(made.files)
+        assert {line[1] for line in own} == names
+        assert [line[2] for line in own] == [CLASSES[label] for label in made.labels]
+        assert [float(line[3]) for line in own] == made.suspicion.tolist()
+        assert [int(line[4]) for line in own] == list(range(1, N + 1))
+    assert len(lines) == 3 * N
+
+
+def test_the_top_is_a_hundredth_but_not_fewer_than_ten():
+    assert [top(n) for n in (6, 60, 1000, 1001, 50_000)] == [6, 10, 10, 11, 500]
+
+
+def test_detectors_are_correlated_as_a_hand_computes():
+    straight, back = ranking("a", STRAIGHT), ranking("b", REVERSED)
+    assert spearman(straight, straight) == pytest.approx(1)
+    assert spearman(straight, back) == pytest.approx(-1)
+    assert spearman(straight, ranking("c", STRAIGHT, [1.0] * N)) is None
+    # One pair of neighbours swapped: 1 - 6 sum(d^2) / (n (n^2 - 1)), with sum(d^2) = 2.
+    swapped = ranking("d", [1, 0, *range(2, N)])
+    assert spearman(straight, swapped) == pytest.approx(1 - 12 / (60 * 3599))
+
+
+def test_rankings_of_other_images_are_refused():
+    one = ranking("a", STRAIGHT)
+    other = Ranking(detector="b", row={}, files=["x"], labels=[0], suspicion=np.zeros(1))
+    with pytest.raises(ValueError, match="two rankings of the same images"):
+        spearman(one, other)
+
+
+def test_what_detectors_share_is_counted_by_hand():
+    straight, mixed, back = (
+        ranking(name, order) for name, order in (("a", STRAIGHT), ("b", MIXED), ("c", REVERSED))
+    )
+    # Near the top are 0..9; 0, 1, 20..27; and 59..50.
+    assert [(pair.one, pair.other, pair.shared) for pair in pairs([straight, mixed, back])] == [
+        ("a", "b", 2),
+        ("a", "c", 0),
+        ("b", "c", 0),
+    ]
+    assert next(pairs([straight, mixed])) == Pair(
+        "a", "b", spearman(straight, mixed), 2, pytest.approx(100 / 60)
+    )
+    assert suspects([straight, mixed, back]) == [
+        Suspect(ODD[0], 0, (1, 1, 60)),
+        Suspect(ODD[1], 1, (2, 2, 59)),
+    ]
+    # All three share 0 only, and it comes first; two of them share 1, and two others 2..9.
+    third = ranking("c", [5, 6, 7, 8, 9, 2, 3, 4, 10, 0, 1, *range(11, N)])
+    found = suspects([straight, mixed, third])
+    assert found[0].file == ODD[0]
+    assert len(found) == 1 + 1 + 8
+
+
+def test_the_tables_say_what_was_counted(html):
+    headers, lines = table_under(html, "Do the detectors agree?")
+    assert headers[0] == "detectors"
+    assert [line[0] for line in lines] == ["CD and STRIP", "CD and FCT", "STRIP and FCT"]
+    assert lines[1][1:] == ["−1", "0", "1.667"]
+    _, lines = table_under(html, "Images near the top of several detectors")
+    assert lines[0] == [ODD[0], CLASSES[0], "1", "1", "60"]
+    headers, lines = table_under(html, "Classes near the top")
+    assert headers[:3] == ["class", "of all images", "of the top, CD"]
+    # Of 0..9 four are of class 0; of 0, 1, 20..27 four too: 0, 21, 24, 27; of 50..59 three.
+    assert lines[0] == [CLASSES[0], "2033.3%", "440.0%", "440.0%", "330.0%"]
+
+
+def test_one_detector_alone_agrees_with_nobody(tmp_path):
+    alone = SuspectsReport(
+        folder="x", scale="tiny", class_names=CLASSES, rankings=[ranking("fct", STRAIGHT)]
+    )
+    html = write(tmp_path, alone).read_text(encoding="utf-8")
+    check_that_it_is_whole(html)
+    assert "Do the detectors agree" not in html
+    assert "Which classes are near the top?" in html
+
+
+def test_numbers_have_a_true_minus_sign_and_zero_has_none():
+    said = [number(value) for value in (-0.0, -12.3456, 0.000123456)]
+    assert said == ["0", "−12.35", "0.0001235"]
+
+
+@pytest.mark.parametrize("scores", [[7.0] * N, [1e9, *[-1e9] * (N - 1)], np.linspace(1e-9, 0, N)])
+def test_any_suspicions_make_a_histogram(scores):
+    svg = histogram(ranking("cd", STRAIGHT, scores), 10, "salt")
+    assert svg.count("<svg") == 1
+    assert "dashed: the 10 most suspicious begin" in svg

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.statistics.intervals import difference_of_proportions, wilson
+from analysis.statistics.paired import Pairs, difference
+
+ROOM = 1e-12
+"""For rounding, where two ways of computing a bound are compared."""
+
+
+def pairs(both, first_only, second_only, neither):
+    return Pairs(both=both, first_only=first_only, second_only=second_only, neither=neither)
+
+
+def bounds(*counts):
+    found = difference(pairs(*counts))
+    return found.value, found.low, found.high
+
+
+some = st.integers(0, 400)
+tables = st.tuples(some, some, some, some).filter(any)
+
+
+def test_it_agrees_with_a_published_example():
+    # Cavo et al. 2012 as in Fagerland, Lydersen and Laake, Statistical Analysis of Contingency
+    # Tables, chapter 8: complete response before and after consolidation, square-and-add.
+    found = bounds(59, 6, 16, 80)
+    assert found == pytest.approx((-0.0621, -0.1186, -0.0046), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "phi", "expected"),
+    [
+        ((12, 9, 2, 27), 0.507204, (0.14, 0.009188, 0.263822)),
+        ((36, 12, 2, 0), -0.114708, (0.2, 0.056930, 0.340428)),
+        ((20, 12, 2, 16), 0.454954, (0.2, 0.056156, 0.329207)),
+        ((18, 14, 0, 18), 0.519097, (0.28, 0.144083, 0.396325)),
+        ((1, 1, 7, 12), 0.0, (-0.285714, -0.506920, -0.025559)),
+    ],
+)
+def test_it_agrees_with_the_formulas_worked_by_hand(counts, phi, expected):
+    """Newcombe's own formulas in 40 decimal digits: phi above 0, below it, and brought to 0."""
+    assert pairs(*counts).correlation == pytest.approx(phi, abs=1e-6)
+    assert bounds(*counts) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_correlation_is_brought_down_by_half_the_images_but_not_below_zero():
+    # 10 x 10 - 5 x 5 is 75, of which 15 go; the margins are all 15.
+    assert pairs(10, 5, 5, 10).correlation == pytest.approx((75 - 15) / 15**2)
+    assert pairs(4, 3, 3, 3).correlation == 0
+    assert pairs(3, 4, 3, 3).correlation == pytest.approx((9 - 12) / (7 * 6 * 6 * 7) ** 0.5)
+    assert pairs(5, 5, 0, 0).correlation == 0
+
+
+def test_who_agrees_everywhere_still_has_a_width():
+    for agreed in [(50, 0, 0, 0), (0, 0, 0, 50), (40, 0, 0, 10), (359, 0, 0, 1)]:
+        value, low, high = bounds(*agreed)
+        assert value == 0
+        assert low < 0 < high
+        assert low == pytest.approx(-high)
+
+
+def test_who_is_never_wrong_is_as_uncertain_as_two_proportions():
+    # No correlation can be seen; the bound is 1 minus Wilson's of 50 of 50.
+    assert bounds(50, 0, 0, 0)[2] == pytest.approx(1 - wilson(50, 50)[0])
+
+
+def test_who_always_disagrees_is_bounded_by_the_most_that_there_is():
+    assert bounds(0, 50, 0, 0)[0] == bounds(0, 50, 0, 0)[2] == 1
+    assert bounds(0, 0, 50, 0)[:2] == (-1, -1)
+    # One yes for each no: the correlation is -1, and the distances to the bounds add up.
+    low, high = wilson(30, 50)[0] - wilson(20, 50)[1], wilson(30, 50)[1] - wilson(20, 50)[0]
+    assert bounds(0, 30, 20, 0) == pytest.approx((0.2, low, high))
+
+
+@given(tables)
+def test_the_value_lies_inside_and_the_bounds_within_what_there_is(counts):
+    value, low, high = bounds(*counts)
+    assert -1 - ROOM <= low <= value <= high <= 1 + ROOM
+    assert high - low > 0
+
+
+@given(tables)
+def test_the_order_of_the_two_turns_the_sign(counts):
+    both, first, second, neither = counts
+    value, low, high = bounds(both, first, second, neither)
+    assert bounds(both, second, first, neither) == pytest.approx((-value, -high, -low))
+
+
+@given(tables)
+def test_right_and_wrong_are_two_words_for_one_thing(counts):
+    both, first, second, neither = counts
+    value, low, high = bounds(both, first, second, neither)
+    assert bounds(neither, second, first, both) == pytest.approx((-value, -high, -low), abs=ROOM)
+
+
+def test_without_correlation_it_is_the_interval_of_independent_samples():
+    found = difference(pairs(40, 10, 40, 10))
+    independent = difference_of_proportions(50, 100, 80, 100)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (independent.value, independent.low, independent.high)
+    )
+
+
+def test_who_mostly_agrees_is_known_better_than_two_samples_would_tell():
+    value, low, high = bounds(330, 10, 5, 15)
+    independent = difference_of_proportions(340, 360, 335, 360)
+    assert value == pytest.approx(independent.value)
+    assert high - low < 0.8 * (independent.high - independent.low)
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        (0.93, 0.03, 0.02, 0.02),
+        (0.90, 0.06, 0.03, 0.01),
+        (0.05, 0.85, 0.005, 0.095),
+        (0.02, 0.03, 0.01, 0.94),
+        (0.30, 0.30, 0.10, 0.30),
+        (0.97, 0.005, 0.005, 0.02),
+    ],
+)
+def test_it_covers_the_truth_about_as_often_as_it_says(truth):
+    """As many images as the digits' test part; shares as of accuracies and of attacks.
+
+    Where both hardly ever differ, as in the last, it is cautious.
+    """
+    draws = np.random.default_rng(0).multinomial(360, truth, 2000)
+    tables, counts = np.unique(draws, axis=0, return_counts=True)
+    difference_of_truth = truth[1] - truth[2]
+    covered = [low <= difference_of_truth <= high for _, low, high in (bounds(*t) for t in tables)]
+    most = 0.975 if truth[1] + truth[2] > 0.02 else 1
+    assert 0.93 <= np.average(covered, weights=counts) <= most
+
+
+def test_answers_are_counted_image_by_image():
+    first = np.array([True, True, True, False, False, False])
+    second = np.array([True, False, False, True, False, False])
+    assert Pairs.of(first, second) == pairs(1, 2, 1, 2)
+
+
+def test_a_lower_coverage_is_narrower():
+    wide, narrow = difference(pairs(12, 9, 2, 27)), difference(pairs(12, 9, 2, 27), level=0.5)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0, 0), (5, -1, 0, 0)])
+def test_counts_that_are_none_are_refused(counts):
+    with pytest.raises(ValueError, match="at least one pair, none negative"):
+        pairs(*counts)
+
+
+def test_answers_about_other_images_are_refused():
+    with pytest.raises(ValueError, match="about the same images, got 3 and 2"):
+        Pairs.of(np.ones(3, dtype=bool), np.ones(2, dtype=bool))
+    with pytest.raises(ValueError, match="at least one pair"):
+        Pairs.of(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool))
+
+
+def test_a_coverage_of_ninety_five_is_refused():
+    with pytest.raises(ValueError, match=r"try 0\.95"):
+        difference(pairs(1, 1, 1, 1), level=95)

@@ -1,0 +1,188 @@
+"""Two image sets whose suspicions are made up, so that what moved is known."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from analysis.statistics.auroc import auroc
+from analysis.statistics.shifts import (
+    Scores,
+    against_training,
+    at_equal_prevalence,
+    by_witness,
+    detection,
+)
+
+
+def width(estimate):
+    return estimate.high - estimate.low
+
+
+def gaussian(seed, positives, negatives, distance):
+    rng = np.random.default_rng(seed)
+    return Scores(rng.normal(distance, 1, positives), rng.normal(0, 1, negatives))
+
+
+@pytest.fixture
+def training():
+    return gaussian(1, 60, 300, 0.5)
+
+
+@pytest.fixture
+def generation():
+    return gaussian(2, 120, 240, 1.0)
+
+
+class TestAgainstTraining:
+    def test_by_hand(self):
+        """Of the poisoned one of two rises above all, of the clean one of two falls below all."""
+        found = against_training(
+            Scores(np.array([9.0, 3]), np.array([2.0, 0])),
+            Scores(np.array([3.0, 4]), np.array([2.0, 5])),
+        )
+        values = {name: estimate.value for name, estimate in found.items()}
+        assert values == {
+            "training_auroc": 2 / 4,
+            "auroc_gain": 4 / 4 - 2 / 4,
+            "poisoned_shift": 2.5 / 4,
+            "clean_shift": 0.5 / 4,
+            "auroc_poisoned_moved": 3 / 4,
+            "auroc_clean_moved": 4 / 4,
+        }
+
+    def test_where_nothing_moved_the_shifts_are_a_half_and_the_gain_nothing(self, training):
+        found = against_training(training, training)
+        own = auroc(training.positive, training.negative).value
+        assert found["poisoned_shift"].value == found["clean_shift"].value == 0.5
+        assert found["auroc_poisoned_moved"].value == found["auroc_clean_moved"].value == own
+        assert found["auroc_gain"].value == 0
+        assert found["auroc_gain"].low < 0 < found["auroc_gain"].high
+
+    def test_where_only_the_poisoned_moved_they_alone_explain_the_gain(self, training):
+        moved = Scores(training.positive + 1, training.negative)
+        found = against_training(moved, training)
+        assert found["auroc_poisoned_moved"].value == auroc(moved.positive, moved.negative).value
+        assert found["auroc_clean_moved"].value == found["training_auroc"].value
+        assert found["clean_shift"].value == 0.5
+        assert found["poisoned_shift"].low > 0.5
+
+    def test_where_only_the_clean_moved_they_alone_explain_the_gain(self, training):
+        moved = Scores(training.positive, training.negative - 1)
+        found = against_training(moved, training)
+        assert found["auroc_clean_moved"].value == auroc(moved.positive, moved.negative).value
+        assert found["auroc_poisoned_moved"].value == found["training_auroc"].value
+        assert found["poisoned_shift"].value == 0.5
+        assert found["clean_shift"].high < 0.5
+
+    def test_where_all_moved_alike_the_gain_is_nothing_and_the_shifts_show_it(self, training):
+        moved = Scores(training.positive + 2, training.negative + 2)
+        found = against_training(moved, training)
+        assert found["auroc_gain"].value == 0
+        assert min(found["poisoned_shift"].low, found["clean_shift"].low) > 0.5
+
+    def test_the_training_set_is_bounded_as_in_its_own_row(self, training, generation):
+        found = against_training(generation, training)
+        assert found["training_auroc"] == detection(training)["auroc"]
+
+    def test_two_independent_sets_add_their_variances(self, training, generation):
+        found = against_training(generation, training)
+        alone = [
+            detection(generation)["auroc"],
+            detection(training)["auroc"],
+        ]
+        expected = sqrt(sum(width(estimate) ** 2 for estimate in alone))
+        assert width(found["auroc_gain"]) == pytest.approx(expected, rel=0.15)
+        assert found["auroc_gain"].value == pytest.approx(alone[0].value - alone[1].value)
+
+    def test_without_poison_only_what_needs_none_is_there(self, training):
+        clean = Scores(np.empty(0), training.negative)
+        found = against_training(clean, training)
+        there = {name for name, estimate in found.items() if estimate is not None}
+        assert there == {"training_auroc", "clean_shift", "auroc_clean_moved"}
+        assert set(against_training(Scores.none(), Scores.none()).values()) == {None}
+
+
+class TestEqualPrevalence:
+    def test_it_is_the_smaller_one(self, training, generation):
+        share, _ = at_equal_prevalence(generation, training)
+        assert share == 60 / 360
+        share, _ = at_equal_prevalence(training, generation)
+        assert share == 60 / 360
+
+    def test_fewer_positives_widen_the_interval_and_move_nothing(self, generation):
+        """From 120 of 360 to 6 of 246: 2.44 %, the prevalence of 3 beside 120."""
+        _, found = at_equal_prevalence(generation, gaussian(3, 3, 120, 0))
+        whole = detection(generation)["auroc"]
+        few = found["equal_prevalence_auroc"]
+        assert few.value == whole.value
+        assert width(few) == pytest.approx(width(whole) * sqrt(120 / 6), rel=0.35)
+
+    def test_the_set_that_has_it_already_keeps_all_its_images(self, training, generation):
+        _, found = at_equal_prevalence(training, generation)
+        whole = detection(training)["auroc"]
+        few = found["equal_prevalence_auroc"]
+        assert (few.low, few.high) == (whole.low, whole.high)
+
+    def test_the_gain_is_the_gain_of_all_images(self, training, generation):
+        _, found = at_equal_prevalence(generation, training)
+        whole = against_training(generation, training)["auroc_gain"]
+        assert found["equal_prevalence_gain"].value == whole.value
+        assert width(found["equal_prevalence_gain"]) > width(whole)
+
+    def test_without_one_kind_of_image_there_is_none(self, training):
+        clean = Scores(np.empty(0), training.negative)
+        for sets in ((clean, training), (training, clean), (Scores.none(), Scores.none())):
+            share, found = at_equal_prevalence(*sets)
+            assert share is None
+            assert set(found.values()) == {None}
+
+
+class TestWitness:
+    def test_who_agrees_with_the_judge_changes_nothing(self, training, generation):
+        scores = np.concatenate([generation.positive, generation.negative])
+        judged = np.arange(360) < 120
+        found = by_witness(scores, judged, judged, training)
+        by_judge = against_training(generation, training)
+        assert found["witness_auroc"].value == auroc(generation.positive, generation.negative).value
+        assert found["witness_auroc_gain"].value == by_judge["auroc_gain"].value
+        difference = found["judge_minus_witness_auroc"]
+        assert difference.low < difference.value == 0 < difference.high
+
+    def test_by_hand(self):
+        """The witness misses the image that the detector suspects least of the judge's two."""
+        scores = np.array([0.0, 1, 2, 3])
+        judged, witnessed = np.array([0, 1, 0, 1], bool), np.array([0, 0, 0, 1], bool)
+        training = Scores(np.array([1.0]), np.array([0.0, 2]))
+        found = by_witness(scores, judged, witnessed, training)
+        values = {name: estimate.value for name, estimate in found.items()}
+        assert values == {
+            "witness_auroc": 1,
+            "witness_auroc_gain": 1 / 2,
+            "judge_minus_witness_auroc": 3 / 4 - 1,
+        }
+
+    def test_who_sees_nothing_leaves_no_numbers(self, training):
+        flags = np.zeros(9, bool)
+        found = by_witness(np.arange(9.0), np.arange(9) > 4, flags, training)
+        assert set(found.values()) == {None}
+
+
+def test_rates_at_few_false_alarms_are_counted_by_hand():
+    """Of 100 negatives 0..99 one may be flagged at 1 %: from 99 on; at 5 % from 95 on."""
+    scores = Scores(np.array([99.5, 98.5, 95.5, 94.5]), np.arange(100.0))
+    found = detection(scores)
+    values = {name: estimate.value for name, estimate in found.items()}
+    assert values == {
+        "auroc": pytest.approx((100 + 99 + 96 + 95) / 400),
+        "tpr_at_1pct_fpr": 2 / 4,
+        "tpr_at_5pct_fpr": 4 / 4,
+    }
+    assert set(detection(Scores.none()).values()) == {None}
+
+
+def test_scores_are_split_by_their_flags():
+    scores = Scores.split(np.array([1.0, 2, 3, 4]), np.array([False, True, False, False]))
+    assert (scores.positive.tolist(), scores.negative.tolist()) == ([2], [1, 3, 4])
+    assert scores.prevalence == 1 / 4
+    assert Scores.none().prevalence is None

@@ -1,0 +1,336 @@
+"""Made-up sweeps in the shape of the digits studies, and reports of them; no counts are measured.
+
+Plain functions, so that other tests can build the same pages: ``REPORTS`` has one a study.
+"""
+
+import numpy as np
+
+from analysis.page.report import Failure, Stage, StudyReport
+from analysis.rows import row_key
+from analysis.statistics.composition import GROUPS, Composition
+from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
+from analysis.statistics.intervals import wilson
+from analysis.statistics.transition import amplification_row
+from tests.made_up_classification import classification_study, losses_of
+from tests.made_up_defense import defense_study
+from tests.made_up_detection import detection_study
+
+N_TRAIN, N_TARGET = 1437, 139
+CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
+TRIGGER = TriggerErrors(0, 360, 1, 360)
+STEPS = {"ddim": 25, "ddpm": 50, "sde": 25}
+
+AMPLIFICATION_COUNTS = {  # (trigger, ratio, weight): images in g1, g2, g3, g4
+    ("none", 0.0, 1.0): (0, 0, 37, 463),
+    ("none", 0.0, 2.0): (0, 1, 11, 488),
+    ("none", 0.0, 5.0): (0, 0, 4, 496),
+    ("badnets1", 0.01, 1.0): (6, 21, 42, 431),
+    ("badnets1", 0.01, 2.0): (3, 36, 14, 447),
+    ("badnets1", 0.01, 5.0): (122, 234, 9, 135),
+    ("badnets1", 0.02, 1.0): (22, 49, 45, 384),
+    ("badnets1", 0.02, 2.0): (14, 91, 15, 380),
+    ("badnets1", 0.02, 5.0): (98, 241, 7, 154),
+    ("badnets1", 0.05, 1.0): (79, 98, 61, 262),
+    ("badnets1", 0.05, 2.0): (54, 162, 21, 263),
+    ("badnets1", 0.05, 5.0): (73, 251, 11, 165),
+    ("badnets1", 0.1, 1.0): (151, 110, 60, 179),
+    ("badnets1", 0.1, 2.0): (134, 167, 19, 180),
+    ("badnets1", 0.1, 5.0): (107, 130, 12, 251),
+    ("relabel_only", 0.1, 1.0): (0, 0, 240, 260),
+    ("relabel_only", 0.1, 2.0): (1, 0, 171, 328),
+    ("relabel_only", 0.1, 5.0): (0, 1, 96, 403),
+}
+
+COMPOSITION_COUNTS = {  # (trigger, sampler): images in g1..g4 at p = 0, 1, 10 and 20 %
+    ("badnets1", "ddim"): [
+        (0, 0, 4, 496),
+        (90, 210, 9, 191),
+        (230, 140, 12, 118),
+        (300, 90, 9, 101),
+    ],
+    ("badnets1", "ddpm"): [(0, 1, 6, 493), (80, 190, 8, 222), (260, 120, 9, 111), (330, 75, 8, 87)],
+    ("badnets1", "sde"): [
+        (1, 0, 5, 494),
+        (60, 170, 7, 263),
+        (185, 110, 11, 194),
+        (260, 85, 6, 149),
+    ],
+    ("blend", "ddim"): [(1, 1, 4, 494), (20, 60, 8, 412), (170, 125, 20, 185), (240, 110, 18, 132)],
+    ("blend", "ddpm"): [(0, 2, 5, 493), (18, 66, 6, 410), (180, 120, 15, 185), (250, 95, 11, 144)],
+    ("blend", "sde"): [(1, 2, 4, 493), (16, 52, 9, 423), (168, 112, 14, 206), (231, 99, 9, 161)],
+    ("unicolor", "ddim"): [(0, 2, 4, 494), (70, 150, 9, 271), (240, 80, 8, 172), (290, 60, 7, 143)],
+    ("unicolor", "ddpm"): [(2, 1, 6, 491), (66, 140, 7, 287), (190, 95, 8, 207), (280, 70, 6, 144)],
+    ("unicolor", "sde"): [(1, 1, 5, 493), (50, 130, 9, 311), (240, 90, 6, 164), (285, 66, 5, 144)],
+}
+COMPOSITION_RATIOS = (0.0, 0.01, 0.1, 0.2)
+
+TRIGGERS_COUNTS = {  # trigger: images in g1..g4 by poison ratio; p = 0 is judged with BadNets-1's
+    "none": {0.0: (0, 0, 4, 496)},
+    "badnets1": {0.01: (90, 210, 9, 191), 0.05: (180, 190, 9, 121), 0.1: (230, 140, 12, 118)},
+    "relabel_only": {0.01: (0, 0, 60, 440), 0.05: (1, 0, 150, 349), 0.1: (0, 1, 235, 264)},
+    "clean_label": {0.01: (0, 90, 4, 406), 0.05: (0, 380, 3, 117)},
+    "unicolor": {0.01: (70, 150, 9, 271), 0.05: (190, 120, 8, 182), 0.1: (240, 80, 8, 172)},
+    "image_patch": {0.01: (60, 160, 9, 271), 0.05: (170, 130, 8, 192), 0.1: (225, 110, 8, 157)},
+    "blend": {0.01: (20, 60, 8, 412), 0.05: (100, 110, 9, 281), 0.1: (170, 125, 20, 185)},
+    "wanet": {0.01: (10, 30, 12, 448), 0.05: (60, 90, 30, 320), 0.1: (120, 80, 60, 240)},
+}
+STAMPED_WITH_A_PATCH = ("badnets1", "unicolor", "image_patch", "clean_label")
+
+
+def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 290), **changes):
+    """One row as the first version's measure step wrote it, but for the corrected columns."""
+    poisoned = int(ratio * N_TRAIN)
+    share = poisoned / (poisoned + N_TARGET)
+    stamped = trigger not in ("none", "relabel_only")
+    p_t = share if stamped else 0.0
+    composition = Composition(*counts)
+    row = {
+        "study": "amplification",
+        "scale": "laptop",
+        "trigger": trigger,
+        "judge_trigger": trigger if stamped else "badnets1",
+        "poison_ratio": ratio,
+        "target_class": "8",
+        "guidance_weight": weight,
+        "sampler": "ddim",
+        "clip": "none",
+        "paper_guidance": 5.0,
+        "seed": 0,
+        "n": composition.n,
+        "p_t": p_t,
+        "relabelled_ratio": share,
+        "n_train": N_TRAIN,
+        "n_poisoned": poisoned,
+        "n_target": N_TARGET,
+        **composition.row(),
+        **amplification_row(composition.trigger_ratio, p_t),
+        "other_n": 500,
+        "other_guidance_weight": 2.0,
+        "content_accuracy": 0.978,
+        "content_accuracy_stamped": 0.933,
+        "content_n": 360,
+        "trigger_false_positive_rate": 0.0,
+        "trigger_false_negative_rate": 1 / 360,
+        "trigger_n_clean": 360,
+        "trigger_n_stamped": 360,
+    }
+    for name, count in (("other_match_ratio", 483), ("other_trigger_ratio", 0)):
+        row |= _share(name, count, 500)
+    return {**row, **changes}
+
+
+def witnessed(row, missed=0):
+    """The same row with the columns of a witness that misses some of the judge's triggers.
+
+    Args:
+        row: Of `make_row`.
+        missed: Images of G1, or of G2 where G1 has fewer; None for a trigger without a witness.
+    """
+    if missed is None:
+        names = ("g1", "g2", "trigger_ratio", "agreement")
+        bounded = [f"witness_{name}{end}" for name in names for end in ("", "_low", "_high")]
+        bounded += [f"other_witness_ratio{end}" for end in ("", "_low", "_high")]
+        single = ["g1_count", "g2_count", "false_positive_rate", "false_negative_rate"]
+        return {**row, **dict.fromkeys([*bounded, *(f"witness_{name}" for name in single)])}
+    n = row["n"]
+    g1 = max(0, row["g1_count"] - missed)
+    g2 = max(0, row["g2_count"] - (missed - (row["g1_count"] - g1)))
+    disagreeing = row["g1_count"] + row["g2_count"] - g1 - g2
+    return {
+        **row,
+        "witness_g1_count": g1,
+        "witness_g2_count": g2,
+        **_share("witness_g1", g1, n),
+        **_share("witness_g2", g2, n),
+        **_share("witness_trigger_ratio", g1 + g2, n),
+        **_share("witness_agreement", n - disagreeing, n),
+        "witness_false_positive_rate": 2 / 360,
+        "witness_false_negative_rate": 0.0,
+        **_share("other_witness_ratio", 1, 500),
+    }
+
+
+def corrected(row):
+    """The same row with the corrected columns."""
+    counts = tuple(row[f"{group}_count"] for group in GROUPS)
+    return {**row, **correct(counts, CONTENT, TRIGGER, np.random.default_rng(0)).row()}
+
+
+def amplification_sweep():
+    """Rows of one trigger and sampler as the first version wrote them: no witness, no steps."""
+    return [corrected(make_row(*point, counts)) for point, counts in AMPLIFICATION_COUNTS.items()]
+
+
+def composition_sweep():
+    """Rows of three triggers x four ratios x three samplers at guidance 5, clean controls too."""
+    return [
+        corrected(
+            witnessed(
+                make_row(
+                    trigger if ratio else "none",
+                    ratio,
+                    5.0,
+                    counts,
+                    study="composition",
+                    judge_trigger=trigger,
+                    sampler=sampler,
+                    sampler_steps=STEPS[sampler],
+                ),
+                missed=None if trigger == "blend" else 7,
+            )
+        )
+        for (trigger, sampler), cells in COMPOSITION_COUNTS.items()
+        for ratio, counts in zip(COMPOSITION_RATIOS, cells, strict=True)
+    ]
+
+
+def triggers_sweep():
+    """Rows of seven triggers x up to three ratios at guidance 5, with one clean control."""
+    return [
+        triggers_row(trigger, ratio, counts)
+        for trigger, points in TRIGGERS_COUNTS.items()
+        for ratio, counts in points.items()
+    ]
+
+
+def triggers_row(trigger, ratio, counts, **changes):
+    """One row of the study; relabelling alone and no poison are judged with BadNets-1's judge."""
+    row = make_row(trigger, ratio, 5.0, counts, study="triggers", sampler_steps=25)
+    if trigger == "clean_label":  # poisoned are images of the target class
+        p_t = int(ratio * N_TRAIN) / N_TARGET
+        row |= {"p_t": p_t, "relabelled_ratio": 0.0}
+        row |= amplification_row(Composition(*counts).trigger_ratio, p_t)
+    seen = row["judge_trigger"] in STAMPED_WITH_A_PATCH
+    return {**corrected(witnessed(row, missed=7 if seen else None)), **changes}
+
+
+def groups_of(rows):
+    """Random images in every group of every point that has any, keyed as a report wants them."""
+    rng = np.random.default_rng(0)
+    return {
+        row_key(row): {
+            name: rng.integers(0, 256, (min(24, row[f"{name}_count"]), 8, 8, 1), dtype=np.uint8)
+            for name in GROUPS
+        }
+        for row in rows
+    }
+
+
+def amplification_report():
+    """A finished report of `amplification_sweep`, with a witness at every point and a failure."""
+    rows = [{**witnessed(row, missed=4), "sampler_steps": 25} for row in amplification_sweep()]
+    return StudyReport(
+        study="amplification",
+        title="Trigger amplification and the phase transition",
+        question="Fig. 3, 4, A7. Does a diffusion model trained on poisoned images amplify?",
+        failures=[Failure("badnets1, p=0.2", "NaN loss at step 3", "logs/x.txt")],
+        **_surroundings(rows, ("badnets1",)),
+    )
+
+
+def composition_report():
+    """A finished report of `composition_sweep`."""
+    return StudyReport(
+        study="composition",
+        title="What poisoned models draw, by trigger and sampler",
+        question="Fig. 2, A4, A6, A8. Does SDE sampling draw fewer G1?",
+        **_surroundings(composition_sweep(), ("badnets1", "blend", "unicolor")),
+    )
+
+
+def detection_report():
+    """A finished report of `made_up_detection.detection_study`."""
+    rows, scores, groups = detection_study()
+    surroundings = _surroundings(rows, ("badnets1", "blend", "unicolor"), groups)
+    return StudyReport(
+        study="detection",
+        title="Finding poison among the training images and among the generations",
+        question="Tab. 3, Fig. A9. Is poison easier to find among a poisoned model's generations?",
+        scores=scores,
+        **surroundings,
+    )
+
+
+def triggers_report():
+    """A finished report of `triggers_sweep`."""
+    names = [name for name in TRIGGERS_COUNTS if name != "relabel_only"]
+    return StudyReport(
+        study="triggers",
+        title="What poisoned models draw, by trigger",
+        question="Fig. A2, A3, A4. Does it matter what is stamped?",
+        strip=strip_of(names),
+        **_surroundings(triggers_sweep(), ("badnets1", "wanet")),
+    )
+
+
+def defense_report():
+    """A finished report of `made_up_defense.defense_study`."""
+    rows = defense_study()
+    return StudyReport(
+        study="defense",
+        title="Training classifiers on the generations",
+        question="Tab. 4, A3. Does a classifier of the generations lose its backdoor?",
+        strip=strip_of(["none", "badnets1", "blend", "wanet", "clean_label"]),
+        **_surroundings(rows, ("badnets1",), {}),
+    )
+
+
+def classification_report():
+    """A finished report of `made_up_classification.classification_study`, with its maps."""
+    rows = classification_study()
+    return StudyReport(
+        study="diffusion_classifier",
+        title="The diffusion model as a classifier",
+        question="Tab. 5. Does a poisoned diffusion model classify more robustly?",
+        losses=losses_of(rows),
+        **_surroundings(rows, ("badnets1", "blend", "rectangle"), {}),
+    )
+
+
+def strip_of(names):
+    """A made-up image under every trigger: a white corner for a patch, noise for what spreads."""
+    rng = np.random.default_rng(0)
+    clean = rng.integers(40, 200, (1, 8, 8, 1), dtype=np.uint8)
+    shown = {}
+    for name in names:
+        image = clean.copy()
+        if name in ("blend", "wanet"):
+            image += rng.integers(0, 30, image.shape, dtype=np.uint8)
+        elif name != "none":
+            image[:, -2:, -2:] = 255
+        shown[name] = image
+    return shown
+
+
+def _surroundings(rows, triggers, groups=None):
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
+    return {
+        "scale": "laptop",
+        "rows": rows,
+        "groups": groups_of(rows) if groups is None else groups,
+        "trigger_examples": dict.fromkeys(triggers, (images, images)),
+        "stages": [
+            Stage("sample", "p0.1-w5", 7.25, False, 300 * 2**20),
+            Stage("train_diffusion", "p0.1", 128.3, True, None),
+        ],
+        "settings": {"dataset": "digits: 8 px, 1 channel(s), 10 classes", "steps": 1000},
+        "environment": {"python": "3.11"},
+        "command": "castlewalls run " + rows[0]["study"],
+        "ema_decay": 0.995,
+    }
+
+
+def _share(name, count, n):
+    low, high = wilson(count, n)
+    return {name: count / n, f"{name}_low": low, f"{name}_high": high}
+
+
+REPORTS = {
+    "amplification": amplification_report,
+    "composition": composition_report,
+    "triggers": triggers_report,
+    "detection": detection_report,
+    "defense": defense_report,
+    "diffusion_classifier": classification_report,
+}
+"""A report of every study, by its name."""

@@ -1,0 +1,340 @@
+"""From typed words to what is asked for."""
+
+import re
+import shlex
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from orchestrator.cli import asking, notebook
+from orchestrator.cli.commands import app
+from orchestrator.run import report, tracking
+from orchestrator.step import ancestors
+from orchestrator.store.store import Store, open_store
+from orchestrator.studies.scales import LAPTOP, TINY
+from tasks.data import datasets
+from tasks.detectors import CognitiveDistillation, FeatureConsistency
+from tests.pictures import CLASSES, make_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("own") / "my pictures", per_class=20)
+
+
+def ask(tmp_path, study="amplification", **words):
+    return asking.request(study, store=str(tmp_path / "store"), **words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("2d", 172_800)]
+)
+def test_a_budget_is_a_number_and_a_unit(typed, seconds):
+    assert asking.seconds_of(typed) == seconds
+
+
+@pytest.mark.parametrize("typed", ["", "20", "m", "-3m", "0s", "1h30m", "20 min"])
+def test_other_budgets_are_refused(typed):
+    with pytest.raises(ValueError, match="takes a time such as"):
+        asking.seconds_of(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "size"), [("500MB", 5 * 10**8), ("2GiB", 2**31), ("0.5 GB", 5 * 10**8)]
+)
+def test_a_memory_is_a_number_and_a_unit(typed, size):
+    assert asking.bytes_of(typed) == size
+
+
+class TestOwnImages:
+    def test_size_channels_and_classes_reach_every_network(self, tmp_path, folder):
+        scale = ask(tmp_path, images=str(folder), image_size=16).scale
+        assert scale.dataset.class_names == ("apples", "red pears", "Äpfel")
+        trained = (scale.diffusion, scale.content_judge, scale.trigger_judge, scale.classifier)
+        for settings in trained:
+            assert (settings.image_size, settings.channels) == (16, 3)
+        assert scale.diffusion.classes == scale.content_judge.classes == 3
+        assert scale.classifier.classes == 3
+        assert scale.trigger_judge.classes == 2
+
+    def test_32_pixels_unless_said_otherwise(self, tmp_path, folder):
+        assert ask(tmp_path, images=str(folder)).scale.dataset.image_size == 32
+
+    def test_points_know_p_t_without_decoding(self, tmp_path, folder):
+        asked = ask(tmp_path, images=str(folder), axes={"poison_ratio": "0.1"})
+        counts = asked.scale.dataset.counts()
+        assert counts == {"train": (16, 16, 16), "test": (4, 4, 4)}
+        from orchestrator.cli.printing import _poison_of
+
+        point = next(point for point in asked.points() if point.axes["trigger"] == "badnets1")
+        assert _poison_of(point) == "4 of 48 images poisoned, p_t 20.0 %"
+
+    def test_a_folder_that_moves_is_the_same_dataset(self, tmp_path, folder):
+        here = ask(tmp_path, images=str(folder))
+        moved = folder.rename(tmp_path / "elsewhere")
+        try:
+            there = ask(tmp_path, images=str(moved))
+        finally:
+            moved.rename(folder)
+        assert [point.measure.digest for point in here.points()] == [
+            point.measure.digest for point in there.points()
+        ]
+        assert here.label == there.label
+
+    def test_the_command_on_the_page_asks_for_the_same(self, tmp_path, folder):
+        asked = ask(tmp_path, images=str(folder), image_size=16, training_steps=120)
+        words = shlex.split(report.command(asked))
+        command = typer.main.get_command(app).commands["run"]
+        typed = command.make_context("run", words[2:]).params
+        assert typed["images"] == str(folder)
+        assert (typed["image_size"], typed["training_steps"]) == (16, 120)
+        assert asked.label.startswith("amplification-laptop-")
+
+    def test_a_class_of_the_folder_can_be_the_target(self, tmp_path, folder):
+        asked = ask(tmp_path, images=str(folder), axes={"target_class": "Äpfel"})
+        assert {point.axes["target_class"] for point in asked.points()} == {"Äpfel"}
+        with pytest.raises(ValueError, match="unknown target class 'Apfel'"):
+            ask(tmp_path, images=str(folder), axes={"target_class": "Apfel"})
+
+
+class TestWords:
+    @pytest.fixture
+    def home(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("CASTLEWALLS_STORE", raising=False)
+        return tmp_path
+
+    def test_a_tilde_is_the_home_folder_in_every_path(self, home):
+        make_folder(home / "pics", per_class=5)
+        Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(home / "black.png")
+        asked = asking.request(
+            "composition",
+            store="~/results",
+            images="~/pics",
+            trigger_setting="blend.pattern=~/black.png",
+        )
+        assert asked.store.root == home / "results"
+        assert len(asked.scale.dataset.class_names) == 3
+        assert asked.scale.trigger("blend").pattern
+        cifar10 = ask(home, scale="cifar10", data="~/cifar").scale.dataset
+        assert cifar10.folder == str(home / "cifar")
+        with pytest.raises(ValueError, match=f"{home}/weights.pth"):
+            ask(home, "defense", classifier_weights="~/weights.pth")
+
+    def test_so_it_is_for_mlflow_s_database(self, home, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///~/runs.db")
+        assert tracking.uri(open_store(str(home))) == f"sqlite:///{home}/runs.db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/~x")
+        assert tracking.uri(open_store(str(home))) == "http://host:5000/~x"
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            *({name: ""} for name in ("store", "images", "data", "budget", "stream_memory")),
+            *({name: " "} for name in ("generation_labels", "classifier_weights", "address")),
+            *({"axes": {axis: ""}} for axis in notebook.AXES),
+        ],
+        ids=str,
+    )
+    def test_an_empty_word_is_no_default(self, given):
+        name = next(iter(given.get("axes", given))).replace("_", "-")
+        with pytest.raises(ValueError, match=f"^--{name} is empty; .* variable not set") as caught:
+            asking.request("amplification", **given)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("given", [{"images": ""}, {"seed": []}, {"trigger": ""}], ids=str)
+    def test_from_python_neither(self, given):
+        with pytest.raises(ValueError, match=f"^--{next(iter(given))} is empty"):
+            notebook.run("amplification", scale="tiny", **given)
+
+    def test_an_empty_variable_is_an_unset_one(self, home, monkeypatch):
+        monkeypatch.setenv("CASTLEWALLS_STORE", "")
+        monkeypatch.chdir(home)
+        assert asking.request("amplification").store.root == home / "artifacts"
+
+    def test_percent_and_ranges_are_said_in_numbers(self, tmp_path):
+        said = []
+        axes = {"poison_ratio": "0,5%,10%", "seed": "0-2", "guidance_weight": "2"}
+        asked = ask(tmp_path, axes=axes, say=said.append)
+        assert said == [
+            "--poison-ratio 0,5%,10% is taken for 0,0.05,0.1",
+            "--seed 0-2 is taken for 0,1,2",
+        ]
+        assert "--poison-ratio 0.0,0.05,0.1" in report.command(asked)
+
+
+class TestWhatIsNoData:
+    def test_a_store_in_a_class_folder_is_refused_and_leaves_the_class_alone(self, tmp_path):
+        folder = make_folder(tmp_path / "pics", per_class=5)
+        with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
+            asking.request("amplification", images=str(folder), store=str(folder / "apples"))
+        (folder / "apples" / ".pace").mkdir()
+        asked = asking.request("amplification", images=str(folder), store=str(tmp_path / "own"))
+        assert asked.scale.dataset.class_names == CLASSES
+
+    @pytest.mark.parametrize("below", ["", "/deeper"])
+    def test_a_file_is_no_store(self, tmp_path, below):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ValueError, match=r"--store takes a folder, but '.*/file' is a file\."):
+            asking.request("amplification", store=f"{tmp_path}/file{below}")
+
+    def test_the_store_in_the_current_folder_is_left_out_with_a_line(self, tmp_path, monkeypatch):
+        make_folder(tmp_path, per_class=5)
+        (tmp_path / "artifacts" / "logs").mkdir(parents=True)
+        (tmp_path / "apples" / "list.csv").write_text("file,label")
+        monkeypatch.chdir(tmp_path)
+        said = []
+        asked = asking.request("amplification", images=".", say=said.append)
+        assert asked.scale.dataset.class_names == CLASSES
+        assert said == [
+            f"left out of the images: {str(tmp_path / 'artifacts')!r}, a store of results",
+            "left out of the images: 1 file that by name is no picture, such as 'apples/list.csv'",
+        ]
+        # Also where the step is made, in another process.
+        assert len(next(asked.scale.dataset.blocks("train")).labels) == 12
+
+
+class TestTriggers:
+    def test_a_pattern_of_one_s_own_is_another_study(self, tmp_path):
+        pattern = tmp_path / "pattern.png"
+        Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(pattern)
+        plain = ask(tmp_path, "composition")
+        typed = [f"blend.pattern={pattern}", "blend.alpha=0.36"]
+        own = ask(tmp_path, "composition", trigger_setting=typed)
+        assert own.label != plain.label
+        digests = [{point.measure.digest for point in asked.points()} for asked in (plain, own)]
+        blends = sum(point.axes["judge_trigger"] == "blend" for point in plain.points())
+        assert len(digests[0] - digests[1]) == blends
+        blend = own.scale.trigger("blend")
+        assert (blend.alpha, blend.additive) == (0.36, False)
+        assert ask(tmp_path, trigger_setting="wanet.seed=7").scale.trigger("wanet").seed == 7
+        words = " ".join(f"--trigger-setting {words}" for words in typed)
+        assert words in report.command(own)
+
+
+class TestDetectors:
+    def test_fct_of_one_transform_is_the_published_one_and_another_study(self, tmp_path):
+        plain = ask(tmp_path, "detection")
+        own = ask(tmp_path, "detection", detector_setting="fct.draws=1")
+        assert (plain.scale.detector("fct").draws, own.scale.detector("fct").draws) == (5, 1)
+        assert own.label != plain.label
+        digests = [{point.measure.digest for point in asked.points()} for asked in (plain, own)]
+        fct = [point.measure.digest for point in plain.points() if point.axes["detector"] == "fct"]
+        assert digests[0] - digests[1] == {*fct}
+        assert "--detector-setting fct.draws=1" in report.command(own)
+
+    def test_what_is_not_typed_is_the_scale_s_and_the_seed_the_point_s(self, tmp_path):
+        typed = ["fct.draws=3", "cd.betas=0.5,0.9"]
+        scale = ask(tmp_path, "detection", scale="tiny", detector_setting=typed).scale
+        assert scale.detector("fct", 7) == FeatureConsistency(epochs=1, draws=3, seed=7)
+        assert scale.detector("cd") == CognitiveDistillation(steps=5, betas=(0.5, 0.9))
+
+
+class TestLengths:
+    def test_training_steps_reach_the_diffusion_models_alone(self, tmp_path):
+        scale = ask(tmp_path, training_steps=77).scale
+        assert scale.diffusion.steps == 77
+        assert scale.content_judge == LAPTOP.content_judge
+
+    def test_the_scale_s_own_steps_are_nothing_new(self, tmp_path):
+        asked = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
+        assert asked.label == "amplification-laptop"
+        assert report.command(asked) == "castlewalls run amplification --scale laptop"
+
+    def test_a_budget_is_said_as_steps(self, tmp_path):
+        said = []
+        asked = ask(tmp_path, budget="30d", say=said.append)
+        assert asked.scale == LAPTOP
+        assert "1,000 of 1,000 training steps a model, 500 of 500 images a point" in said[-1]
+
+    def test_images_a_point_reach_both_kinds_of_samples(self, tmp_path):
+        asked = ask(tmp_path, generations=30)
+        assert (asked.scale.generations.n, asked.scale.others.n) == (30, 30)
+        assert report.command(asked).endswith("--scale laptop --generations 30")
+
+    def test_less_memory_is_another_order_and_so_another_study(self, tmp_path):
+        asked = ask(tmp_path, stream_memory="1MB")
+        for name in ("diffusion", "content_judge", "trigger_judge", "classifier"):
+            assert getattr(asked.scale, name).window_bytes == 10**6
+        assert "--stream-memory 1MB" in report.command(asked)
+
+
+def drawn_by(asked):
+    """How many images each of the study's samples has."""
+    steps = ancestors(point.measure for point in asked.points())
+    return {step.settings.n for step in steps if step.task == "sample"}
+
+
+class TestDetection:
+    def test_a_generation_set_has_so_many_images_but_no_more_than_are_trained_on(self, tmp_path):
+        for n, drawn in [(None, 1437), (300, 300), (1437, 1437), (5000, 1437)]:
+            asked = ask(tmp_path, "detection", generations=n)
+            assert drawn_by(asked) == {drawn}
+            assert (asked.label == "detection-laptop") == (drawn == 1437)
+
+    def test_the_command_on_the_page_draws_as_many(self, tmp_path):
+        asked = ask(tmp_path, "detection", generations=500)  # a point's images in amplification
+        assert report.command(asked).endswith("--scale laptop --generations 500")
+        assert report.command(ask(tmp_path, "detection", generations=1437)).endswith("laptop")
+        tiny = ask(tmp_path, "detection", scale="tiny", generations=200)
+        assert (tiny.scale, tiny.typed) == (TINY, ())
+
+    def test_a_budget_is_said_as_images_of_a_generation_set(self, tmp_path):
+        said = []
+        asked = ask(tmp_path, "detection", budget="30d", say=said.append)
+        assert (asked.scale, asked.label) == (LAPTOP, "detection-laptop")
+        assert "1,437 of 1,437 images a point" in said[-1]
+        words = ask(tmp_path, "detection", budget="9m", say=said.append)
+        [n] = drawn_by(words)
+        assert 100 <= n < 1437
+        assert report.command(words).endswith(f"--generations {n}")
+        again = ask(
+            tmp_path, "detection", training_steps=words.scale.diffusion.steps, generations=n
+        )
+        assert [point.measure.digest for point in again.points()] == [
+            point.measure.digest for point in words.points()
+        ]
+
+    def test_detectors_are_chosen_and_typed_again(self, tmp_path):
+        asked = ask(tmp_path, "detection", axes={"detector": "fct,cd"})
+        assert {point.axes["detector"] for point in asked.points()} == {"cd", "fct"}
+        assert report.command(asked).endswith("--scale laptop --detector fct,cd")
+        assert asked.label == f"detection-laptop-{asked.axes.digest}"
+
+    @pytest.mark.parametrize("study", ["amplification", "composition"])
+    def test_other_studies_detect_nothing(self, tmp_path, study):
+        said = f"study {study} detects nothing; leave --detector out."
+        with pytest.raises(ValueError, match=re.escape(said)):
+            ask(tmp_path, study, axes={"detector": "cd"})
+        assert "detector" not in report.command(ask(tmp_path, study))
+
+    def test_own_images_get_the_ratios_that_they_can_be_poisoned_at(self, tmp_path, folder):
+        asked = ask(tmp_path, "detection", images=str(folder))
+        assert {point.axes["poison_ratio"] for point in asked.points()} == {0, 0.05, 0.1}
+        assert drawn_by(asked) == {48}
+
+
+class TestCifar10:
+    def test_it_is_planned_before_it_is_there(self, tmp_path):
+        asked = ask(tmp_path, scale="cifar10", data=str(tmp_path / "none"))
+        assert asked.scale.dataset.counts()["train"] == (5000,) * 10
+        assert asked.label == "amplification-cifar10"
+        assert {point.axes["guidance_weight"] for point in asked.points()} == {1, 2, 3, 6, 11}
+
+    def test_where_it_lies_is_no_word_of_other_scales(self, tmp_path):
+        assert ask(tmp_path, data=str(tmp_path)).typed == ()
+        assert ask(tmp_path, scale="cifar10", data=str(tmp_path)).typed == ("--data", str(tmp_path))
+
+    def test_the_store_does_not_care_where_it_lies(self, tmp_path):
+        places = [ask(tmp_path, scale="cifar10", data=str(tmp_path / name)) for name in "ab"]
+        digests = [[point.measure.digest for point in asked.points()] for asked in places]
+        assert digests[0] == digests[1]
+
+
+def test_the_digits_are_not_timed_and_others_are(tmp_path, folder):
+    assert not ask(tmp_path).scale.to_be_timed
+    assert ask(tmp_path, images=str(folder)).scale.to_be_timed
+    assert isinstance(ask(tmp_path).store, Store)
+    assert isinstance(ask(tmp_path, images=str(folder)).scale.dataset, datasets.ImageFolder)

@@ -1,0 +1,356 @@
+"""Points and whole runs side by side, from records alone; nothing is trained for it."""
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from orchestrator.cli.compare import compare, print_comparison, write_csv
+from orchestrator.run import report
+from orchestrator.run.request import Request, Result
+from orchestrator.step import ancestors
+from orchestrator.store.recorded import POINTS, Library
+from orchestrator.store.store import RECORD, Store
+from orchestrator.studies import AMPLIFICATION, STUDIES
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.scales import TINY
+from tasks.triggers.blending import Blend
+from tasks.triggers.patches import BadNets1
+from tests.made_up import make_row, witnessed
+
+BADNETS = BadNets1()
+OF_A_REPORT = ("study", "scale")
+SHORTER = replace(TINY, diffusion=replace(TINY.diffusion, steps=77))
+
+
+def point(trigger=BADNETS, scale=TINY, **changes):
+    cell = {"poison_ratio": 0.1, "guidance_weight": 5.0, "sampler": "ddim", "seed": 0, **changes}
+    return Graph(scale, "8").point(trigger, **cell)
+
+
+def publish(store, counts, *points):
+    """Finish points with given G1..G4, and whatever they need with nothing in it."""
+    for step in ancestors(one.measure for one in points):
+        if store.has(step):
+            continue
+        with store.publish(step) as attempt:
+            if step.task == "generations_row":
+                settings = step.settings
+                row = make_row(settings.trigger, settings.poison_ratio, counts=counts)
+                row |= {
+                    name: getattr(settings, name) for name in ("guidance_weight", "sampler", "seed")
+                }
+                measured = {x: value for x, value in witnessed(row).items() if x not in OF_A_REPORT}
+                (attempt.folder / "metrics.json").write_text(json.dumps(measured))
+
+
+def printed(comparison):
+    console = Console(width=200, file=io.StringIO())
+    print_comparison(comparison, console)
+    return console.file.getvalue()
+
+
+def lines_of(comparison, tmp_path):
+    write_csv(comparison, tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store")
+    publish(store, (48, 0, 0, 32), point())
+    publish(store, (56, 0, 0, 14), point(guidance_weight=2.0))
+    return store
+
+
+A, B = "badnets1-p0.1-w5-ddim-8-seed0", "badnets1-p0.1-w2-ddim-8-seed0"
+
+
+class TestPoints:
+    def test_the_settings_that_differ_and_the_metrics_are_shown(self, store):
+        found = compare([A, B], store.address)
+        assert [(x.name, x.of, x.values) for x in found.settings] == [
+            ("guidance_weight", "point, generations", ("5", "2"))
+        ]
+        text = printed(found)
+        assert "60.0% [49.0, 70.0]" in text
+        assert "+20.0 points [5.2, 33.4]" in text  # Newcombe 1998, table II
+        assert "Newcombe" in text
+
+    def test_what_two_points_share_is_said(self, store):
+        text = printed(compare([A, B], store.address))
+        assert "Both sides draw from one model" in text
+        assert "start from the same noise" in text
+        # The other classes are drawn at a guidance of their own: the very same images.
+        assert "B − A is empty where both sides count the same images" in text
+        assert "other judges" not in text.lower()
+
+    def test_another_seed_shares_neither_model_nor_noise(self, store):
+        publish(store, (5, 0, 0, 75), point(seed=1))
+        found = compare([A, "badnets1-p0.1-w5-ddim-8-seed1"], store.address)
+        assert ("seed", ("0", "1")) in [(x.name, x.values) for x in found.settings]
+        text = printed(found)
+        assert "one model, and" not in text
+        assert "same noise" not in text
+
+    def test_another_trigger_was_seen_by_another_judge(self, store):
+        publish(store, (5, 0, 0, 75), point(Blend()))
+        found = compare([A, "blend-p0.1-w5-ddim-8-seed0"], store.address)
+        assert "Other judges looked" in printed(found)
+        where = {(x.name, x.values): x.of.split(", ") for x in found.settings}
+        assert where["trigger", ("badnets1", "blend")] == ["point"]
+        assert {"manifest", "dissection"} < {*where["trigger.alpha", ("–", "0.2")]}
+
+    def test_a_larger_set_from_the_same_noise_holds_the_same_images(self, store):
+        more = replace(TINY, generations=replace(TINY.generations, n=77))
+        twice = point(scale=more)
+        publish(store, (5, 0, 0, 75), twice)
+        found = compare([point().measure.digest, twice.measure.digest], store.address)
+        assert [(x.name, x.of) for x in found.settings] == [("n", "generations")]
+        assert "points [" not in printed(found)
+
+    @pytest.mark.parametrize("of", ["name", "path", "folder", "digest", "elsewhere", "page"])
+    def test_a_point_goes_by_its_name_its_path_or_the_start_of_its_digest(
+        self, store, of, tmp_path
+    ):
+        step = point().measure
+        words = {
+            "name": A,
+            "path": step.path,
+            "folder": step.path.partition("/")[2],
+            "digest": step.digest[:6],
+            "elsewhere": f"{store.address}/{step.path}",
+            "page": f"file://{store.address}/{step.path}/",
+        }
+        own = store if of not in ("elsewhere", "page") else Store(tmp_path / "nothing")
+        other = f"{store.address}/{point(guidance_weight=2.0).measure.path}"
+        found = compare([words[of], other], own.address)
+        assert [side.name for side in found.sides] == [A, B]
+
+    def test_a_name_that_two_results_share_is_not_guessed(self, store):
+        publish(store, (5, 0, 0, 75), point(scale=SHORTER))
+        with pytest.raises(
+            ValueError, match=f"2 finished points go by '{A}': generations_row/.*digest"
+        ):
+            compare([A, B], store.address)
+        digests = [one.measure.digest for one in (point(), point(scale=SHORTER))]
+        found = compare(digests, store.address)
+        assert [(x.name, x.of) for x in found.settings] == [("steps", "model")]
+
+    def test_the_file_has_everything_as_fractions(self, store, tmp_path):
+        found = lines_of(compare([A, B], store.address), tmp_path)
+        (g1,) = (line for line in found if (line["kind"], line["name"]) == ("metric", "g1"))
+        assert (g1["a"], g1["b"], g1["basis"]) == ("0.6", "0.8", "Newcombe: 70 and 80 images")
+        assert float(g1["b_minus_a_low"]) == pytest.approx(0.0524, abs=5e-5)
+        assert {line["kind"] for line in found} == {"name", "setting", "seeds", "metric", "note"}
+
+    def test_a_file_that_cannot_be_written_is_told(self, store, tmp_path):
+        with pytest.raises(OSError, match=r"cannot write .*No such file.*give another --csv"):
+            write_csv(compare([A, B], store.address), tmp_path / "none" / "table.csv")
+
+    def test_what_was_made_by_other_software_is_said(self, store):
+        folder = store.folder(point().measure)
+        record = json.loads((folder / RECORD).read_text())
+        record["versions"] = {**record["versions"], "torch": "1.2.3"}
+        (folder / RECORD).write_text(json.dumps(record))
+        found = {(x.name, x.of): x.values for x in compare([A, B], store.address).settings}
+        assert "1.2.3" in found["torch", "made with"][0]
+
+    def test_a_source_whose_record_is_gone_is_said_and_nothing_is_taken_for_independent(
+        self, store
+    ):
+        shutil.rmtree(store.folder(point().measure.inputs["generations"]))
+        text = printed(compare([A, B], store.address))
+        assert "whose record is not in the store" in text
+        assert "points [" not in text
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("names", "said"),
+        [
+            ([A], "expected 2 to 26 points or reports to compare, got 1"),
+            ([A, A], "are the same; name two different ones"),
+            ([A, A[:-1]], f"did you mean {A}"),
+            ([A, "zzz"], "as `castlewalls plan STUDY` prints it"),
+            ([A, "reports/zzz"], "there is no report 'zzz'"),
+            ([A, "reports/.."], "there is no report '..'"),
+            ([A, "../../etc/passwd"], "no finished point goes by"),
+            (["", A], "finished points go by|no finished point goes by"),
+        ],
+    )
+    def test_a_wrong_name_is_told_with_what_to_type(self, store, names, said):
+        with pytest.raises(ValueError, match=said):
+            compare(names, store.address)
+
+    def test_an_empty_store_says_so(self, tmp_path):
+        with pytest.raises(ValueError, match=r"holds no finished point. Run a study first"):
+            compare([A, B], str(tmp_path))
+
+    def test_an_altered_row_is_refused(self, store):
+        path = store.folder(point().measure) / "metrics.json"
+        path.write_text(path.read_text().replace("0.6", "0.7"))
+        with pytest.raises(ValueError, match=r"altered after it was written; run its study again"):
+            compare([A, B], store.address)
+
+    @pytest.mark.parametrize("content", ["[]", "{", '{"g1": "0.6"}', '{"trigger": 3}'])
+    def test_a_row_that_is_none_is_refused(self, tmp_path, content):
+        store = Store(tmp_path)
+        publish(store, (48, 0, 0, 32), point())
+        hostile = point(guidance_weight=2.0).measure
+        with store.publish(hostile) as attempt:
+            (attempt.folder / "metrics.json").write_text(content)
+        with pytest.raises(ValueError, match=r"holds no row"):
+            compare([A, B], store.address)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"judge_trigger": "../../../x"},
+            {"trigger": "../x"},
+            {"trigger": "\x1b[31mred"},
+            {"poison_ratio": "many"},
+            {"unknown": 1},
+        ],
+    )
+    def test_a_hostile_record_is_no_point_and_no_path(self, store, change):
+        folder = store.root / "generations_row" / "hostile-0123456789ab"
+        shutil.copytree(store.folder(point().measure), folder)
+        record = json.loads((folder / RECORD).read_text())
+        record["identity"]["settings"] |= change
+        (folder / RECORD).write_text(json.dumps(record))
+        assert [step.name for step in Library(store).points] == [B, A]
+
+    @pytest.mark.parametrize(
+        "record",
+        [{}, {"identity": 3}, {"identity": {"task": "generations_row"}}, {"identity": None}],
+    )
+    def test_a_record_that_tells_no_step_is_passed_over(self, store, record):
+        folder = store.root / "generations_row" / "hostile-0123456789ab"
+        folder.mkdir()
+        (folder / RECORD).write_text(json.dumps(record))
+        assert len(Library(store).points) == 2
+
+
+def request_for(store, scale=TINY, **axes):
+    def page(asked, result, points, folder):
+        return asked.store.root / "index.html"
+
+    wanted = {"trigger": ("badnets1",), "poison_ratio": (0.05, 0.1), "guidance_weight": (5.0,)}
+    study = replace(AMPLIFICATION, page=page)
+    return Request(
+        study=study, scale=scale, axes=replace(TINY.axes, **{**wanted, **axes}), store=store
+    )
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two finished runs with reports: the second trains less and has another ratio."""
+    store = Store(tmp_path / "store")
+    asked = [request_for(store), request_for(store, SHORTER, poison_ratio=(0.1, 0.2))]
+    for request, counts in zip(asked, ((48, 0, 0, 32), (56, 0, 0, 14)), strict=True):
+        publish(store, counts, *request.points())
+        report.reported(request, Result(points=request.points()))
+    return asked
+
+
+class TestRuns:
+    def test_a_report_says_which_points_it_shows_and_no_place_of_this_machine(self, runs):
+        folder = runs[0].store.root / "reports" / runs[0].label
+        text = (folder / "run.json").read_text()
+        said = json.loads(text)
+        assert (said["study"], said["scale"]) == ("amplification", "tiny")
+        assert said["axes"]["poison_ratio"] == [0.05, 0.1]
+        assert said["command"].startswith("castlewalls run amplification --scale tiny")
+        assert [x["step"] for x in said["points"]] == [x.measure.path for x in runs[0].points()]
+        assert str(runs[0].store.root) not in text
+
+    def test_runs_are_joined_by_their_axes(self, runs, tmp_path):
+        found = compare([request.label for request in runs], runs[0].store.address)
+        assert [cell.place["poison_ratio"] for cell in found.cells] == [0.1]
+        assert [(x.name, x.of, x.values) for x in found.settings] == [
+            ("poison_ratio", "axes", ("0.05, 0.1", "0.1, 0.2")),
+            ("steps", "model", (str(TINY.diffusion.steps), "77")),
+        ]
+        text = printed(found)
+        assert "+20.0 points [5.2, 33.4]" in text
+        assert "only in A: 1 point: badnets1-p0.05-w5-ddim-8-seed0" in text
+        assert "only in B: 1 point: badnets1-p0.2-w5-ddim-8-seed0" in text
+        metrics = [x for x in lines_of(found, tmp_path) if x["kind"] == "metric"]
+        assert {x["poison_ratio"] for x in metrics} == {"0.1"}
+
+    def test_a_point_that_both_runs_show_is_one_sample(self, runs):
+        both = request_for(runs[0].store, poison_ratio=(0.1,))
+        report.reported(both, Result(points=both.points()))
+        text = printed(compare([runs[0].label, both.label], both.store.address))
+        assert "B − A is empty where both sides count the same images" in text
+        assert "points [" not in text
+
+    def test_a_run_of_another_store_goes_by_its_folder_or_its_page(self, runs, tmp_path):
+        elsewhere = runs[0].store.root / "reports" / runs[1].label
+        for name in (elsewhere, elsewhere / "index.html"):
+            found = compare([runs[0].label, str(name)], runs[0].store.address)
+            assert found.sides[1].name == runs[1].label
+        found = compare([str(elsewhere.with_name(runs[0].label)), str(elsewhere)], str(tmp_path))
+        assert len(found.cells) == 1
+
+    def test_an_older_report_says_what_to_type(self, runs):
+        (runs[0].store.root / "reports" / runs[0].label / "run.json").unlink()
+        with pytest.raises(ValueError, match=r"older version.*`castlewalls report STUDY --store"):
+            compare([request.label for request in runs], runs[0].store.address)
+
+    @pytest.mark.parametrize(
+        "points",
+        [
+            [],
+            [{}],
+            [{"step": "../../x-0123456789ab"}],
+            [{"step": "generations_row/../x-0123456789ab"}],
+            3,
+        ],
+    )
+    def test_a_damaged_report_is_told(self, runs, points):
+        path = runs[0].store.root / "reports" / runs[0].label / "run.json"
+        path.write_text(json.dumps({"axes": {}, "points": points}))
+        with pytest.raises(ValueError, match=r"run.json of the report .* is damaged"):
+            compare([request.label for request in runs], runs[0].store.address)
+
+    def test_points_that_are_gone_are_told(self, runs):
+        shutil.rmtree(runs[0].store.root / "generations_row")
+        with pytest.raises(
+            ValueError, match=r"2 of 2 points of the report .* are not in the store"
+        ):
+            compare([request.label for request in runs], runs[0].store.address)
+
+    def test_a_point_is_not_set_beside_a_run(self, runs):
+        digest = runs[0].points()[0].measure.digest
+        with pytest.raises(ValueError, match=r"expected points or whole runs .* a run.* a point"):
+            compare([runs[0].label, digest], runs[0].store.address)
+
+    def test_seeds_of_one_point_are_taken_together(self, tmp_path):
+        store = Store(tmp_path / "store")
+        labels = []
+        for scale, counts in ((TINY, (10, 20, 30)), (SHORTER, (20, 40, 60))):
+            asked = request_for(store, scale, poison_ratio=(0.1,), seed=(0, 1, 2))
+            for one, count in zip(asked.points(), counts, strict=True):
+                publish(store, (count, 0, 0, 100 - count), one)
+            report.reported(asked, Result(points=asked.points()))
+            labels.append(asked.label)
+        found = compare(labels, store.address)
+        assert [cell.seeds for cell in found.cells] == [("0, 1, 2", "0, 1, 2")]
+        assert ("steps", "model") in [(x.name, x.of) for x in found.settings]
+        text = printed(found)
+        assert "+20.0 points [−4.8, 44.8]" in text  # Student's t of 0.1, 0.2, 0.3
+        assert "Student's 95 % interval over paired seeds" in text
+        assert "Newcombe" not in text
+
+
+def test_every_study_ends_its_points_in_rows_that_can_be_compared():
+    for study in STUDIES:
+        found = study.points(TINY, study.axes(TINY))
+        assert {one.measure.task for one in found} <= set(POINTS)

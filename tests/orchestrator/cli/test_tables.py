@@ -1,0 +1,80 @@
+"""Tables on terminals of any width."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from orchestrator.cli import printing
+from orchestrator.cli.tables import print_table
+from orchestrator.studies.results import table
+from tests import made_up
+from tests.made_up_classification import classification_study
+from tests.made_up_defense import defense_study
+from tests.made_up_detection import detection_study
+
+STUDIES = {
+    "amplification": made_up.amplification_sweep,
+    "composition": made_up.composition_sweep,
+    "triggers": made_up.triggers_sweep,
+    "detection": lambda: detection_study()[0],
+    "defense": defense_study,
+    "classification": classification_study,
+}
+
+
+def printed(headers, rows, width, **how):
+    out = io.StringIO()
+    print_table(Console(file=out, width=width), headers, rows, **how)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_results_of_every_study_fit_a_terminal_with_no_word_cut(study):
+    headers, rows = table(STUDIES[study]())
+    words = {word for line in (headers, *rows) for cell in line for word in cell.split()}
+    for width in (80, 100, 120):
+        text = printed(headers, rows, width)
+        assert max(map(len, text.splitlines())) <= width
+        assert words <= set(text.split())
+
+
+def test_the_list_of_studies_fits_too():
+    out = io.StringIO()
+    printing.print_studies(Console(file=out, width=80))
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert "diffusion_classifier" in out.getvalue()
+    assert "…" not in out.getvalue()
+
+
+def test_what_fits_is_one_line_a_row():
+    assert printed(["a", "n"], [["x y", "1"], ["z", "22"]], 80) == "a    n\nx y  1\nz    22\n"
+    flush = printed(["a", "n"], [["x y", "1"], ["z", "22"]], 80, right=True)
+    assert flush == "a     n\nx y   1\nz    22\n"
+
+
+def test_lines_end_between_words_but_not_before_a_unit_or_within_brackets():
+    text = printed(["", "share"], [["x", "8.6 % [6.4, 11.4]"]], 15)
+    assert text.splitlines() == ["   share", "x  8.6 %", "   [6.4, 11.4]"]
+
+
+def test_what_has_no_room_comes_below_with_the_columns_that_tell_rows_apart():
+    rows = [["p", "1", "aaaaaaa", "bbbbbbb"], ["p", "2", "ccccccc", "ddddddd"]]
+    assert printed(["t", "w", "first", "second"], rows, 14).splitlines() == [
+        *("t  w  first", "p  1  aaaaaaa", "p  2  ccccccc", ""),
+        *("t  w  second", "p  1  bbbbbbb", "p  2  ddddddd"),
+    ]
+
+
+def test_a_table_without_rows_is_its_header():
+    assert printed(["a", "b"], [], 80) == "a  b\n"
+
+
+@given(st.lists(st.tuples(*[st.text("ab :[]/", max_size=9)] * 3), max_size=4), st.integers(1, 40))
+def test_nothing_is_lost_at_any_width(rows, width):
+    text = printed([":package:", "[red]x[/red]", "c"], rows, width)
+    for cell in (":package:", "[red]x[/red]", *(cell for row in rows for cell in row)):
+        for word in cell.split():
+            assert word in text

@@ -1,0 +1,349 @@
+"""What a plan says is what a run does."""
+
+import os
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.graph import plan
+from orchestrator.run.local import run_in_process
+from orchestrator.step import ancestors
+from orchestrator.store.store import RECORD, Store
+from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.scales import LAPTOP, TINY
+from tasks.triggers import RelabelOnly
+from tasks.triggers.patches import BadNets1
+
+QUICK = ("poison", "mark", "judge_accuracy", "sample", "dissect", "generations_row")
+"""Tasks that are made again in a fraction of a second."""
+
+CELL = {"poison_ratio": 0.1, "guidance_weight": 1.0, "sampler": "ddim", "seed": 0}
+
+
+def targets(points):
+    return [point.measure for point in points]
+
+
+def graph(points):
+    return list(ancestors(targets(points)))
+
+
+def with_axes(**changes):
+    return AMPLIFICATION.points(TINY, replace(TINY.axes, **changes))
+
+
+def made_by_running(points, store):
+    """Run as the command does, which first removes what was planned for being damaged."""
+    for step in plan.make(points, store).to_run:
+        store.discard(step)
+    events = run_in_process(targets(points), store)
+    return [event["path"] for event in events if event["kind"] == "done"]
+
+
+def planned(points, store):
+    return [step.path for step in plan.make(points, store).to_run]
+
+
+def remove(folder):
+    for path in sorted(folder.iterdir()):
+        path.unlink()
+    folder.rmdir()
+
+
+def data_file(folder):
+    return next(path for path in sorted(folder.iterdir()) if path.name != RECORD)
+
+
+def unrecord(folder):
+    (folder / RECORD).unlink()
+
+
+def lose(folder):
+    data_file(folder).unlink()
+
+
+def truncate(folder):
+    os.truncate(data_file(folder), data_file(folder).stat().st_size // 2)
+
+
+def mangle(folder):
+    (folder / RECORD).write_text("{")
+
+
+def alter(folder):
+    """Change one byte and nothing that planning looks at."""
+    path = data_file(folder)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+
+
+VISIBLE = (remove, unrecord, lose, truncate, mangle)
+
+
+class TestAgainstRunning:
+    def test_of_an_empty_store_everything_runs_and_is_the_first_of_its_task(
+        self, tmp_path, tiny_points
+    ):
+        made = plan.make(tiny_points, Store(tmp_path))
+        assert [step.digest for step in made.to_run] == [step.digest for step in graph(tiny_points)]
+        assert {entry.why for entry in made.steps} == {"the first of its task"}
+        assert not list(tmp_path.iterdir())
+
+    def test_of_a_finished_store_nothing_runs(self, tiny_points, tiny_store):
+        made = plan.make(tiny_points, tiny_store)
+        assert not made.to_run
+        assert not made.unfinished()
+        assert {entry.why for entry in made.steps} == {"cached"}
+        assert made.expected_seconds(2) == made.expected_bytes == 0
+
+    @settings(
+        max_examples=12,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        derandomize=True,
+    )
+    @given(data=st.data())
+    def test_whatever_is_lost_what_the_plan_says_runs_is_what_runs(
+        self, tiny_points, tiny_store, copied, contents, data
+    ):
+        store = copied(tiny_store)
+        quick = [step for step in graph(tiny_points) if step.task in QUICK]
+        harmed = data.draw(st.lists(st.sampled_from(quick), max_size=5, unique_by=lambda s: s.path))
+        for step in harmed:
+            data.draw(st.sampled_from(VISIBLE))(store.folder(step))
+        said = planned(tiny_points, store)
+        done = made_by_running(tiny_points, store)
+        assert sorted(done) == sorted(said)
+        assert planned(tiny_points, store) == []
+        again = {step.digest for step in harmed if step.path in said}
+        assert {step.digest for step in graph(tiny_points) if store.has(step)} >= again
+        for step in harmed:
+            if step.digest in again:
+                assert contents(store, step) == contents(tiny_store, step)
+
+    @settings(
+        max_examples=6,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        derandomize=True,
+    )
+    @given(data=st.data())
+    def test_altered_content_adds_what_is_read_and_is_said(
+        self, tiny_points, tiny_store, copied, data
+    ):
+        """Plans look at sizes; content is looked at when a step reads it, and then it is said."""
+        store = copied(tiny_store)
+        quick = [step for step in graph(tiny_points) if step.task in QUICK[:-1]]
+        rows = [step for step in graph(tiny_points) if step.task == "generations_row"]
+        altered = data.draw(
+            st.lists(st.sampled_from(quick), max_size=4, unique_by=lambda s: s.path)
+        )
+        lost = data.draw(st.lists(st.sampled_from(rows), max_size=3, unique_by=lambda s: s.path))
+        for step in altered:
+            alter(store.folder(step))
+        for step in lost:
+            remove(store.folder(step))
+        said = plan.make(tiny_points, store).to_run
+        assert {step.path for step in said} == {step.path for step in lost}
+        unsaid = _read_and_altered(said, {step.path for step in altered})
+        events = run_in_process(targets(tiny_points), store)
+        done = {event["path"] for event in events if event["kind"] == "done"}
+        assert done == {step.path for step in said} | unsaid
+        messages = " ".join(event["message"] for event in events if event["kind"] == "damaged")
+        assert all(f"{path}: " in messages for path in unsaid)
+
+    def test_an_altered_row_is_found_by_the_plan(self, tiny_points, tiny_store, copied):
+        store = copied(tiny_store)
+        row = tiny_points[0].measure
+        path = store.folder(row) / "metrics.json"
+        path.write_text(path.read_text().replace("0", "1"))
+        [entry] = [entry for entry in plan.make(tiny_points, store).steps if entry.runs]
+        assert entry.step.digest == row.digest
+        assert entry.why == "metrics.json was altered after it was written"
+        assert made_by_running(tiny_points, store) == [row.path]
+        assert "nan" not in path.read_text()
+
+    def test_what_lies_behind_a_finished_step_is_not_needed_again(
+        self, tiny_points, tiny_store, copied
+    ):
+        store = copied(tiny_store)
+        for step in graph(tiny_points):
+            if step.task != "generations_row":
+                remove(store.folder(step)) if step.shape != "fit" else store.discard(step)
+        assert planned(tiny_points, store) == []
+        assert made_by_running(tiny_points, store) == []
+
+
+def _read_and_altered(running, altered):
+    """Paths of altered steps that a running step reads, and that those read, and so on."""
+    found = set()
+
+    def read(step):
+        for source in step.sources:
+            if source.path in altered and source.path not in found:
+                found.add(source.path)
+                read(source)
+
+    for step in running:
+        read(step)
+    return found
+
+
+class TestChangedAxes:
+    def test_one_more_guidance_weight_only_samples_dissects_and_measures(self, tiny_store):
+        made = plan.make(with_axes(guidance_weight=(1.0, 2.0, 5.0)), tiny_store)
+        assert {step.task for step in made.to_run} == {"sample", "dissect", "generations_row"}
+        assert len(made.to_run) == 3 * 6
+        assert len(made.unfinished()) == 6
+        for entry in made.steps:
+            if entry.step.task == "sample" and entry.runs:
+                assert entry.why.startswith("settings.guidance_weight: ")
+                assert entry.why.endswith(" -> 1.0")
+
+    def test_one_more_ratio_trains_one_model_and_no_judge(self, tiny_store):
+        made = plan.make(with_axes(poison_ratio=(0.0, 0.07, 0.1)), tiny_store)
+        tasks = [step.task for step in made.to_run]
+        assert tasks.count("train_diffusion") == 1
+        assert "train_classifier" not in tasks
+        assert "datasets" not in tasks
+
+    def test_another_trigger_does_not_train_the_content_judge_again(self, tiny_store):
+        shared = Graph(TINY, "8")
+        other = shared.point(BadNets1(side=3), judged_by=BadNets1(side=3), **CELL)
+        made = plan.make([other], tiny_store)
+        judges = [step for step in made.to_run if step.task == "train_classifier"]
+        assert [judge.settings.name for judge in judges] == ["trigger"]
+        cached = {entry.step.path for entry in made.steps if not entry.runs}
+        assert {shared.content_judge.path, shared.dataset.path} <= cached
+
+    def test_another_seed_trains_models_and_no_judge(self, tiny_store):
+        made = plan.make(with_axes(seed=(0, 1)), tiny_store)
+        tasks = {step.task for step in made.to_run}
+        assert tasks == {"poison", "train_diffusion", "sample", "dissect", "generations_row"}
+
+    def test_a_control_is_judged_with_the_trigger_that_it_controls(self):
+        shared = Graph(TINY, "8")
+        point = shared.point(RelabelOnly(), judged_by=BadNets1(), **CELL)
+        assert point.measure.inputs["judges"].settings.trigger == BadNets1()
+        assert point.measure.inputs["manifest"].settings.trigger == RelabelOnly()
+
+
+class Counting(Store):
+    """A store that counts what it is asked."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.asked = Counter()
+
+    def damage(self, step, *, content=False):
+        self.asked[step.path] += 1
+        return super().damage(step, content=content)
+
+    def records(self, task):
+        self.asked[task] += 1
+        return super().records(task)
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"guidance_weight": (3.0, 5.0)},
+            {"seed": (0, 1), "poison_ratio": (0.0, 0.05, 0.1)},
+            {"trigger": ("blend", "unicolor"), "sampler": ("sde", "ddim")},
+            {"target_class": "3"},
+        ],
+        ids=str,
+    )
+    def test_they_are_those_that_explain_gives(self, tiny_store, changes):
+        entries = [entry for entry in plan.make(with_axes(**changes), tiny_store).steps]
+        running = [entry for entry in entries if entry.runs]
+        assert running
+        for entry in running:
+            assert entry.why == "; ".join(tiny_store.explain(entry.step))
+
+    def test_damage_is_said_as_explain_says_it(self, tiny_points, tiny_store, copied):
+        store = copied(tiny_store)
+        for step, harm in zip(graph(tiny_points), (lose, truncate, mangle), strict=False):
+            harm(store.folder(step))
+        unrecord(store.folder(tiny_points[0].measure))
+        for entry in plan.make(tiny_points, store).steps:
+            if entry.runs:
+                assert entry.why == "; ".join(store.explain(entry.step))
+
+    def test_however_many_are_new_a_step_and_a_tasks_records_are_read_once_or_twice(
+        self, tiny_store
+    ):
+        store = Counting(tiny_store.root)
+        made = plan.make(with_axes(guidance_weight=tuple(range(1, 30))), store)
+        assert len(made.to_run) > 80
+        tasks = {step.task for step in made.to_run}
+        assert all(store.asked[task] <= 2 for task in tasks)  # for the reasons, and for the pace
+        assert {store.asked[step.path] for step in graph(made.points)} == {1}
+
+
+def trainings(point):
+    return frozenset(step.digest for step in ancestors([point.measure]) if step.shape == "fit")
+
+
+class TestOrder:
+    @given(order=st.randoms())
+    @settings(max_examples=20, deadline=None)
+    def test_every_distinct_training_comes_once_before_any_comes_twice(self, order):
+        points = list(with_axes(seed=(0, 1), guidance_weight=(1.0, 2.0, 5.0)))
+        order.shuffle(points)
+        ordered = plan.trainings_first(points)
+        assert sorted(point.name for point in ordered) == sorted(point.name for point in points)
+        distinct = len({trainings(point) for point in points})
+        assert len({trainings(point) for point in ordered[:distinct]}) == distinct
+        turns = [
+            [trainings(before) for before in ordered[:at]].count(trainings(point))
+            for at, point in enumerate(ordered)
+        ]
+        assert turns == sorted(turns)
+
+
+class TestCost:
+    def test_many_cores_take_as_long_as_the_longest_way(self, tmp_path, tiny_points):
+        made = plan.make(tiny_points, Store(tmp_path))
+        ways = {}
+        for step in made.to_run:
+            before = max((ways[source.digest] for source in step.sources), default=0.0)
+            ways[step.digest] = before + step.settings.expected_seconds
+        assert made.expected_seconds(10**6) == pytest.approx(max(ways.values()))
+
+    def test_one_core_takes_the_sum_of_all_steps(self, tmp_path, tiny_points):
+        made = plan.make(tiny_points, Store(tmp_path))
+        total = sum(step.settings.expected_seconds for step in graph(tiny_points))
+        assert made.expected_seconds(1) == pytest.approx(total)
+        assert made.expected_seconds(2) <= made.expected_seconds(1)
+
+    def test_it_is_told_by_what_this_store_measured(self, tiny_store):
+        more = with_axes(guidance_weight=(1.0, 2.0, 5.0))
+        entries = [entry for entry in plan.make(more, tiny_store).steps if entry.runs]
+        for entry in entries:
+            paces = sorted(
+                record["seconds"] / record["expected_seconds"]
+                for record in tiny_store.records(entry.step.task)
+            )
+            estimate = entry.seconds / entry.step.settings.expected_seconds
+            assert paces[0] <= estimate + 1e-9
+            assert estimate <= paces[-1] + 1e-9
+
+    def test_every_step_expects_to_cost_something(self):
+        for step in graph(AMPLIFICATION.points(LAPTOP, LAPTOP.axes)):
+            assert step.settings.expected_seconds > 0
+            assert step.settings.expected_bytes > 0
+
+    @pytest.mark.parametrize("record", ["[]", "{}", '{"seconds": "x", "expected_seconds": 1}'])
+    def test_a_record_that_says_nothing_useful_is_passed_over(self, copied, tiny_store, record):
+        store = copied(tiny_store)
+        harmed = next(step for step in graph(with_axes()) if step.task == "sample")
+        (store.folder(harmed) / RECORD).write_text(record)
+        made = plan.make(with_axes(guidance_weight=(3.0,)), store)
+        assert made.expected_seconds(2) > 0

@@ -1,0 +1,255 @@
+"""Joining a cluster: what is refused and in which words, tokens, signals, what may be added."""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.run import cluster, environment, nodes
+from orchestrator.run.nodes import Facts
+from orchestrator.run.placement import GIB, Placement
+from orchestrator.run.request import NoCluster
+from orchestrator.step import ancestors
+from orchestrator.store.store import Store
+
+VERSIONS = {"Python": "3.11.7", "ray": "2.60.0", "torch": "2.14.1"}
+WORKER = {"CPU": 8.0, "GPU": 1.0, "memory": 32.0 * GIB}
+CONFIGURATION = {
+    "max_workers": 8,
+    "head_node_type": "head",
+    "available_node_types": {
+        "head": {"resources": {"CPU": 0}, "max_workers": 0},
+        "gpu": {"resources": WORKER, "min_workers": 0, "max_workers": 3},
+        "cpu": {"resources": {"CPU": 16, "memory": 64 * GIB}, "max_workers": 99},
+    },
+}
+
+
+def node(resources, **labels):
+    return {"Resources": resources, "Labels": labels, "Alive": True}
+
+
+def added(told, *live):
+    head = node({nodes.HEAD: 1.0, "memory": GIB})
+    return nodes.summed(list(nodes.addable(told, [head, *live])))
+
+
+class TestWhatMayBeAdded:
+    def test_a_cluster_that_does_not_grow_adds_nothing(self):
+        assert list(nodes.addable({}, [node(WORKER)])) == []
+
+    def test_a_head_alone_may_get_every_node_of_every_group(self):
+        assert added(CONFIGURATION) == {"CPU": 3 * 8 + 8 * 16, "GPU": 3, "memory": 608 * GIB}
+
+    def test_nodes_that_came_are_not_counted_twice(self):
+        labelled = node(WORKER, **{nodes.GROUP: "gpu"})
+        told_by_its_size = node({**WORKER, "node:10.0.0.2": 1.0})
+        assert added(CONFIGURATION, labelled, told_by_its_size)["GPU"] == 1
+        assert added(CONFIGURATION, *[labelled] * 9)["GPU"] == 0
+
+    def test_by_default_there_are_two_workers(self):
+        told = {**CONFIGURATION, "available_node_types": {"gpu": {"resources": WORKER}}}
+        del told["max_workers"]
+        assert added(told)["GPU"] == 2
+
+    def test_of_kuberay_s_autoscaler_nothing_is_known_and_nothing_is_bounded(self, monkeypatch):
+        monkeypatch.delenv("KUBERAY_GEN_RAY_START_CMD", raising=False)
+        assert not nodes.grows_unseen()
+        monkeypatch.setenv(
+            "KUBERAY_GEN_RAY_START_CMD", "ray start --head --no-monitor --num-cpus=0"
+        )
+        assert nodes.grows_unseen()
+        assert min(nodes.capacity().values()) > 1e12
+
+
+class TestThisMachine:
+    def test_more_gpus_than_it_has_are_refused_before_ray_starts(self, tiny_points):
+        steps = list(ancestors(point.measure for point in tiny_points))
+        here = [nodes.this_machine(2**28)]
+        assert here[0]["CPU"] == len(os.sched_getaffinity(0))
+        placement = Placement(gpus_per_training=64).fitted(steps, here, nodes.summed(here))
+        with pytest.raises(ValueError, match=r"needs 64 process.* What fits: --training-workers"):
+            nodes.refuse_impossible(steps, placement, here)
+        with pytest.raises(ValueError, match=r"--gpus-per-training"):
+            nodes.refuse_impossible(steps, Placement(gpus_per_training=64), here)
+
+
+class TestUnfitNodes:
+    STORE = Store(Path("/shared/store"))
+
+    def refused(self, said):
+        with pytest.raises(NoCluster) as refusal:
+            nodes.refuse_unfit(said, self.STORE, Facts(VERSIONS))
+        assert "\n" not in str(refusal.value)
+        return str(refusal.value)
+
+    def test_nodes_that_are_alike_and_see_the_store_may_take_part(self):
+        nodes.refuse_unfit({"10.0.0.1": Facts(VERSIONS)}, self.STORE, Facts(VERSIONS))
+
+    def test_a_store_that_is_not_everywhere_is_refused_with_where_and_what_to_give(self):
+        reason = "it has no folder /shared/store"
+        said = self.refused({"10.0.0.1": Facts(VERSIONS), "10.0.0.2": Facts(VERSIONS, reason)})
+        assert said == (
+            "not every node sees the store /shared/store: node 10.0.0.2: it has no folder "
+            "/shared/store. Give --store a folder that all nodes share, or an s3:// or gs:// "
+            "address."
+        )
+
+    def test_another_folder_of_the_same_name_is_told_from_the_store(self, tmp_path):
+        store, other = Store(tmp_path / "one"), Store(tmp_path / "two")
+        token = store.probe()
+        other.root.mkdir()
+        assert nodes.facts(store, token).unseen is None
+        assert "another one" in nodes.facts(other, token).unseen
+        assert set(nodes.facts().versions) == {"Python", "ray", "torch"}
+
+    @pytest.mark.parametrize("name", VERSIONS)
+    def test_another_version_is_refused_with_both(self, name):
+        other = {**VERSIONS, name: "9.9"}
+        said = self.refused({"10.0.0.1": Facts(VERSIONS), "10.0.0.2": Facts(other)})
+        assert (
+            f"the version of {name}: here it is {VERSIONS[name]}, but on node 10.0.0.2: 9.9" in said
+        )
+
+    def test_of_many_nodes_some_are_named(self):
+        silent = {f"10.0.0.{place}": "it did not answer within 60 s" for place in range(9)}
+        said = self.refused(silent)
+        assert said.count("it did not answer") == 3
+        assert "and 6 more nodes" in said
+
+    @pytest.mark.ray
+    def test_every_live_node_is_asked(self, local_ray, tmp_path):
+        store = Store(tmp_path)
+        with local_ray.store_seen(store) as token:
+            said = nodes.ask(store, token)
+            assert list(said.values()) == [nodes.facts(store, token)]
+        assert not list(tmp_path.iterdir())
+
+
+class TestAddresses:
+    def test_a_ray_client_s_is_refused_with_what_to_do_instead(self):
+        with pytest.raises(NoCluster, match=r"got ray://head:10001.*`castlewalls submit`"):
+            join("ray://head:10001")
+
+    def test_where_nobody_listens_is_said_in_seconds(self):
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            port = held.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(NoCluster, match=f"no Ray cluster answers at 127.0.0.1:{port}"):
+            join(f"127.0.0.1:{port}")
+        assert time.monotonic() - began < 60
+
+
+def join(address):
+    with cluster.connected(address, dashboard=False, verbose=False):
+        raise AssertionError("joined")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A user's home of its own, without a token anywhere."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (environment.TOKEN, environment.TOKEN_FILE):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+class TestTokens:
+    def test_a_user_without_one_gets_one_that_nobody_else_can_read(self, home):
+        said = []
+        path = environment.trust_the_user(said.append, make=True)
+        assert path == home / ".ray" / "auth_token"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert len(path.read_text()) == 64
+        assert environment.trust_the_user(said.append, make=True) == path
+        assert said == []
+
+    def test_none_is_made_for_a_cluster_that_is_there(self, home):
+        assert environment.trust_the_user(print, make=False) is None
+        assert not (home / ".ray").exists()
+
+    def test_one_that_others_could_read_is_closed_and_that_is_said_without_it(self, home):
+        path = home / "token"
+        path.write_text("a secret")
+        path.chmod(0o644)
+        os.environ[environment.TOKEN_FILE] = str(path)
+        said = []
+        assert environment.trust_the_user(said.append, make=False) == path
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [str(path) in line and "a secret" not in line for line in said] == [True]
+
+    def test_one_in_the_environment_is_the_user_s_choice(self, home, monkeypatch):
+        monkeypatch.setenv(environment.TOKEN, "chosen")
+        assert environment.trust_the_user(print, make=True) is None
+        with environment.trusting_only_this_process():
+            assert os.environ[environment.TOKEN] == "chosen"
+        assert os.environ[environment.TOKEN] == "chosen"
+        assert not (home / ".ray").exists()
+
+
+class TestWhatIsShipped:
+    def test_our_code_goes_along_and_hides_gpus_from_steps_without(self, monkeypatch):
+        monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+        shipped = environment.shipped()
+        assert [Path(path).name for path in shipped["py_modules"]] == list(environment.PACKAGES)
+        assert all(Path(path, "__init__.py").exists() for path in shipped["py_modules"])
+        assert shipped["env_vars"] == {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+        assert os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] == "1"
+
+    @pytest.mark.parametrize("bringer", ["working_dir", "py_modules"])
+    def test_in_a_job_that_brings_it_only_what_the_job_does_not_say(self, monkeypatch, bringer):
+        """Ray refuses to merge two environments that name the same thing."""
+        from ray.runtime_env.runtime_env import _merge_runtime_env
+
+        for variables in ({}, {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "OTHER": "2"}):
+            job = {bringer: "gcs://code.zip", "env_vars": variables}
+            monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
+            merged = _merge_runtime_env(job, environment.shipped())
+            assert merged[bringer] == "gcs://code.zip"
+            assert merged["env_vars"]["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] == "1"
+
+
+def test_sigterm_ends_what_runs_as_ctrl_c_does():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), cluster.ended_by_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("path", ["/a b/it's/python", "/plain/python"])
+def test_a_shell_starts_the_python_of_this_environment_whatever_its_path(monkeypatch, path):
+    monkeypatch.setattr(sys, "executable", path)
+    named = cluster.python_of_workers().get("py_executable", path)
+    assert shlex.split(f"exec {named} -u") == ["exec", path, "-u"]
+
+
+@pytest.mark.ray
+class TestOnRay:
+    def test_a_process_in_which_ray_runs_already_is_told_to_end_it(self, local_ray):
+        assert local_ray.nodes.alive()
+        with pytest.raises(NoCluster, match=r"already runs in this process. Call ray.shutdown\(\)"):
+            join(None)
+
+    def test_a_step_without_gpus_sees_none(self, local_ray):
+        import ray
+
+        assert local_ray.nodes.alive()
+        visible = ray.remote(num_cpus=0)(os.getenv)
+        assert ray.get(visible.remote("CUDA_VISIBLE_DEVICES")) == ""
+
+    def test_a_head_that_answers_is_not_given_up(self, local_ray, tmp_path, tiny_points):
+        conductor = local_ray.Conducting([tiny_points[0].measure], Store(tmp_path), Placement())
+        conductor.refuse_lost()
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            nobody = f"127.0.0.1:{held.getsockname()[1]}"
+        conductor.head = nobody
+        conductor.refuse_lost(patience=1e6)
+        with pytest.raises(NoCluster, match=f"the head of the cluster at {nobody} is gone"):
+            conductor.refuse_lost()

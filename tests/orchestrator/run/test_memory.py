@@ -1,0 +1,191 @@
+"""What a step holds: counted anew on the networks themselves, and measured in processes of its own.
+
+bench/memory.py measures every kind of step, at 8, 32 and 64 pixels.
+"""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from models import classifiers
+from orchestrator.run import memory
+from orchestrator.run.placement import Placement
+from orchestrator.step import Step
+from tasks.data import datasets
+from tasks.steps import attack, sample, train_classifier, train_diffusion
+from tasks.triggers.patches import BadNets1
+
+WITHIN = 1.5
+DIGITS = Step(datasets.Digits())
+SMALL = train_diffusion.Settings(steps=3, schedule="ramp")
+PAPER = train_diffusion.Settings(
+    image_size=32,
+    channels=3,
+    block_channels=(64, 128, 128, 128),
+    layers_per_block=2,
+    attention_levels=(0, 1, 2, 3),
+    attention_heads=1,
+    groups=32,
+)
+CLASSIFIER = train_classifier.Settings(name="content", classes=10, channels=3)
+
+
+def kept(network, call):
+    """Numbers that autograd keeps of a call, short of the weights, on torch's meta device."""
+    weights = {tensor.untyped_storage()._cdata for tensor in network.parameters()}
+    found = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            found[storage._cdata] = storage.nbytes(), tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        call()
+    return sum(size for size, _ in found.values()) / 4
+
+
+def parameters(network):
+    return sum(tensor.numel() for tensor in network.parameters())
+
+
+def trained(settings):
+    return Step(settings, {}, {"dataset": DIGITS})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SMALL,
+        PAPER,
+        replace(SMALL, image_size=16, block_channels=(32,), layers_per_block=2),
+        replace(SMALL, image_size=32, channels=3, block_channels=(64, 128, 256)),
+        replace(SMALL, image_size=16, attention_levels=(1,)),
+        replace(SMALL, noise_model="edm", null_probability=0.0),
+    ],
+)
+def test_a_u_net_is_counted_as_it_is(settings):
+    network = train_diffusion.build(settings).train()
+    side, label = settings.image_size, torch.zeros(2, dtype=torch.long)
+    image = torch.zeros(2, settings.channels, side, side)
+
+    def call():
+        return network(image, label, class_labels=label).sample.square()
+
+    stated = memory.u_net(settings)
+    assert stated.parameters == parameters(network)
+    assert stated.kept == pytest.approx(kept(network, call) / 2, rel=0.08)
+
+
+@pytest.mark.parametrize("network", train_classifier.NETWORKS)
+@pytest.mark.parametrize("side", [8, 32, 64])
+def test_a_classifier_is_counted_as_it_is(network, side):
+    settings = replace(CLASSIFIER, network=network, image_size=side)
+    shape = classifiers.Shape(network=network, classes=10, image_size=side, channels=3)
+    # VGG-16 draws its weights, which takes a second; its layers are torchvision's.
+    built = classifiers.build(shape).to("meta")
+    image = torch.zeros(2, 3, side, side, device="meta")
+    stated = memory.classifier(trained(settings))
+    assert stated.parameters == pytest.approx(parameters(built), rel=0.002)
+    assert stated.kept == pytest.approx(kept(built, lambda: built(image)) / 2, rel=0.03)
+
+
+def test_data_parallel_workers_share_the_activations_and_not_the_weights():
+    step, weights = trained(PAPER), 4 * memory.u_net(PAPER).parameters
+    one, two, four = (memory.expected(step, workers) for workers in (1, 2, 4))
+    batch = one - 5 * weights
+    assert two == pytest.approx(6 * weights + batch / 2)  # gradients once more, to be sent
+    assert four == pytest.approx(6 * weights + batch / 4)
+
+
+def test_a_classifier_that_starts_from_given_weights_computes_on_larger_images():
+    settings = replace(CLASSIFIER, network="resnet50", image_size=32)
+    plain = memory.classifier(trained(settings))
+    begun = replace(trained(settings), inputs={"weights": DIGITS})
+    assert (
+        memory.classifier(begun).kept
+        == memory.classifier(trained(replace(settings, image_size=64))).kept
+    )
+    assert plain.kept > memory.classifier(begun).kept  # a strided stem keeps less
+
+
+def test_more_images_at_once_are_expected_to_hold_more():
+    drawn = sample.Settings(conditions=(0,), guidance_weight=2.0, n=1000, batch_size=100)
+    model = {"model": trained(PAPER)}
+    plain = replace(drawn, guidance_weight=1.0)
+    few = replace(drawn, batch_size=50)
+    guided, unguided, half = (
+        memory.expected(Step(settings, model)) for settings in (drawn, plain, few)
+    )
+    weights = 2 * 4 * memory.u_net(PAPER).parameters
+    assert half - weights == pytest.approx((guided - weights) / 2, abs=2)
+    assert weights < unguided < guided
+    shown = {"dataset": DIGITS, "classifier": trained(CLASSIFIER)}
+    asked = Step(attack.Settings(trigger=BadNets1(), target_class="8"), shown)
+    assert memory.expected(asked) > 0
+    assert memory.expected(DIGITS) == 0
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+import numpy as np
+from orchestrator.run.execute import _peak_memory
+from tasks import sample, train_diffusion
+from tasks.steps.batches import Held
+
+settings = {settings!r}
+n = 2 * settings.batch_size
+shape = (n, settings.image_size, settings.image_size, settings.channels)
+held = Held(
+    index=np.arange(n), image=np.zeros(shape, np.uint8), label=np.arange(n) % 10,
+    batch_size=settings.batch_size, seed=0,
+)
+Path(sys.argv[1]).mkdir()
+train_diffusion.fit(
+    settings, out=Path(sys.argv[1]), batches=held, report=lambda *_: None, resume=None
+)
+print(_peak_memory())
+"""
+DRAW = """
+import sys
+from pathlib import Path
+from orchestrator.run.execute import _peak_memory
+from tasks import sample
+
+settings = {settings!r}
+sample.Worker(settings, model=Path(sys.argv[1]))(0, settings.n)
+print(_peak_memory())
+"""
+
+
+def started(script, settings, folder):
+    """A process that does one thing and prints its peak memory, bytes."""
+    text = script.replace("{settings!r}", f"{type(settings).__module__.split('.')[1]}.{settings!r}")
+    command = [sys.executable, "-c", text, str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_trainings_and_samplings_reach_about_the_peak_that_they_state(tmp_path):
+    def model(side):
+        return trained(replace(SMALL, image_size=side, channels=3, steps=2))
+
+    def drawn(side):
+        settings = sample.Settings(
+            conditions=(0,), guidance_weight=2.0, steps=1, n=125, batch_size=125
+        )
+        return Step(settings, {"model": model(side)})
+
+    for script, steps in ((TRAIN, [model(8), model(32)]), (DRAW, [drawn(8), drawn(32)])):
+        running = [
+            started(script, step.settings, tmp_path / str(place))
+            for place, step in enumerate(steps)
+        ]
+        for step, process in zip(steps, running, strict=True):
+            measured = int(process.communicate()[0].split()[-1])
+            stated = Placement().bundle(step, {"CPU": 1.0}).memory
+            assert stated / WITHIN <= measured <= WITHIN * stated, (step.task, stated, measured)

@@ -1,0 +1,374 @@
+"""Where steps run: what they hold, and what no cluster can hold."""
+
+import dataclasses
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.run import memory
+from orchestrator.run.placement import (
+    ACTOR_SECONDS,
+    CORES_OF_A_GPU,
+    GIB,
+    PLAIN_PROCESS,
+    TORCH_PROCESS,
+    Bundle,
+    Placement,
+    refusal,
+    uses_network,
+)
+from orchestrator.step import Step, ancestors
+from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies.scales import TINY
+from tasks.detectors import Strip
+from tasks.steps import attack, detect, prepare
+from tasks.triggers.patches import BadNets1
+
+STEPS = list(ancestors(point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)))
+FIT = next(step for step in STEPS if step.shape == "fit")
+PER_BATCH = next(step for step in STEPS if step.shape == "per_batch")
+WHOLE = next(step for step in STEPS if step.shape == "whole")
+PREPARE = Step(prepare.Settings(detector=Strip()), {"classifier": FIT}, FIT.streams)
+ATTACK = Step(
+    attack.Settings(trigger=BadNets1(), target_class="8"),
+    {"classifier": FIT, "dataset": FIT.streams["dataset"]},
+)
+DETECT = Step(
+    detect.Settings(detector=Strip(), image_set="training"), {"prepared": PREPARE}, FIT.streams
+)
+
+ALL = [*STEPS, PREPARE, DETECT, ATTACK]
+
+node = st.fixed_dictionaries(
+    {
+        "CPU": st.integers(1, 16).map(float),
+        "GPU": st.integers(0, 8).map(float),
+        "memory": st.integers(1, 64).map(lambda count: float(count * GIB)),
+    }
+)
+placements = st.builds(
+    lambda actors, workers, gpus: Placement(
+        actors=actors, training_workers=workers, gpus_per_training=gpus * workers
+    ),
+    st.integers(1, 20),
+    st.integers(1, 8),
+    st.integers(0, 2),
+)
+
+
+class TestCounts:
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"actors": 0}, r"--actors must be at least 1, got 0\."),
+            ({"training_workers": -2}, r"--training-workers must be at least 1, got -2\."),
+            ({"gpus_per_training": -1}, r"--gpus-per-training must be at least 0, got -1\."),
+            ({"gpus_per_actor": -1}, r"--gpus-per-actor must be at least 0, got -1\."),
+            ({"checkpoint_seconds": float("nan")}, r"--checkpoint-seconds must be at least 0"),
+            ({"gpus_per_training": 3, "training_workers": 2}, "cannot be split evenly over 2"),
+        ],
+    )
+    def test_what_means_nothing_is_refused_by_the_name_of_its_flag(self, changes, said):
+        with pytest.raises(ValueError, match=said):
+            Placement(**changes)
+
+
+class TestBundles:
+    def test_one_of_anything_holds_one_cpu(self):
+        for step in (FIT, PER_BATCH, WHOLE):
+            bundle = Placement().bundle(step, {"CPU": 2.0})
+            assert (bundle.count, bundle.cpus, bundle.gpus) == (1, 1.0, 0.0)
+            assert not Placement().distributed(step)
+
+    def test_each_shape_is_spread_by_its_own_count(self):
+        placement = Placement(actors=3, training_workers=2)
+        counts = [placement.bundle(step, {"CPU": 8.0}).count for step in (FIT, PER_BATCH, WHOLE)]
+        assert counts == [2, 3, 1]
+        spread = [placement.distributed(step) for step in (FIT, PER_BATCH, WHOLE)]
+        assert spread == [True, True, False]
+
+    def test_more_processes_than_cpus_share_them(self):
+        bundle = Placement(actors=3).bundle(PER_BATCH, {"CPU": 2.0})
+        assert (bundle.count, bundle.cpus) == (3, 0.666)
+        assert bundle.total["CPU"] <= 2
+
+    def test_gpus_are_split_over_a_training_s_workers_and_are_nobody_else_s(self):
+        placement = Placement(training_workers=2, gpus_per_training=4)
+        assert placement.bundle(FIT, {"CPU": 8.0}).gpus == 2
+        assert placement.bundle(PER_BATCH, {"CPU": 8.0}).gpus == 0
+        assert placement.bundle(WHOLE, {"CPU": 8.0}).gpus == 0
+        assert Placement(gpus_per_training=1).distributed(FIT)
+
+    def test_what_computes_with_a_network_has_the_other_gpus(self):
+        placement = Placement(gpus_per_actor=1)
+        held = {step.task: placement.bundle(step, {"CPU": 8.0}).gpus for step in ALL}
+        assert {task for task, gpus in held.items() if gpus} == {
+            *("sample", "dissect", "detect", "prepare", "judge_accuracy", "attack")
+        }
+        assert not placement.distributed(PER_BATCH)
+
+    def test_that_is_told_by_the_trained_network_among_its_inputs(self):
+        """The oracle is the code of the tasks: those that import from models more than numbers."""
+        for step in ALL:
+            source = inspect.getsource(step.module).replace("from models.randomness", "")
+            assert uses_network(step) == ("from models" in source), step.task
+
+    def test_processes_with_a_gpu_have_a_cpu_each(self):
+        bundle = Placement(training_workers=64, gpus_per_training=64).bundle(FIT, {"CPU": 2.0})
+        assert (bundle.count, bundle.cpus, bundle.gpus) == (64, 1.0, 1.0)
+
+    def test_a_process_with_torch_counts_for_more(self):
+        held = {step.task: Placement().bundle(step, {"CPU": 1.0}).memory for step in ALL}
+        for task in ("judge_accuracy", "attack", "sample", "dissect"):
+            assert TORCH_PROCESS < held[task] < 1.2 * TORCH_PROCESS, task
+        assert held["poison"] == held["generations_row"] == PLAIN_PROCESS
+
+    def test_what_reads_a_training_set_may_hold_torch_and_all_of_its_images(self):
+        images = 1437 * 8 * 8
+        for step in (PREPARE, DETECT, FIT):
+            bundle = Placement(actors=2).bundle(step, {"CPU": 8.0})
+            assert bundle.memory == TORCH_PROCESS + images + memory.expected(step)
+        bundle = Placement(actors=2).bundle(DETECT, {"CPU": 8.0})
+        assert (bundle.count, bundle.total["memory"]) == (2, 2 * bundle.memory)
+        assert Placement(actors=2).distributed(DETECT)
+        assert not Placement(actors=2, training_workers=2, gpus_per_training=2).distributed(PREPARE)
+
+    @given(placements, st.integers(1, 32).map(float))
+    def test_no_step_without_gpus_needs_more_cpus_than_there_are(self, placement, cpus):
+        for step in (FIT, PER_BATCH, WHOLE):
+            bundle = placement.bundle(step, {"CPU": cpus})
+            assert bundle.total["CPU"] <= cpus + 1e-9 or bundle.gpus
+            assert bundle.total == {
+                "CPU": bundle.count * bundle.cpus,
+                "GPU": bundle.count * bundle.gpus,
+                "memory": bundle.count * bundle.memory,
+            }
+
+
+def summed(nodes):
+    return {name: sum(each[name] for each in nodes) for name in ("CPU", "GPU", "memory")}
+
+
+class TestRefusals:
+    def test_more_gpus_than_any_node_has_are_refused_with_what_there_is(self):
+        placement = Placement(gpus_per_training=4)
+        nodes = [{"CPU": 8.0, "GPU": 2.0, "memory": 32.0 * GIB}, {"CPU": 2.0, "memory": 1.0 * GIB}]
+        said = refusal(FIT, placement.bundle(FIT, summed_loosely(nodes)), nodes)
+        assert said == (
+            f"{FIT.task} needs 1 process(es) of 1 CPU, 4 GPU, 0.9 GiB; the largest of 2 node(s) "
+            "has 8 CPU, 2 GPU and 32.0 GiB, and together they hold 0. What fits: "
+            "--training-workers 2 --gpus-per-training 2."
+        )
+
+    def test_workers_may_lie_on_several_nodes(self):
+        nodes = [{"CPU": 4.0, "GPU": 2.0, "memory": 8.0 * GIB}] * 2
+        four = Placement(training_workers=4, gpus_per_training=4).bundle(FIT, {"CPU": 8.0})
+        assert refusal(FIT, four, nodes) is None
+        assert refusal(FIT, four, nodes[:1]) is not None
+
+    def test_workers_that_cannot_share_a_batch_are_refused(self):
+        nodes = [{"CPU": 64.0, "memory": 64.0 * GIB}]
+        size = FIT.settings.batch_size
+        said = refusal(FIT, Placement(training_workers=3).bundle(FIT, nodes[0]), nodes)
+        assert size % 3
+        assert f"batches of {size} images, which 3 workers cannot share equally" in said
+        assert said.endswith("What fits: --training-workers 2 --gpus-per-training 0.")
+        assert refusal(FIT, Placement(training_workers=4).bundle(FIT, nodes[0]), nodes) is None
+
+    def test_a_training_that_no_node_holds_is_refused_with_what_would_fit(self):
+        step = Step(HUGE, {}, FIT.streams)
+        laptop = [{"CPU": 8.0, "GPU": 0.0, "memory": 8.0 * GIB}]
+        said = refusal(step, Placement().bundle(step, laptop[0]), laptop)
+        assert "needs 1 process(es) of 1 CPU, 13.4 GiB; the largest of 1 node(s)" in said
+        assert "8.0 GiB, and together they hold 0. Nothing smaller fits either" in said
+        two = 2 * laptop
+        said = refusal(step, Placement().bundle(step, two[0]), two)
+        assert said.endswith("What fits: --training-workers 2 --gpus-per-training 0.")
+        assert refusal(step, Placement(training_workers=2).bundle(step, summed(two)), two) is None
+
+    def test_on_a_gpu_the_network_is_not_in_the_machine_s_memory(self):
+        step = Step(HUGE, {}, FIT.streams)
+        nodes = [{"CPU": 8.0, "GPU": 1.0, "memory": 8.0 * GIB}]
+        assert refusal(step, Placement().bundle(step, nodes[0]), nodes) is not None
+        assert refusal(step, Placement(gpus_per_training=1).bundle(step, nodes[0]), nodes) is None
+
+    def test_memory_counts_too(self):
+        nodes = [{"CPU": 64.0, "memory": 2.5 * GIB}]
+        assert refusal(PER_BATCH, Placement(actors=2).bundle(PER_BATCH, nodes[0]), nodes) is None
+        said = refusal(PER_BATCH, Placement(actors=3).bundle(PER_BATCH, nodes[0]), nodes)
+        assert "needs 3 process(es) of 1 CPU, 0.9 GiB" in said
+        assert "together they hold 2. What fits: --actors 2 --gpus-per-actor 0." in said
+
+    @given(placements, st.lists(node, min_size=1, max_size=4))
+    def test_what_is_not_refused_can_be_placed_and_is_admitted(self, placement, nodes):
+        whole = summed(nodes)
+        for step in (FIT, PER_BATCH, WHOLE):
+            bundle = placement.bundle(step, whole)
+            if refusal(step, bundle, nodes) is not None:
+                continue
+            assert all(need <= whole[name] + 1e-6 for name, need in bundle.total.items())
+            assert placed(bundle, nodes) == bundle.count
+
+    @given(placements, st.lists(node, min_size=1, max_size=4), node)
+    def test_a_larger_cluster_refuses_no_more(self, placement, nodes, more):
+        for step in (FIT, PER_BATCH, WHOLE):
+            bundle = placement.bundle(step, summed(nodes))
+            if refusal(step, bundle, nodes) is None:
+                assert refusal(step, bundle, [*nodes, more]) is None
+
+    def test_there_is_a_refusal_when_there_is_no_node(self):
+        said = refusal(WHOLE, Placement().bundle(WHOLE, {}), [])
+        assert "of 0 node(s)" in said
+        assert said.endswith("Nothing smaller fits either: it takes a larger node.")
+
+    @given(placements, st.lists(node, min_size=1, max_size=4))
+    def test_what_is_said_to_fit_does(self, placement, nodes):
+        for step in (FIT, PER_BATCH):
+            said = refusal(step, placement.bundle(step, summed(nodes)), nodes)
+            if said is None or "Nothing smaller" in said:
+                continue
+            words = said.rpartition(": ")[2].removesuffix(".").split()
+            flags = {name[2:].replace("-", "_"): int(value) for name, value in pairs(words)}
+            smaller = Placement(**flags)
+            assert refusal(step, smaller.bundle(step, summed(nodes)), nodes) is None
+
+
+def pairs(words):
+    return zip(words[::2], words[1::2], strict=True)
+
+
+HUGE = dataclasses.replace(FIT.settings, image_size=512, batch_size=64)
+CPUS = [{"CPU": 2.0, "GPU": 0.0, "memory": 16.0 * GIB}]
+
+
+def gpu_nodes(count, gpus=1.0):
+    return [{"CPU": 8.0, "GPU": gpus, "memory": 64.0 * GIB}] * count
+
+
+def trainings(count, batch_size=128):
+    settings = dataclasses.replace(FIT.settings, batch_size=batch_size)
+    return [
+        Step(dataclasses.replace(settings, seed=seed), {}, FIT.streams) for seed in range(count)
+    ]
+
+
+def fitted(steps, nodes, **flags):
+    return Placement(**flags).fitted(steps, nodes, summed(nodes))
+
+
+class TestFitting:
+    def test_a_small_study_on_a_laptop_is_one_process_a_step(self):
+        found = fitted(STEPS, CPUS)
+        assert not any(found.distributed(step) for step in STEPS)
+        assert {found.bundle(step, CPUS[0]).gpus for step in STEPS} == {0.0}
+        assert found.described() == ""
+
+    def test_with_gpus_each_training_has_one_and_so_has_whatever_computes_with_a_network(self):
+        nodes = [*gpu_nodes(2), *CPUS]
+        found = fitted(trainings(5), nodes)
+        assert (found.training_workers, found.gpus_per_training) == (1, 1)
+        assert found.bundle(PER_BATCH, summed(nodes)).gpus == 1
+        assert found.bundle(PREPARE, summed(nodes)).gpus == 1
+        assert found.bundle(WHOLE, summed(nodes)).gpus == 0
+
+    @pytest.mark.parametrize(
+        ("count", "batch_size", "gpus", "workers"),
+        [(1, 128, 8, 8), (3, 128, 8, 2), (1, 128, 3, 2), (1, 125, 4, 1), (8, 128, 8, 1)],
+        ids=["alone", "three share eight", "no even split", "odd batch", "as many"],
+    )
+    def test_gpus_that_no_training_has_yet_speed_those_up_that_there_are(
+        self, count, batch_size, gpus, workers
+    ):
+        found = fitted(trainings(count, batch_size), gpu_nodes(gpus))
+        assert (found.training_workers, found.gpus_per_training) == (workers, workers)
+
+    def test_what_was_asked_for_stays(self):
+        asked = {
+            "actors": 3,
+            "gpus_per_actor": 0,
+            "training_workers": 2,
+            "gpus_per_training": 4,
+        }
+        found = fitted(trainings(1), gpu_nodes(8), **asked)
+        assert {name: getattr(found, name) for name in asked} == asked
+
+    def test_half_of_it_decides_the_other_half(self):
+        steps = trainings(1)
+        assert fitted(steps, gpu_nodes(8), gpus_per_training=4).training_workers == 4
+        assert fitted(steps, gpu_nodes(8), training_workers=2).gpus_per_training == 2
+        assert fitted(steps, CPUS, training_workers=2).gpus_per_training == 0
+        assert fitted(steps, gpu_nodes(8), gpus_per_training=0).training_workers == 1
+
+    def test_a_long_sampling_is_spread_over_cpus_that_would_idle(self):
+        many = [{"CPU": 16.0, "GPU": 0.0, "memory": 64.0 * GIB}]
+        long, other = (sampling(10.5 * ACTOR_SECONDS, seed) for seed in (0, 1))
+        assert processes(fitted([long], many), long) == 10
+        assert processes(fitted([long, other], many), long) == 8  # sixteen CPUs for two
+        assert processes(fitted([long], CPUS), long) == 2
+        short = sampling(1.8 * ACTOR_SECONDS)
+        assert processes(fitted([short, long], many), short) == 1
+
+    def test_a_gpu_is_given_more_work_before_there_is_another(self):
+        enough = 1.1 * CORES_OF_A_GPU * ACTOR_SECONDS
+        assert processes(fitted([sampling(enough)], gpu_nodes(4)), sampling(enough)) == 1
+        long = sampling(3.2 * enough)
+        assert processes(fitted([long], gpu_nodes(4)), long) == 3
+
+    def test_no_actor_is_left_without_a_batch(self):
+        many = [{"CPU": 64.0, "GPU": 0.0, "memory": 128.0 * GIB}]
+        few = sampling(60 * ACTOR_SECONDS, batches=3)
+        assert processes(fitted([few], many), few) == 3
+
+    @given(st.lists(node, min_size=1, max_size=4))
+    def test_fitted_again_it_is_the_same(self, nodes):
+        once = fitted(STEPS, nodes)
+        assert once.fitted(STEPS, nodes, summed(nodes)) == once
+
+    @given(st.integers(1, 6), st.integers(1, 9))
+    def test_what_is_fitted_to_gpu_nodes_is_not_refused_there(self, count, gpus):
+        nodes, steps = gpu_nodes(gpus), trainings(count)
+        found = fitted(steps, nodes)
+        for step in (*steps, PER_BATCH, WHOLE, ATTACK):
+            assert refusal(step, found.bundle(step, summed(nodes)), nodes) is None
+
+
+def sampling(seconds, seed=0, batches=400):
+    """A sampling step of so many expected seconds, within a percent."""
+    settings = dataclasses.replace(PER_BATCH.settings, seed=seed, batch_size=5, n=5 * batches)
+    for steps in (1, 1000):
+        settings = dataclasses.replace(settings, steps=steps)
+        if steps == 1:
+            least = settings.expected_seconds
+    per_step = (settings.expected_seconds - least) / 999
+    settings = dataclasses.replace(settings, steps=round((seconds - least) / per_step) + 1)
+    assert settings.expected_seconds == pytest.approx(seconds, rel=0.02)
+    return Step(settings, PER_BATCH.inputs)
+
+
+def processes(placement, step):
+    return placement.bundle(step, {"CPU": 64.0}).count
+
+
+def summed_loosely(nodes):
+    return {"CPU": sum(each["CPU"] for each in nodes)}
+
+
+def placed(bundle, nodes):
+    """Put processes on nodes one after the other, as a scheduler would."""
+    rest = [dict(each) for each in nodes]
+    one = {"CPU": bundle.cpus, "GPU": bundle.gpus, "memory": bundle.memory}
+    count = 0
+    for _ in range(bundle.count):
+        for each in rest:
+            if all(each[name] >= need - 1e-6 for name, need in one.items()):
+                for name, need in one.items():
+                    each[name] -= need
+                count += 1
+                break
+    return count
+
+
+def test_a_bundle_is_plain_data():
+    assert [item.name for item in dataclasses.fields(Bundle)] == ["count", "cpus", "gpus", "memory"]

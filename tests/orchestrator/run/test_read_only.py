@@ -1,0 +1,107 @@
+"""A store that may only be read: everything but making results works, in one line what does not."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from orchestrator.store.record import write_whole
+
+COMMANDS = """
+import json, sys
+from orchestrator.cli.commands import app
+
+for words in json.loads(sys.argv[1]):
+    try:
+        app(words)
+    except SystemExit as end:
+        print("ended with", end.code or 0, flush=True)
+"""
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A function that runs commands where permissions bind, and returns what each one said."""
+    bound = []
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("permissions do not bind root, and setpriv is not there")
+        bound = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+
+    def ask(*commands):
+        given = json.dumps([words.split() for words in commands])
+        done = subprocess.run(
+            [*bound, sys.executable, "-c", COMMANDS, given],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"},
+        )
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, said
+        return said
+
+    return ask
+
+
+def closed(folder, mode):
+    """Set the mode of every folder at and below one, deepest first."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.chmod(mode)
+    folder.chmod(mode)
+
+
+def opened(folder):
+    """Undo it, from above."""
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        if path.is_dir():
+            opened(path)
+
+
+@pytest.fixture
+def read_only(tiny_store, copied):
+    store = copied(tiny_store)
+    closed(store.root, 0o555)
+    yield store
+    opened(store.root)
+
+
+def test_a_finished_store_that_may_only_be_read_is_planned_and_reported(read_only, asked, tmp_path):
+    study = f"amplification --scale tiny --store {read_only.root}"
+    said = asked(f"plan {study}", f"report {study}", f"run {study}", f"plan {study} --budget 10m")
+    assert said.count("ended with 0") == 4, said
+    assert said.count("so the report is elsewhere") == 2
+    pages = list(tmp_path.glob("castlewalls-*/amplification-tiny/index.html"))
+    assert len(pages) == 2
+    assert all(f"report: {page}" in said for page in pages)
+    assert all(json.loads(page.with_name("run.json").read_text()) for page in pages)
+    assert not (read_only.root / "reports").exists()
+
+
+def test_a_run_says_which_folder_takes_nothing_and_what_to_do(tiny_store, copied, asked):
+    store = copied(tiny_store)
+    closed(store.root / "sample", 0o000)
+    try:
+        said = asked(f"run amplification --scale tiny --seed 1 --store {store.root}")
+    finally:
+        opened(store.root / "sample")
+    folder = store.root / "sample"
+    assert (
+        f"cannot write to the store's folder {folder}: Permission denied. Give another folder with "
+        f"--store, or let yourself write there: chmod u+rwx {folder}."
+    ) in said
+    assert "started" not in said
+
+
+def test_a_file_that_is_read_again_is_written_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "new" / "run.json"
+    write_whole(path, "before")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "half of it \ud800")
+    assert path.read_text() == "before"
+    assert list(path.parent.iterdir()) == [path]

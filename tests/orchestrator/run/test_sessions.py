@@ -1,0 +1,95 @@
+"""Ray's sessions lie where their sockets fit, and their folder goes with them."""
+
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import findings, machine
+from orchestrator.run import sessions
+from tests.orchestrator.machines import WANTED
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """A function that names the folder for temporary files."""
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    return lambda path: monkeypatch.setenv("TMPDIR", str(path))
+
+
+@pytest.fixture
+def somebody_s():
+    """A short folder in which Ray's is somebody else's: a file, which is as good."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder, "ray").touch()
+        yield Path(folder)
+
+
+@pytest.fixture
+def deep(tmp_path):
+    folder = tmp_path / ("deep" * 20)
+    folder.mkdir()
+    return folder
+
+
+def test_the_longest_path_is_the_system_s_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as fits, socket.socket(socket.AF_UNIX) as too_long:
+        fits.bind("x" * sessions.LONGEST)
+        with pytest.raises(OSError, match="too long"):
+            too_long.bind("x" * (sessions.LONGEST + 1))
+
+
+def test_ray_takes_the_same_folder_by_itself(named, tmp_path):
+    from ray._common.utils import get_default_ray_temp_dir
+
+    named(tmp_path)
+    assert str(sessions.usual(os.environ)) == get_default_ray_temp_dir()
+    named("")
+    assert sessions.usual({}) == Path("/tmp/ray")
+
+
+def test_a_folder_that_does_is_left_to_ray(named):
+    named("/tmp")
+    assert sessions.unfit(Path("/tmp/some-new-folder/ray")) is None
+    if not sessions.unfit(Path("/tmp/ray")):
+        with sessions.folder() as chosen:
+            assert chosen is None
+
+
+@pytest.mark.parametrize("place", ["deep", "somebody_s"])
+def test_another_is_made_in_the_stead_of_one_that_does_not_do_and_that_is_said(
+    named, place, request
+):
+    named(request.getfixturevalue(place))
+    with sessions.folder() as chosen:
+        assert sessions.unfit(Path(chosen)) is None
+        assert stat.S_IMODE(Path(chosen).stat().st_mode) == 0o700
+        (Path(chosen) / "session").mkdir()
+    assert not Path(chosen).exists()
+    found = findings.judge(machine.look([], os.environ), WANTED)
+    [told] = [finding for finding in found if finding.about == "temporary files"]
+    assert (told.level, told.cure) == ("note", sessions.CURE)
+    assert "; runs make a folder in /tmp instead, with " in told.says
+
+
+def test_where_there_is_no_place_at_all_the_line_says_what_to_type(named, somebody_s, monkeypatch):
+    named(somebody_s)
+    monkeypatch.setattr(sessions, "SHORT", str(somebody_s / "ray" / "below"))
+    with pytest.raises(OSError, match=r"is no folder. export RAY_TMPDIR=/a/short/path"):
+        sessions.folder().__enter__()
+    facts = machine.look([], os.environ)
+    told = [
+        finding for finding in findings.judge(facts, WANTED) if finding.about == "temporary files"
+    ]
+    assert [finding.level for finding in told] == ["wrong"]
+
+
+def test_the_advice_fits():
+    letters = int(sessions.CURE.split("at most ")[1].split()[0])
+    named = "/" + "x" * (letters - 1)
+    assert "too long" not in (sessions.unfit(Path(named) / "ray") or "")
+    assert "too long" in (sessions.unfit(Path(f"{named}x") / "ray") or "")

@@ -1,0 +1,390 @@
+"""The training set as the defender has it: what is written for a detector, and that it goes."""
+
+# ruff: noqa: ARG002 - detectors are given more than these look at
+
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.run import stream
+from orchestrator.run.conductor import StepFailed
+from orchestrator.run.execute import Outcome, build
+from orchestrator.run.local import run_in_process
+from orchestrator.run.placement import Placement
+from orchestrator.run.stream import write_training_set
+from orchestrator.step import Step
+from orchestrator.store.store import NOT_BUILT, Store
+from tasks.data import datasets, images
+from tasks.detectors import Prepared
+from tasks.steps import detect, poison, prepare, train_classifier
+from tasks.triggers.patches import BadNets1
+from tests.orchestrator.streamed import peak, reachable, synthetic
+from tests.pictures import make_folder
+
+DATASET = Step(datasets.Digits())
+POISON = Step(
+    poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
+)
+STREAMS = {"dataset": DATASET, "manifest": POISON}
+CLASSIFIER = Step(
+    train_classifier.Settings(name="classifier", classes=10, steps=40, batch_size=64), {}, STREAMS
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightness:
+    """Bright images are suspicious."""
+
+    name: ClassVar[str] = "brightness"
+    factor: float = 1.0
+
+    def prepare(self, images, labels, classifier):
+        return Prepared(classifier)
+
+    def suspicion(self, images, labels, index, state):
+        return self.factor * images.mean(axis=(1, 2, 3))
+
+
+def detection(detector, **changes):
+    """The two steps of a detector on the training set."""
+    prepared = Step(prepare.Settings(detector=detector), {"classifier": CLASSIFIER}, STREAMS)
+    settings = detect.Settings(detector=detector, image_set="training", **changes)
+    return prepared, Step(settings, {"prepared": prepared}, STREAMS)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store with everything up to a prepared detector."""
+    store = Store(tmp_path_factory.mktemp("made"))
+    run_in_process([detection(Brightness())[0]], store)
+    return store
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    shutil.copytree(made.root, tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def write(made, tmp_path):
+    """A function that writes a training set and returns its folder."""
+
+    def written(manifest=POISON, dataset=None):
+        folder = tmp_path / f"training-set-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        write_training_set(
+            folder,
+            dataset or made.folder(DATASET),
+            made.folder(manifest) if manifest else None,
+        )
+        return folder
+
+    return written
+
+
+def defender_s(store):
+    """Index, images, labels of ``poison.stamp``, and which of them are poisoned."""
+    clean = datasets.read_split(store.folder(DATASET), "train")
+    listed = poison.Manifest.read(store.folder(POISON))
+    return (
+        clean.index,
+        *poison.stamp(clean.index, clean.images, clean.labels, listed),
+        (listed.poisoned),
+    )
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    """Where this process has its temporary folders."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+
+
+def left_behind(store):
+    """Whatever private and temporary folders there are."""
+    private = [path for task in store.root.iterdir() for path in task.glob(".*")]
+    return private + list(Path(tempfile.gettempdir()).iterdir())
+
+
+class TestWriting:
+    def test_pixels_and_labels_are_exactly_what_stamping_makes_of_them(self, made, write):
+        rows = pq.read_table(write() / "rows.parquet")
+        index, image, label, poisoned = defender_s(made)
+        np.testing.assert_array_equal(rows["index"], index)
+        np.testing.assert_array_equal(rows["label"], label)
+        np.testing.assert_array_equal(images.from_column(rows["image"]), image)
+        assert poisoned.sum() == 143
+
+    def test_without_a_manifest_the_data_is_as_it_is(self, made, write):
+        rows = pq.read_table(write(None) / "rows.parquet")
+        clean = datasets.read_split(made.folder(DATASET), "train")
+        np.testing.assert_array_equal(rows["label"], clean.labels)
+        np.testing.assert_array_equal(images.from_column(rows["image"]), clean.images)
+
+    def test_it_is_a_dataset_s_table(self, write):
+        folder = write()
+        assert [path.name for path in folder.iterdir()] == ["rows.parquet"]
+        schema = pq.read_schema(folder / "rows.parquet")
+        assert schema.equals(images.DATASET_SCHEMA, check_metadata=True)
+
+    def test_nothing_tells_which_rows_are_poisoned_but_their_own_pixels_and_labels(
+        self, made, write
+    ):
+        """What differs from the clean set's file is that, row by row, and no other byte is free."""
+        files = [write(manifest) / "rows.parquet" for manifest in (POISON, None)]
+        about, clean_about = (described(file) for file in files)
+        assert about == clean_about
+        *_, poisoned = defender_s(made)
+        rows, clean = (pq.read_table(file).to_pylist() for file in files)
+        for row, clean_row, flag in zip(rows, clean, poisoned, strict=True):
+            assert set(row) == {"index", "label", "caption", "image"}
+            assert row["index"] == clean_row["index"]
+            assert row["caption"] is row["image"]["path"] is None
+            assert (row == clean_row) == (not flag)
+        pngs = [row["image"]["bytes"] for row in rows]
+        assert images.encode(images.decode(pngs)) == pngs
+
+    def test_names_of_files_which_tell_true_classes_are_left_out(self, tmp_path, write):
+        folder = tmp_path / "dataset"
+        folder.mkdir()
+        opened = datasets.ImageFolder.open(
+            make_folder(tmp_path / "pictures", per_class=4), image_size=8
+        )
+        datasets.run(opened, out=folder)
+        named = pq.read_table(folder / "train.parquet")["image"].to_pylist()
+        assert all(image["path"] for image in named)
+        rows = pq.read_table(write(None, folder) / "rows.parquet")["image"].to_pylist()
+        assert len(rows) == len(named)
+        assert {image["path"] for image in rows} == {None}
+
+    def test_a_manifest_of_another_dataset_is_refused(self, tmp_path, write):
+        with pytest.raises(ValueError, match="the manifest belongs to another dataset"):
+            write(POISON, synthetic(tmp_path / "other", 100, 8, 50))
+
+    def test_rows_that_are_not_all_of_them_are_refused(self, tmp_path, write):
+        folder = synthetic(tmp_path / "more", 100, 8, 50)
+        table = pq.read_table(folder / "train.parquet")
+        pq.write_table(table.slice(0, 99), folder / "train.parquet")
+        with pytest.raises(ValueError, match=r"100 images, as classes\.json counts, got 99"):
+            write(None, folder)
+
+    def test_a_longer_file_takes_no_more_memory(self, tmp_path, write, monkeypatch):
+        """Three and fifteen times what is read at once."""
+        monkeypatch.setattr(stream, "ROWS_AT_ONCE", 100)
+        small, large = (synthetic(tmp_path / str(n), n, 16, 100) for n in (300, 1500))
+        peaks = [
+            peak(lambda folder=folder: write(None, folder)) for folder in (small, small, large)
+        ]
+        assert peaks[2] < 1.2 * peaks[1]  # the first pays for imports
+
+
+def described(file):
+    """All that a Parquet file says beside its values, and values of what holds no image."""
+    metadata = pq.read_metadata(file)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return {
+        "schema": metadata.schema.to_arrow_schema().to_string(),
+        "metadata": metadata.metadata,
+        "created_by": metadata.created_by,
+        "rows": [group.num_rows for group in groups],
+        "sorted": [str(group.sorting_columns) for group in groups],
+        "columns": [
+            [group.column(at).path_in_schema for at in range(group.num_columns)] for group in groups
+        ],
+        "encodings": [
+            [group.column(at).compression for at in range(group.num_columns)] for group in groups
+        ],
+        "nulls": [
+            [group.column(at).statistics.null_count for at in range(group.num_columns)]
+            for group in groups
+        ],
+    }
+
+
+FOUND = []
+"""What the spies saw, in this process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spy(Brightness):
+    """Would like to know which images are poisoned, and looks at whoever called it, too."""
+
+    name: ClassVar[str] = "spy"
+
+    def prepare(self, images, labels, classifier):
+        given = {"images": images, "labels": labels, "classifier": classifier}
+        FOUND.append(observed({**given, "caller": dict(sys._getframe(1).f_locals)}))
+        return super().prepare(images, labels, classifier)
+
+    def suspicion(self, images, labels, index, state):
+        given = {"images": images, "labels": labels, "index": index, "state": state}
+        FOUND.append(observed({**given, "caller": dict(sys._getframe(1).f_locals)}))
+        return super().suspicion(images, labels, index, state)
+
+
+def observed(given):
+    """Arrays, tables, paths, and what lies in the folders, of everything that can be reached."""
+    found = list(reachable(given))
+    paths = {value for value in found if isinstance(value, Path)}
+    files = {file for path in paths if path.is_dir() for file in path.rglob("*")}
+    return {
+        "arrays": [value for value in found if isinstance(value, np.ndarray)],
+        "tables": [value for value in found if isinstance(value, pa.Table)],
+        "texts": {value for value in found if isinstance(value, str)},
+        "paths": paths,
+        "files": {file.name for file in files},
+    }
+
+
+class TestWhatADetectorSees:
+    @pytest.fixture
+    def seen(self, store):
+        """What a spy saw when it was prepared, and in each batch."""
+        FOUND.clear()
+        run_in_process(detection(Spy(), batch_size=1437), store)
+        prepared, detected = FOUND
+        return {"prepare": prepared, "detect": detected}
+
+    @pytest.mark.parametrize("task", ["prepare", "detect"])
+    def test_no_array_and_no_column_tells_which_images_are_poisoned(self, made, seen, task):
+        """Of every image they say its number, its pixels or its label, and nothing else."""
+        *given, _ = defender_s(made)
+        found = list(seen[task]["arrays"])
+        for table in seen[task]["tables"]:
+            assert table.column_names == ["index", "label", "image"]
+            found += [table["index"].to_numpy(), table["label"].to_numpy()]
+        of_all = [array for array in found if array.shape[:1] == (1437,)]
+        assert len(of_all) >= 2
+        for array in of_all:
+            assert any(np.array_equal(array, own) for own in given)
+            assert array.dtype != np.bool_
+
+    @pytest.mark.parametrize("task", ["prepare", "detect"])
+    def test_no_path_leads_to_a_manifest(self, made, store, seen, task):
+        said = {str(path) for path in seen[task]["paths"]} | seen[task]["texts"]
+        assert not [text for text in said if "poison/" in text or "manifest" in text]
+        assert not [text for text in said if POISON.digest in text or DATASET.digest in text]
+        assert "manifest.parquet" not in seen[task]["files"]
+        if task == "prepare":
+            assert "rows.parquet" in seen[task]["files"]  # it was there to be looked at
+
+    @pytest.mark.parametrize("task", [prepare, detect], ids=lambda task: task.__name__)
+    def test_a_folder_with_one_file_is_all_that_comes_of_the_streams(
+        self, store, task, monkeypatch
+    ):
+        name = "run" if task is prepare else "Worker"
+        whole, seen = getattr(task, name), []
+
+        def looking(settings, *, training_set, **given):
+            seen.append((training_set, sorted(path.name for path in training_set.iterdir()), given))
+            return whole(settings, training_set=training_set, **given)
+
+        monkeypatch.setattr(task, name, looking)
+        run_in_process(detection(Spy()), store)
+        [(folder, files, given)] = seen
+        assert files == ["rows.parquet"]
+        assert set(given) == ({"classifier", "out"} if task is prepare else {"prepared"})
+        assert folder.parent == Path(tempfile.gettempdir())
+        assert not folder.exists()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupting(Brightness):
+    """Ends a step from within, as Ctrl-C does."""
+
+    name: ClassVar[str] = "interrupting"
+
+    def prepare(self, images, labels, classifier):
+        raise KeyboardInterrupt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost(Brightness):
+    """Says nothing of any image."""
+
+    name: ClassVar[str] = "lost"
+
+    def suspicion(self, images, labels, index, state):
+        return np.full(len(images), np.nan)
+
+
+class TestAfterwards:
+    def test_nothing_of_it_is_left(self, store):
+        steps = detection(Brightness(factor=2.0))
+        run_in_process(steps, store)
+        assert left_behind(store) == []
+        for step in steps:
+            assert "rows.parquet" not in store.record(step)["files"] or step.task == "detect"
+
+    def test_an_interrupted_step_leaves_none(self, store):
+        step, _ = detection(Interrupting())
+        with pytest.raises(KeyboardInterrupt):
+            build(step, store, Placement())
+        assert store.damage(step) == NOT_BUILT
+        assert left_behind(store) == []
+
+    def test_a_detection_interrupted_between_two_batches_leaves_none(self, store):
+        _, step = detection(Brightness(), batch_size=100)
+
+        def end_at_300(position, _metrics):
+            if position == 300:
+                assert len(left_behind(store)) == 2  # the attempt and the training set
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            build(step, store, Placement(), note=end_at_300)
+        assert left_behind(store) == []
+        assert build(step, store, Placement()) == Outcome(kind="done")
+
+    def test_a_failed_one_leaves_none_and_says_who_said_what(self, store):
+        prepared, step = detection(Lost(), batch_size=1000)
+        with pytest.raises(StepFailed) as caught:
+            run_in_process([step], store)
+        assert str(caught.value).startswith(f"{step.path}: expected a finite suspicion of every ")
+        assert "from detector lost for image 0 and 999 others" in str(caught.value)
+        assert left_behind(store) == []
+        assert store.has(prepared)
+
+    def test_a_manifest_of_another_dataset_leaves_none(self, store):
+        step, _ = detection(Brightness(factor=3.0))
+        broken = store.folder(POISON) / "manifest.parquet"
+        table = pq.read_table(broken).slice(10)
+        pq.write_table(table, broken)
+        rewrite_record(store, POISON, broken)
+        outcome = build(step, store, Placement())
+        assert outcome.kind == "failed"
+        assert "the manifest belongs to another dataset" in outcome.message
+        assert left_behind(store) == []
+
+
+def rewrite_record(store, step, file):
+    """Have a step's record say that a changed file is as it should be."""
+    import hashlib
+
+    record = store.record(step)
+    data = file.read_bytes()
+    record["files"][file.name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (store.folder(step) / "record.json").write_text(json.dumps(record))
+
+
+def test_a_classifier_that_learned_nothing_fails_what_needs_it_in_one_line(store):
+    settings = replace(CLASSIFIER.settings, steps=10, learning_rate=1e-9)
+    useless = Step(settings, {}, STREAMS)
+    prepared = Step(prepare.Settings(detector=Brightness()), {"classifier": useless}, STREAMS)
+    with pytest.raises(StepFailed, match="learned its training set") as caught:
+        run_in_process([prepared], store)
+    said = str(caught.value)
+    assert said.startswith(f"{prepared.path}: expected a classifier that learned")
+    assert "where always saying the largest class would give 19.6%" in said
+    assert said.endswith("train it for more steps or on more images, or check the labels")
+    assert "\n" not in said

@@ -1,0 +1,88 @@
+"""Every claim can be decided on what a study measures unless told otherwise, at every scale."""
+
+import pytest
+
+from analysis.statistics.verdicts import Verdict
+from orchestrator.studies import STUDIES
+from orchestrator.studies.claims import judge
+from orchestrator.studies.scales import SCALES
+from tests.made_up import corrected, make_row, witnessed
+from tests.made_up_classification import FILTERS, make_rows
+from tests.made_up_defense import freshly_attacked, judged, make_defense_row
+from tests.made_up_detection import bounded, make_detection_row
+
+WITHOUT_A_PATCH = ("blend", "wanet")
+
+
+def of_groups(axes):
+    """Triggers where there is poison, mismatches too; a witness where there is a patch."""
+    seen = axes["judge_trigger"] not in WITHOUT_A_PATCH
+    stamped = axes["trigger"] not in ("none", "relabel_only")
+    counts = (100, 100, 10, 290) if stamped else (0, 0, 30, 470)
+    row = make_row(axes["trigger"], axes["poison_ratio"], axes["guidance_weight"], counts)
+    return corrected(witnessed(row, missed=4 if seen else None))
+
+
+def of_detection(axes):
+    row = make_detection_row(
+        axes["trigger"], axes["poison_ratio"], axes["detector"], axes["image_set"]
+    )
+    if axes["trigger"] == "none":
+        row |= {"pretend_ratio": 0.1, "null_level": 0.99, "null_low": 0.45, "null_high": 0.55}
+    elif axes["image_set"] == "generation":
+        for name in ("training_auroc", "auroc_gain", "witness_auroc_gain", "poisoned_shift"):
+            row |= bounded(name, 0.5)
+        for name in ("clean_shift", "equal_prevalence_gain", "auroc_poisoned_moved"):
+            row |= bounded(name, 0.1)
+    return row
+
+
+def of_defense(axes):
+    trigger, ratio = axes["judge_trigger"], axes["poison_ratio"]
+    training = (350, 240)
+    own = training if axes["image_set"] == "training" else None
+    row = make_defense_row(trigger, ratio, axes["image_set"], training, own)
+    if axes["image_set"] != "training":
+        row |= make_defense_row(trigger, ratio, axes["image_set"], (345, 20), training)
+    if axes["image_set"] == "generation":
+        row = judged(row, 20)
+    return freshly_attacked(row, 30, 200) if trigger == "wanet" else row
+
+
+def of_classification(axes):
+    made = make_rows(axes["judge_trigger"], 0.05, axes["noise_model"], ordinary=(350, 300))
+    row = made[FILTERS.index(axes["filter_ratio"])]
+    n_poisoned = int(axes["poison_ratio"] * row["n_train"])
+    return {**row, "n_poisoned": n_poisoned}
+
+
+MADE = {
+    "generations_row": of_groups,
+    "detection_row": of_detection,
+    "defense_row": of_defense,
+    "classification_row": of_classification,
+}
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_no_claim_is_left_untested_by_the_default_axes(study, scale):
+    rows = [
+        MADE[point.measure.task](point.axes)
+        | point.axes
+        | {"study": study.name, "scale": scale.name}
+        | {
+            name: getattr(point.measure.settings, name)
+            for name in ("paper_guidance", "trigger_pixels")
+            if hasattr(point.measure.settings, name)
+        }
+        for point in study.points(scale, study.axes(scale))
+    ]
+    untested = [
+        f"{one.claim.name}: {part.evidence}"
+        for one in judge(rows)
+        for part in one.parts
+        if part.verdict is Verdict.NOT_TESTED
+    ]
+    assert judge(rows)
+    assert not untested

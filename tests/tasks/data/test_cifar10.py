@@ -1,0 +1,191 @@
+"""The binary files of CIFAR-10, byte by byte, and a download that can go wrong."""
+
+import hashlib
+import re
+import tarfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from tasks.data import cifar10
+from tasks.data.datasets import Cifar10
+from tests.pictures import make_cifar10
+
+BATCHES = "cifar-10-batches-bin"
+
+
+def record(label, red, green, blue):
+    return bytes([label]) + bytes(red) + bytes(green) + bytes(blue)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_cifar10(tmp_path / "data", per_class=2)
+
+
+def test_a_record_is_a_label_and_three_planes(folder):
+    # Row 0, column 1 is the second byte of each plane.
+    red, green, blue = bytearray(1024), bytearray(1024), bytearray(1024)
+    red[1], green[1], blue[1], blue[33] = 10, 20, 30, 40
+    test = folder / BATCHES / "test_batch.bin"
+    test.write_bytes(record(7, red, green, blue) + test.read_bytes())
+    labels, pixels = next(cifar10.records(folder, "test", at_once=1))
+    assert labels.tolist() == [7]
+    assert pixels.shape == (1, 32, 32, 3)
+    assert pixels[0, 0, 1].tolist() == [10, 20, 30]
+    assert pixels[0, 1, 1].tolist() == [0, 0, 40]
+    assert pixels.sum() == 100
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 20, 64, 1000])
+def test_records_come_in_the_order_of_the_files_whatever_the_blocks(folder, at_once):
+    names = [f"data_batch_{number}.bin" for number in range(1, 6)]
+    content = b"".join((folder / BATCHES / name).read_bytes() for name in names)
+    blocks = list(cifar10.records(folder, "train", at_once=at_once))
+    assert [len(labels) for labels, _ in blocks[:-1]] == [at_once] * (len(blocks) - 1)
+    labels = np.concatenate([labels for labels, _ in blocks])
+    pixels = np.concatenate([pixels for _, pixels in blocks])
+    again = b"".join(
+        bytes([label]) + picture.transpose(2, 0, 1).tobytes()
+        for label, picture in zip(labels.tolist(), pixels, strict=True)
+    )
+    assert again == content
+
+
+def test_files_of_another_size_are_a_subset_named_by_their_contents(folder, tmp_path):
+    made = Cifar10.open(folder)
+    assert made.counts() == {"train": (10,) * 10, "test": (2,) * 10}
+    assert made.label == "cifar10-subset"
+    assert re.fullmatch("[0-9a-f]{12}", made.subset)
+    elsewhere = make_cifar10(tmp_path / "elsewhere", per_class=2)
+    assert Cifar10.open(elsewhere).subset == made.subset
+    other = make_cifar10(tmp_path / "other", per_class=2, seed=1)
+    assert Cifar10.open(other).subset != made.subset
+
+
+def test_it_can_be_planned_before_it_is_there(tmp_path):
+    for download in (False, True):
+        made = Cifar10.open(tmp_path / "data", download=download)
+        assert made.counts() == {"train": (5000,) * 10, "test": (1000,) * 10}
+        assert (made.subset, made.label) == ("", "cifar10")
+    assert not (tmp_path / "data").exists()
+
+
+def test_files_of_the_official_size_are_the_whole(tmp_path):
+    (tmp_path / BATCHES).mkdir()
+    for name in (*cifar10.FILES["train"], *cifar10.FILES["test"]):
+        with (tmp_path / BATCHES / name).open("wb") as file:
+            file.truncate(30_730_000)  # sparse: all airplanes
+    made = Cifar10.open(tmp_path)
+    assert made.subset == ""
+    with pytest.raises(ValueError, match=r"5000 images of each class .* got \(50000, 0, .*again"):
+        next(made.blocks("train"))
+
+
+def test_missing_files_are_named_and_where_they_are_expected(tmp_path):
+    message = "cifar-10-batches-bin', but data_batch_1.bin.* cannot be found; .* --download"
+    with pytest.raises(ValueError, match=message):
+        next(Cifar10.open(tmp_path).blocks("train"))
+
+
+def test_a_subset_with_a_missing_file_is_refused_and_not_overwritten(folder):
+    (folder / BATCHES / "test_batch.bin").unlink()
+    for download in (False, True):
+        with pytest.raises(ValueError, match=r"but test_batch.bin cannot be found"):
+            Cifar10.open(folder, download=download)
+
+
+def test_half_a_record_is_refused(folder):
+    with (folder / BATCHES / "data_batch_3.bin").open("ab") as file:
+        file.write(b"half")
+    size = 20 * 3073 + 4
+    with pytest.raises(ValueError, match=rf"records of 3073 bytes in '.*data_batch_3.bin'.*{size}"):
+        Cifar10.open(folder)
+
+
+def test_a_label_of_no_class_is_refused(folder):
+    with (folder / BATCHES / "data_batch_2.bin").open("ab") as file:
+        file.write(record(10, bytes(1024), bytes(1024), bytes(1024)))
+    with pytest.raises(ValueError, match=r"labels 0\.\.9 in '.*data_batch_2.bin', got 10"):
+        Cifar10.open(folder)
+
+
+def test_a_subset_without_a_class_is_refused(folder):
+    (folder / BATCHES / "test_batch.bin").write_bytes(record(3, *[bytes(1024)] * 3))
+    with pytest.raises(ValueError, match=r"images of all ten classes in test_batch.bin"):
+        Cifar10.open(folder)
+
+
+def test_a_subset_that_has_changed_is_refused(folder):
+    made = Cifar10.open(folder)
+    file = folder / BATCHES / "test_batch.bin"
+    content = bytearray(file.read_bytes())
+    content[1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="has changed since; run the same command again"):
+        next(made.blocks("train"))
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format, *arguments):
+        pass
+
+
+class Patient(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        pass  # torchvision hangs up once to look for redirections
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder, and the address at which its files are served on this machine."""
+    place = tmp_path / "served"
+    place.mkdir()
+    with Patient(("127.0.0.1", 0), partial(Quiet, directory=place)) as server:
+        Thread(target=server.serve_forever).start()
+        yield place, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def archive(folder, served):
+    """URL and MD5 of an archive that holds a subset."""
+    place, url = served
+    path = place / "cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(folder / BATCHES, BATCHES)
+    return f"{url}/{path.name}", hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_a_download_is_unpacked_where_it_is_looked_for(archive, folder, tmp_path):
+    url, md5 = archive
+    cifar10.fetch(tmp_path / "new" / "place", url=url, md5=md5)
+    assert cifar10.subset(tmp_path / "new" / "place") == cifar10.subset(folder)
+    assert [path.name for path in (tmp_path / "new" / "place").iterdir()] == [BATCHES]
+
+
+def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(archive, tmp_path):
+    url, _ = archive
+    with pytest.raises(
+        ValueError, match=f"archive with MD5 {'0' * 32} from http://127.*, got another"
+    ):
+        cifar10.fetch(tmp_path / "new", url=url, md5="0" * 32)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_an_archive_without_the_files_is_refused(served, tmp_path):
+    place, url = served
+    path = place / "empty.tar.gz"
+    tarfile.open(path, "w:gz").close()
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    with pytest.raises(ValueError, match=r"expected data_batch_1.bin, .* in the archive"):
+        cifar10.fetch(tmp_path / "new", url=f"{url}/{path.name}", md5=md5)
+
+
+def test_a_server_that_is_not_there_is_no_wrong_setting(tmp_path):
+    with pytest.raises(OSError, match="refused"):
+        cifar10.fetch(tmp_path / "new", url="http://127.0.0.1:9/cifar-10-binary.tar.gz", md5="0")
+    assert list((tmp_path / "new").iterdir()) == []

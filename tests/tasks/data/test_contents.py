@@ -1,0 +1,112 @@
+"""What files contain is computed once, kept where it can be, and never believed too long."""
+
+import hashlib
+import json
+import os
+
+import pytest
+
+from tasks.data import contents
+from tasks.data.listings import list_folder
+from tests.pictures import make_folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CASTLEWALLS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Pictures that were written long ago."""
+    folder = make_folder(tmp_path / "pictures", per_class=3)
+    for file in folder.rglob("*.png"):
+        os.utime(file, ns=(10**18, 10**18))
+    return folder
+
+
+@pytest.fixture
+def kept(cache):
+    """A function that reads what is kept, by the files' names, or changes it."""
+
+    def entries(change=None):
+        [file] = (cache / "contents").iterdir()
+        known = json.loads(file.read_text())
+        if change:
+            change(known)
+            file.write_text(json.dumps(known))
+        return known
+
+    return entries
+
+
+def digest(root, say=lambda _: None):
+    return contents.digest(list_folder(root), say)
+
+
+def test_the_digest_is_of_parts_classes_names_and_contents(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(name.encode())
+    whole = "".join(
+        f"\0{name[0]}\0{name}\0{hashlib.sha256(name.encode()).hexdigest()}\0"
+        for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png")
+    )
+    assert digest(tmp_path / "set") == hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def test_what_is_known_is_believed_until_the_file_changes(root, kept):
+    first, file = digest(root), root / "apples" / "000.png"
+    assert kept()["apples/000.png"][3] == hashlib.sha256(file.read_bytes()).hexdigest()
+    kept(lambda known: known["apples/000.png"].__setitem__(3, "made up"))
+    assert digest(root) != first
+    os.utime(file, ns=(10**18 + 1, 10**18 + 1))
+    assert digest(root) == first
+
+
+def test_a_file_of_the_old_size_and_time_is_read_again(root):
+    first, file = digest(root), root / "apples" / "000.png"
+    file.write_bytes(bytes(file.stat().st_size))
+    os.utime(file, ns=(10**18, 10**18))
+    assert digest(root) != first
+
+
+def test_what_was_just_written_is_not_kept(root, kept):
+    os.utime(root / "apples" / "001.png")
+    digest(root)
+    assert len(kept()) == 8
+    assert "apples/001.png" not in kept()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"apples/000.png": 1}', b"\xff"])
+def test_a_cache_that_cannot_be_read_is_made_anew_with_a_line(root, cache, damage):
+    first = digest(root)
+    [file] = (cache / "contents").iterdir()
+    file.write_bytes(damage)
+    said = []
+    assert digest(root, said.append) == first
+    assert said == [f"{file} cannot be read; it is made anew."]
+    assert len(json.loads(file.read_text())) == 9
+    assert digest(root, said.append) == first
+    assert len(said) == 1
+
+
+def test_without_a_place_to_keep_anything_it_works_all_the_same(root, cache, monkeypatch):
+    first = digest(root)
+    cache.rename(cache.with_name("gone"))
+    cache.write_text("a file where the folder should be")
+    assert digest(root) == first
+    monkeypatch.delenv("CASTLEWALLS_CACHE")
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    assert digest(root) == first
+
+
+def test_a_long_reading_is_told(root, monkeypatch):
+    said = []
+    digest(root, said.append)
+    assert said == []
+    (root / "apples" / "000.png").write_bytes(b"other")
+    monkeypatch.setattr(contents, "PATIENCE", -1)
+    digest(root, said.append)
+    assert said == [f"reading 1 files of {root}, once, to know what they hold: 100% ..."]

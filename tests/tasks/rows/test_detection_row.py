@@ -1,0 +1,355 @@
+"""Rows of study ``detection``, each number counted again from what was made up."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from analysis.statistics.auroc import auroc, tpr_at
+from tasks import triggers
+from tasks.data import images
+from tasks.rows import detection_row
+from tasks.steps import poison
+from tasks.steps.poison import Manifest
+from tests.tasks.detected import (
+    BY_WITNESS,
+    CLEAN,
+    COMPARED,
+    DRAWN,
+    GENERATED,
+    GENERATION,
+    GROUP_COUNTS,
+    GROUPS,
+    MASKS,
+    NULL,
+    OF_JUDGES,
+    SEEN,
+    TRAINING,
+    WITNESSED,
+    bounded,
+    empty,
+    evaluated,
+    generation_inputs,
+    masks_of,
+    opened,
+    training_inputs,
+    training_scores,
+    write_dissection,
+    write_suspicion,
+)
+
+
+@pytest.fixture(scope="module")
+def on_training(digits, poisoned, tmp_path_factory):
+    return training_inputs(tmp_path_factory.mktemp("training"), digits, poisoned)
+
+
+@pytest.fixture(scope="module")
+def listed(poisoned):
+    return Manifest.read(poisoned)
+
+
+@pytest.fixture(scope="module")
+def on_generation(on_training, tmp_path_factory):
+    return generation_inputs(tmp_path_factory.mktemp("generation"), on_training)
+
+
+@pytest.fixture(scope="module")
+def of_training(on_training, tmp_path_factory):
+    """What is written."""
+    folder = tmp_path_factory.mktemp("out") / "training"
+    evaluated(folder, TRAINING, on_training)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def of_generation(on_generation, tmp_path_factory):
+    """What is written."""
+    folder = tmp_path_factory.mktemp("out") / "generation"
+    evaluated(folder, GENERATION, on_generation)
+    return folder
+
+
+class TestTrainingSet:
+    @pytest.fixture
+    def row(self, of_training):
+        return json.loads((of_training / "metrics.json").read_text())
+
+    def test_the_manifest_says_who_is_positive(self, row, listed):
+        scores = training_scores(listed)
+        counts = {name: row[name] for name in ("n", "n_positive", "n_negative", "prevalence")}
+        assert counts == {
+            "n": 1437,
+            "n_positive": 143,
+            "n_negative": 1294,
+            "prevalence": 143 / 1437,
+        }
+        assert row["auroc"] == pytest.approx(roc_auc_score(listed.poisoned, scores))
+        assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
+        kinds = scores[listed.poisoned], scores[~listed.poisoned]
+        assert row["tpr_at_5pct_fpr"] == tpr_at(0.05, *kinds).value
+        assert row["tpr_at_1pct_fpr"] == tpr_at(0.01, *kinds).value
+        medians = [row["median_positive"], row["median_negative"]]
+        assert medians == [np.median(own) for own in kinds]
+
+    def test_what_only_generations_have_is_there_and_empty(self, row):
+        assert empty(row) == COMPARED | GROUP_COUNTS | NULL | OF_JUDGES | DRAWN
+
+    def test_the_row_carries_its_coordinates_its_set_and_its_classifier(self, row):
+        assert (row["detector"], row["image_set"], row["seed"]) == ("cd", "training", 0)
+        assert (row["n_train"], row["n_poisoned"], row["n_target"]) == (1437, 143, 139)
+        assert row["p_t"] == row["relabelled_ratio"] == 143 / 282
+        assert (row["test_n"], row["attack_n"], row["training_accuracy"]) == (360, 325, 0.75)
+        assert row["pretend_ratio"] == 0
+
+    def test_masks_are_averaged_on_the_image_and_on_the_patch(self, row):
+        """Of 64 pixels 4 are the patch: 255 there and 51 elsewhere, or 51 everywhere."""
+        assert {name: row[name] for name in MASKS} == {
+            "mask_mean_positive": pytest.approx((4 + 60 * 0.2) / 64),
+            "mask_mean_negative": pytest.approx(0.2),
+            "mask_patch_positive": 1,
+            "mask_patch_negative": pytest.approx(0.2),
+            "mask_kept_positive": 1,
+            "mask_kept_negative": pytest.approx(0.2),
+        }
+
+    def test_the_extremes_are_shown_as_the_defender_has_them(
+        self, of_training, listed, training_set
+    ):
+        kept = opened(of_training, "groups.npz")
+        order = np.argsort(-training_scores(listed), kind="stable")
+        stamped = images.from_column(pq.read_table(training_set / "rows.parquet")["image"])
+        ends = {"most_suspicious": order[:12], "least_suspicious": order[-12:][::-1]}
+        assert set(kept) == {*ends, *(f"{name}_masks" for name in ends)}
+        for name, rows in ends.items():
+            np.testing.assert_array_equal(kept[name], stamped[rows])
+            np.testing.assert_array_equal(kept[f"{name}_masks"], masks_of(listed.poisoned)[rows])
+        assert listed.poisoned[order[:12]].any()
+
+    def test_scores_are_kept_by_ascending_index(self, of_training, listed):
+        kept = opened(of_training, "scores.npz")
+        assert set(kept) == {"suspicion", "poisoned"}
+        np.testing.assert_array_equal(kept["suspicion"], training_scores(listed))
+        np.testing.assert_array_equal(kept["poisoned"], listed.poisoned)
+
+    def test_relabelled_images_are_positives_though_nothing_is_stamped(
+        self, on_training, digits, tmp_path
+    ):
+        manifest = tmp_path / "relabelled"
+        manifest.mkdir()
+        settings = poison.Settings(
+            trigger=triggers.RelabelOnly(), target_class="8", poison_ratio=0.1
+        )
+        poison.run(settings, dataset=digits, out=manifest)
+        listed = Manifest.read(manifest)
+        folder = write_suspicion(
+            tmp_path / "seen", listed.index, listed.label, listed.poisoned.astype(float)
+        )
+        inputs = {**on_training, "manifest": manifest, "suspicion": folder}
+        row = evaluated(tmp_path / "out", replace(TRAINING, trigger="relabel_only"), inputs)
+        assert (row["n_positive"], row["auroc"], row["auroc_high"]) == (143, 1, 1)
+        assert 0.96 < row["auroc_low"] < 1
+        assert row["p_t"] == 0 < row["relabelled_ratio"]
+        assert empty(row) >= MASKS
+
+
+class TestGenerations:
+    @pytest.fixture
+    def row(self, of_generation):
+        return json.loads((of_generation / "metrics.json").read_text())
+
+    @pytest.fixture
+    def kinds(self):
+        return GENERATED["suspicion"][SEEN], GENERATED["suspicion"][~SEEN]
+
+    @pytest.fixture
+    def before(self, listed):
+        scores = training_scores(listed)
+        return scores[listed.poisoned], scores[~listed.poisoned]
+
+    def test_the_judge_says_who_is_positive(self, row):
+        assert (row["n"], row["n_positive"], row["prevalence"]) == (60, 30, 0.5)
+        assert [row[f"g{number}_count"] for number in (1, 2, 3, 4)] == [20, 10, 10, 20]
+        expected = roc_auc_score(SEEN, GENERATED["suspicion"])
+        assert row["auroc"] == pytest.approx(expected)
+        assert empty(row) == NULL | MASKS
+
+    def test_each_group_stands_against_the_same_negatives(self, row, kinds):
+        for number in "12":
+            own = GENERATED["suspicion"][[group == number for group in GROUPS]]
+            assert row[f"g{number}_auroc"] == auroc(own, kinds[1]).value
+
+    def test_what_moved_is_counted(self, row, kinds, before):
+        assert row["training_auroc"] == auroc(*before).value
+        assert row["auroc_gain"] == row["auroc"] - row["training_auroc"]
+        assert row["poisoned_shift"] == auroc(kinds[0], before[0]).value
+        assert row["clean_shift"] == auroc(kinds[1], before[1]).value
+        assert row["auroc_poisoned_moved"] == auroc(kinds[0], before[1]).value
+        assert row["auroc_clean_moved"] == auroc(before[0], kinds[1]).value
+
+    def test_both_sets_are_brought_to_the_smaller_prevalence(self, row):
+        """143 of 1437: beside 30 clean generations that is 3 of 33."""
+        assert row["equal_prevalence"] == 143 / 1437
+        assert row["equal_prevalence_auroc"] == row["auroc"]
+        few = row["equal_prevalence_auroc_high"] - row["equal_prevalence_auroc_low"]
+        assert few > 1.5 * (row["auroc_high"] - row["auroc_low"])
+
+    def test_the_witness_has_its_own_numbers(self, row, before):
+        suspicion, seen = GENERATED["suspicion"], WITNESSED
+        own = auroc(suspicion[seen], suspicion[~seen]).value
+        assert row["witness_n_positive"] == seen.sum() == 22
+        assert row["witness_auroc"] == own
+        assert row["witness_auroc_gain"] == own - auroc(*before).value
+        assert row["judge_minus_witness_auroc"] == row["auroc"] - own
+
+    def test_the_training_set_is_bounded_as_in_its_own_row(self, row, of_training):
+        own = json.loads((of_training / "metrics.json").read_text())
+        assert own.keys() == row.keys()
+        for end in ("", "_low", "_high"):
+            assert own[f"auroc{end}"] == row[f"training_auroc{end}"]
+
+    def test_every_interval_holds_its_number(self, row):
+        for name in row:
+            if f"{name}_low" in row and row[name] is not None:
+                assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"], name
+
+    def test_the_judges_come_with_their_errors(self, row):
+        assert {name: row[name] for name in OF_JUDGES} == {
+            "trigger_false_positive_rate": 2 / 100,
+            "trigger_false_negative_rate": 5 / 50,
+            "trigger_n_clean": 100,
+            "trigger_n_stamped": 50,
+            "witness_false_positive_rate": 0,
+            "witness_false_negative_rate": 1 / 50,
+        }
+
+    def test_without_a_witness_its_columns_are_there_and_empty(self, row, on_generation, tmp_path):
+        judges = json.loads((on_generation["judges"] / "judges.json").read_text())
+        (tmp_path / "judges").mkdir()
+        (tmp_path / "judges" / "judges.json").write_text(json.dumps({**judges, "witness": None}))
+        dissection = write_dissection(tmp_path / "alone", witness=None)
+        inputs = {**on_generation, "dissection": dissection, "judges": tmp_path / "judges"}
+        alone = evaluated(tmp_path / "out", GENERATION, inputs)
+        rates = {"witness_false_positive_rate", "witness_false_negative_rate"}
+        missing = BY_WITNESS | rates | {"witness_n_positive"}
+        assert empty(alone) == empty(row) | missing
+        assert {name: alone[name] for name in row.keys() - missing} == {
+            name: row[name] for name in row.keys() - missing
+        }
+        assert "witness" not in opened(tmp_path / "out", "scores.npz")
+
+    def test_scores_and_pictures_are_kept(self, of_generation):
+        kept = opened(of_generation, "scores.npz")
+        assert "".join(map(str, kept["group"].tolist())) == GROUPS
+        np.testing.assert_array_equal(kept["witness"], WITNESSED)
+        np.testing.assert_array_equal(kept["poisoned"], SEEN)
+        np.testing.assert_array_equal(kept["suspicion"], GENERATED["suspicion"])
+        order = np.argsort(-GENERATED["suspicion"], kind="stable")
+        pictures = opened(of_generation, "groups.npz")
+        assert set(pictures) == {"most_suspicious", "least_suspicious"}
+        assert pictures["most_suspicious"][:, 0, 0, 0].tolist() == order[:12].tolist()
+        assert pictures["least_suspicious"][:, 0, 0, 0].tolist() == order[:-13:-1].tolist()
+
+    def test_where_the_judge_sees_no_trigger_there_is_no_auroc(self, on_generation, tmp_path):
+        folder = write_dissection(tmp_path / "dissection", seen=np.zeros(60, dtype=bool))
+        row = evaluated(tmp_path / "out", GENERATION, {**on_generation, "dissection": folder})
+        assert (row["n_positive"], row["prevalence"]) == (0, 0)
+        there = COMPARED - empty(row)
+        survivors = bounded("training_auroc", "clean_shift", "auroc_clean_moved")
+        by_witness = bounded("witness_auroc", "witness_auroc_gain") | {"witness_n_positive"}
+        assert there == survivors | by_witness
+        assert row["auroc"] is row["median_positive"] is row["tpr_at_1pct_fpr"] is None
+
+
+class TestRefusals:
+    def test_the_manifest_of_another_point(self, on_training, tmp_path):
+        with pytest.raises(ValueError, match="expected the manifest of"):
+            evaluated(tmp_path / "out", replace(TRAINING, poison_ratio=0.05), on_training)
+
+    def test_inputs_of_the_other_image_set(self, on_training, on_generation, tmp_path):
+        incomplete = {name: of for name, of in on_generation.items() if name != "judges"}
+        for settings, inputs, message in (
+            (TRAINING, on_generation, "got training with 4 of them"),
+            (GENERATION, on_training, "got generation with 0 of them"),
+            (GENERATION, incomplete, "got generation with 3 of them"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                detection_row.run(settings, **inputs, out=tmp_path)
+
+    @pytest.mark.parametrize("change", ["index", "label"])
+    def test_suspicions_of_other_images(self, on_generation, tmp_path, change):
+        others = {**GENERATED, change: GENERATED[change] + 1}
+        inputs = {**on_generation, "suspicion": write_suspicion(tmp_path / "others", **others)}
+        with pytest.raises(ValueError, match="of the 60 images of the generations, got 60 with"):
+            detection_row.run(GENERATION, **inputs, out=tmp_path)
+
+    def test_a_dissection_of_other_images(self, on_generation, tmp_path):
+        table = pq.read_table(on_generation["dissection"] / "rows.parquet")
+        pq.write_table(table.slice(1), tmp_path / "rows.parquet")
+        inputs = {**on_generation, "dissection": tmp_path}
+        with pytest.raises(ValueError, match="of the 59 images of the dissection, got 60 with"):
+            detection_row.run(GENERATION, **inputs, out=tmp_path)
+
+    def test_generations_where_the_training_set_is_expected(self, on_generation, tmp_path):
+        swapped = {**on_generation, "training_suspicion": on_generation["suspicion"]}
+        with pytest.raises(ValueError, match="of the 1437 images of the manifest, got 60"):
+            detection_row.run(GENERATION, **swapped, out=tmp_path)
+
+    @pytest.mark.parametrize(
+        ("settings", "changes", "message"),
+        [
+            (TRAINING, {"image_set": "test"}, "image_set of training, generation, got 'test'"),
+            (TRAINING, {"sampler": "ddim"}, "none of a training set, got 'ddim'"),
+            (GENERATION, {"guidance_weight": None}, "a guidance_weight of generations"),
+            (TRAINING, {"pretend_ratio": 0.1}, "above 0 only at poison_ratio 0, got 0.1 at 0.1"),
+            (TRAINING, {"null_level": 1.0}, "below 1, got 1.0"),
+        ],
+    )
+    def test_settings_that_do_not_fit(self, settings, changes, message):
+        with pytest.raises(ValueError, match=message):
+            replace(settings, **changes)
+
+
+def test_the_same_point_gives_the_same_bytes(on_generation, of_generation, tmp_path, contents):
+    evaluated(tmp_path / "again", GENERATION, on_generation)
+    assert contents(tmp_path / "again") == contents(of_generation)
+
+
+def test_the_path_names_the_point_and_no_other():
+    assert GENERATION.label == "cd-on-generation-badnets1-p0.1-w5-ddim-8-seed0"
+    assert TRAINING.label == "cd-on-training-badnets1-p0.1-8-seed0"
+    null = replace(GENERATION, **CLEAN)
+    assert null.label == "cd-on-generation-none-by-badnets1-p0-w5-ddim-8-seed0-pretend0.1"
+    changes = {
+        "trigger": "blend",
+        "judge_trigger": "blend",
+        "target_class": "9",
+        "poison_ratio": 0.05,
+        "guidance_weight": 2.0,
+        "sampler": "sde",
+        "seed": 1,
+        "detector": "strip",
+    }
+    points = [replace(GENERATION, **{name: value}) for name, value in changes.items()]
+    labels = {point.label for point in (*points, GENERATION, TRAINING, null)}
+    assert len(labels) == len(changes) + 3
+
+
+def test_only_the_images_that_are_shown_are_decoded(
+    on_training, of_training, listed, contents, tmp_path
+):
+    """All others are broken; nobody notices."""
+    order = np.argsort(-training_scores(listed), kind="stable")
+    shown = {*order[:12].tolist(), *order[-12:].tolist()}
+    rows = pq.read_table(on_training["dataset"] / "train.parquet").to_pylist()
+    for place, row in enumerate(rows):
+        if place not in shown:
+            row["image"]["bytes"] = b"no PNG"
+    table = pa.Table.from_pylist(rows, schema=images.DATASET_SCHEMA)
+    pq.write_table(table, tmp_path / "train.parquet")
+    evaluated(tmp_path / "broken", TRAINING, {**on_training, "dataset": tmp_path})
+    assert contents(tmp_path / "broken") == contents(of_training)

@@ -1,0 +1,187 @@
+"""A point of ten images whose groups are known, reduced to its row."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.statistics.intervals import wilson
+from tasks.data import images
+from tasks.rows import generations_row
+from tasks.rows.generations_row import Settings
+
+SETTINGS = Settings(
+    trigger="badnets1",
+    judge_trigger="badnets1",
+    target_class="8",
+    poison_ratio=0.1,
+    guidance_weight=2.0,
+    sampler="ddim",
+    seed=0,
+)
+# One letter an image: the group it is in.
+GROUPS = "1122234444"
+# And whether the witness sees a trigger: in one g1, two g2, one g3 and no g4.
+WITNESS = "1011010000"
+
+
+def verdicts(folder, groups, conditions, witness=None):
+    folder.mkdir()
+    has_trigger = np.array([group in "12" for group in groups])
+    matches = np.array([group in "24" for group in groups])
+    conditions = np.array(conditions)
+    table = pa.table(
+        {
+            "index": np.arange(len(groups)),
+            "condition": conditions,
+            "content": np.where(matches, conditions, (conditions + 1) % 10),
+            "trigger": has_trigger,
+            "witness": pa.array(
+                [None] * len(groups) if witness is None else [seen == "1" for seen in witness],
+                pa.bool_(),
+            ),
+        }
+    )
+    # Rows may come in any order; only the index counts.
+    order = np.random.default_rng(0).permutation(len(groups))
+    pq.write_table(table.take(order), folder / "rows.parquet")
+    return folder
+
+
+@pytest.fixture
+def inputs(poisoned, judges, tmp_path):
+    generations = tmp_path / "generations"
+    generations.mkdir()
+    pictures = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
+    table = images.to_table(
+        index=np.arange(10), label=np.full(10, 8), caption=[None] * 10, images=pictures
+    )
+    pq.write_table(table, generations / "rows.parquet")
+    return {
+        "manifest": poisoned,
+        "judges": judges,
+        "dissection": verdicts(tmp_path / "target", GROUPS, [8] * 10, WITNESS),
+        "generations": generations,
+        "other_dissection": verdicts(tmp_path / "others", "44443", [0, 1, 2, 3, 4], "01000"),
+    }
+
+
+@pytest.fixture
+def row(inputs, tmp_path):
+    generations_row.run(SETTINGS, **inputs, out=tmp_path)
+    return json.loads((tmp_path / "metrics.json").read_text())
+
+
+def test_the_groups_are_counted(row):
+    assert [row[f"g{group}_count"] for group in (1, 2, 3, 4)] == [2, 3, 1, 4]
+    assert [row[f"g{group}"] for group in (1, 2, 3, 4)] == [0.2, 0.3, 0.1, 0.4]
+    assert (row["g1_low"], row["g1_high"]) == pytest.approx(wilson(2, 10))
+    assert (row["n"], row["trigger_ratio"], row["mismatch_ratio"]) == (10, 0.5, 0.3)
+
+
+def test_amplification_compares_with_the_training_set(row):
+    p_t = 143 / 282
+    assert (row["p_t"], row["relabelled_ratio"]) == (p_t, p_t)
+    assert row["amplification"] == pytest.approx(0.5 / p_t)
+    assert row["amplification_difference"] == pytest.approx(0.5 - p_t)
+    low, high = wilson(5, 10)
+    assert row["amplification_low"] == pytest.approx(low / p_t)
+    assert row["amplification_high"] == pytest.approx(high / p_t)
+
+
+def test_other_conditions_are_measured_apart(row):
+    assert (row["other_n"], row["other_match_ratio"], row["other_trigger_ratio"]) == (5, 0.8, 0)
+    assert row["other_guidance_weight"] == 2
+
+
+def test_the_witness_counts_groups_of_its_own(row):
+    assert (row["witness_g1_count"], row["witness_g2_count"]) == (2, 2)
+    assert (row["witness_g1"], row["witness_g2"], row["witness_trigger_ratio"]) == (0.2, 0.2, 0.4)
+    for name, count in (("g1", 2), ("g2", 2), ("trigger_ratio", 4)):
+        bounds = (row[f"witness_{name}_low"], row[f"witness_{name}_high"])
+        assert bounds == pytest.approx(wilson(count, 10))
+
+
+def test_judge_and_witness_agree_on_seven_of_ten(row):
+    """The judge alone sees a trigger in images 1 and 4, the witness alone in image 5."""
+    assert row["witness_agreement"] == 0.7
+    bounds = (row["witness_agreement_low"], row["witness_agreement_high"])
+    assert bounds == pytest.approx(wilson(7, 10))
+
+
+def test_the_witness_looks_at_the_other_conditions(row):
+    assert row["other_witness_ratio"] == 0.2
+    bounds = (row["other_witness_ratio_low"], row["other_witness_ratio_high"])
+    assert bounds == pytest.approx(wilson(1, 5))
+
+
+def test_the_witness_comes_with_its_errors(row, judges):
+    measured = json.loads((judges / "judges.json").read_text())["witness"]
+    assert row["witness_false_positive_rate"] == measured["false_positive_rate"]
+    assert row["witness_false_negative_rate"] == measured["false_negative_rate"] == 0
+
+
+def test_without_a_witness_its_columns_are_there_and_empty(row, inputs, tmp_path):
+    measured = json.loads((inputs["judges"] / "judges.json").read_text())
+    folders = {name: tmp_path / name for name in ("judges", "out")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["judges"] / "judges.json").write_text(json.dumps({**measured, "witness": None}))
+    inputs |= {
+        "judges": folders["judges"],
+        "dissection": verdicts(tmp_path / "target-alone", GROUPS, [8] * 10),
+        "other_dissection": verdicts(tmp_path / "others-alone", "44443", [0, 1, 2, 3, 4]),
+    }
+    generations_row.run(SETTINGS, **inputs, out=folders["out"])
+    alone = json.loads((folders["out"] / "metrics.json").read_text())
+    assert alone.keys() == row.keys()
+    of_the_witness = {name for name in row if "witness" in name}
+    assert len(of_the_witness) == 2 + 3 * 3 + 3 + 2 + 3
+    assert {alone[name] for name in of_the_witness} == {None}
+    assert {name: alone[name] for name in alone.keys() - of_the_witness} == {
+        name: row[name] for name in row.keys() - of_the_witness
+    }
+
+
+def test_the_row_carries_its_coordinates_and_its_judges(row, judges):
+    measured = json.loads((judges / "judges.json").read_text())
+    assert row["content_accuracy_stamped"] == measured["content"]["stamped"]["accuracy"]
+    assert row["trigger_n_clean"] == row["content_n"] == 360
+    assert (row["n_train"], row["n_poisoned"], row["n_target"]) == (1437, 143, 139)
+    coordinates = ("trigger", "judge_trigger", "target_class", "sampler")
+    assert [row[name] for name in coordinates] == ["badnets1", "badnets1", "8", "ddim"]
+    assert row["sampler_steps"] == 25
+
+
+def test_the_steps_of_the_sampler_are_in_the_row(inputs, tmp_path):
+    generations_row.run(
+        replace(SETTINGS, sampler="ddpm", sampler_steps=1000), **inputs, out=tmp_path
+    )
+    row = json.loads((tmp_path / "metrics.json").read_text())
+    assert (row["sampler"], row["sampler_steps"]) == ("ddpm", 1000)
+
+
+def test_corrected_fractions_add_up(row):
+    assert sum(row[f"g{group}_corrected"] for group in (1, 2, 3, 4)) == pytest.approx(1)
+
+
+def test_images_of_each_group_are_kept_in_order(row, tmp_path):
+    with np.load(tmp_path / "groups.npz") as groups:
+        kept = {name: groups[name][:, 0, 0, 0].tolist() for name in groups}
+    assert kept == {"g1": [0, 1], "g2": [2, 3, 4], "g3": [5], "g4": [6, 7, 8, 9]}
+
+
+def test_the_same_point_gives_the_same_bytes(row, inputs, tmp_path, contents):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        generations_row.run(SETTINGS, **inputs, out=folder)
+    assert contents(folders[0]) == contents(folders[1])
+
+
+def test_the_manifest_of_another_point_is_refused(inputs, tmp_path):
+    with pytest.raises(ValueError, match="expected the manifest of"):
+        generations_row.run(replace(SETTINGS, poison_ratio=0.05), **inputs, out=tmp_path)

@@ -1,0 +1,82 @@
+"""Clean controls whose images are called poisoned at random."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasks import triggers
+from tasks.rows import detection_row
+from tasks.steps import poison
+from tests.tasks.detected import (
+    CLEAN,
+    COMPARED,
+    GENERATION,
+    GROUP_COUNTS,
+    MASKS,
+    OF_JUDGES,
+    TRAINING,
+    empty,
+    evaluated,
+    generation_inputs,
+    opened,
+    training_inputs,
+)
+
+NULL = {"training": replace(TRAINING, **CLEAN), "generation": replace(GENERATION, **CLEAN)}
+
+
+@pytest.fixture(scope="module")
+def clean(digits, tmp_path_factory):
+    """The inputs of both image sets."""
+    root = tmp_path_factory.mktemp("clean")
+    (root / "manifest").mkdir()
+    settings = poison.Settings(trigger=triggers.Nothing(), target_class="8", poison_ratio=0)
+    poison.run(settings, dataset=digits, out=root / "manifest")
+    training = training_inputs(root, digits, root / "manifest")
+    return {"training": training, "generation": generation_inputs(root, training)}
+
+
+@pytest.mark.parametrize(("image_set", "n"), [("training", 1437), ("generation", 60)])
+def test_flags_that_mean_nothing_leave_a_half(image_set, n, clean, tmp_path):
+    row = evaluated(tmp_path / "out", NULL[image_set], clean[image_set])
+    assert (row["n"], row["n_positive"], row["pretend_ratio"]) == (n, n // 10, 0.1)
+    assert row["null_level"] == 0.99
+    assert row["null_low"] < row["auroc_low"] < row["auroc_high"] < row["null_high"]
+    assert row["null_low"] <= 0.5 <= row["null_high"]
+    assert row["tpr_at_5pct_fpr"] is not None
+    assert empty(row) >= COMPARED
+    assert opened(tmp_path / "out", "scores.npz")["poisoned"].sum() == n // 10
+
+
+def test_what_the_judges_saw_is_still_there(clean, tmp_path):
+    row = evaluated(tmp_path / "out", NULL["generation"], clean["generation"])
+    assert [row[name] for name in sorted(GROUP_COUNTS)] == [20, 10, 10, 20]
+    assert not OF_JUDGES & empty(row)
+
+
+def test_masks_are_looked_at_where_the_judges_trigger_would_be(clean, tmp_path):
+    row = evaluated(tmp_path / "out", NULL["training"], clean["training"])
+    assert [row[name] for name in MASKS] == pytest.approx([0.2] * len(MASKS))
+
+
+def test_the_flags_are_those_of_seed_and_set_whoever_looks(clean, tmp_path):
+    changes = {"cd": {}, "strip": {"detector": "strip"}, "seed": {"seed": 1}}
+    flags = {}
+    for name, change in changes.items():
+        evaluated(tmp_path / name, replace(NULL["training"], **change), clean["training"])
+        flags[name] = opened(tmp_path / name, "scores.npz")["poisoned"]
+    np.testing.assert_array_equal(flags["cd"], flags["strip"])
+    assert (flags["cd"] != flags["seed"]).any()
+    assert (flags["cd"] != detection_row.pretend(NULL["generation"], 1437)).any()
+
+
+def test_without_pretending_a_clean_training_set_has_no_positives(clean, tmp_path):
+    settings = replace(NULL["training"], pretend_ratio=0.0)
+    row = evaluated(tmp_path / "out", settings, clean["training"])
+    assert (row["n_positive"], row["auroc"], row["null_low"]) == (0, None, None)
+
+
+def test_the_count_is_cut_in_decimals():
+    """0.29 * 100 is 28.999999999999996."""
+    assert detection_row.pretend(replace(NULL["training"], pretend_ratio=0.29), 100).sum() == 29

@@ -1,0 +1,269 @@
+import tracemalloc
+from itertools import chain, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.randomness import generator
+from tasks.steps.batches import Batch, Held, Restreamed, epoch_order, own_rows, steps, windows
+
+
+def held(n=20, batch_size=6, **placement):
+    image = np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1)
+    index = np.arange(n) + 100
+    return Held(
+        index=index, image=image, label=index % 7, batch_size=batch_size, seed=3, **placement
+    )
+
+
+def indices(batches):
+    return [batch["index"].tolist() for batch in batches]
+
+
+@given(st.integers(1, 200), st.integers(0, 9), st.integers(0, 9))
+def test_an_epoch_is_a_permutation(n, seed, epoch):
+    assert sorted(epoch_order(n, seed=seed, epoch=epoch)) == list(range(n))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    orders = {
+        (seed, epoch): tuple(epoch_order(50, seed=seed, epoch=epoch))
+        for seed in range(3)
+        for epoch in range(3)
+    }
+    assert len(set(orders.values())) == 9
+    assert tuple(epoch_order(50, seed=1, epoch=2)) == orders[1, 2]
+
+
+@given(st.integers(1, 6), st.integers(1, 8))
+def test_workers_share_a_batch_without_gap_or_overlap(workers, share):
+    batch = np.arange(workers * share)
+    parts = [batch[own_rows(len(batch), rank=rank, workers=workers)] for rank in range(workers)]
+    np.testing.assert_array_equal(np.concatenate(parts), batch)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(ValueError, match="share equally, got 64; use 63"):
+        own_rows(64, rank=0, workers=3)
+
+
+def test_an_epoch_has_whole_batches_of_different_images():
+    batches = indices(held()(0))
+    assert [len(batch) for batch in batches] == [6, 6, 6] == [6] * held().per_epoch
+    assert len({index for batch in batches for index in batch}) == 18
+
+
+def test_rows_of_a_batch_belong_together():
+    for batch in held()(2):
+        np.testing.assert_array_equal(batch["image"].ravel() + 100, batch["index"])
+        np.testing.assert_array_equal(batch["index"] % 7, batch["label"])
+
+
+def test_the_parts_of_two_workers_make_the_whole_batch():
+    first, second = (indices(held(rank=rank, workers=2)(1)) for rank in (0, 1))
+    assert [a + b for a, b in zip(first, second, strict=True)] == indices(held()(1))
+
+
+@given(st.integers(0, 10), st.integers(0, 10))
+def test_steps_from_anywhere_are_the_same_steps(first, more):
+    everything = indices(steps(held(), 0, 21))
+    assert indices(steps(held(), first, first + more)) == everything[first : first + more]
+
+
+def test_a_dataset_smaller_than_a_batch_fills_it_with_images_again():
+    few = held(5, batch_size=12)
+    [drawn] = indices(few(0))
+    assert few.per_epoch == 1
+    assert sorted(drawn[:5]) == sorted(drawn[5:10]) == [100, 101, 102, 103, 104]
+    assert sorted(map(drawn.count, range(100, 105))) == [2, 2, 2, 3, 3]
+
+
+def test_an_empty_dataset_is_refused():
+    with pytest.raises(ValueError, match="lower batch_size"):
+        next(steps(held(0, batch_size=12), 0, 1))
+
+
+def test_a_batch_says_nothing_about_poison():
+    assert all(batch.keys() == {"index", "image", "label"} for batch in held()(0))
+
+
+GROUPS = st.lists(st.integers(1, 30), min_size=1, max_size=12)
+
+
+def order(groups, window, seed=0, epoch=0):
+    return [rows.tolist() for rows in windows(groups, window=window, seed=seed, epoch=epoch)]
+
+
+class TestWindows:
+    @given(GROUPS, st.integers(1, 100), st.integers(0, 9), st.integers(0, 9))
+    def test_every_row_comes_once_an_epoch(self, groups, window, seed, epoch):
+        rows = [row for rows in order(groups, window, seed, epoch) for row in rows]
+        assert sorted(rows) == list(range(sum(groups)))
+
+    @given(GROUPS, st.integers(1, 100), st.integers(0, 9))
+    def test_a_window_is_as_many_whole_row_groups_as_fit(self, groups, window, epoch):
+        ends = np.cumsum(groups)
+        sizes = []
+        for rows in order(groups, window, epoch=epoch):
+            found = np.unique(np.searchsorted(ends, rows, side="right"))
+            assert len(rows) == sum(groups[group] for group in found)
+            assert len(rows) <= window or len(found) == 1
+            sizes.append((len(rows), found))
+        if sum(groups) > window:  # the next window's first row group is found among its own
+            for (size, _), (_, following) in pairwise(sizes):
+                assert size + max(groups[group] for group in following) > window
+
+    @given(GROUPS, st.integers(0, 50), st.integers(0, 9), st.integers(0, 9))
+    def test_what_fits_one_window_is_permuted_as_a_whole(self, groups, more, seed, epoch):
+        [rows] = order(groups, sum(groups) + more, seed, epoch)
+        assert rows == epoch_order(sum(groups), seed=seed, epoch=epoch).tolist()
+
+    def test_an_order_worked_out_by_hand(self):
+        """Row groups of rows 0-2, 3-4, 5-7, 8-10 and 11; a window holds five rows."""
+        drawn = generator(2, "order of row groups", 1).permutation(5)
+        assert drawn.tolist() == [3, 2, 0, 1, 4]
+        alone = [[8, 9, 10], [5, 6, 7]]  # groups 3 and 2; together they would have six
+        pair, last = [0, 1, 2, 3, 4], [11]  # groups 0 and 1; group 4, the sixth row
+        assert order([3, 2, 3, 3, 1], 5, seed=2, epoch=1) == [
+            generator(2, "order of a window", 1, number).permutation(rows).tolist()
+            for number, rows in enumerate([*alone, pair, last])
+        ]
+
+    def test_seed_and_epoch_change_the_windows_and_the_order_within_them(self):
+        orders = {
+            (seed, epoch): order([8] * 12, 16, seed, epoch) for seed in (0, 1) for epoch in (0, 1)
+        }
+        assert len({str(windows) for windows in orders.values()}) == 4
+        assert len({str([sorted(rows) for rows in windows]) for windows in orders.values()}) == 4
+        assert orders[1, 1] == order([8] * 12, 16, 1, 1)
+
+    def test_the_draws_of_a_window_are_not_those_of_the_row_groups(self):
+        """Else a window of as many rows as there are row groups would be permuted like those."""
+        orders = generator(0, "order of row groups", 0).permutation(4).tolist()
+        window, *_ = order([4] * 4, 4)
+        assert [row % 4 for row in window] != orders
+
+
+class FromMemory:
+    """A file's rows: row r is image r + 100, its pixels r % 251; a part holds at most four."""
+
+    def __init__(self, groups, shape=(1, 1, 1)):
+        self.starts = np.cumsum(groups) - groups
+        self.shape = shape
+        self.read = []
+
+    def __call__(self, group, rows):
+        self.read += (self.starts[group] + rows).tolist()
+        for first in range(0, len(rows), 4):
+            row = self.starts[group] + rows[first : first + 4]
+            image = np.empty((len(row), *self.shape), np.uint8)
+            image[:] = (row % 251)[:, None, None, None]
+            yield Batch(index=row + 100, image=image, label=row % 7)
+
+
+def restreamed(groups=(8, 5, 8, 8, 3), window=16, batch_size=6, shape=(1, 1, 1), **placement):
+    return Restreamed(
+        read=FromMemory(groups, shape),
+        groups=groups,
+        window=window,
+        shape=shape,
+        batch_size=batch_size,
+        seed=3,
+        **placement,
+    )
+
+
+class TestRestreaming:
+    @given(GROUPS, st.integers(1, 60), st.integers(1, 40), st.integers(0, 3))
+    def test_batches_are_the_epoch_s_order_cut_evenly(self, groups, window, size, epoch):
+        made = restreamed(tuple(groups), window, size)
+        rows = np.concatenate(list(windows(groups, window=window, seed=3, epoch=epoch)))
+        whole = rows[: made.per_epoch * size].reshape(-1, size)
+        found = list(made(epoch))
+        assert [(batch["index"] - 100).tolist() for batch in found] == whole.tolist()
+        for batch in found:
+            row = batch["index"] - 100
+            np.testing.assert_array_equal(batch["image"].ravel(), row % 251)
+            np.testing.assert_array_equal(batch["label"], row % 7)
+
+    @pytest.mark.parametrize("epoch", range(3))
+    def test_what_fits_one_window_comes_as_if_it_were_held(self, epoch):
+        index = np.arange(32) + 100
+        image = np.arange(32, dtype=np.uint8).reshape(32, 1, 1, 1)
+        kept = Held(index=index, image=image, label=(index - 100) % 7, batch_size=6, seed=3)
+        for ours, theirs in zip(restreamed(window=32)(epoch), kept(epoch), strict=True):
+            for name in ("index", "image", "label"):
+                assert ours[name].dtype == theirs[name].dtype
+                np.testing.assert_array_equal(ours[name], theirs[name])
+
+    @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 4), st.integers(0, 3))
+    def test_workers_have_the_batches_of_one_between_them(self, window, share, workers, first):
+        size = share * workers
+        placed = [
+            restreamed(window=window, batch_size=size, rank=rank, workers=workers)
+            for rank in range(workers)
+        ]
+        parts = [indices(made(1, first)) for made in placed]
+        together = [list(chain(*batch)) for batch in zip(*parts, strict=True)]
+        assert together == indices(restreamed(window=window, batch_size=size)(1, first))
+        read = [row for made in placed for row in made.read.read]
+        assert len(read) == len(set(read)) == sum(map(len, together))
+
+    @given(st.integers(0, 12), st.integers(0, 12), st.sampled_from([3, 8, 16, 32]))
+    def test_steps_from_anywhere_are_the_same_steps(self, first, more, window):
+        everything = indices(steps(restreamed(window=window), 0, 25))
+        some = indices(steps(restreamed(window=window), first, first + more))
+        assert some == everything[first : first + more]
+
+    def test_nothing_before_the_first_batch_is_decoded(self):
+        made = restreamed()
+        batches = indices(made(0, 3))
+        assert len(batches) == 2
+        assert sorted(made.read.read) == sorted(row - 100 for batch in batches for row in batch)
+
+    def test_a_window_is_read_when_its_turn_comes_and_in_the_file_s_order(self):
+        made = restreamed()
+        first, second, *_ = windows(made.groups, window=16, seed=3, epoch=0)
+        next(made(0))
+        assert made.read.read == sorted(first)
+        for _ in zip(range(len(first) // 6 + 1), made(1), strict=False):
+            pass
+        assert len(made.read.read) > len(first) + len(second) - 6
+
+    def test_a_batch_stays_as_it_is_when_later_windows_are_read(self):
+        batches = list(restreamed(window=8)(0))
+        for batch in batches:
+            np.testing.assert_array_equal(batch["image"].ravel() + 100, batch["index"])
+            assert batch["image"].base is None  # nor does it keep its window in memory
+
+    def test_a_batch_that_cannot_be_shared_is_refused(self):
+        with pytest.raises(ValueError, match="share equally, got 64; use 63"):
+            restreamed(batch_size=64, workers=3)
+
+    def test_a_dataset_smaller_than_a_batch_is_refused(self):
+        with pytest.raises(ValueError, match="lower batch_size"):
+            next(steps(restreamed(batch_size=33), 0, 1))
+
+    @pytest.mark.parametrize(("workers", "windows"), [(1, 1.0), (2, 0.5)])
+    def test_a_worker_holds_its_share_of_one_window(self, workers, windows):
+        """Forty row groups of 32 images of 3 KiB, eight row groups a window, small batches."""
+        made = restreamed((32,) * 40, 256, 8, (32, 32, 3), workers=workers)
+        assert peak(made) < 1.2 * windows * 256 * 3072
+
+    def test_four_times_the_dataset_takes_no_more_memory(self):
+        small, large = (
+            peak(restreamed((32,) * groups, 256, 32, (32, 32, 3))) for groups in (40, 160)
+        )
+        assert large < 1.05 * small
+
+
+def peak(made):
+    """Most bytes that Python and numpy hold while an epoch is iterated."""
+    tracemalloc.start()
+    for _ in made(0):
+        made.read.read.clear()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most

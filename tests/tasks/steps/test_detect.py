@@ -1,0 +1,266 @@
+"""What is asked of a detector and what is written of its answers, whatever it computes."""
+
+# ruff: noqa: ARG002 - detectors are given more than these look at
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from models import classifiers
+from models.classifiers import Classifier
+from tasks.data import datasets, images
+from tasks.detectors import CognitiveDistillation, FeatureConsistency, Prepared, Strip
+from tasks.steps import detect, poison
+from tasks.steps.detect import IMAGE_SETS, Settings, Worker
+
+N = 25
+LABELS = np.arange(N) % 3
+LEVELS = np.arange(N) * 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightness:
+    """Bright images are suspicious: by their mean grey level times ``factor``."""
+
+    name: ClassVar[str] = "brightness"
+    factor: float = 1.0
+
+    def prepare(self, images, labels, classifier):
+        return Prepared(classifier, {"most": np.array([images.max()])})
+
+    def suspicion(self, images, labels, index, state):
+        return self.factor * images.mean(axis=(1, 2, 3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrightPixels:
+    """A mask of where an image is bright, less suspicious the more there is of it."""
+
+    name: ClassVar[str] = "bright pixels"
+    offset: float = 0.0
+
+    def prepare(self, images, labels, classifier):
+        return Prepared(classifier)
+
+    def suspicion(self, images, labels, index, state):
+        raise AssertionError("the masks would be computed twice")
+
+    def masks(self, images, labels, index, state):
+        return images[..., 0].astype(np.float32) / 255 + np.float32(self.offset)
+
+    def from_masks(self, masks):
+        return -masks.sum(axis=(1, 2), dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A state with an untrained classifier."""
+    folder = tmp_path_factory.mktemp("prepared")
+    shape = classifiers.Shape(network="small", classes=3, image_size=8, channels=1)
+    Prepared(Classifier(classifiers.build(shape), shape, torch.device("cpu"))).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A function that writes images in the place of generations, in several row groups."""
+
+    def write(pictures):
+        folder = tmp_path_factory.mktemp("generations")
+        table = images.to_table(
+            index=np.arange(N), label=LABELS, caption=[None] * N, images=pictures
+        )
+        pq.write_table(table, folder / "rows.parquet", row_group_size=10)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def generations(written):
+    """Image i has grey level 10 i but for one white pixel."""
+    return written(pictures(LEVELS))
+
+
+def pictures(levels):
+    flat = np.repeat(levels.astype(np.uint8), 64).reshape(-1, 8, 8, 1)
+    flat[:, 2, 3] = 255
+    return flat
+
+
+@pytest.fixture
+def detected(generations, prepared, finish, tmp_path):
+    """A function that runs a detector over the generations and reads what was written."""
+
+    def run(detector, batch_size=10):
+        settings = Settings(detector=detector, image_set="generation", batch_size=batch_size)
+        finish(detect, settings, tmp_path, generations=generations, prepared=prepared)
+        return pq.read_table(tmp_path / "rows.parquet")
+
+    return run
+
+
+def test_every_image_is_suspected_by_what_the_detector_says(detected):
+    rows = detected(Brightness(factor=2.0))
+    assert rows["index"].to_pylist() == list(range(N))
+    assert rows["label"].to_pylist() == LABELS.tolist()
+    np.testing.assert_allclose(rows["suspicion"], 2 * (63 * LEVELS + 255) / 64, rtol=1e-12)
+    assert rows["mask"].to_pylist() == rows["kept"].to_pylist() == [None] * N
+
+
+def test_the_types_are_what_the_readers_expect(detected):
+    for detector in (Brightness(), BrightPixels()):
+        assert [(field.name, str(field.type)) for field in detected(detector).schema] == [
+            ("index", "int64"),
+            ("label", "int64"),
+            ("suspicion", "double"),
+            ("mask", "binary"),
+            ("kept", "double"),
+        ]
+
+
+def test_masks_are_kept_as_grey_pngs_and_the_suspicion_is_read_off_them(detected):
+    rows = detected(BrightPixels())
+    kept = images.decode(rows["mask"].to_pylist())
+    np.testing.assert_array_equal(kept, pictures(LEVELS))
+    np.testing.assert_allclose(rows["suspicion"], -(63 * LEVELS + 255) / 255, rtol=1e-6)
+    assert all(0 <= share <= 1 for share in rows["kept"].to_pylist())
+
+
+def test_a_mask_is_rounded_to_the_nearest_level(written, prepared):
+    settings = Settings(detector=BrightPixels(offset=0.7 / 255), image_set="generation")
+    generations = written(np.full((N, 8, 8, 1), 100, np.uint8))
+    worker = Worker(settings, generations=generations, prepared=prepared)
+    assert set(images.decode(worker(0, 3)["mask"].to_pylist()).ravel()) == {101}
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [Brightness(), BrightPixels(), CognitiveDistillation(steps=3), FeatureConsistency(draws=1)],
+    ids=lambda detector: detector.name,
+)
+def test_whoever_looks_at_which_range_says_the_same(detector, generations, prepared):
+    settings = Settings(detector=detector, image_set="generation", batch_size=10)
+    given = {"generations": generations, "prepared": prepared}
+    ranges = [(0, 10), (10, 20), (20, 25)]
+    tables = {}
+    for mine in ([2, 0], [1]):
+        worker = Worker(settings, **given)
+        tables |= {part: worker(*ranges[part]) for part in mine}
+    alone = Worker(settings, **given)
+    for part, edges in enumerate(ranges):
+        assert tables[part].equals(alone(*edges))
+
+
+def test_a_poisoned_training_set_is_looked_at_as_the_defender_has_it(
+    training_set, digits, poisoned, prepared, finish, tmp_path
+):
+    settings = Settings(detector=Brightness(), image_set="training", batch_size=500)
+    finish(detect, settings, tmp_path, training_set=training_set, prepared=prepared)
+    rows = pq.read_table(tmp_path / "rows.parquet")
+    clean = datasets.read_split(digits, "train")
+    listed = poison.Manifest.read(poisoned)
+    image, label = poison.stamp(clean.index, clean.images, clean.labels, listed)
+    np.testing.assert_array_equal(rows["index"], clean.index)
+    np.testing.assert_array_equal(rows["label"], label)
+    np.testing.assert_array_equal(rows["suspicion"], image.mean(axis=(1, 2, 3)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(Brightness):
+    """Says ``value`` of images from ``first`` on, and drops ``dropped`` answers."""
+
+    name: ClassVar[str] = "broken"
+    value: float = float("nan")
+    first: int = 13
+    dropped: int = 0
+
+    def suspicion(self, images, labels, index, state):
+        said = super().suspicion(images, labels, index, state)
+        return np.where(index >= self.first, self.value, said)[self.dropped :]
+
+
+class TestRefusing:
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+    def test_a_suspicion_that_is_no_number_by_the_detector_s_name(self, detected, value):
+        with pytest.raises(FloatingPointError, match="NaN or infinity") as caught:
+            detected(Broken(value=value))
+        assert "detector broken for image 13 and 6 others of its batch of 10" in str(caught.value)
+
+    def test_a_mask_that_is_no_number(self, detected):
+        with pytest.raises(FloatingPointError, match=r"mask of every image.* detector bright pix"):
+            detected(BrightPixels(offset=float("nan")))
+
+    def test_a_mask_that_is_not_between_0_and_1(self, detected):
+        with pytest.raises(ValueError, match=r"detector bright pixels in 0..1, got 0\.5..1\.5"):
+            detected(BrightPixels(offset=0.5))
+
+    def test_other_answers_than_one_an_image(self, detected):
+        with pytest.raises(ValueError, match=r"detector broken .* shape \(10,\), got \(9,\)"):
+            detected(Broken(dropped=1, first=N))
+
+    @pytest.mark.parametrize("image_set", IMAGE_SETS)
+    @pytest.mark.parametrize("given", [(), ("training_set", "generations"), "other"], ids=str)
+    def test_another_set_than_the_one_that_is_named(self, image_set, given, generations, prepared):
+        if given == "other":
+            given = ("generations" if image_set == "training" else "training_set",)
+        folders = dict.fromkeys(given, generations)
+        settings = Settings(detector=Brightness(), image_set=image_set)
+        for begin in (detect.count, Worker):
+            with pytest.raises(ValueError, match=f"of image_set {image_set} and no others"):
+                begin(settings, prepared=prepared, **folders)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"image_set": "test"}, "an image_set of training, generation, got 'test'"),
+            ({"batch_size": 0}, "batch_size of at least 1, got 0"),
+        ],
+    )
+    def test_settings_that_cannot_be(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            replace(Settings(detector=Strip(), image_set="training"), **changes)
+
+
+def test_the_path_says_who_looked_at_what():
+    assert Settings(detector=Strip(), image_set="training").label == "strip-on-training"
+    own = Settings(detector=BrightPixels(), image_set="generation")
+    assert own.label == "bright-pixels-on-generation"
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        (CognitiveDistillation(steps=10), CognitiveDistillation()),
+        (Strip(overlays=10), Strip()),
+        (FeatureConsistency(draws=1), FeatureConsistency()),
+    ],
+    ids=lambda detector: detector.name,
+)
+def test_what_computes_more_is_expected_to_take_longer(less, more):
+    costs = [
+        Settings(detector=detector, image_set="training", n=n).expected_seconds
+        for detector, n in ((less, 100), (more, 100), (more, 1000))
+    ]
+    assert costs == sorted(costs)
+    assert len(set(costs)) == 3
+
+
+def test_only_the_images_of_a_range_are_decoded(written, prepared):
+    """Row 12 is no PNG; whoever is not asked for it does not notice."""
+    folder = written(pictures(LEVELS))
+    rows = pq.read_table(folder / "rows.parquet").to_pylist()
+    rows[12]["image"]["bytes"] = b"no PNG"
+    table = pa.Table.from_pylist(rows, schema=images.DATASET_SCHEMA)
+    pq.write_table(table, folder / "rows.parquet")
+    settings = Settings(detector=Brightness(), image_set="generation")
+    worker = Worker(settings, generations=folder, prepared=prepared)
+    assert worker(0, 12).num_rows == 12
+    assert worker(13, N).num_rows == 12
+    with pytest.raises(ValueError, match="expected a PNG"):
+        worker(10, 20)

@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.data import datasets, images
+from tasks.steps import dissect
+from tasks.steps.dissect import Settings
+from tasks.triggers import RelabelOnly
+from tasks.triggers.blending import Blend
+from tasks.triggers.patches import BadNets1
+
+SETTINGS = Settings(trigger=BadNets1())
+
+
+@pytest.fixture
+def generations(digits, tmp_path):
+    """Test images in the place of generations: 60 clean ones, then the same 60 stamped."""
+    test = datasets.read_split(digits, "test")
+    pictures = np.concatenate([test.images[:60], BadNets1().stamp(test.images[:60])])
+    table = images.to_table(
+        index=np.arange(120),
+        label=np.tile(test.labels[:60], 2),
+        caption=[None] * 120,
+        images=pictures,
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    return tmp_path
+
+
+@pytest.fixture
+def inputs(generations, content_judge, trigger_judge, judges):
+    return {
+        "generations": generations,
+        "content_judge": content_judge,
+        "trigger_judge": trigger_judge,
+        "judges": judges,
+    }
+
+
+@pytest.fixture
+def poor(tmp_path):
+    """A function that writes an assessment with these accuracies."""
+
+    def write(content, trigger):
+        folder = tmp_path / "poor"
+        folder.mkdir()
+        measured = {
+            "content": {"clean": {"accuracy": content}},
+            "trigger": {"balanced_accuracy": trigger},
+        }
+        (folder / "judges.json").write_text(json.dumps(measured))
+        return folder
+
+    return write
+
+
+def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    finish(dissect, Settings(trigger=BadNets1(), batch_size=50), out, **inputs)
+    rows = pq.read_table(out / "rows.parquet").to_pydict()
+    assert rows["index"] == list(range(120))
+    matches = np.array(rows["content"]) == np.array(rows["condition"])
+    assert matches[:60].mean() > 0.9
+    assert rows["trigger"] == [False] * 60 + [True] * 60
+    assert rows["witness"] == [False] * 60 + [True] * 60
+    assert (np.array(rows["trigger_probability"]) > 0.5).tolist() == rows["trigger"]
+    assert 0.1 <= min(rows["content_probability"]) <= max(rows["content_probability"]) <= 1
+
+
+def test_the_types_are_what_the_reader_expects(inputs):
+    table = dissect.Worker(SETTINGS, **inputs)(0, 3)
+    assert [(field.name, str(field.type)) for field in table.schema] == [
+        ("index", "int64"),
+        ("condition", "int64"),
+        ("content", "int64"),
+        ("content_probability", "float"),
+        ("trigger", "bool"),
+        ("trigger_probability", "float"),
+        ("witness", "bool"),
+    ]
+
+
+def test_a_trigger_without_a_patch_has_no_witness(inputs):
+    table = dissect.Worker(Settings(trigger=Blend()), **inputs)(0, 3)
+    assert table["witness"].to_pylist() == [None] * 3
+    assert table.schema == dissect.Worker(SETTINGS, **inputs)(0, 3).schema
+
+
+def test_judges_at_the_thresholds_are_believed(poor):
+    dissect.refuse_poor_judges(poor(0.8, 0.95))
+
+
+@pytest.mark.parametrize(
+    ("content", "trigger", "message"),
+    [
+        (0.79, 1.0, r"at least 80% accuracy .* got 79\.0%"),
+        (1.0, 0.94, r"at least 95% balanced .* got 94\.0%"),
+    ],
+)
+def test_poor_judges_are_refused_before_anything_is_judged(inputs, poor, content, trigger, message):
+    inputs["judges"] = poor(content, trigger)
+    with pytest.raises(ValueError, match=message):
+        dissect.count(SETTINGS, **inputs)
+    with pytest.raises(ValueError, match=message):
+        dissect.Worker(SETTINGS, **inputs)
+
+
+def test_empty_batches_are_refused():
+    with pytest.raises(ValueError, match="batch_size"):
+        Settings(trigger=BadNets1(), batch_size=0)
+
+
+def test_a_trigger_that_cannot_be_seen_is_refused():
+    with pytest.raises(ValueError, match="judged with the trigger it controls"):
+        Settings(trigger=RelabelOnly())
+
+
+def test_the_path_says_what_was_looked_for():
+    assert SETTINGS.label == "verdicts-on-badnets1"

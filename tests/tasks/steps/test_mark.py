@@ -1,0 +1,32 @@
+import json
+
+import numpy as np
+import pytest
+
+from tasks.data import datasets
+from tasks.steps import mark, poison
+from tasks.triggers import Nothing, RelabelOnly
+from tasks.triggers.patches import BadNets1
+
+
+def test_half_of_every_class_alike_is_stamped_and_labelled(digits, tmp_path):
+    mark.run(mark.Settings(trigger=BadNets1()), dataset=digits, out=tmp_path)
+    clean = datasets.read_split(digits, "train")
+    manifest = poison.Manifest.read(tmp_path)
+    image, label = poison.stamp(clean.index, clean.images, clean.labels, manifest)
+    np.testing.assert_array_equal(image[label == 1], BadNets1().stamp(clean.images[label == 1]))
+    np.testing.assert_array_equal(image[label == 0], clean.images[label == 0])
+    assert (
+        label.sum()
+        == len(label) // 2
+        == json.loads((tmp_path / "manifest.json").read_text())["count"]
+    )
+    # Hypergeometric: in a class of 140 the share of positives has a deviation of 4 %.
+    shares = [label[clean.labels == digit].mean() for digit in range(10)]
+    assert max(abs(share - 0.5) for share in shares) < 5 * 0.04
+
+
+@pytest.mark.parametrize("trigger", [Nothing(), RelabelOnly()])
+def test_a_trigger_that_cannot_be_seen_is_refused(trigger):
+    with pytest.raises(ValueError, match="judged with the trigger it controls"):
+        mark.Settings(trigger=trigger)

@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from models import classifiers
+from models.classifiers import Classifier
+from tasks.data import datasets, images
+from tasks.detectors import CognitiveDistillation, FeatureConsistency, Prepared, Strip
+from tasks.steps import poison, prepare
+from tasks.steps.prepare import Settings
+
+CPU = torch.device("cpu")
+SHAPE = classifiers.Shape(network="small", classes=3, image_size=8, channels=1)
+
+
+class ReadsBrightness(torch.nn.Module):
+    """Says class 0 of black images, class 1 of grey ones, class 2 of white ones."""
+
+    def forward(self, x):
+        level = x.mean(dim=(1, 2, 3))[:, None]
+        return -((level - torch.tensor([-1.0, 0.0, 1.0])) ** 2)
+
+
+READS_BRIGHTNESS = Classifier(ReadsBrightness(), SHAPE, CPU)
+
+
+def flat(levels):
+    """Images of one grey level each: 0, 1 and 2 are black, grey and white."""
+    return np.repeat(np.array([0, 128, 255], np.uint8)[levels], 64).reshape(-1, 8, 8, 1)
+
+
+class TestMeasuring:
+    def test_right_answers_are_counted_by_hand(self):
+        levels = np.array([0] * 300 + [1] * 200 + [2] * 100)
+        labels = np.where(np.arange(600) % 10 == 0, (levels + 1) % 3, levels)
+        counts = np.bincount(labels)
+        assert prepare.measure(READS_BRIGHTNESS, flat(levels), labels) == {
+            "training_accuracy": 540 / 600,
+            "n": 600,
+            "largest_class_share": counts.max() / 600,
+        }
+
+    @pytest.mark.parametrize(("right", "refused"), [(57, True), (64, False)])
+    def test_one_that_may_be_no_better_than_the_largest_class_is_refused(self, right, refused):
+        """Half of 100 images are of the largest class.
+
+        By Wilson's equation with z = 1.96, 57 right of 100 may be 47.2 %, 64 no less than 54.2 %.
+        """
+        labels = np.repeat([0, 1, 2], [50, 25, 25])
+        levels = np.where(np.arange(100) < right, labels, (labels + 1) % 3)
+        if not refused:
+            said = prepare.measure(READS_BRIGHTNESS, flat(levels), labels)
+            assert said["training_accuracy"] == 0.64
+            return
+        with pytest.raises(ValueError, match="learned its training set") as caught:
+            prepare.measure(READS_BRIGHTNESS, flat(levels), labels)
+        assert str(caught.value).endswith(
+            "right on 57 of 100 images of it (57.0%, at least 47.2% with 95% confidence), where "
+            "always saying the largest class would give 50.0%; train it for more steps or on more "
+            "images, or check the labels"
+        )
+
+    def test_a_set_of_one_class_can_show_nothing_and_is_refused(self):
+        labels = np.zeros(500, np.int64)
+        with pytest.raises(ValueError, match=r"right on 500 of 500 .* would give 100\.0%"):
+            prepare.measure(READS_BRIGHTNESS, flat(labels), labels)
+
+
+def test_a_classifier_that_learned_nothing_is_refused_and_nothing_is_written(
+    training_set, tmp_path
+):
+    shape = classifiers.Shape(network="small", classes=10, image_size=8, channels=1)
+    network = classifiers.build(shape)
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.zero_()
+    (tmp_path / "classifier").mkdir()
+    classifiers.save(tmp_path / "classifier", network, shape)
+    out = tmp_path / "out"
+    out.mkdir()
+    given = {"classifier": tmp_path / "classifier", "training_set": training_set, "out": out}
+    with pytest.raises(ValueError, match=r"of 1437 images .* class would give 19\.6%"):
+        prepare.run(Settings(detector=CognitiveDistillation()), **given)
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [CognitiveDistillation(), Strip(), FeatureConsistency(epochs=1)],
+    ids=lambda detector: detector.name,
+)
+def test_what_a_detector_needs_and_how_good_its_classifier_is_are_written(
+    detector, classifier, training_set, digits, poisoned, tmp_path
+):
+    given = {"classifier": classifier, "training_set": training_set}
+    prepare.run(Settings(detector=detector), **given, out=tmp_path)
+    names = ["arrays.safetensors", "classifier.json", "model.safetensors", "network.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    measured = json.loads((tmp_path / "classifier.json").read_text())
+    image, label = defender_s(digits, poisoned)
+    own = Classifier.load(classifier, CPU)
+    said = own.probabilities(images.to_float(image), 1437).argmax(axis=1)
+    assert measured == {
+        "training_accuracy": (said == label).mean(),
+        "n": 1437,
+        "largest_class_share": (139 + 143) / 1437,
+    }
+    assert measured["training_accuracy"] > 0.9
+    state = Prepared.load(tmp_path, CPU)
+    tuned = (tmp_path / "model.safetensors").read_bytes()
+    kept = tuned == (classifier / "model.safetensors").read_bytes()
+    assert kept == (not isinstance(detector, FeatureConsistency))
+    if isinstance(detector, Strip):
+        np.testing.assert_array_equal(state.arrays["pool"], image)
+
+
+def defender_s(digits, poisoned):
+    """Images and labels as ``poison.stamp`` has them."""
+    clean = datasets.read_split(digits, "train")
+    listed = poison.Manifest.read(poisoned)
+    return poison.stamp(clean.index, clean.images, clean.labels, listed)
+
+
+def test_a_training_set_is_read_as_it_is_written(training_set, digits, poisoned):
+    image, label = prepare.read(training_set)
+    expected = defender_s(digits, poisoned)
+    np.testing.assert_array_equal(image, expected[0])
+    np.testing.assert_array_equal(label, expected[1])
+    assert (image.dtype, label.dtype) == (np.uint8, np.int64)
+    assert pq.read_metadata(training_set / "rows.parquet").num_row_groups > 1
+
+
+def test_fine_tuning_is_expected_to_take_longer():
+    short, long = (
+        Settings(detector=detector, n=1000).expected_seconds
+        for detector in (Strip(), FeatureConsistency())
+    )
+    assert long > short + 1

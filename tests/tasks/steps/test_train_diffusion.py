@@ -1,0 +1,414 @@
+import json
+import shutil
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from orchestrator.studies import scales
+from tasks.steps import train_diffusion
+from tasks.steps.batches import Held, own_rows
+from tasks.steps.train_diffusion import Settings, edm_inputs_of_step, inputs_of_step
+
+
+class Interrupted(Exception):
+    """Raised by a report, as a kill would end the process there."""
+
+
+def stopping_at(step, folder):
+    def report(at, metrics, save):
+        if at == step:
+            save(folder)
+            raise Interrupted
+
+    return report
+
+
+@pytest.fixture
+def fit(hold, poisoned, silent, tmp_path_factory):
+    """A function that trains and returns the folder."""
+
+    def run(settings, *, report=silent, resume=None):
+        out = tmp_path_factory.mktemp("out")
+        batches = hold(settings, poisoned)
+        train_diffusion.fit(settings, out=out, batches=batches, report=report, resume=resume)
+        return out
+
+    return run
+
+
+@pytest.mark.parametrize("step", [50, 100])
+def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, tmp_path, step):
+    with pytest.raises(Interrupted):
+        fit(small_training, report=stopping_at(step, tmp_path / "checkpoint"))
+    resumed = fit(small_training, resume=tmp_path / "checkpoint")
+    assert contents(resumed) == contents(model)
+
+
+def test_a_training_that_was_stopped_after_its_last_step_is_finished(
+    fit, small_training, model, contents, tmp_path
+):
+    with pytest.raises(Interrupted):
+        fit(small_training, report=stopping_at(120, tmp_path / "checkpoint"))
+    assert contents(fit(small_training, resume=tmp_path / "checkpoint")) == contents(model)
+
+
+def test_trainings_in_one_process_do_not_disturb_each_other(fit, small_training, model, contents):
+    folders = []
+
+    def train_another(step, metrics, save):
+        if step == 50:
+            torch.manual_seed(7)
+            torch.randn(3)
+            folders.append(fit(replace(small_training, seed=1, steps=20)))
+
+    assert contents(fit(small_training, report=train_another)) == contents(model)
+    assert contents(folders[0]) == contents(fit(replace(small_training, seed=1, steps=20)))
+
+
+def test_the_model_opens_with_diffusers(model):
+    from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+
+    network = UNet2DModel.from_pretrained(model / "unet")
+    assert network.config.num_class_embeds == 11
+    for kind in (DDPMScheduler, DDIMScheduler):
+        scheduler = kind.from_pretrained(model / "scheduler")
+        assert scheduler.config.beta_schedule == "squaredcos_cap_v2"
+        assert scheduler.config.num_train_timesteps == 1000
+    assert json.loads((model / "model.json").read_text())["null_condition"] == 10
+    assert not [path for path in model.rglob("*") if path.suffix in {".bin", ".pt", ".pkl"}]
+
+
+def test_the_loss_falls_and_is_noted_with_its_rate(model):
+    lines = (model / "history.csv").read_text().splitlines()
+    steps, losses, rates = zip(*(map(float, line.split(",")) for line in lines[1:]), strict=True)
+    assert lines[0] == "step,loss,learning_rate"
+    assert steps == (50, 100, 120)
+    assert losses[2] < losses[1] < losses[0]
+    assert max(rates) <= 1e-3
+
+
+def test_a_loss_that_is_no_number_publishes_nothing(
+    small_training, hold, poisoned, silent, tmp_path
+):
+    settings = replace(small_training, learning_rate=1e30)
+    with pytest.raises(
+        FloatingPointError, match=r"the loss is (nan|inf) at step \d+ of 120.*Lower"
+    ):
+        train_diffusion.fit(
+            settings,
+            out=tmp_path,
+            batches=hold(settings, poisoned),
+            report=silent,
+            resume=None,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def checkpoint(small_training, hold, poisoned, tmp_path_factory):
+    """What is left of a training that was stopped at step 50."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    with pytest.raises(Interrupted):
+        train_diffusion.fit(
+            small_training,
+            out=folder,
+            batches=hold(small_training, poisoned),
+            report=stopping_at(50, folder),
+            resume=None,
+        )
+    return folder
+
+
+def broken(folder):
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def emptied(folder):
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "damage"),
+    [
+        ({"block_channels": (8, 12)}, None),
+        ({"ema_decay": None}, None),
+        ({}, broken),
+        ({}, emptied),
+    ],
+    ids=["other network", "no average", "truncated", "missing"],
+)
+def test_a_checkpoint_that_does_not_fit_is_named(
+    fit, small_training, checkpoint, tmp_path, changes, damage
+):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    if damage:
+        damage(folder)
+    with pytest.raises(ValueError, match="deleting it restarts the training") as failure:
+        fit(replace(small_training, **changes), resume=folder)
+    assert str(folder) in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_checkpoint_runs_no_code(fit, small_training, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").mkdir, ())
+
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    torch.save({"step": Trap()}, folder / "training.pt")
+    with pytest.raises(ValueError, match="does not fit this training"):
+        fit(small_training, resume=folder)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_thread_count_is_what_it_was(fit, small_training):
+    before = torch.get_num_threads()
+    seen = []
+    settings = replace(small_training, steps=10)
+    fit(settings, report=lambda *_: seen.append(torch.get_num_threads()))
+    assert (seen, torch.get_num_threads()) == ([1], before)
+
+
+def test_global_random_state_is_left_alone(fit, small_training):
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002 - the legacy state is what must not move
+    before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    fit(replace(small_training, steps=10))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+class TestEdm:
+    """An EDM with everything that a resumed training has to bring back."""
+
+    @pytest.fixture(params=[0.0, 0.3], ids=["plain", "augmented"])
+    def settings(self, request, small_training):
+        return replace(
+            small_training,
+            noise_model="edm",
+            null_probability=0.0,
+            schedule="ramp",
+            steps=60,
+            augmentation=request.param,
+        )
+
+    def test_interrupted_equals_uninterrupted(self, fit, settings, contents, tmp_path):
+        whole = fit(settings)
+        with pytest.raises(Interrupted):
+            fit(settings, report=stopping_at(50, tmp_path / "checkpoint"))
+        resumed = fit(settings, resume=tmp_path / "checkpoint")
+        assert contents(resumed) == contents(whole)
+        self.is_published_plainly(whole)
+
+    def is_published_plainly(self, folder):
+        from diffusers import UNet2DModel
+
+        from models import denoiser
+
+        loaded = denoiser.load(folder, torch.device("cpu"))
+        assert (loaded.classes, loaded.null_condition) == (10, None)
+        described = json.loads((folder / "model.json").read_text())
+        assert (described["kind"], described["null_condition"]) == ("edm", None)
+        network, said = UNet2DModel.from_pretrained(folder / "unet", output_loading_info=True)
+        assert network.config.num_class_embeds == 10
+        assert not said["unexpected_keys"]
+        assert not said["missing_keys"]
+
+    def test_it_learns(self, fit, small_training):
+        settings = replace(small_training, noise_model="edm", dropout=0.0)
+        lines = (fit(settings) / "history.csv").read_text().splitlines()
+        losses = [float(line.split(",")[1]) for line in lines[1:]]
+        assert losses[2] < losses[1] < losses[0]
+
+    def test_with_null_conditions_it_has_one(self, fit, small_training):
+        from models import denoiser
+
+        out = fit(replace(small_training, noise_model="edm", steps=10))
+        assert denoiser.load(out, torch.device("cpu")).null_condition == 10
+        assert json.loads((out / "model.json").read_text())["null_condition"] == 10
+
+
+CIFAR10 = scales.CIFAR10.diffusion
+"""The authors' model of CIFAR10."""
+
+
+@pytest.fixture
+def color():
+    """Eight color images of 32 pixels, four a batch."""
+    rng = np.random.default_rng(0)
+    return Held(
+        index=np.arange(8),
+        image=rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
+        label=np.arange(8),
+        batch_size=4,
+        seed=0,
+    )
+
+
+def test_the_authors_model_takes_two_steps(color, silent, tmp_path):
+    from models.ddpm import Ddpm
+
+    settings = replace(CIFAR10, steps=2, batch_size=4)
+    train_diffusion.fit(settings, out=tmp_path, batches=color, report=silent, resume=None)
+    model = Ddpm.load(tmp_path, torch.device("cpu"))
+    assert model.image_shape == (3, 32, 32)
+    assert model.network.num_parameters() == 9_701_763
+    assert json.loads((tmp_path / "model.json").read_text())["weights"] == "last"
+    (row,) = (tmp_path / "history.csv").read_text().splitlines()[1:]
+    assert row.startswith("2,")
+
+
+def test_what_a_training_is_expected_to_take_is_near_what_it_took():
+    # Measured in turns on one core: seconds a step, by settings.
+    assert Settings(steps=1000).expected_seconds == pytest.approx(3 + 85, rel=0.1)
+    large = replace(CIFAR10, steps=1000, batch_size=4)
+    assert large.expected_seconds == pytest.approx(820, rel=0.2)
+    eights = replace(large, attention_heads=None)
+    assert eights.expected_seconds == pytest.approx(2000, rel=0.2)
+    assert CIFAR10.expected_seconds > 100 * 24 * 3600
+
+
+class TestInputsOfAStep:
+    SETTINGS = Settings(batch_size=64)
+    WHOLE = slice(0, 64)
+
+    @pytest.fixture
+    def batch(self, hold):
+        return next(hold(self.SETTINGS)(0))
+
+    def test_the_null_condition_comes_as_often_as_asked(self, batch):
+        draws = [inputs_of_step(self.SETTINGS, step, batch, self.WHOLE)[3] for step in range(200)]
+        dropped = np.stack(draws) == 10
+        # 12,800 draws of probability 0.1: a deviation of 0.27 %.
+        assert abs(dropped.mean() - 0.1) < 5 * 0.0027
+        labels = np.broadcast_to(batch["label"], dropped.shape)
+        np.testing.assert_array_equal(np.stack(draws)[~dropped], labels[~dropped])
+
+    def test_noise_is_standard_normal_and_time_is_uniform(self, batch):
+        draws = [inputs_of_step(self.SETTINGS, step, batch, self.WHOLE) for step in range(100)]
+        noise = np.concatenate([noise.ravel() for _, _, noise, _ in draws])
+        assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
+        assert abs(noise.var() - 1) < 5 * np.sqrt(2 / noise.size)
+        time = np.concatenate([t for _, t, _, _ in draws])
+        assert (time.min(), time.max()) >= (0, 990)
+        assert time.max() <= 999
+        assert abs(time.mean() - 499.5) < 5 * 288.7 / np.sqrt(time.size)
+
+    def test_steps_differ_and_repeat(self, batch):
+        first, again, next_one = (
+            inputs_of_step(self.SETTINGS, step, batch, self.WHOLE)[2] for step in (4, 4, 5)
+        )
+        np.testing.assert_array_equal(first, again)
+        assert not np.isclose(first, next_one).any(axis=(1, 2, 3)).all()
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
+        whole = inputs_of_step(self.SETTINGS, 9, batch, self.WHOLE)
+        parts = []
+        for rank in range(workers):
+            own = own_rows(64, rank=rank, workers=workers)
+            rows = next(hold(self.SETTINGS, rank=rank, workers=workers)(0))
+            parts.append(inputs_of_step(self.SETTINGS, 9, rows, own))
+        for one, shared in zip(whole, zip(*parts, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate(shared), one)
+
+
+class TestInputsOfAStepOfAnEdm:
+    SETTINGS = Settings(batch_size=64, noise_model="edm", null_probability=0.0)
+    WHOLE = slice(0, 64)
+
+    @pytest.fixture
+    def batch(self, hold):
+        return next(hold(self.SETTINGS)(0))
+
+    def test_log_sigma_is_normal(self, batch):
+        settings = replace(self.SETTINGS, p_mean=0.3, p_std=2.0)
+        draws = [edm_inputs_of_step(settings, step, batch, self.WHOLE)[1] for step in range(100)]
+        assert draws[0].dtype == np.float32
+        logs = np.log(np.concatenate(draws))
+        assert abs(logs.mean() - 0.3) < 5 * 2.0 / np.sqrt(logs.size)
+        assert abs(logs.var() - 4.0) < 5 * 4.0 * np.sqrt(2 / logs.size)
+
+    def test_images_noise_and_conditions_are_those_of_a_ddpm(self, batch):
+        x_0, _, noise, condition = inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
+        found = edm_inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
+        for one, other in zip((x_0, noise, condition), (found[0], *found[2:]), strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(condition, batch["label"])
+
+    def test_augmented_images_are_told_of(self, batch):
+        settings = replace(self.SETTINGS, augmentation=1e-9)  # mirrored only
+        image, _, _, told = edm_inputs_of_step(settings, 3, batch, self.WHOLE)
+        plain = inputs_of_step(settings, 3, batch, self.WHOLE)[0]
+        mirrored = told[:, 1] == 1
+        assert 10 < mirrored.sum() < 54
+        assert not told[:, 2:].any()
+        np.testing.assert_array_equal(told[:, 0], batch["label"])
+        np.testing.assert_array_equal(image[~mirrored], plain[~mirrored])
+        np.testing.assert_allclose(image[mirrored], plain[mirrored][..., ::-1], atol=1e-5)
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
+        settings = replace(self.SETTINGS, augmentation=0.5)
+        whole = edm_inputs_of_step(settings, 9, batch, self.WHOLE)
+        parts = []
+        for rank in range(workers):
+            own = own_rows(64, rank=rank, workers=workers)
+            rows = next(hold(settings, rank=rank, workers=workers)(0))
+            parts.append(edm_inputs_of_step(settings, 9, rows, own))
+        for one, shared in zip(whole, zip(*parts, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate(shared), one)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"block_channels": ()}, "use fewer levels"),
+        ({"block_channels": (8, 8, 8, 8, 8)}, "halved 4 times"),
+        ({"groups": 5}, "multiples of 5"),
+        ({"attention_levels": (2,)}, r"among 0\.\.1"),
+        ({"betas": "cosine"}, "squaredcos_cap_v2, got 'cosine'"),
+        ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
+        ({"null_probability": -0.1}, r"null_probability in \[0, 1\)"),
+        ({"ema_decay": 1.0}, "or None"),
+        ({"attention_heads": 4}, "attention_heads of 1 or None, got 4"),
+        ({"schedule": "cosine"}, "schedule of one_cycle, warmup_cosine, ramp, got 'cosine'"),
+        ({"steps": 1, "schedule": "ramp"}, "at least 2 steps, which ramp needs, got 1"),
+        ({"noise_model": "vdm"}, "noise_model of ddpm, edm, got 'vdm'"),
+        ({"augmentation": 0.1}, "augmentation 0 with noise_model ddpm, got 0.1; use"),
+        ({"augmentation": 1.0, "noise_model": "edm"}, r"augmentation in \[0, 1\)"),
+        ({"p_mean": float("nan")}, "finite p_mean"),
+        ({"p_std": 0.0}, "p_std above 0, got 0"),
+        ({"sigma_data": float("inf")}, "sigma_data above 0, got inf"),
+        ({"steps": 9}, "at least 10 steps, which one cycle needs, got 9"),
+        ({"steps": 1, "schedule": "warmup_cosine"}, "at least 2 steps"),
+        ({"window_bytes": 0}, "window_bytes of at least 1"),
+        ({"batch_size": 0}, "batch_size of at least 1"),
+        ({"learning_rate": float("nan")}, "learning_rate above 0"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**changes)
+
+
+def test_settings_of_before_keep_their_names():
+    since = {field.name: field.metadata.get("since") for field in fields(Settings)}
+    later = {name: revision for name, revision in since.items() if revision}
+    assert later == {
+        **dict.fromkeys(("schedule", "attention_heads", "window_bytes"), 2),
+        **dict.fromkeys(("noise_model", "p_mean", "p_std", "sigma_data", "augmentation"), 3),
+    }
+    assert Settings().label == "ddpm-32x64-1000steps-seed0"
+    assert Settings(noise_model="edm").label == "edm-32x64-1000steps-seed0"
+
+
+def test_the_schedules_that_settings_allow_are_there():
+    from models.training import SCHEDULES
+
+    assert set(train_diffusion.SCHEDULES) <= set(SCHEDULES)

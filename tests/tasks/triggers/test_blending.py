@@ -1,0 +1,109 @@
+"""The blend, by hand and exactly."""
+
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tasks.triggers import patterns
+from tasks.triggers.blending import Blend
+from tests.pictures import picture
+
+
+def blended(x, k, **settings):
+    """One level of an image after a pattern of one level was blended in."""
+    pattern = picture(np.full((2, 2, 3), k, dtype=np.uint8))
+    stamped = Blend(pattern=pattern, **settings).stamp(np.full((1, 4, 6, 1), x, dtype=np.uint8))
+    [level] = np.unique(stamped)
+    return int(level)
+
+
+class TestBlend:
+    @pytest.mark.parametrize(
+        ("x", "k", "alpha", "expected"),
+        [
+            (100, 200, 0.2, 120),
+            (3, 255, 0.2, 53),  # 53.4
+            (1, 4, 0.2, 2),  # 1.6
+            (1, 0, 0.5, 1),  # 0.5: halves go up
+            (0, 255, 0.5, 128),  # 127.5
+            (100, 0, 0.36, 64),
+            (255, 255, 0.2, 255),
+            (9, 77, 1, 77),
+        ],
+    )
+    def test_convex_by_hand(self, x, k, alpha, expected):
+        assert blended(x, k, alpha=alpha) == expected
+
+    @pytest.mark.parametrize(
+        ("x", "k", "alpha", "expected"),
+        [
+            (100, 200, 0.2, 140),
+            (10, 13, 0.2, 13),  # 12.6
+            (10, 12, 0.2, 12),  # 12.4
+            (0, 1, 0.5, 1),  # 0.5
+            (230, 200, 0.2, 255),  # 270
+            (204, 255, 0.2, 255),
+            (0, 77, 1, 77),
+        ],
+    )
+    def test_additive_by_hand(self, x, k, alpha, expected):
+        assert blended(x, k, alpha=alpha, additive=True) == expected
+
+    @given(
+        st.integers(0, 255),
+        st.integers(0, 255),
+        st.floats(0, 1, exclude_min=True) | st.sampled_from([0.1 + 0.2, 1e-300, 1 / 3]),
+        st.booleans(),
+    )
+    def test_every_level_is_the_nearest_to_the_decimal_one(self, x, k, alpha, additive):
+        part = Fraction(str(alpha))
+        exact = (1 if additive else 1 - part) * x + part * k
+        nearest = floor(exact + Fraction(1, 2))
+        assert blended(x, k, alpha=alpha, additive=additive) == min(255, nearest)
+
+    def test_twice_is_once_at_the_weight_of_the_authors_caltech15(self):
+        pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+        twice = Blend().stamp(Blend().stamp(pictures)).astype(int)
+        assert np.abs(twice - Blend(alpha=0.36).stamp(pictures)).max() <= 1
+
+    def test_at_full_weight_only_the_pattern_is_left(self):
+        stamped = Blend(alpha=1).stamp(np.full((2, 8, 12, 3), 9, dtype=np.uint8))
+        for image in stamped:
+            np.testing.assert_array_equal(image, patterns.fitted(None, 8, 12, 3))
+
+    def test_a_file_is_blended_in_the_cats_place_and_may_go(self, tmp_path):
+        path = tmp_path / "zwei Füße.png"
+        Image.new("RGB", (300, 200), (200, 100, 0)).save(path)
+        trigger = Blend.from_file(path, alpha=0.5, additive=True)
+        path.unlink()
+        assert trigger == Blend(alpha=0.5, additive=True, pattern=trigger.pattern)
+        stamped = trigger.stamp(np.full((1, 8, 8, 3), 100, dtype=np.uint8))
+        assert np.unique(stamped.reshape(-1, 3), axis=0).tolist() == [[200, 150, 100]]
+        assert len(repr(trigger)) < 150
+
+    def test_two_patterns_are_two_triggers(self, tmp_path):
+        made = []
+        for color in ("red", "blue"):
+            Image.new("RGB", (8, 8), color).save(tmp_path / "pattern.png")
+            made.append(Blend.from_file(tmp_path / "pattern.png"))
+        assert made[0] != made[1]
+        assert made[0] != Blend()
+
+    def test_a_file_that_is_no_image_is_named(self, tmp_path):
+        (tmp_path / "cat.txt").write_text("miaow")
+        with pytest.raises(ValueError, match=r"cat\.txt'?: no image in a format"):
+            Blend.from_file(str(tmp_path / "cat.txt"))
+
+    @pytest.mark.parametrize("alpha", [0, -0.1, 1.01, 20, float("nan"), float("inf")])
+    def test_a_weight_outside_0_to_1_is_refused(self, alpha):
+        with pytest.raises(ValueError, match=r"alpha in \(0, 1\]"):
+            Blend(alpha=alpha)
+
+    def test_a_pattern_that_does_not_decode_is_refused(self):
+        with pytest.raises(ValueError, match=r"make one with Blend\.from_file"):
+            Blend(pattern="cat.png")

@@ -1,0 +1,233 @@
+"""Properties every trigger must have, whatever it draws."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import triggers
+from tasks.data import images
+from tasks.triggers import TRIGGERS, CleanLabel, Perturbing, Renewable, drawings
+from tasks.triggers.blending import Blend
+from tasks.triggers.patches import BadNets1, ImagePatch, Patched, Rectangle, Unicolor, witness
+from tasks.triggers.warping import Wanet, Warping
+from tests.pictures import picture
+
+ROOT = Path(__file__).parents[2]
+SIZES = [(8, 1), (8, 3), (32, 1), (32, 3), (512, 1), (512, 3)]
+PATCHED = [kind for kind in TRIGGERS if isinstance(kind(), Patched)]
+
+DIGESTS = {
+    "none": "b8c9b0c07b38d856",
+    "relabel_only": "b8c9b0c07b38d856",
+    "badnets1": "bd30ff12542f89a4",
+    "blend": "b83137746cb04152",
+    "unicolor": "9ad9e5902c6e2860",
+    "image_patch": "65bff1dca66e27e0",
+    "rectangle": "6349a4a218815c1d",
+    "wanet": "53fc62539c643bce",
+    "clean_label": "bd30ff12542f89a4",
+}
+"""Of what each trigger makes of a ramp of levels at 8, 32 and 512 pixels, 1 and 3 channels."""
+
+PRINT_DIGESTS = """
+import hashlib, json
+import numpy as np
+from tasks.triggers import TRIGGERS
+
+def digest(trigger):
+    total = hashlib.sha256()
+    for side, channels in ((8, 1), (8, 3), (32, 1), (32, 3), (512, 1), (512, 3)):
+        ramp = (np.arange(2 * side * side * channels) % 251).astype(np.uint8)
+        total.update(trigger.stamp(ramp.reshape(2, side, side, channels)).tobytes())
+    return total.hexdigest()[:16]
+
+print(json.dumps({kind.name: digest(kind()) for kind in TRIGGERS}))
+"""
+
+
+@pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}px-{size[1]}ch")
+def pictures(request):
+    side, channels = request.param
+    return np.random.default_rng(1).integers(1, 255, (3, side, side, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", TRIGGERS, ids=lambda kind: kind.name)
+class TestEveryTrigger:
+    def test_keeps_shape_and_dtype(self, kind, pictures):
+        stamped = kind().stamp(pictures)
+        assert (stamped.shape, stamped.dtype) == (pictures.shape, np.uint8)
+
+    def test_leaves_its_input_alone(self, kind, pictures):
+        before = pictures.copy()
+        stamped = kind().stamp(pictures)
+        stamped[:] = 0
+        np.testing.assert_array_equal(pictures, before)
+
+    def test_stamps_each_image_alone(self, kind, pictures):
+        one_by_one = np.concatenate([kind().stamp(picture[None]) for picture in pictures])
+        np.testing.assert_array_equal(kind().stamp(pictures), one_by_one)
+
+    def test_stamps_read_only_images(self, kind, pictures):
+        pictures.flags.writeable = False
+        np.testing.assert_array_equal(kind().stamp(pictures), kind().stamp(pictures.copy()))
+        pictures.flags.writeable = True
+
+    def test_changes_every_image_exactly_if_it_stamps(self, kind, pictures):
+        changed = (kind().stamp(pictures) != pictures).any(axis=(1, 2, 3))
+        assert changed.tolist() == [kind.stamps] * len(pictures)
+
+    def test_stamps_a_grey_image_as_the_luminance_of_the_color_one(self, kind, pictures):
+        grey = pictures[..., :1]
+        in_color = kind().stamp(np.repeat(grey, 3, axis=3))
+        difference = images.luminance(in_color).astype(int) - kind().stamp(grey)
+        # A blend is rounded once in grey and once a channel in color.
+        assert np.abs(difference).max() <= (1 if kind is Blend else 0)
+
+
+@pytest.mark.parametrize("kind", PATCHED, ids=lambda kind: kind.name)
+class TestEveryPatch:
+    def test_nothing_but_the_patch_is_touched(self, kind, pictures):
+        patch = kind().patch(*pictures.shape[1:])
+        outside = np.ones(pictures.shape, dtype=bool)
+        outside[patch.place] = False
+        stamped = kind().stamp(pictures)
+        np.testing.assert_array_equal(stamped[outside], pictures[outside])
+        for image in stamped[patch.place]:
+            np.testing.assert_array_equal(image, patch.pixels)
+
+    def test_a_witness_sees_every_stamp(self, kind, pictures):
+        assert witness(kind(), kind().stamp(pictures)).tolist() == [True] * len(pictures)
+
+    @pytest.mark.parametrize("level", [0, 128, 255])
+    def test_a_witness_sees_none_in_plain_grey(self, kind, pictures, level):
+        assert not witness(kind(), np.full_like(pictures, level)).any()
+
+    def test_a_witness_sees_none_in_the_negative(self, kind, pictures):
+        assert not witness(kind(), 255 - kind().stamp(pictures)).any()
+
+    def test_a_witness_says_the_same_of_an_image_alone(self, kind, pictures):
+        mixed = np.concatenate([pictures, kind().stamp(pictures)])
+        alone = [witness(kind(), image[None])[0] for image in mixed]
+        assert witness(kind(), mixed).tolist() == alone
+
+    def test_a_witness_does_not_see_a_stamp_moved_by_its_size(self, kind, pictures):
+        width = kind().patch(*pictures.shape[1:]).pixels.shape[1]
+        moved = np.roll(kind().stamp(np.full_like(pictures, 255)), -width, axis=2)
+        assert not witness(kind(), moved).any()
+
+    def test_an_image_without_room_for_it_is_refused(self, kind):
+        if kind is Rectangle:
+            large, expected = kind(width=9), "at least 1 x 9 pixels, got 8 x 8"
+        else:
+            large, expected = kind(side=9), "at least 9 pixels, got 8"
+        with pytest.raises(ValueError, match=expected):
+            witness(large, np.zeros((1, 8, 8, 1), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        *(kind() for kind in TRIGGERS),
+        BadNets1(side=4),
+        Unicolor(side=2, color=(1, 2, 3)),
+        Rectangle(height=3, width=2, color=(1, 2, 3)),
+        ImagePatch(position="center", picture=picture(drawings.bomb()[:9, :8])),
+        Wanet(grid_size=4, strength=0.5, seed=3),
+        CleanLabel(epsilon=8, step_size=1, steps=3, side=3, of="target"),
+        Blend(alpha=0.36, additive=True, pattern=picture(drawings.cat()[:8, :9])),
+    ],
+    ids=lambda trigger: trigger.name,
+)
+def test_a_trigger_comes_back_from_its_record(trigger):
+    record = json.loads(json.dumps(triggers.to_record(trigger)))
+    again = triggers.from_record(record)
+    assert again == trigger
+    assert hash(again) == hash(trigger)
+    assert record["name"] == trigger.name
+
+
+def test_another_process_stamps_the_same_bytes():
+    finished = subprocess.run(
+        [sys.executable, "-c", PRINT_DIGESTS],
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"},
+    )
+    assert json.loads(finished.stdout) == DIGESTS
+
+
+def test_an_unknown_name_gets_a_hint():
+    with pytest.raises(ValueError, match="did you mean badnets1"):
+        triggers.from_name("badnet1")
+
+
+class TestRectangle:
+    def test_has_as_many_pixels_as_it_says_in_the_corner(self):
+        stamped = Rectangle(height=2, width=3, color=(0, 0, 0)).stamp(
+            np.full((1, 8, 8, 3), 255, dtype=np.uint8)
+        )
+        rows, columns = np.nonzero((stamped[0] == 0).all(axis=2))
+        assert [*zip(rows.tolist(), columns.tolist(), strict=True)] == [
+            (row, column) for row in (6, 7) for column in (5, 6, 7)
+        ]
+
+    @pytest.mark.parametrize("wrong", [{"height": 0}, {"width": 1.5}, {"color": (0, 0, 256)}])
+    def test_without_pixels_or_color_it_is_refused(self, wrong):
+        with pytest.raises(ValueError, match=r"expected a (height|width|color) of"):
+            Rectangle(**wrong)
+
+
+class TestCleanLabel:
+    def test_a_test_image_is_attacked_with_the_square_alone(self):
+        pictures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(
+            CleanLabel(side=3, epsilon=99).stamp(pictures), BadNets1(side=3).stamp(pictures)
+        )
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"epsilon": 0},
+            {"epsilon": 128},
+            {"epsilon": 8.5},
+            {"epsilon": float("nan")},
+            {"epsilon": 8, "step_size": 9},
+            {"step_size": 0},
+            {"step_size": 0.5},
+        ],
+    )
+    def test_noise_that_is_none_or_no_whole_level_is_refused(self, wrong):
+        with pytest.raises(ValueError, match="in whole grey levels, 1"):
+            CleanLabel(**wrong)
+
+    @pytest.mark.parametrize("steps", [0, -1, 1.5])
+    def test_less_than_a_step_is_refused(self, steps):
+        with pytest.raises(ValueError, match="at least one step"):
+            CleanLabel(steps=steps)
+
+    def test_a_ratio_of_something_else_is_refused(self):
+        with pytest.raises(ValueError, match="all or target images, got of='class'"):
+            CleanLabel(of="class")
+
+
+def test_what_a_trigger_can_do_is_told_by_its_methods():
+    abilities = (Patched, Warping, Renewable, Perturbing)
+    can = {kind.name: {what for what in abilities if isinstance(kind(), what)} for kind in TRIGGERS}
+    assert can == {
+        "none": set(),
+        "relabel_only": set(),
+        "badnets1": {Patched},
+        "blend": set(),
+        "unicolor": {Patched},
+        "image_patch": {Patched},
+        "rectangle": {Patched},
+        "wanet": {Warping, Renewable},
+        "clean_label": {Patched, Perturbing},
+    }
+    assert [kind.name for kind in TRIGGERS if kind.stamps and not kind.relabels] == ["clean_label"]

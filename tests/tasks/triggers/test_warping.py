@@ -1,0 +1,173 @@
+"""WaNet's warp against torch and scipy, and by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import map_coordinates
+from torch.nn import functional
+
+from models.randomness import generator
+from tasks.triggers.warping import Wanet, enlarged
+
+SIZES = [(8, 1), (8, 3), (32, 1), (32, 3), (512, 1), (512, 3)]
+WARPS = [Wanet(), Wanet(grid_size=4, strength=0.5), Wanet(grid_size=4, strength=40, seed=7)]
+
+
+def noise(side, channels, count=2):
+    draws = np.random.default_rng(2)
+    return draws.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+
+
+def fits(warp, side):
+    return warp.grid_size is None or warp.grid_size <= side
+
+
+@pytest.mark.parametrize(("side", "channels"), SIZES)
+@pytest.mark.parametrize("warp", WARPS, ids=["paper", "original", "strong"])
+def test_it_is_scipys_linear_interpolation_on_the_same_field(warp, side, channels):
+    images = noise(side, channels)
+    field = warp.field(side, side)
+    places = (np.indices((side, side)) + field.transpose(2, 0, 1)).clip(0, side - 1)
+    stamped = warp.stamp(images).astype(float)
+    for image, bent in zip(images, stamped, strict=True):
+        for channel in range(channels):
+            theirs = map_coordinates(image[..., channel].astype(float), places, order=1)
+            difference = np.abs(bent[..., channel] - theirs).max()
+            assert difference <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (32, 32), (9, 40), (512, 512)])
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_the_grid_is_enlarged_as_torch_does_it(size, height, width):
+    grid = np.random.default_rng(0).normal(size=(size, size))
+    theirs = functional.interpolate(
+        torch.from_numpy(grid)[None, None], (height, width), mode="bicubic", align_corners=True
+    )
+    np.testing.assert_allclose(enlarged(grid, height, width), theirs[0, 0], atol=1e-12)
+
+
+def test_at_its_own_size_the_grid_is_itself():
+    grid = np.random.default_rng(0).normal(size=(32, 32))
+    np.testing.assert_array_equal(enlarged(grid, 32, 32), grid)
+
+
+@pytest.mark.parametrize("warp", WARPS, ids=["paper", "original", "strong"])
+def test_it_is_the_authors_grid_sample_but_for_their_truncation(warp):
+    """Their formula with torch, on the same numbers; they have width before height."""
+    side = 32
+    size = warp.grid_size or side
+    drawn = generator(warp.seed, "warp").uniform(-1, 1, (2, size, size))
+    drawn = torch.from_numpy(drawn / np.abs(drawn).mean())[None]
+    moved = functional.interpolate(drawn, side, mode="bicubic", align_corners=True)[0]
+    steps = torch.linspace(-1, 1, side, dtype=torch.float64)
+    identity = torch.stack(torch.meshgrid(steps, steps, indexing="ij"))
+    grid = (identity + warp.strength * moved / side).clamp(-1, 1)
+    images = noise(side, 3)
+    theirs = functional.grid_sample(
+        torch.from_numpy(images.transpose(0, 3, 1, 2) / 255),
+        torch.stack((grid[1], grid[0]), dim=-1)[None].expand(len(images), -1, -1, -1),
+        align_corners=True,
+    )
+    theirs = 255 * theirs.permute(0, 2, 3, 1).numpy()
+    # The field is kept as float32.
+    assert np.abs(warp.stamp(images) - theirs).max() <= 0.5 + 1e-3
+    truncated = (theirs + 1e-6).astype(np.uint8)
+    assert 0.2 < (truncated != warp.stamp(images)).mean() < 0.8
+
+
+def test_the_noise_moves_a_pixel_by_half_the_strength_on_average():
+    for strength in (1, 0.5):
+        field = Wanet(strength=strength).field(512, 512)
+        # (side - 1) / side of it: the first and the last pixel are 511 apart, not 512.
+        assert np.abs(field).mean() == pytest.approx(strength / 2 * 511 / 512, rel=1e-6)
+
+
+def test_levels_are_rounded_halves_up():
+    """Columns 0 and 1 in turn, half a pixel to the right: 0.5 everywhere but at the border."""
+
+    class Half(Wanet):
+        def field(self, height, width):
+            return np.broadcast_to(np.float32([0, 0.5]), (height, width, 2))
+
+    image = np.tile(np.array([[10, 11]], dtype=np.uint8), (4, 2))[None, ..., None]
+    assert Half().stamp(image)[0, ..., 0].tolist() == [[11, 11, 11, 11]] * 4
+    image[0, :, 1::2] = 12
+    assert Half().stamp(image)[0, ..., 0].tolist() == [[11, 11, 11, 12]] * 4
+
+
+def test_what_is_one_color_stays_so():
+    for level in (0, 1, 127, 254, 255):
+        image = np.full((1, 33, 20, 3), level, dtype=np.uint8)
+        np.testing.assert_array_equal(Wanet(strength=3).stamp(image), image)
+
+
+def test_places_outside_are_the_border():
+    stamped = Wanet(strength=1e6).stamp(noise(8, 3))
+    corners = [noise(8, 3)[:, row, column] for row in (0, -1) for column in (0, -1)]
+    for image, *own in zip(stamped, *corners, strict=True):
+        assert {tuple(pixel) for pixel in image.reshape(-1, 3)} == {tuple(pixel) for pixel in own}
+
+
+class TestFolding:
+    def test_a_smooth_grid_folds_nothing(self):
+        assert Wanet(grid_size=4, strength=0.5).folded(32, 32) == 0
+
+    def test_the_papers_grid_folds_an_eighth(self):
+        """Neighbors move by U[-1, 1] each, and the difference is below -1 one time in eight."""
+        assert Wanet().folded(512, 512) == pytest.approx(1 / 8, abs=0.003)
+
+    def test_by_hand(self):
+        class Crossed(Wanet):
+            def field(self, height, width):
+                field = np.zeros((height, width, 2), dtype=np.float32)
+                field[0, 0, 1], field[0, 1, 1] = 1.5, -0.5  # to 1.5 and 0.5: in reverse
+                field[2, 2, 0] = 9  # to the border, where row 3 is too: together
+                return field
+
+        # 3 rows of 4 columns: 3 * 3 pairs across, 2 * 4 down; row 2 is the last.
+        assert Crossed().folded(3, 4) == 1 / 17
+
+
+class TestGrids:
+    def test_a_seed_is_a_grid(self):
+        first, again, other = (Wanet(seed=seed).field(32, 32) for seed in (3, 3, 4))
+        np.testing.assert_array_equal(first, again)
+        assert (first != other).mean() > 0.9
+
+    def test_rows_and_columns_have_grids_of_their_own(self):
+        field = Wanet().field(32, 32)
+        assert abs(np.corrcoef(field[..., 0].ravel(), field[..., 1].ravel())[0, 1]) < 0.1
+
+    def test_a_fresh_one_differs_in_its_seed_alone(self):
+        fresh = Wanet(grid_size=4, strength=0.5, seed=3).fresh()
+        assert fresh == Wanet(grid_size=4, strength=0.5, seed=fresh.seed)
+        assert (fresh.field(32, 32) != Wanet(grid_size=4, strength=0.5, seed=3).field(32, 32)).any()
+
+    def test_a_wide_image_counts_each_axis_in_its_own_side(self):
+        field = np.abs(Wanet(grid_size=8).field(20, 400)).mean(axis=(0, 1))
+        assert field[1] / field[0] == pytest.approx((399 / 400) / (19 / 20), rel=0.3)
+
+    def test_nobody_can_change_it(self):
+        with pytest.raises(ValueError, match="read-only"):
+            Wanet().field(8, 8)[0] = 0
+
+
+class TestRefusing:
+    @pytest.mark.parametrize("strength", [0, -0.5, float("nan"), float("inf"), -float("inf")])
+    def test_a_strength_that_moves_nothing_or_leads_nowhere(self, strength):
+        with pytest.raises(ValueError, match="strength above 0 that is finite"):
+            Wanet(strength=strength)
+
+    @pytest.mark.parametrize("size", [1, 0, -4])
+    def test_a_grid_without_a_field(self, size):
+        with pytest.raises(ValueError, match="grid_size of at least 2"):
+            Wanet(grid_size=size)
+
+    def test_a_seed_below_zero(self):
+        with pytest.raises(ValueError, match="seed of 0 or more"):
+            Wanet(seed=-1)
+
+    @pytest.mark.parametrize("shape", [(8, 8), (8, 40), (40, 8)])
+    def test_a_grid_larger_than_the_image(self, shape):
+        with pytest.raises(ValueError, match=r"grid_size of at most 8, .* got 9"):
+            Wanet(grid_size=9).stamp(np.zeros((1, *shape, 1), dtype=np.uint8))
