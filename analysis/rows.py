@@ -93,9 +93,9 @@ def study_of(rows: Sequence[Row]) -> str:
     return str(rows[0].get("study", "")) if rows else ""
 
 
-def has_witness(row: Row) -> bool:
+def has_template_match(row: Row) -> bool:
     """Whether the template match looked at this row's images; not so in rows of older versions."""
-    return row.get("witness_trigger_ratio") is not None
+    return row.get("template_trigger_ratio") is not None
 
 
 def clip_of(row: Row) -> str:

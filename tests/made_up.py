@@ -119,34 +119,35 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
     return {**row, **changes}
 
 
-def witnessed(row, missed=0):
-    """The same row with the columns of a witness that misses some of the judge's triggers.
+def template_matched(row, missed=0):
+    """The same row with the columns of a template match that misses some of the judge's triggers.
 
     Args:
         row: Of `make_row`.
-        missed: Images of G1, or of G2 where G1 has fewer; None for a trigger without a witness.
+        missed: Images of G1, or of G2 where G1 has fewer; None for a trigger without a template
+        match.
     """
     if missed is None:
         names = ("g1", "g2", "trigger_ratio", "agreement")
-        bounded = [f"witness_{name}{end}" for name in names for end in ("", "_low", "_high")]
-        bounded += [f"other_witness_ratio{end}" for end in ("", "_low", "_high")]
+        bounded = [f"template_{name}{end}" for name in names for end in ("", "_low", "_high")]
+        bounded += [f"other_template_ratio{end}" for end in ("", "_low", "_high")]
         single = ["g1_count", "g2_count", "false_positive_rate", "false_negative_rate"]
-        return {**row, **dict.fromkeys([*bounded, *(f"witness_{name}" for name in single)])}
+        return {**row, **dict.fromkeys([*bounded, *(f"template_{name}" for name in single)])}
     n = row["n"]
     g1 = max(0, row["g1_count"] - missed)
     g2 = max(0, row["g2_count"] - (missed - (row["g1_count"] - g1)))
     disagreeing = row["g1_count"] + row["g2_count"] - g1 - g2
     return {
         **row,
-        "witness_g1_count": g1,
-        "witness_g2_count": g2,
-        **_share("witness_g1", g1, n),
-        **_share("witness_g2", g2, n),
-        **_share("witness_trigger_ratio", g1 + g2, n),
-        **_share("witness_agreement", n - disagreeing, n),
-        "witness_false_positive_rate": 2 / 360,
-        "witness_false_negative_rate": 0.0,
-        **_share("other_witness_ratio", 1, 500),
+        "template_g1_count": g1,
+        "template_g2_count": g2,
+        **_share("template_g1", g1, n),
+        **_share("template_g2", g2, n),
+        **_share("template_trigger_ratio", g1 + g2, n),
+        **_share("template_agreement", n - disagreeing, n),
+        "template_false_positive_rate": 2 / 360,
+        "template_false_negative_rate": 0.0,
+        **_share("other_template_ratio", 1, 500),
     }
 
 
@@ -157,7 +158,7 @@ def corrected(row):
 
 
 def amplification_sweep():
-    """Rows of one trigger and sampler as the first version wrote them: no witness, no steps."""
+    """Rows of one trigger and sampler as version 1 wrote them: no template match, no steps."""
     return [corrected(make_row(*point, counts)) for point, counts in AMPLIFICATION_COUNTS.items()]
 
 
@@ -165,7 +166,7 @@ def composition_sweep():
     """Rows of three triggers x four ratios x three samplers at guidance 5, clean controls too."""
     return [
         corrected(
-            witnessed(
+            template_matched(
                 make_row(
                     trigger if ratio else "none",
                     ratio,
@@ -201,7 +202,7 @@ def triggers_row(trigger, ratio, counts, **changes):
         row |= {"p_t": p_t, "relabelled_ratio": 0.0}
         row |= amplification_row(Composition(*counts).trigger_ratio, p_t)
     seen = row["judge_trigger"] in STAMPED_WITH_A_PATCH
-    return {**corrected(witnessed(row, missed=7 if seen else None)), **changes}
+    return {**corrected(template_matched(row, missed=7 if seen else None)), **changes}
 
 
 def groups_of(rows):
@@ -217,8 +218,10 @@ def groups_of(rows):
 
 
 def amplification_report():
-    """A finished report of `amplification_sweep`, with a witness at every point and a failure."""
-    rows = [{**witnessed(row, missed=4), "sampler_steps": 25} for row in amplification_sweep()]
+    """A finished report of `amplification_sweep`, with template matching and a failure."""
+    rows = [
+        {**template_matched(row, missed=4), "sampler_steps": 25} for row in amplification_sweep()
+    ]
     return StudyReport(
         study="amplification",
         title="Trigger amplification and the phase transition",

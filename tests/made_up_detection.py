@@ -34,9 +34,9 @@ BOUNDED = (  # columns that only rows of generations have, each with its bounds
     "auroc_gain",
     "g1_auroc",
     "g2_auroc",
-    "witness_auroc",
-    "witness_auroc_gain",
-    "judge_minus_witness_auroc",
+    "template_auroc",
+    "template_auroc_gain",
+    "judge_minus_template_auroc",
     "poisoned_shift",
     "clean_shift",
     "auroc_poisoned_moved",
@@ -58,14 +58,14 @@ PLAIN = (  # columns that may be undefined and have no bounds
     "g2_count",
     "g3_count",
     "g4_count",
-    "witness_n_positive",
+    "template_n_positive",
     "equal_prevalence",
     "trigger_false_positive_rate",
     "trigger_false_negative_rate",
     "trigger_n_clean",
     "trigger_n_stamped",
-    "witness_false_positive_rate",
-    "witness_false_negative_rate",
+    "template_false_positive_rate",
+    "template_false_negative_rate",
 )
 
 
@@ -150,8 +150,11 @@ def detection_pair(before, after, half=0.02, **changes):
         **bounded("training_auroc", before),
         **bounded("auroc_gain", None if None in (before, after) else after - before, half),
     }
-    place = {key: value for key, value in changes.items() if key not in ("witness", "equal")}
-    for name, column in (("witness", "witness_auroc_gain"), ("equal", "equal_prevalence_gain")):
+    place = {key: value for key, value in changes.items() if key not in ("template_match", "equal")}
+    for name, column in (
+        ("template_match", "template_auroc_gain"),
+        ("equal", "equal_prevalence_gain"),
+    ):
         if name in changes:
             generated |= bounded(column, changes[name], half)
     return [
@@ -190,7 +193,7 @@ def _points(rng, trigger, ratio, detector, seed):
     after = rng.normal(
         np.where(flagged, apart + poisoned_shift, clean_shift), np.where(group == 1, 1.2, 1.0)
     )
-    witness = flagged & (rng.random(N) > 0.1) if trigger in WITNESSED else None
+    template_match = flagged & (rng.random(N) > 0.1) if trigger in WITNESSED else None
     training = make_detection_row(
         trigger, ratio, detector, "training", seed=seed, **_sizes(poisoned)
     )
@@ -202,7 +205,7 @@ def _points(rng, trigger, ratio, detector, seed):
         **_area("auroc", after, flagged),
         **_rates(after, flagged),
         **_area("training_auroc", before, poisoned),
-        **_both(before, poisoned, after, flagged, witness),
+        **_both(before, poisoned, after, flagged, template_match),
         **{f"g{number}_count": int((group == number).sum()) for number in (1, 2, 3, 4)},
         **_area("g1_auroc", after[group != 2], flagged[group != 2]),
         **_area("g2_auroc", after[group != 1], flagged[group != 1]),
@@ -211,11 +214,11 @@ def _points(rng, trigger, ratio, detector, seed):
         if detector == "cd":
             row |= {"mask_mean_positive": 0.61, "mask_mean_negative": 0.42}
             row |= {"mask_kept_positive": 0.95, "mask_kept_negative": 0.38}
-        if detector == "cd" and witness is not None:
+        if detector == "cd" and template_match is not None:
             row |= {"mask_patch_positive": 0.93, "mask_patch_negative": 0.44}
     own = {"suspicion": _unit(detector, after), "poisoned": flagged, "group": group}
-    if witness is not None:
-        own["witness"] = witness
+    if template_match is not None:
+        own["template_match"] = template_match
     return [
         (training, {"suspicion": _unit(detector, before), "poisoned": poisoned}),
         (generation, own),
@@ -239,7 +242,7 @@ def _null(rng, detector, image_set, seed):
     return own, {"suspicion": _unit(detector, drawn), "poisoned": flags}
 
 
-def _both(before, poisoned, after, flagged, witness):
+def _both(before, poisoned, after, flagged, template_match):
     """What compares the two sets, from their scores."""
 
     def against(positives, negatives):
@@ -262,15 +265,15 @@ def _both(before, poisoned, after, flagged, witness):
         for name, value in columns.items()
         if name.startswith("auroc_gain")
     }
-    if witness is not None:
-        seen = _area("", after, witness)
+    if template_match is not None:
+        seen = _area("", after, template_match)
         columns |= {
-            **_area("witness_auroc", after, witness),
-            **_difference("witness_auroc_gain", seen, _area("", before, poisoned)),
-            **bounded("judge_minus_witness_auroc", columns["auroc_gain"] * 0.05, 0.01),
-            "witness_n_positive": int(witness.sum()),
-            "witness_false_positive_rate": 2 / 360,
-            "witness_false_negative_rate": 0.0,
+            **_area("template_auroc", after, template_match),
+            **_difference("template_auroc_gain", seen, _area("", before, poisoned)),
+            **bounded("judge_minus_template_auroc", columns["auroc_gain"] * 0.05, 0.01),
+            "template_n_positive": int(template_match.sum()),
+            "template_false_positive_rate": 2 / 360,
+            "template_false_negative_rate": 0.0,
         }
     return columns
 

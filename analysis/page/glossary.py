@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.page.wording import authors_weight
-from analysis.rows import COMPOSITION, TRIGGERS, Row, has_witness, study_of
+from analysis.rows import COMPOSITION, TRIGGERS, Row, has_template_match, study_of
 
 Definition = tuple[str, str]
 """A term and what it means."""
@@ -33,15 +33,16 @@ TRANSITION: Definition = (
     "first reach zero to where the lower ones do.",
 )
 
-WITNESS: Definition = (
-    "Witness",
+TEMPLATE_MATCH: Definition = (
+    "Template match",
     "A second opinion on the trigger that needs no training: it compares the pixels where the "
     "trigger's patch is stamped with the patch itself, and sees the trigger where, over the pixels "
     "of every color of the patch, the mean difference from that color is below a tenth of the "
     "range (for black and white the authors' own unused check: black below 0.1, white above 0.9). "
     "It cannot be fooled by content, but it looks at one place only and a faint patch escapes it. "
-    "Agreement is the share of a point's images on which judge and witness say the same. A "
-    "trigger without a patch, such as BadNets-2, which covers the whole image, has no witness. All "
+    "Agreement is the share of a point's images on which judge and template match say the same. A "
+    "trigger without a patch, such as BadNets-2, which covers the whole image, has no template "
+    "match. All "
     "groups, amplification and verdicts rest on the trained judge.",
 )
 
@@ -101,7 +102,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
     images = sorted({int(row["n"]) for row in rows})
     weights = sorted({float(row["guidance_weight"]) for row in rows})
     transition = [] if study_of(rows) in (COMPOSITION, TRIGGERS) else [TRANSITION]
-    witness = [WITNESS] if any(map(has_witness, rows)) else []
+    template_match = [TEMPLATE_MATCH] if any(map(has_template_match, rows)) else []
     return [
         POISON_RATIO,
         (
@@ -150,7 +151,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
             "away. Both are the plain argmax, without thresholds. Their errors are measured on the "
             "test split, on which nothing was selected.",
         ),
-        *witness,
+        *template_match,
         (
             "Corrected values",
             "G1 to G4 with the judges' errors undone: the four seen fractions are a known mixture "

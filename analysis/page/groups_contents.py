@@ -5,14 +5,20 @@ from typing import Any
 
 from analysis import published
 from analysis.page.parts import inline
-from analysis.page.sampler_figures import witness_beside_judge
-from analysis.page.tables import corrections, judges, measurements, other_conditions, witnesses
+from analysis.page.sampler_figures import template_match_beside_judge
+from analysis.page.tables import (
+    corrections,
+    judges,
+    measurements,
+    other_conditions,
+    template_matches,
+)
 from analysis.page.wording import percent, ratio_name
-from analysis.rows import Row, has_witness
+from analysis.rows import Row, has_template_match
 from analysis.statistics.composition import GROUPS
 
-WITNESS = "witness"
-"""Name of the figure that sets the witness beside the judge."""
+TEMPLATE_MATCH = "template_match"
+"""Name of the figure that sets the template match beside the judge."""
 
 GROUP_WORDS = {
     "g1": "trigger, mismatch",
@@ -24,7 +30,11 @@ GROUP_WORDS = {
 
 def figures(rows: Sequence[Row]) -> dict[str, str]:
     """The figures that all of these pages have, as SVG text by name."""
-    return {WITNESS: witness_beside_judge(rows, WITNESS)} if any(map(has_witness, rows)) else {}
+    return (
+        {TEMPLATE_MATCH: template_match_beside_judge(rows, TEMPLATE_MATCH)}
+        if any(map(has_template_match, rows))
+        else {}
+    )
 
 
 def contents(rows: Sequence[Row], drawn: Mapping[str, str]) -> dict[str, Any]:
@@ -38,8 +48,10 @@ def contents(rows: Sequence[Row], drawn: Mapping[str, str]) -> dict[str, Any]:
         "groups": [(group, group.upper(), GROUP_WORDS[group]) for group in GROUPS],
         "dashed_lines": _dashed_lines(),
         "measurements": measurements(rows),
-        "witness": inline(drawn, WITNESS, "trigger ratios by the witness and by the judge"),
-        "witnesses": witnesses(rows),
+        "template_match": inline(
+            drawn, TEMPLATE_MATCH, "trigger ratios by the template match and by the judge"
+        ),
+        "template_matches": template_matches(rows),
         "corrections": corrections(rows),
         "judges": judges(rows),
         "others": other_conditions(rows),

@@ -10,7 +10,7 @@ from analysis.page.wording import (
     times,
     trigger_name,
 )
-from analysis.rows import PLACE_COLUMNS, Row, clip_of, has_witness, sort_rows
+from analysis.rows import PLACE_COLUMNS, Row, clip_of, has_template_match, sort_rows
 
 LEADING_COLUMNS = (
     *PLACE_COLUMNS,
@@ -30,20 +30,21 @@ LEADING_COLUMNS = (
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Headers, and a row of words a point.
 
-    The sampler and its thresholding have a column where there are several, the witness where it
+    The sampler and its thresholding have a column where there are several, the template match
+    where it
     looked at any point.
     """
     samplers = len({row["sampler"] for row in rows}) > 1
     clips = len({clip_of(row) for row in rows}) > 1
-    witnessed = any(map(has_witness, rows))
+    template_matched = any(map(has_template_match, rows))
     headers = ["trigger", *(["sampler"] if samplers else []), *(["clip"] if clips else [])]
     headers += ["p", "w (authors')", "seed", "p_t"]
     headers += ["G1", "G2", "G3", "G4", "trigger ratio", "/ p_t"]
-    headers += ["witness (agreement)"] if witnessed else []
-    return headers, [_line(row, samplers, clips, witnessed) for row in sort_rows(rows)]
+    headers += ["template_match (agreement)"] if template_matched else []
+    return headers, [_line(row, samplers, clips, template_matched) for row in sort_rows(rows)]
 
 
-def _line(row: Row, samplers: bool, clips: bool, witnessed: bool) -> list[str]:
+def _line(row: Row, samplers: bool, clips: bool, template_matched: bool) -> list[str]:
     cells = [trigger_name(str(row["trigger"]))]
     if samplers:
         cells.append(sampler_name(str(row["sampler"])))
@@ -58,15 +59,15 @@ def _line(row: Row, samplers: bool, clips: bool, witnessed: bool) -> list[str]:
         _bounded(row, "trigger_ratio"),
         "" if row.get("amplification") is None else times(float(row["amplification"])),
     ]
-    if witnessed:
-        cells.append(_witness(row))
+    if template_matched:
+        cells.append(_template_match(row))
     return cells
 
 
-def _witness(row: Row) -> str:
-    if not has_witness(row):
+def _template_match(row: Row) -> str:
+    if not has_template_match(row):
         return ""
-    share, agreement = (float(row[f"witness_{name}"]) for name in ("trigger_ratio", "agreement"))
+    share, agreement = (float(row[f"template_{name}"]) for name in ("trigger_ratio", "agreement"))
     return f"{percent(share)} ({percent(agreement)})"
 
 

@@ -71,7 +71,7 @@ class StudyReport:
     """
     scores: Mapping[tuple[Any, ...], Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict)
     """By `row_key` of a row of detection: "suspicion", float64, (N,); "poisoned", bool, (N,); where
-    there is one "witness", bool, (N,); of generations "group", int8, (N,), 1..4.
+    there is one "template_match", bool, (N,); of generations "group", int8, (N,), 1..4.
     """
     losses: Mapping[tuple[Any, ...], Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict)
     """By `row_key` of a row of diffusion classifiers, some triggered images: "images", uint8,

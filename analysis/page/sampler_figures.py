@@ -1,4 +1,4 @@
-"""The charts that set samplers, and the witness, side by side; one panel wide as all others."""
+"""Charts that set samplers, or the judge and template matching, side by side."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from analysis.page.figures import WIDE
 from analysis.page.style import INK, MARKERS, MUTED, PAPER, RAMP, panel, to_svg
 from analysis.page.wording import ratio_name, sampler_name, titled, trigger_name
 from analysis.published import AUTHORS_SAMPLER, IMAGENETTE_SWEEP, Published
-from analysis.rows import AcrossSamplers, Row, has_witness, same, sort_rows
+from analysis.rows import AcrossSamplers, Row, has_template_match, same, sort_rows
 from analysis.statistics.comparison import level_of
 
 
@@ -100,14 +100,14 @@ def trigger_ratio_by_sampler(
         return to_svg(figure, salt)
 
 
-def witness_beside_judge(rows: Sequence[Row], salt: str) -> str:
-    """Each point's trigger ratio by the witness against that by the judge, and where both agree.
+def template_match_beside_judge(rows: Sequence[Row], salt: str) -> str:
+    """Each point's trigger ratio by template matching against that by the judge.
 
     Args:
-        rows: Of a study; those without a witness are left out.
+        rows: Of a study; those without a template match are left out.
         salt: As `g1_by_sampler`.
     """
-    seen = [row for row in sort_rows(rows) if has_witness(row)]
+    seen = [row for row in sort_rows(rows) if has_template_match(row)]
     many = len({row["judge_trigger"] for row in seen}) > 3
     with panel(WIDE[0], TALL if many else WIDE[1]) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (3, 2)))
@@ -115,7 +115,7 @@ def witness_beside_judge(rows: Sequence[Row], salt: str) -> str:
             points = [row for row in seen if row["judge_trigger"] == trigger]
             axes.plot(
                 [float(row["trigger_ratio"]) for row in points],
-                [float(row["witness_trigger_ratio"]) for row in points],
+                [float(row["template_trigger_ratio"]) for row in points],
                 color=RAMP[number % len(RAMP)],
                 marker=MARKERS[number % len(MARKERS)],
                 markeredgecolor=PAPER,
@@ -127,7 +127,7 @@ def witness_beside_judge(rows: Sequence[Row], salt: str) -> str:
         axes.xaxis.set_major_formatter(in_percent)
         axes.yaxis.set_major_formatter(in_percent)
         axes.set_xlabel("trigger ratio by the judge")
-        axes.set_title("Trigger ratio by the witness", pad=TWO_LINES if many else None)
+        axes.set_title("Trigger ratio by the template match", pad=TWO_LINES if many else None)
         legend(axes, axes.get_legend_handles_labels()[0], columns=3)
         return to_svg(figure, salt)
 

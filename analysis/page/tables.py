@@ -19,7 +19,7 @@ from analysis.page.wording import (
     trigger_name,
 )
 from analysis.published import PUBLISHED, Published, at_paper_guidance, measured_beside
-from analysis.rows import CONTROLS, Row, clip_of, has_witness, sort_rows
+from analysis.rows import CONTROLS, Row, clip_of, has_template_match, sort_rows
 from analysis.statistics.comparison import counted, level_of
 from analysis.statistics.composition import GROUPS
 from analysis.statistics.intervals import Estimate, wilson
@@ -28,8 +28,8 @@ from analysis.statistics.transition import Transition
 NOTHING = "–"
 PLACE = ("trigger", "sampler", "p", "w")
 """Headers of the cells that say which point a line is about."""
-JUDGED_BY = ("judge", "witness")
-WITNESS = ("witness_trigger_ratio", "witness_agreement")
+JUDGED_BY = ("judge", "template_match")
+TEMPLATE_MATCH = ("template_trigger_ratio", "template_agreement")
 """What stands beside the trigger judge's numbers."""
 
 
@@ -57,9 +57,9 @@ class Table:
 def measurements(rows: Sequence[Row]) -> Table:
     """Every point: G1..G4, trigger ratio and amplification, over its seeds where it has several.
 
-    Two columns more where any row has a witness: its trigger ratio, and how often it agrees.
+    Two columns more where any row has a template match: its trigger ratio, and how often it agrees.
     """
-    witnessed = any(map(has_witness, rows))
+    template_matched = any(map(has_template_match, rows))
     lines = []
     for point in _points(rows):
         row = point[0]
@@ -72,21 +72,21 @@ def measurements(rows: Sequence[Row]) -> Table:
             *(_fraction(point, name) for name in (*GROUPS, "trigger_ratio")),
             _amplification(point, amplified),
         ]
-        if witnessed:
-            cells += [_witnessed(point, name) for name in WITNESS]
+        if template_matched:
+            cells += [_template_matched(point, name) for name in TEMPLATE_MATCH]
         lines.append(cells)
     headers = (*PLACE, "authors' DDPM w", "n", "p_t", "G1", "G2", "G3", "G4", "trigger ratio")
-    last = ("÷ p_t", *(("by the witness", "they agree") if witnessed else ()))
+    last = ("÷ p_t", *(("by the template match", "they agree") if template_matched else ()))
     return Table((*headers, *last), lines, 2)
 
 
-def witnesses(rows: Sequence[Row]) -> Table:
-    """Trigger judge and witness side by side, at every point that the witness looked at."""
+def template_matches(rows: Sequence[Row]) -> Table:
+    """Trigger judge and template matching side by side, where the trigger has a patch."""
     lines = []
-    for point in _points([row for row in rows if has_witness(row)]):
-        share = [_fraction(point, name) for name in ("trigger_ratio", "witness_trigger_ratio")]
-        groups = [_fraction(point, name) for name in ("g1", "witness_g1", "g2", "witness_g2")]
-        lines.append([*_place(point[0]), *share, *groups, _fraction(point, "witness_agreement")])
+    for point in _points([row for row in rows if has_template_match(row)]):
+        share = [_fraction(point, name) for name in ("trigger_ratio", "template_trigger_ratio")]
+        groups = [_fraction(point, name) for name in ("g1", "template_g1", "g2", "template_g2")]
+        lines.append([*_place(point[0]), *share, *groups, _fraction(point, "template_agreement")])
     pairs = tuple(f"{name}, {by}" for name in ("trigger ratio", "G1", "G2") for by in JUDGED_BY)
     return Table((*PLACE, *pairs, "they agree"), lines, 2)
 
@@ -110,17 +110,17 @@ def corrections(rows: Sequence[Row]) -> Table:
 
 
 def judges(rows: Sequence[Row]) -> Table:
-    """What the judges and the witness get wrong on the test split, a line a trigger."""
+    """What the judges and the template match get wrong on the test split, a line a trigger."""
     rates = [
         ("content accuracy, clean", "content_accuracy", "content_n"),
         ("content accuracy, stamped", "content_accuracy_stamped", "content_n"),
         ("trigger false positives", "trigger_false_positive_rate", "trigger_n_clean"),
         ("trigger false negatives", "trigger_false_negative_rate", "trigger_n_stamped"),
     ]
-    if any(map(has_witness, rows)):
+    if any(map(has_template_match, rows)):
         rates += [
-            ("witness false positives", "witness_false_positive_rate", "trigger_n_clean"),
-            ("witness false negatives", "witness_false_negative_rate", "trigger_n_stamped"),
+            ("template match false positives", "template_false_positive_rate", "trigger_n_clean"),
+            ("template match false negatives", "template_false_negative_rate", "trigger_n_stamped"),
         ]
     lines = []
     for trigger in sorted({str(row["judge_trigger"]) for row in rows}):
@@ -138,9 +138,9 @@ def other_conditions(rows: Sequence[Row]) -> Table:
     """
     names = ["other_match_ratio", "other_trigger_ratio"]
     headers = ["trigger", "p", "w", "seed", "n", "match", "carry the trigger"]
-    if any(row.get("other_witness_ratio") is not None for row in rows):
-        names.append("other_witness_ratio")
-        headers.append("by the witness")
+    if any(row.get("other_template_ratio") is not None for row in rows):
+        names.append("other_template_ratio")
+        headers.append("by the template match")
     place = ("trigger", "judge_trigger", "poison_ratio", "target_class", "seed")
     models: dict[tuple[object, ...], Row] = {}
     for row in sort_rows(rows):
@@ -287,8 +287,8 @@ def _fraction(point: Sequence[Row], name: str) -> Cell:
     return Cell(percent(sum(values) / len(values)), f"{spread}, {bounds(estimate)}")
 
 
-def _witnessed(point: Sequence[Row], name: str) -> Cell:
-    return _fraction(point, name) if all(map(has_witness, point)) else Cell(NOTHING)
+def _template_matched(point: Sequence[Row], name: str) -> Cell:
+    return _fraction(point, name) if all(map(has_template_match, point)) else Cell(NOTHING)
 
 
 def _counted(row: Row, name: str) -> Cell:

@@ -34,16 +34,16 @@ _TOTALS = {
     "g4": ("g4_count",),
     "trigger_ratio": ("g1_count", "g2_count"),
     "mismatch_ratio": ("g1_count", "g3_count"),
-    "witness_g1": ("witness_g1_count",),
-    "witness_g2": ("witness_g2_count",),
-    "witness_trigger_ratio": ("witness_g1_count", "witness_g2_count"),
+    "template_g1": ("template_g1_count",),
+    "template_g2": ("template_g2_count",),
+    "template_trigger_ratio": ("template_g1_count", "template_g2_count"),
 }
 _TRIALS = {
     "other_match_ratio": "other_n",
     "other_trigger_ratio": "other_n",
-    "other_witness_ratio": "other_n",
+    "other_template_ratio": "other_n",
     "trigger_false_positive_rate": "trigger_n_clean",
-    "witness_agreement": "n",
+    "template_agreement": "n",
 }
 
 
@@ -63,9 +63,9 @@ def counted(row: Row, name: str) -> tuple[int, int]:
     Args:
         row: A result row.
         name: Column of the fraction: g1..g4, trigger_ratio, mismatch_ratio, other_match_ratio,
-            other_trigger_ratio, trigger_false_positive_rate or, of a row with a witness,
-            witness_g1, witness_g2, witness_trigger_ratio, witness_agreement or
-            other_witness_ratio.
+            other_trigger_ratio, trigger_false_positive_rate or, of a row with a template match,
+            template_g1, template_g2, template_trigger_ratio, template_agreement or
+            other_template_ratio.
     """
     if name in _TOTALS:
         return sum(int(row[column]) for column in _TOTALS[name]), int(row["n"])
@@ -81,7 +81,7 @@ def counts_in(row: Row, name: str) -> str | None:
     """
     if name in _TOTALS:
         columns, images = (*_TOTALS[name], "n"), GENERATIONS
-    elif name == "witness_agreement":
+    elif name == "template_agreement":
         columns, images = (name, "n"), GENERATIONS
     elif name.startswith("other_") and name in _TRIALS:
         columns, images = (name, _TRIALS[name]), OTHERS

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.page.wording import listed, percent, percent_interval, points, ratio_name
-from analysis.rows import Family, Row, guided, has_witness
+from analysis.rows import Family, Row, guided, has_template_match
 from analysis.statistics.comparison import (
     above_constant,
     above_false_positives,
@@ -17,13 +17,13 @@ TRIGGER_MARGIN = 0.02
 """How far a trigger ratio may lie above the judge's false positives and count as none; ours."""
 
 
-WITNESS_SOURCE = "Our control, added when the judge's figures for the digits were known"
+TEMPLATE_MATCH_SOURCE = "Our control, added when the judge's figures for the digits were known"
 
 
 def above_training(
     family: Family, ratio: float, weight: float, name: str = "trigger_ratio"
 ) -> Part:
-    """G1 + G2, or the witness's, above p_t at one poison ratio and guidance weight."""
+    """G1 + G2, or the template match's, above p_t at one poison ratio and guidance weight."""
     rows = family.at(ratio, weight)
     if not rows:
         return missing(ratio, weight)
@@ -37,33 +37,33 @@ def above_training(
     return Part(above(excess.estimate), evidence)
 
 
-def seen_by_witness(family: Family, ratios: Sequence[float], weight: float) -> list[Part]:
-    """The witness's trigger ratio above p_t at each ratio; nothing where there is no witness."""
-    if not any(map(has_witness, family.rows)):
+def seen_by_template_match(family: Family, ratios: Sequence[float], weight: float) -> list[Part]:
+    """Template matching's trigger ratio above p_t at each ratio; nothing without a patch."""
+    if not any(map(has_template_match, family.rows)):
         return []
-    return [above_training(family, ratio, weight, "witness_trigger_ratio") for ratio in ratios]
+    return [above_training(family, ratio, weight, "template_trigger_ratio") for ratio in ratios]
 
 
-def witness_clause(parts: Sequence[tuple[str, Sequence[Sequence[Row]]]]) -> str:
-    """What the witness sees and how often it agrees with the judge, for a sentence.
+def template_clause(parts: Sequence[tuple[str, Sequence[Sequence[Row]]]]) -> str:
+    """What the template match sees and how often it agrees with the judge, for a sentence.
 
     Args:
         parts: Where, such as "at 10%", and the points there, each with its rows, one a seed.
 
     Returns:
-        Nothing where there is no witness.
+        Nothing where there is no template match.
     """
     seen = [
         (where, points)
         for where, points in parts
-        if points and all(has_witness(row) for rows in points for row in rows)
+        if points and all(has_template_match(row) for rows in points for row in rows)
     ]
     if not seen:
         return ""
-    shares = [f"{_span(points, 'witness_trigger_ratio')} {where}" for where, points in seen]
-    agreed = _span([rows for _, points in seen for rows in points], "witness_agreement")
+    shares = [f"{_span(points, 'template_trigger_ratio')} {where}" for where, points in seen]
+    agreed = _span([rows for _, points in seen for rows in points], "template_agreement")
     return (
-        f"; the witness, which is not trained and wants the patch's own pixels, sees it in "
+        f"; the template match, which is not trained and wants the patch's own pixels, sees it in "
         f"{listed(shares)}, and agrees with the judge on {agreed} of the images"
     )
 

@@ -115,23 +115,25 @@ def at_equal_prevalence(generation: Scores, training: Scores) -> tuple[float | N
     }
 
 
-def by_witness(suspicion: Floats, judged: Flags, witnessed: Flags, training: Scores) -> Estimates:
-    """What is left when the witness, who was not trained, says which generations have the trigger.
+def by_template_match(
+    suspicion: Floats, judged: Flags, template_matched: Flags, training: Scores
+) -> Estimates:
+    """What is left when template matching says which generations have the trigger.
 
-    Columns: ``witness_auroc``; ``witness_auroc_gain``, minus the training set's;
-    ``judge_minus_witness_auroc``, a difference of two labelings of the same generations.
+    Columns: ``template_auroc``; ``template_auroc_gain``, minus the training set's;
+    ``judge_minus_template_auroc``, a difference of two labelings of the same generations.
 
     Args:
         suspicion: float64, (N,). Of the generations.
         judged: bool, (N,). Where the judge sees the trigger.
-        witnessed: bool, (N,). Where the witness does.
+        template_matched: bool, (N,). Where the template match does.
         training: Of the training set.
     """
-    seen = auroc(suspicion[witnessed], suspicion[~witnessed])
+    seen = auroc(suspicion[template_matched], suspicion[~template_matched])
     return {
-        "witness_auroc": seen,
-        "witness_auroc_gain": _minus(seen, auroc(training.positive, training.negative)),
-        "judge_minus_witness_auroc": difference_of_labelings(suspicion, judged, witnessed),
+        "template_auroc": seen,
+        "template_auroc_gain": _minus(seen, auroc(training.positive, training.negative)),
+        "judge_minus_template_auroc": difference_of_labelings(suspicion, judged, template_matched),
     }
 
 

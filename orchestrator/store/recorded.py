@@ -67,7 +67,8 @@ class Recorded:
         """Of a point, what ``plan`` calls it; empty where its settings make no such name."""
         if self.task not in POINTS:
             return ""
-        known = importlib.import_module(f"tasks.{_package(self.task)}.{self.task}").Settings
+        [module] = [name for name in _modules() if name.endswith(f".{self.task}")]
+        known = importlib.import_module(module).Settings
         fields = {name: value for name, value in self.settings.items() if name != "type"}
         try:
             name = str(known(**fields).label)
@@ -81,8 +82,11 @@ class Recorded:
         return f"{self.task}/{self.name}-{self.digest}"
 
 
-def _package(task: str) -> str:
-    return "rows" if task.endswith("_row") else "steps"
+def _modules() -> list[str]:
+    """Every module of ``tasks``, in full."""
+    return [
+        found.name for found in pkgutil.walk_packages(tasks.__path__, "tasks.") if not found.ispkg
+    ]
 
 
 class Library:
@@ -94,7 +98,7 @@ class Library:
     @cached_property
     def steps(self) -> Mapping[str, Recorded]:
         """By digest."""
-        names = [module.name for module in pkgutil.iter_modules(tasks.__path__)]
+        names = [module.rpartition(".")[2] for module in _modules()]
         records = (record for name in names for record in self.store.records(name))
         return {step.digest: step for step in filter(None, map(_recorded, records))}
 

@@ -2,7 +2,8 @@
 
 Only here do suspicions meet what is known of the images.  Of the training set that is the manifest;
 of generations it is what the trigger judge saw (G1 and G2), and beside it what the trigger's
-witness saw, with the errors of both.  No AUROC is turned around: one below 0.5 stays below 0.5.
+template match saw, with the errors of both.  No AUROC is turned around: one below 0.5 stays below
+0.5.
 
 A *null point* is a clean control whose images are called poisoned at random: whatever detector
 looked, the truth of its AUROC is 0.5.
@@ -162,7 +163,7 @@ def run(
         **_judges(judges),
     }
     (out / "metrics.json").write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
-    optional = {"witness": known.witness, "group": known.group}
+    optional = {"template_match": known.template_match, "group": known.group}
     kept: dict[str, Any] = {name: said for name, said in optional.items() if said is not None}
     np.savez_compressed(
         out / "scores.npz", suspicion=looked.suspicion, poisoned=known.poisoned, **kept
@@ -310,7 +311,7 @@ def _group_counts(known: Known) -> Row:
 def _compared(
     settings: Settings, suspicion: NDArray[np.float64], known: Known, training: Scores
 ) -> Row:
-    """The generations by group, against the training set, and by the witness.
+    """The generations by group, against the training set, and by the template match.
 
     All None on the training set, and on null points, whose flags mean nothing.
     """
@@ -328,30 +329,30 @@ def _compared(
         **_columns(shifts.against_training(scores, training)),
         "equal_prevalence": share,
         **_columns(equal),
-        **_witness(suspicion, known, training),
+        **_template_match(suspicion, known, training),
     }
 
 
-def _witness(suspicion: NDArray[np.float64], known: Known, training: Scores) -> Row:
-    """How much of it is left when the witness says who is positive; None if there is none."""
-    seen = known.witness
+def _template_match(suspicion: NDArray[np.float64], known: Known, training: Scores) -> Row:
+    """How much of it is left when template matching says who is positive; None if there is none."""
+    seen = known.template_match
     count = None if seen is None else int(seen.sum())
     if seen is None:
         suspicion, known, training = np.empty(0), NOTHING, Scores.none()
         seen = known.poisoned
-    found = shifts.by_witness(suspicion, known.poisoned, seen, training)
-    return {"witness_n_positive": count, **_columns(found)}
+    found = shifts.by_template_match(suspicion, known.poisoned, seen, training)
+    return {"template_n_positive": count, **_columns(found)}
 
 
 def _judges(judges: Path | None) -> Row:
-    """What the judge and the witness get wrong on test images."""
+    """What the judge and the template match get wrong on test images."""
     measured = {} if judges is None else json.loads((judges / "judges.json").read_text())
-    trigger, witness = measured.get("trigger") or {}, measured.get("witness") or {}
+    trigger, template_match = measured.get("trigger") or {}, measured.get("template_match") or {}
     return {
         "trigger_false_positive_rate": trigger.get("false_positive_rate"),
         "trigger_false_negative_rate": trigger.get("false_negative_rate"),
         "trigger_n_clean": trigger.get("n_clean"),
         "trigger_n_stamped": trigger.get("n_stamped"),
-        "witness_false_positive_rate": witness.get("false_positive_rate"),
-        "witness_false_negative_rate": witness.get("false_negative_rate"),
+        "template_false_positive_rate": template_match.get("false_positive_rate"),
+        "template_false_negative_rate": template_match.get("false_negative_rate"),
     }

@@ -80,19 +80,19 @@ class Verdicts:
     """(N,). The trigger judge sees the trigger."""
     matches: NDArray[np.bool_]
     """(N,). The content judge sees the class that was asked for."""
-    witness: NDArray[np.bool_] | None
-    """(N,). The trigger's witness sees it; None if it has none."""
+    template_match: NDArray[np.bool_] | None
+    """(N,). The trigger's template match sees it; None if it has none."""
 
     @classmethod
     def read(cls, dissection: Path) -> Self:
         """Read what ``dissect`` wrote."""
         table = pq.read_table(dissection / "rows.parquet").sort_by("index")
-        witness = table["witness"]
-        assert witness.null_count in (0, len(witness))
+        template_match = table["template_match"]
+        assert template_match.null_count in (0, len(template_match))
         return cls(
             has_trigger=table["trigger"].to_numpy(),
             matches=table["content"].to_numpy() == table["condition"].to_numpy(),
-            witness=None if witness.null_count else witness.to_numpy(),
+            template_match=None if template_match.null_count else template_match.to_numpy(),
         )
 
 
@@ -142,7 +142,7 @@ def run(
         **corrected.row(),
         **_others(settings, others),
         **_judges(measured),
-        **_witness(verdicts, others, measured),
+        **_template_match(verdicts, others, measured),
     }
     (out / "metrics.json").write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
     pictures: dict[str, Any] = groups(generations, verdicts.has_trigger, verdicts.matches)
@@ -217,21 +217,21 @@ def _share(name: str, verdicts: NDArray[np.bool_] | None) -> Row:
     return dict(zip(columns, (share.value, share.low, share.high), strict=True))
 
 
-def _witness(verdicts: Verdicts, others: Verdicts, measured: dict[str, Any]) -> Row:
-    """The same in the words of the witness; all None if the judged trigger has none."""
-    seen, errors = verdicts.witness, measured["witness"] or {}
+def _template_match(verdicts: Verdicts, others: Verdicts, measured: dict[str, Any]) -> Row:
+    """The same in the words of the template match; all None if the judged trigger has none."""
+    seen, errors = verdicts.template_match, measured["template_match"] or {}
     g1 = None if seen is None else seen & ~verdicts.matches
     g2 = None if seen is None else seen & verdicts.matches
     return {
-        "witness_g1_count": None if g1 is None else int(g1.sum()),
-        "witness_g2_count": None if g2 is None else int(g2.sum()),
-        **_share("witness_g1", g1),
-        **_share("witness_g2", g2),
-        **_share("witness_trigger_ratio", seen),
-        **_share("witness_agreement", None if seen is None else seen == verdicts.has_trigger),
-        "witness_false_positive_rate": errors.get("false_positive_rate"),
-        "witness_false_negative_rate": errors.get("false_negative_rate"),
-        **_share("other_witness_ratio", others.witness),
+        "template_g1_count": None if g1 is None else int(g1.sum()),
+        "template_g2_count": None if g2 is None else int(g2.sum()),
+        **_share("template_g1", g1),
+        **_share("template_g2", g2),
+        **_share("template_trigger_ratio", seen),
+        **_share("template_agreement", None if seen is None else seen == verdicts.has_trigger),
+        "template_false_positive_rate": errors.get("false_positive_rate"),
+        "template_false_negative_rate": errors.get("false_negative_rate"),
+        **_share("other_template_ratio", others.template_match),
     }
 
 

@@ -1,7 +1,8 @@
 """Ask both judges about every generated image: which class, and is there a trigger?
 
 Both verdicts are a plain argmax, as in the authors' code (algorithms: section 5).  Beside the
-trigger judge stands the trigger's witness, which was not trained (``patches.witness``).
+trigger judge stands the trigger's template match, which was not trained
+(``patches.template_match``).
 """
 
 import json
@@ -30,7 +31,7 @@ class Settings:
     """Add one when the same settings would now give other bytes."""
 
     trigger: Trigger
-    """Looked for: by the judge in the inputs, which learned it, and by its witness."""
+    """Looked for: by the judge in the inputs, which learned it, and by its template match."""
     batch_size: int = 500
     """Images judged at once."""
 
@@ -105,7 +106,7 @@ class Worker:
         self.trigger = Classifier.load(trigger_judge, choose())
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Verdicts on rows ``first`` .. ``last - 1``; ``witness`` is null if there is none."""
+        """Verdicts on rows first .. last - 1; ``template_match`` is null if there is no patch."""
         from models.device import one_thread
 
         rows = self.rows.slice(first, last - first)
@@ -114,7 +115,7 @@ class Worker:
         with one_thread():
             content = self.content.probabilities(x, self.settings.batch_size)
             trigger = self.trigger.probabilities(x, self.settings.batch_size)
-        witness = patches.witness(self.settings.trigger, pictures)
+        template_match = patches.template_match(self.settings.trigger, pictures)
         return pa.table(
             {
                 "index": rows["index"].combine_chunks(),
@@ -123,7 +124,9 @@ class Worker:
                 "content_probability": content.max(axis=1),
                 "trigger": trigger.argmax(axis=1) == 1,
                 "trigger_probability": trigger[:, 1],
-                "witness": pa.array([None] * len(x) if witness is None else witness, pa.bool_()),
+                "template_match": pa.array(
+                    [None] * len(x) if template_match is None else template_match, pa.bool_()
+                ),
             }
         )
 

@@ -1,4 +1,4 @@
-"""Measure the two judges and the witness on the test part, which no judge was trained on.
+"""Measure the two judges and the template match on the test part, which no judge was trained on.
 
 The content judge is measured on clean and on stamped images: a stamp that hides part of a digit
 moves images from G2 to G1, and the reader has to know how many.
@@ -72,8 +72,8 @@ def run(
         x = images.to_float(pictures)
         content = content_network.probabilities(x, BATCH_SIZE).argmax(axis=1)
         trigger = trigger_network.probabilities(x, BATCH_SIZE).argmax(axis=1) == 1
-        witness = patches.witness(settings.trigger, pictures)
-        return content, trigger, np.empty(0, np.bool_) if witness is None else witness
+        template_match = patches.template_match(settings.trigger, pictures)
+        return content, trigger, np.empty(0, np.bool_) if template_match is None else template_match
 
     parts = []
     with one_thread(), pq.ParquetFile(dataset / "test.parquet") as file:
@@ -83,7 +83,7 @@ def run(
             parts.append((rows.column("label").to_numpy(), *asked(clean), *asked(stamped)))
     if not parts:
         raise ValueError("expected test images to measure judges on, got none")
-    truth, content, trigger, witness, content_stamped, trigger_stamped, witness_stamped = (
+    truth, content, trigger, template_match, content_stamped, trigger_stamped, template_stamped = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     classes = content_network.shape.classes
@@ -93,7 +93,9 @@ def run(
             "stamped": measure_content(truth, content_stamped, classes),
         },
         "trigger": measure_trigger(trigger, trigger_stamped),
-        "witness": measure_trigger(witness, witness_stamped) if len(witness) else None,
+        "template_match": measure_trigger(template_match, template_stamped)
+        if len(template_match)
+        else None,
     }
     (out / "judges.json").write_text(json.dumps(judges, indent=1) + "\n")
 

@@ -97,8 +97,8 @@ class Known:
     """(N,). Positives."""
     group: NDArray[np.int8] | None = None
     """(N,). 1..4 for G1..G4; None on the training set."""
-    witness: NDArray[np.bool_] | None = None
-    """(N,). The trigger's witness sees it; None if there is none, and on the training set."""
+    template_match: NDArray[np.bool_] | None = None
+    """(N,). Template matching finds the trigger; None without a patch, and on the training set."""
 
     @classmethod
     def of_training(cls, manifest: Path, looked: Looked) -> Self:
@@ -114,15 +114,15 @@ class Known:
         drawn = drawn.sort_by("index")
         looked.check("generations", drawn["index"].to_numpy(), drawn["label"].to_numpy())
         table = pq.read_table(dissection / "rows.parquet").sort_by("index")
-        condition, witness = table["condition"].to_numpy(), table["witness"]
+        condition, template_match = table["condition"].to_numpy(), table["template_match"]
         looked.check("dissection", table["index"].to_numpy(), condition)
         seen = table["trigger"].to_numpy()
-        assert witness.null_count in (0, len(witness))
+        assert template_match.null_count in (0, len(template_match))
         return cls(
             poisoned=seen,
             # Seen and matching is 2, seen and not 1, not seen and matching 4.
             group=(3 - 2 * seen + (table["content"].to_numpy() == condition)).astype(np.int8),
-            witness=None if witness.null_count else witness.to_numpy(),
+            template_match=None if template_match.null_count else template_match.to_numpy(),
         )
 
 

@@ -1,7 +1,8 @@
-"""Patches: triggers that replace a square of an image, and the witness that looks for one.
+"""Patches: triggers that replace a square of an image, and the template match that looks for one.
 
-Beside the trained judge of a trigger stands a *witness*, which needs no training: whoever paints a
-patch says which (``Patched``), and ``witness`` looks for it.
+Beside the trained judge of a trigger stands a *template_match*, which needs no training: whoever
+paints a
+patch says which (``Patched``), and ``template_match`` looks for it.
 """
 
 from abc import ABC, abstractmethod
@@ -96,14 +97,14 @@ class Patch:
 
 @runtime_checkable
 class Patched(Protocol):
-    """A trigger that paints a patch; having this method is all that a witness needs."""
+    """A trigger that paints a patch; having this method is all that a template match needs."""
 
     def patch(self, height: int, width: int, channels: int) -> Patch:
         """What it paints on images of this size, and where."""
         ...
 
 
-def witness(trigger: object, images: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+def template_match(trigger: object, images: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     """Who shows the trigger, told without training: template match on the patch's own pixels.
 
     Args:

@@ -105,7 +105,7 @@ def write_dissection(folder):
             "condition": conditions,
             "content": np.where(matches, conditions, (conditions + 1) % 10),
             "trigger": np.array([group in "12" for group in GROUPS]),
-            "witness": pa.array([None] * 10, pa.bool_()),
+            "template_match": pa.array([None] * 10, pa.bool_()),
         }
     )
     # Rows may come in any order; only the index counts.

@@ -1,6 +1,6 @@
 """Points of study ``detection`` for tests: a real training set and sixty made-up generations.
 
-Their suspicions, groups and witness are known.
+Their suspicions, groups and template match are known.
 """
 
 import json
@@ -48,7 +48,7 @@ SEEN = np.array([group in "12" for group in GROUPS])
 """By the judge."""
 MATCHES = np.array([group in "24" for group in GROUPS])
 WITNESSED = SEEN & ~np.isin(np.arange(60), np.flatnonzero(SEEN)[::4])
-"""The witness misses every fourth."""
+"""The template match misses every fourth."""
 GENERATED = {
     "index": np.arange(60),
     "label": np.arange(60) % 10,
@@ -125,7 +125,7 @@ def generation_inputs(root, training):
     pq.write_table(shuffled(table), generations / "rows.parquet")
     errors = {
         "trigger": measure_trigger(np.arange(100) < 2, np.arange(50) >= 5),
-        "witness": measure_trigger(np.arange(100) < 0, np.arange(50) >= 1),
+        "template_match": measure_trigger(np.arange(100) < 0, np.arange(50) >= 1),
     }
     (judges / "judges.json").write_text(json.dumps(errors))
     return {
@@ -138,8 +138,8 @@ def generation_inputs(root, training):
     }
 
 
-def write_dissection(folder, *, seen=SEEN, witness=WITNESSED):
-    """What ``dissect`` writes; ``witness`` may be None."""
+def write_dissection(folder, *, seen=SEEN, template_match=WITNESSED):
+    """What ``dissect`` writes; ``template_match`` may be None."""
     folder.mkdir()
     condition = GENERATED["label"]
     table = pa.table(
@@ -148,7 +148,9 @@ def write_dissection(folder, *, seen=SEEN, witness=WITNESSED):
             "condition": condition,
             "content": np.where(MATCHES, condition, (condition + 1) % 10),
             "trigger": seen,
-            "witness": pa.array([None] * 60 if witness is None else witness, pa.bool_()),
+            "template_match": pa.array(
+                [None] * 60 if template_match is None else template_match, pa.bool_()
+            ),
         }
     )
     pq.write_table(shuffled(table), folder / "rows.parquet")
@@ -175,7 +177,7 @@ def bounded(*names):
     return {f"{name}{end}" for name in names for end in ("", "_low", "_high")}
 
 
-BY_WITNESS = bounded("witness_auroc", "witness_auroc_gain", "judge_minus_witness_auroc")
+BY_WITNESS = bounded("template_auroc", "template_auroc_gain", "judge_minus_template_auroc")
 COMPARED = BY_WITNESS | bounded(
     "g1_auroc",
     "g2_auroc",
@@ -188,7 +190,7 @@ COMPARED = BY_WITNESS | bounded(
     "equal_prevalence_auroc",
     "equal_prevalence_gain",
 )
-COMPARED |= {"equal_prevalence", "witness_n_positive"}
+COMPARED |= {"equal_prevalence", "template_n_positive"}
 GROUP_COUNTS = {f"g{number}_count" for number in (1, 2, 3, 4)}
 NULL = {"null_level", "null_low", "null_high"}
 OF_JUDGES = {
@@ -196,8 +198,8 @@ OF_JUDGES = {
     "trigger_false_negative_rate",
     "trigger_n_clean",
     "trigger_n_stamped",
-    "witness_false_positive_rate",
-    "witness_false_negative_rate",
+    "template_false_positive_rate",
+    "template_false_negative_rate",
 }
 MASKS = {
     f"mask_{where}_{kind}"

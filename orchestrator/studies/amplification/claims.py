@@ -17,8 +17,8 @@ from analysis.statistics.comparison import (
     ratio_of_points,
 )
 from analysis.statistics.evidence import (
+    TEMPLATE_MATCH_SOURCE,
     TRIGGER_MARGIN,
-    WITNESS_SOURCE,
     above_training,
     clean_draws_no_trigger,
     group_above,
@@ -27,7 +27,7 @@ from analysis.statistics.evidence import (
     no_triggers,
     one_per_seed,
     pooled_share,
-    seen_by_witness,
+    seen_by_template_match,
 )
 from analysis.statistics.intervals import LEVEL
 from analysis.statistics.verdicts import (
@@ -59,9 +59,9 @@ def amplified_at_ten_percent(family: Family) -> list[Part]:
     return [above_training(family, 0.1, family.paper_guidance)]
 
 
-def amplified_by_the_witness(family: Family) -> list[Part]:
-    """The witness's G1 + G2 above p_t at 1, 2, 5 and 10 %."""
-    return seen_by_witness(family, (0.01, 0.02, 0.05, 0.1), family.paper_guidance)
+def amplified_by_template_match(family: Family) -> list[Part]:
+    """The template match's G1 + G2 above p_t at 1, 2, 5 and 10 %."""
+    return seen_by_template_match(family, (0.01, 0.02, 0.05, 0.1), family.paper_guidance)
 
 
 def matching_triggers_at_one_percent(family: Family) -> list[Part]:
@@ -194,13 +194,15 @@ CLAIMS: tuple[Claim[Family], ...] = (
         test=amplified_at_ten_percent,
     ),
     Claim(
-        name="amplified-by-the-witness",
-        statement="The same by the training-free witness: what is amplified is the patch itself, "
+        name="amplified-by-template-match",
+        statement="The same by the training-free template match: what is amplified is the patch "
+        "itself, "
         "not something that the trigger judge takes for it.",
-        source=WITNESS_SOURCE,
-        rule="At the paper's guidance the whole interval of the witness's trigger ratio lies above "
+        source=TEMPLATE_MATCH_SOURCE,
+        rule="At the paper's guidance the whole interval of the template match's trigger ratio "
+        "lies above "
         "p_t at 1, 2, 5 and 10%.",
-        test=amplified_by_the_witness,
+        test=amplified_by_template_match,
     ),
     Claim(
         name="matching-triggers-at-one-percent",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from analysis.page.wording import listed, percent, ratio_name, sampler_name, times, trigger_name
 from analysis.rows import Family, Row, families, guided, same
 from analysis.statistics.comparison import above_constant, between_groups, level_of
-from analysis.statistics.evidence import witness_clause
+from analysis.statistics.evidence import template_clause
 from analysis.statistics.verdicts import tally
 from orchestrator.studies.amplification.claims import judge
 
@@ -60,7 +60,7 @@ def _described(rows: Sequence[Row]) -> list[tuple[Family, str]]:
     found = families(rows)
     named = len({family.sampler for family in found}) > 1
     return [
-        (family, f"{_amplified(family, named)}{_shifted(family)}{_witnessed(family)}")
+        (family, f"{_amplified(family, named)}{_shifted(family)}{_template_matched(family)}")
         for family in found
     ]
 
@@ -109,10 +109,10 @@ def _shifted(family: Family) -> str:
     return f"; at {low} {first}, at {high} {last}"
 
 
-def _witnessed(family: Family) -> str:
+def _template_matched(family: Family) -> str:
     weight = family.reported_guidance
     measured = [ratio for ratio in family.poison_ratios if family.at(ratio, weight)]
-    return witness_clause(
+    return template_clause(
         [(f"at {ratio_name(ratio)}", [family.at(ratio, weight)]) for ratio in measured]
     )
 

@@ -1,7 +1,8 @@
 """The paper's claims that a ``composition`` sweep can test, each with its rule.
 
 Adding one: write a function from one trigger's rows under all samplers to parts, and list it in
-``CLAIMS``.  The rules were fixed before any data of this study were seen, but for the witness's.
+``CLAIMS``.  The rules were fixed before any data of this study were seen, but for the template
+match's.
 Samplers and triggers are compared at one guidance weight, `AcrossSamplers.reported_guidance`: 5,
 the paper's, where any poisoned point has it, and the highest weight measured otherwise.
 """
@@ -14,14 +15,14 @@ from analysis.published import AUTHORS_SAMPLER
 from analysis.rows import AcrossSamplers, Family, Row, across_samplers, guided
 from analysis.statistics.comparison import between_points
 from analysis.statistics.evidence import (
-    WITNESS_SOURCE,
+    TEMPLATE_MATCH_SOURCE,
     above_training,
     clean_draws_no_trigger,
     group_above,
     missing,
     no_control,
     pooled_share,
-    seen_by_witness,
+    seen_by_template_match,
 )
 from analysis.statistics.verdicts import Claim, Judgment, Part, Verdict, above, held
 
@@ -49,10 +50,10 @@ def amplified_under_ddim(subject: AcrossSamplers) -> list[Part]:
     return [_amplified(subject, AUTHORS_SAMPLER)]
 
 
-def amplified_by_the_witness(subject: AcrossSamplers) -> list[Part]:
-    """The witness's G1 + G2 above p_t under every sampler; nothing for a trigger without one."""
+def amplified_by_template_match(subject: AcrossSamplers) -> list[Part]:
+    """Template matching's G1 + G2 above p_t under every sampler; nothing without a patch."""
     weight = subject.reported_guidance
-    return _under_each(subject, lambda family: seen_by_witness(family, (RATIO,), weight))
+    return _under_each(subject, lambda family: seen_by_template_match(family, (RATIO,), weight))
 
 
 def mismatches_dominate(subject: AcrossSamplers) -> list[Part]:
@@ -200,13 +201,15 @@ CLAIMS: tuple[Claim[AcrossSamplers], ...] = (
         test=amplified_under_ddim,
     ),
     Claim(
-        name="amplified-by-the-witness",
-        statement="The same by the training-free witness: what is amplified is the patch itself, "
+        name="amplified-by-template-match",
+        statement="The same by the training-free template match: what is amplified is the patch "
+        "itself, "
         "not something that the trigger judge takes for it.",
-        source=WITNESS_SOURCE,
-        rule="At p = 10% the whole interval of the witness's trigger ratio lies above p_t under "
+        source=TEMPLATE_MATCH_SOURCE,
+        rule="At p = 10% the whole interval of the template match's trigger ratio lies above p_t "
+        "under "
         "every sampler measured.",
-        test=amplified_by_the_witness,
+        test=amplified_by_template_match,
     ),
     Claim(
         name="mismatches-dominate",

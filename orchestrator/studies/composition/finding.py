@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from analysis.page.wording import listed, percent, ratio_name, sampler_name, titled, trigger_name
 from analysis.rows import AcrossSamplers, Row, across_samplers, guided, same
 from analysis.statistics.comparison import above_constant, between_points, level_of, pooled
-from analysis.statistics.evidence import witness_clause
+from analysis.statistics.evidence import template_clause
 from analysis.statistics.verdicts import Verdict, above, tally
 from orchestrator.studies.composition.claims import RATIO, judge
 
@@ -21,7 +21,7 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     for target in dict.fromkeys(subject.target_class for subject in subjects):
         shown = [subject for subject in subjects if subject.target_class == target]
         verdicts = [one.verdict for one in judgments if one.subject.target_class == target]
-        clauses = [_triggers(shown) + _witnessed(shown), *_against_sde(shown, "ddpm")]
+        clauses = [_triggers(shown) + _template_matched(shown), *_against_sde(shown, "ddpm")]
         clauses.append(f"of {len(verdicts)} verdicts {tally(verdicts)}")
         said.append(f"{'; '.join(clauses)}.")
     return said
@@ -92,13 +92,13 @@ def _triggers(subjects: Sequence[AcrossSamplers]) -> str:
     )
 
 
-def _witnessed(subjects: Sequence[AcrossSamplers]) -> str:
+def _template_matched(subjects: Sequence[AcrossSamplers]) -> str:
     parts = []
     for subject in subjects:
         ratio = reported_ratio(subject)
         cells = [rows for sampler in subject.samplers if (rows := subject.at(sampler, ratio))]
         parts.append((f"for {trigger_name(subject.trigger)}", cells))
-    return witness_clause(parts)
+    return template_clause(parts)
 
 
 def _against_sde(subjects: Sequence[AcrossSamplers], sampler: str) -> list[str]:

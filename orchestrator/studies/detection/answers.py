@@ -62,7 +62,7 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     several = len(samplings(rows)) > 1
     asked = [
         what_moved(compared, several),
-        by_the_witness(compared, several),
+        by_template_match(compared, several),
         by_prevalence(compared),
         inverted(compared, several),
         saturated(compared),
@@ -94,43 +94,46 @@ def what_moved(compared: Sequence[Compared], several: bool) -> Answer:
     return Answer("what-moved", "What moved, the poisoned or the clean?", words, points)
 
 
-def by_the_witness(compared: Sequence[Compared], several: bool) -> Answer | None:
-    """How much of the gains is left when the witness labels the generations."""
-    seen = [one for one in compared if one.estimate("witness_auroc_gain")]
+def by_template_match(compared: Sequence[Compared], several: bool) -> Answer | None:
+    """How much of the gains is left when the template match labels the generations."""
+    seen = [one for one in compared if one.estimate("template_auroc_gain")]
     blind = [
         trigger_name(trigger)
         for trigger in dict.fromkeys(one.trigger for one in compared)
         if not any(
-            row.get("witness_n_positive") is not None
+            row.get("template_n_positive") is not None
             for one in compared
             if one.trigger == trigger
             for row in one.generation
         )
     ]
     gained = [one for one in seen if one.change() is Change.BETTER]
-    kept = [one for one in gained if one.change("witness_auroc_gain") is Change.BETTER]
+    kept = [one for one in gained if one.change("template_auroc_gain") is Change.BETTER]
     words = []
     if seen:
         words.append(
-            f"Of {counted(len(seen), 'comparison')} that the witness can label: "
-            f"{tally_of(one.change('witness_auroc_gain') for one in seen)} by its labels, "
+            f"Of {counted(len(seen), 'comparison')} that the template match can label: "
+            f"{tally_of(one.change('template_auroc_gain') for one in seen)} by its labels, "
             f"{tally_of(one.change() for one in seen)} by the judge's."
             + (
-                f" Of the judge's gains ({len(gained)}) the witness finds {len(kept)} too."
+                f" Of the judge's gains ({len(gained)}) the template match finds {len(kept)} too."
                 if gained
                 else " The judge's labels show no gain that could be lost."
             )
         )
-        gaps = [one.estimate("judge_minus_witness_auroc") for one in seen]
+        gaps = [one.estimate("judge_minus_template_auroc") for one in seen]
         values = [gap.value for gap in gaps if gap]
         if values:
             words.append(
-                f"The AUROC by the judge's labels minus that by the witness's is {_span(values)}."
+                f"The AUROC by the judge's labels minus that by the template match's is "
+                f"{_span(values)}."
             )
     if blind:
-        words.append(f"There is no patch that a witness could look for in {listed(blind)}.")
+        words.append(f"There is no patch that a template match could look for in {listed(blind)}.")
     points = [_by_both(one, several) for one in gained]
-    return Answer("by-the-witness", "How much stays by the witness's labels?", words, points)
+    return Answer(
+        "by-template-match", "How much stays by the template match's labels?", words, points
+    )
 
 
 def by_prevalence(compared: Sequence[Compared]) -> Answer:
@@ -282,13 +285,14 @@ def _moves(points: Sequence[Compared], name: str) -> str:
 
 
 def _by_both(one: Compared, several: bool) -> str:
-    judge, witness = one.estimate("auroc_gain"), one.estimate("witness_auroc_gain")
+    judge, template_match = one.estimate("auroc_gain"), one.estimate("template_auroc_gain")
     assert judge
-    assert witness
-    stays = one.change("witness_auroc_gain") is Change.BETTER
+    assert template_match
+    stays = one.change("template_auroc_gain") is Change.BETTER
     return (
-        f"{_named(one, several)}: {gain(judge.value)} by the judge, {gain(witness.value)} by the "
-        f"witness: {'it stays' if stays else 'no longer clear'}."
+        f"{_named(one, several)}: {gain(judge.value)} by the judge, {gain(template_match.value)} "
+        f"by the "
+        f"template_match: {'it stays' if stays else 'no longer clear'}."
     )
 
 

@@ -44,11 +44,11 @@ def easier_on_generations(subject: Detected) -> list[Part]:
     return _each(subject, _gained)
 
 
-def easier_by_the_witness(subject: Detected) -> list[Part]:
-    """The same with the witness's labels; nothing for a trigger without one."""
-    if not any(row.get("witness_auroc_gain") is not None for row in subject.rows):
+def easier_by_template_match(subject: Detected) -> list[Part]:
+    """The same with the template match's labels; nothing for a trigger without one."""
+    if not any(row.get("template_auroc_gain") is not None for row in subject.rows):
         return []
-    return _each(subject, _gained_by_the_witness)
+    return _each(subject, _gained_by_template_match)
 
 
 def not_by_prevalence(subject: Detected) -> list[Part]:
@@ -97,12 +97,14 @@ def _gained(one: Compared) -> Part:
     return Part(one.change().verdict, evidence)
 
 
-def _gained_by_the_witness(one: Compared) -> Part:
-    after, gained = one.estimate("witness_auroc"), one.estimate("witness_auroc_gain")
+def _gained_by_template_match(one: Compared) -> Part:
+    after, gained = one.estimate("template_auroc"), one.estimate("template_auroc_gain")
     if gained is None:
-        return Part(Verdict.NOT_TESTED, "undefined: the witness saw no trigger, or nothing else")
+        return Part(
+            Verdict.NOT_TESTED, "undefined: the template match saw no trigger, or nothing else"
+        )
     seen = f"AUROC {area_interval(after)} on the generations; " if after else ""
-    change = one.change("witness_auroc_gain")
+    change = one.change("template_auroc_gain")
     return Part(
         change.verdict,
         f"{seen}the difference from the training set is {_gain(change, gained)}",
@@ -220,13 +222,14 @@ CLAIMS: tuple[Claim[Detected], ...] = (
         test=easier_on_generations,
     ),
     Claim(
-        name="easier-by-the-witness",
-        statement="The same where the training-free witness says which generations carry the "
+        name="easier-by-template-match",
+        statement="The same where the training-free template match says which generations carry "
+        "the "
         "trigger: the gain is not an artifact of a trained judge.",
         source=OURS,
         rule="At every poison ratio the whole 95% interval of that difference lies above "
-        f"{MATTERS} with the witness's labels.",
-        test=easier_by_the_witness,
+        f"{MATTERS} with the template match's labels.",
+        test=easier_by_template_match,
     ),
     Claim(
         name="not-by-prevalence",

@@ -99,7 +99,8 @@ def _tables(rows: Sequence[Row]) -> list[tuple[str, str, Table]]:
         ),
         (
             "The differences",
-            "Generations minus training set, as the judge labels the generations, as the witness "
+            "Generations minus training set, as the judge labels the generations, as the template "
+            "match "
             "does, and with both sets cut to the same share of positives.",
             tables.gains(rows),
         ),
@@ -122,7 +123,7 @@ def _tables(rows: Sequence[Row]) -> list[tuple[str, str, Table]]:
             tables.classifiers(rows),
         ),
         (
-            "Errors of judge and witness",
+            "Errors of judge and template match",
             "They say which generations carry the trigger; measured on the test split.",
             tables.judges(rows),
         ),

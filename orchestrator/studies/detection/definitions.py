@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from analysis.page.glossary import (
     POISON_RATIO,
     SEED,
-    WITNESS,
+    TEMPLATE_MATCH,
     Definition,
     guidance,
     samplers,
@@ -62,7 +62,9 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
     """
     generated = [row for row in rows if row["image_set"] == "generation"]
     weights = sorted({float(row["guidance_weight"]) for row in generated})
-    witness = [WITNESS] if any(row.get("witness_n_positive") is not None for row in rows) else []
+    template_match = (
+        [TEMPLATE_MATCH] if any(row.get("template_n_positive") is not None for row in rows) else []
+    )
     return [
         POISON_RATIO,
         (
@@ -129,7 +131,7 @@ def definitions(rows: Sequence[Row], *, ema_decay: float | None) -> list[Definit
             "so many positives.",
         ),
         ("Null point", _null(rows)),
-        *witness,
+        *template_match,
         (
             "Test accuracy, attack success rate (ASR)",
             "Of the classifier that the detectors look at. ASR counts stamped test images that are "

@@ -100,11 +100,11 @@ def measurements(rows: Sequence[Row]) -> Table:
 
 
 def gains(rows: Sequence[Row]) -> Table:
-    """Every comparison: the difference as measured, by the witness, at equal prevalence."""
+    """Every comparison: the difference as measured, by the template match, at equal prevalence."""
     names = (
         "auroc_gain",
-        "witness_auroc_gain",
-        "judge_minus_witness_auroc",
+        "template_auroc_gain",
+        "judge_minus_template_auroc",
         "equal_prevalence_gain",
     )
     lines = [
@@ -119,7 +119,12 @@ def gains(rows: Sequence[Row]) -> Table:
         if one.generation
     ]
     place = ("detector", "trigger", "p", "w, sampler", "training set", "generations", "difference")
-    about = ("AUROC gained", "by the witness", "judge − witness", "at equal prevalence")
+    about = (
+        "AUROC gained",
+        "by the template match",
+        "judge − template_match",
+        "at equal prevalence",
+    )
     return Table((*place, *about), lines, 4)
 
 
@@ -189,12 +194,12 @@ def judges(rows: Sequence[Row]) -> Table:
         row = next(row for row in generated if row["judge_trigger"] == trigger)
         rates = [
             rate(row, f"{judge}_false_{kind}_rate", trials)
-            for judge in ("trigger", "witness")
+            for judge in ("trigger", "template_match")
             for kind, trials in (("positive", "trigger_n_clean"), ("negative", "trigger_n_stamped"))
         ]
         lines.append([Cell(trigger_name(trigger)), *rates])
     kinds = ("false positives", "false negatives")
-    headers = [f"{judge} {kind}" for judge in ("trigger judge", "witness") for kind in kinds]
+    headers = [f"{judge} {kind}" for judge in ("trigger judge", "template_match") for kind in kinds]
     return Table(("judges for", *headers), lines, 1)
 
 

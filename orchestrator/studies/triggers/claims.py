@@ -18,7 +18,7 @@ from analysis.statistics.evidence import (
     no_control,
     no_triggers,
     pooled_share,
-    seen_by_witness,
+    seen_by_template_match,
 )
 from analysis.statistics.verdicts import Claim, Judgment, Part, Verdict, above, below, held
 
@@ -82,11 +82,11 @@ def triggers_amplified(subject: AmongTriggers) -> list[Part]:
     return [above_training(subject.own, _pie_ratio(subject), subject.reported_guidance)]
 
 
-def amplified_by_the_witness(subject: AmongTriggers) -> list[Part]:
-    """The same by the witness; nothing where there is none."""
+def amplified_by_template_match(subject: AmongTriggers) -> list[Part]:
+    """The same by the template match; nothing where there is none."""
     if subject.trigger == "relabel_only":
         return []
-    return seen_by_witness(subject.own, (_pie_ratio(subject),), subject.reported_guidance)
+    return seen_by_template_match(subject.own, (_pie_ratio(subject),), subject.reported_guidance)
 
 
 def relabelling_draws_no_trigger(subject: AmongTriggers) -> list[Part]:
@@ -183,12 +183,14 @@ CLAIMS: tuple[Claim[AmongTriggers], ...] = (
         test=triggers_amplified,
     ),
     Claim(
-        name="amplified-by-the-witness",
-        statement="The same by the training-free witness: what is amplified is the patch itself, "
+        name="amplified-by-template-match",
+        statement="The same by the training-free template match: what is amplified is the patch "
+        "itself, "
         "not something that the trigger judge takes for it.",
         source="Our control, not a figure of the paper",
-        rule="At the same point the whole interval of the witness's trigger ratio lies above p_t.",
-        test=amplified_by_the_witness,
+        rule="At the same point the whole interval of the template match's trigger ratio lies "
+        "above p_t.",
+        test=amplified_by_template_match,
     ),
     Claim(
         name="relabelling-draws-no-trigger",

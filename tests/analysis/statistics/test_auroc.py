@@ -238,7 +238,7 @@ class TestLabelings:
         assert paired.high - paired.low < 0.6 * (independent.high - independent.low)
 
     def test_it_holds_the_truth(self):
-        """The judge sees all, the witness misses a tenth; both AUROCs are mixtures of normals."""
+        """The judge sees all, template matching misses a tenth; both AUROCs mix normals."""
         rng, found = np.random.default_rng(0), []
         for _ in range(300):
             true = rng.random(800) < 0.15

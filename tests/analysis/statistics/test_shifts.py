@@ -10,7 +10,7 @@ from analysis.statistics.shifts import (
     Scores,
     against_training,
     at_equal_prevalence,
-    by_witness,
+    by_template_match,
     detection,
 )
 
@@ -142,29 +142,31 @@ class TestWitness:
     def test_who_agrees_with_the_judge_changes_nothing(self, training, generation):
         scores = np.concatenate([generation.positive, generation.negative])
         judged = np.arange(360) < 120
-        found = by_witness(scores, judged, judged, training)
+        found = by_template_match(scores, judged, judged, training)
         by_judge = against_training(generation, training)
-        assert found["witness_auroc"].value == auroc(generation.positive, generation.negative).value
-        assert found["witness_auroc_gain"].value == by_judge["auroc_gain"].value
-        difference = found["judge_minus_witness_auroc"]
+        assert (
+            found["template_auroc"].value == auroc(generation.positive, generation.negative).value
+        )
+        assert found["template_auroc_gain"].value == by_judge["auroc_gain"].value
+        difference = found["judge_minus_template_auroc"]
         assert difference.low < difference.value == 0 < difference.high
 
     def test_by_hand(self):
-        """The witness misses the image that the detector suspects least of the judge's two."""
+        """Template matching misses the judge's image that the detector suspects least."""
         scores = np.array([0.0, 1, 2, 3])
-        judged, witnessed = np.array([0, 1, 0, 1], bool), np.array([0, 0, 0, 1], bool)
+        judged, template_matched = np.array([0, 1, 0, 1], bool), np.array([0, 0, 0, 1], bool)
         training = Scores(np.array([1.0]), np.array([0.0, 2]))
-        found = by_witness(scores, judged, witnessed, training)
+        found = by_template_match(scores, judged, template_matched, training)
         values = {name: estimate.value for name, estimate in found.items()}
         assert values == {
-            "witness_auroc": 1,
-            "witness_auroc_gain": 1 / 2,
-            "judge_minus_witness_auroc": 3 / 4 - 1,
+            "template_auroc": 1,
+            "template_auroc_gain": 1 / 2,
+            "judge_minus_template_auroc": 3 / 4 - 1,
         }
 
     def test_who_sees_nothing_leaves_no_numbers(self, training):
         flags = np.zeros(9, bool)
-        found = by_witness(np.arange(9.0), np.arange(9) > 4, flags, training)
+        found = by_template_match(np.arange(9.0), np.arange(9) > 4, flags, training)
         assert set(found.values()) == {None}
 
 

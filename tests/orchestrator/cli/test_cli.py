@@ -272,10 +272,10 @@ def test_an_explanation_names_what_is_new(tiny_store):
 def test_what_computes_nothing_imports_nothing_heavy(words, tmp_path):
     code = (
         "import sys\n"
-        "from orchestrator import cli\n"
+        "from orchestrator.cli import commands\n"
         f"sys.argv = ['castlewalls', *{words!r}]\n"
         "try:\n"
-        "    cli.main()\n"
+        "    commands.main()\n"
         "finally:\n"
         f"    print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
     )
@@ -294,10 +294,10 @@ def test_a_report_imports_neither_ray_nor_torch(tiny_store, copied):
     store = copied(tiny_store)
     code = (
         "import sys\n"
-        "from orchestrator import cli\n"
+        "from orchestrator.cli import commands\n"
         "sys.argv = ['castlewalls', 'report', 'amplification', '--scale', 'tiny']\n"
         "try:\n"
-        "    cli.main()\n"
+        "    commands.main()\n"
         "finally:\n"
         "    print('HEAVY', sorted({'ray', 'torch', 'mlflow'} & set(sys.modules)))\n"
     )

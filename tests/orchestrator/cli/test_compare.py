@@ -20,7 +20,7 @@ from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import TINY
 from tasks.triggers.blending import Blend
 from tasks.triggers.patches import BadNets1
-from tests.made_up import make_row, witnessed
+from tests.made_up import make_row, template_matched
 
 BADNETS = BadNets1()
 OF_A_REPORT = ("study", "scale")
@@ -44,7 +44,9 @@ def publish(store, counts, *points):
                 row |= {
                     name: getattr(settings, name) for name in ("guidance_weight", "sampler", "seed")
                 }
-                measured = {x: value for x, value in witnessed(row).items() if x not in OF_A_REPORT}
+                measured = {
+                    x: value for x, value in template_matched(row).items() if x not in OF_A_REPORT
+                }
                 (attempt.folder / "metrics.json").write_text(json.dumps(measured))
 
 

@@ -236,10 +236,10 @@ def run_doctor(*words, **environment):
     """The command in a process of its own; what it imported is the last line of its errors."""
     code = (
         "import sys\n"
-        "from orchestrator import cli\n"
+        "from orchestrator.cli import commands\n"
         f"sys.argv = ['castlewalls', 'doctor', *{words!r}]\n"
         "try:\n"
-        "    cli.main()\n"
+        "    commands.main()\n"
         "finally:\n"
         "    heavy = {'ray', 'torch', 'mlflow'} & set(sys.modules)\n"
         "    print('HEAVY', sorted(heavy), file=sys.stderr)\n"

@@ -15,12 +15,12 @@ from orchestrator.cli.side_by_side import (
     shown,
     to_csv,
 )
-from tests.made_up import make_row, witnessed
+from tests.made_up import make_row, template_matched
 from tests.made_up_defense import make_defense_row
 
 
 def point(counts, images="a", others="a", **changes):
-    row = witnessed(make_row(counts=counts, **changes))
+    row = template_matched(make_row(counts=counts, **changes))
     return Measured(row, {GENERATIONS: images, OTHERS: others})
 
 
@@ -125,19 +125,19 @@ class TestDifferences:
     ("name", "images"),
     [
         ("g1", GENERATIONS),
-        ("witness_agreement", GENERATIONS),
+        ("template_agreement", GENERATIONS),
         ("other_trigger_ratio", OTHERS),
         ("trigger_false_positive_rate", None),
         ("g1_corrected", None),
     ],
 )
 def test_a_fraction_says_which_images_it_counts(name, images):
-    assert counts_in(witnessed(make_row()), name) == images
+    assert counts_in(template_matched(make_row()), name) == images
 
 
-def test_without_a_witness_there_is_nothing_to_count():
-    assert counts_in(witnessed(make_row(), missed=None), "witness_g1") is None
-    assert counts_in(make_row(), "witness_agreement") is None
+def test_without_a_template_match_there_is_nothing_to_count():
+    assert counts_in(template_matched(make_row(), missed=None), "template_g1") is None
+    assert counts_in(make_row(), "template_agreement") is None
 
 
 class TestJoining:

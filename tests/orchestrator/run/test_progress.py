@@ -71,7 +71,7 @@ class TestDisplays:
     def test_a_terminal_without_a_cursor_and_colors_in_a_file_get_lines(self):
         dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
         assert isinstance(display(dumb, 3), Lines)
-        told = "from orchestrator import progress, words; "
+        told = "from orchestrator.cli import options; from orchestrator.run import progress; "
         told += "print(type(progress.display(words.console, 3)).__name__)"
         done = subprocess.run(
             [sys.executable, "-c", told],

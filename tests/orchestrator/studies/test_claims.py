@@ -4,7 +4,7 @@ from analysis.rows import families
 from analysis.statistics.verdicts import Part, Verdict, together
 from orchestrator.studies.amplification.claims import CLAIMS
 from orchestrator.studies.claims import judge
-from tests.made_up import witnessed
+from tests.made_up import template_matched
 
 SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
 UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
@@ -151,10 +151,12 @@ def test_each_claim_is_decided_by_its_numbers(verdict, name, points, expected):
 def test_every_claim_has_a_case_of_every_verdict():
     for claim in CLAIMS:
         tried = {expected for name, _, expected in CASES if name == claim.name}
-        assert claim.name == "amplified-by-the-witness" or {SUPPORTED, FAILED, UNDECIDED} <= tried
+        assert (
+            claim.name == "amplified-by-template-match" or {SUPPORTED, FAILED, UNDECIDED} <= tried
+        )
 
 
-# p_t is 9.2, 16.8, 33.8 and 50.7 %; of the judge's 380 of 500 the witness misses some.
+# p_t is 9.2, 16.8, 33.8 and 50.7 %; of the judge's 380 of 500 the template match misses some.
 @pytest.mark.parametrize(
     ("missed", "expected"),
     [
@@ -164,18 +166,18 @@ def test_every_claim_has_a_case_of_every_verdict():
         ((0, 0, 0), NOT_TESTED),
     ],
 )
-def test_the_witness_has_a_claim_of_its_own(row, missed, expected):
+def test_the_template_match_has_a_claim_of_its_own(row, missed, expected):
     rows = [
-        witnessed(row("badnets1", ratio, 5.0, (190, 190, 0, 120)), count)
+        template_matched(row("badnets1", ratio, 5.0, (190, 190, 0, 120)), count)
         for ratio, count in zip((0.01, 0.02, 0.05, 0.1), missed, strict=False)
     ]
-    [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-the-witness")
+    [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-template-match")
     assert found.verdict is expected, found.evidence
     assert "76.0% [72.1, 79.5] of generations carry the patch against p_t = 9.2%" in found.evidence
 
 
-def test_without_a_witness_there_is_no_claim_about_it(sweep):
-    assert "amplified-by-the-witness" not in {one.claim.name for one in judge(sweep)}
+def test_without_a_template_match_there_is_no_claim_about_it(sweep):
+    assert "amplified-by-template-match" not in {one.claim.name for one in judge(sweep)}
 
 
 def test_evidence_has_the_numbers_and_what_they_rest_on(verdict):

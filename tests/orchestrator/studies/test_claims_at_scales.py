@@ -6,7 +6,7 @@ from analysis.statistics.verdicts import Verdict
 from orchestrator.studies import STUDIES
 from orchestrator.studies.claims import judge
 from orchestrator.studies.scales import SCALES
-from tests.made_up import corrected, make_row, witnessed
+from tests.made_up import corrected, make_row, template_matched
 from tests.made_up_classification import FILTERS, make_rows
 from tests.made_up_defense import freshly_attacked, judged, make_defense_row
 from tests.made_up_detection import bounded, make_detection_row
@@ -15,12 +15,12 @@ WITHOUT_A_PATCH = ("blend", "wanet")
 
 
 def of_groups(axes):
-    """Triggers where there is poison, mismatches too; a witness where there is a patch."""
+    """Triggers where there is poison, mismatches too; a template match where there is a patch."""
     seen = axes["judge_trigger"] not in WITHOUT_A_PATCH
     stamped = axes["trigger"] not in ("none", "relabel_only")
     counts = (100, 100, 10, 290) if stamped else (0, 0, 30, 470)
     row = make_row(axes["trigger"], axes["poison_ratio"], axes["guidance_weight"], counts)
-    return corrected(witnessed(row, missed=4 if seen else None))
+    return corrected(template_matched(row, missed=4 if seen else None))
 
 
 def of_detection(axes):
@@ -30,7 +30,7 @@ def of_detection(axes):
     if axes["trigger"] == "none":
         row |= {"pretend_ratio": 0.1, "null_level": 0.99, "null_low": 0.45, "null_high": 0.55}
     elif axes["image_set"] == "generation":
-        for name in ("training_auroc", "auroc_gain", "witness_auroc_gain", "poisoned_shift"):
+        for name in ("training_auroc", "auroc_gain", "template_auroc_gain", "poisoned_shift"):
             row |= bounded(name, 0.5)
         for name in ("clean_shift", "equal_prevalence_gain", "auroc_poisoned_moved"):
             row |= bounded(name, 0.1)

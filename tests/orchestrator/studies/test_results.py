@@ -75,12 +75,12 @@ def test_the_terminals_table_has_a_sampler_only_where_there_are_several(sweep, c
     assert {len(line) for line in body} == {len(headers)}
 
 
-def test_the_terminals_table_has_the_witness_where_it_looked(sweep, composition_sweep):
-    assert "witness (agreement)" not in table(sweep)[0]
+def test_the_terminals_table_has_the_template_match_where_it_looked(sweep, composition_sweep):
+    assert "template_match (agreement)" not in table(sweep)[0]
     headers, body = table(composition_sweep)
-    assert headers[-1] == "witness (agreement)"
+    assert headers[-1] == "template_match (agreement)"
     seen = {(line[0], line[1], line[2]): line[-1] for line in body}
-    # 230 + 140 by the judge, 7 fewer by the witness, of 500.
+    # 230 + 140 by the judge, 7 fewer by the template match, of 500.
     assert seen["BadNets-1", "DDIM", "10%"] == "72.6% (98.6%)"
     assert seen["BadNets-2", "DDIM", "10%"] == ""
 
@@ -90,7 +90,8 @@ def test_the_sentence_on_samplers_says_for_which_triggers(composition_sweep):
         "Asked for class “8” at p = 10% and guidance 5, the poisoned models draw the BadNets-1 "
         "trigger in 59 to 76%, the BadNets-2 trigger in 56 to 60% and the one color trigger in 57 "
         "to 66% of their images under DDIM, DDPM and SDE against p_t = 50.7% in training, with the "
-        "whole interval above it in 9 of 9 cells; the witness, which is not trained and wants the "
+        "whole interval above it in 9 of 9 cells; the template match, which is not trained and "
+        "wants the "
         "patch's own pixels, sees it in 58 to 75% for BadNets-1 and 56 to 65% for one color, and "
         "agrees with the judge on 99% of the images; SDE sampling draws, against DDPM, fewer "
         "mismatching trigger images (G1) for BadNets-1 (37.0% against 52.0%), more of them (G1) "

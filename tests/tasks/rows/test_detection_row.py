@@ -198,13 +198,13 @@ class TestGenerations:
         few = row["equal_prevalence_auroc_high"] - row["equal_prevalence_auroc_low"]
         assert few > 1.5 * (row["auroc_high"] - row["auroc_low"])
 
-    def test_the_witness_has_its_own_numbers(self, row, before):
+    def test_the_template_match_has_its_own_numbers(self, row, before):
         suspicion, seen = GENERATED["suspicion"], WITNESSED
         own = auroc(suspicion[seen], suspicion[~seen]).value
-        assert row["witness_n_positive"] == seen.sum() == 22
-        assert row["witness_auroc"] == own
-        assert row["witness_auroc_gain"] == own - auroc(*before).value
-        assert row["judge_minus_witness_auroc"] == row["auroc"] - own
+        assert row["template_n_positive"] == seen.sum() == 22
+        assert row["template_auroc"] == own
+        assert row["template_auroc_gain"] == own - auroc(*before).value
+        assert row["judge_minus_template_auroc"] == row["auroc"] - own
 
     def test_the_training_set_is_bounded_as_in_its_own_row(self, row, of_training):
         own = json.loads((of_training / "metrics.json").read_text())
@@ -223,29 +223,33 @@ class TestGenerations:
             "trigger_false_negative_rate": 5 / 50,
             "trigger_n_clean": 100,
             "trigger_n_stamped": 50,
-            "witness_false_positive_rate": 0,
-            "witness_false_negative_rate": 1 / 50,
+            "template_false_positive_rate": 0,
+            "template_false_negative_rate": 1 / 50,
         }
 
-    def test_without_a_witness_its_columns_are_there_and_empty(self, row, on_generation, tmp_path):
+    def test_without_a_template_match_its_columns_are_there_and_empty(
+        self, row, on_generation, tmp_path
+    ):
         judges = json.loads((on_generation["judges"] / "judges.json").read_text())
         (tmp_path / "judges").mkdir()
-        (tmp_path / "judges" / "judges.json").write_text(json.dumps({**judges, "witness": None}))
-        dissection = write_dissection(tmp_path / "alone", witness=None)
+        (tmp_path / "judges" / "judges.json").write_text(
+            json.dumps({**judges, "template_match": None})
+        )
+        dissection = write_dissection(tmp_path / "alone", template_match=None)
         inputs = {**on_generation, "dissection": dissection, "judges": tmp_path / "judges"}
         alone = evaluated(tmp_path / "out", GENERATION, inputs)
-        rates = {"witness_false_positive_rate", "witness_false_negative_rate"}
-        missing = BY_WITNESS | rates | {"witness_n_positive"}
+        rates = {"template_false_positive_rate", "template_false_negative_rate"}
+        missing = BY_WITNESS | rates | {"template_n_positive"}
         assert empty(alone) == empty(row) | missing
         assert {name: alone[name] for name in row.keys() - missing} == {
             name: row[name] for name in row.keys() - missing
         }
-        assert "witness" not in opened(tmp_path / "out", "scores.npz")
+        assert "template_match" not in opened(tmp_path / "out", "scores.npz")
 
     def test_scores_and_pictures_are_kept(self, of_generation):
         kept = opened(of_generation, "scores.npz")
         assert "".join(map(str, kept["group"].tolist())) == GROUPS
-        np.testing.assert_array_equal(kept["witness"], WITNESSED)
+        np.testing.assert_array_equal(kept["template_match"], WITNESSED)
         np.testing.assert_array_equal(kept["poisoned"], SEEN)
         np.testing.assert_array_equal(kept["suspicion"], GENERATED["suspicion"])
         order = np.argsort(-GENERATED["suspicion"], kind="stable")
@@ -260,8 +264,10 @@ class TestGenerations:
         assert (row["n_positive"], row["prevalence"]) == (0, 0)
         there = COMPARED - empty(row)
         survivors = bounded("training_auroc", "clean_shift", "auroc_clean_moved")
-        by_witness = bounded("witness_auroc", "witness_auroc_gain") | {"witness_n_positive"}
-        assert there == survivors | by_witness
+        by_template_match = bounded("template_auroc", "template_auroc_gain") | {
+            "template_n_positive"
+        }
+        assert there == survivors | by_template_match
         assert row["auroc"] is row["median_positive"] is row["tpr_at_1pct_fpr"] is None
 
 

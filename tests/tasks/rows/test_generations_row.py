@@ -24,11 +24,11 @@ SETTINGS = Settings(
 )
 # One letter an image: the group it is in.
 GROUPS = "1122234444"
-# And whether the witness sees a trigger: in one g1, two g2, one g3 and no g4.
-WITNESS = "1011010000"
+# And whether the template match sees a trigger: in one g1, two g2, one g3 and no g4.
+TEMPLATE_MATCH = "1011010000"
 
 
-def verdicts(folder, groups, conditions, witness=None):
+def verdicts(folder, groups, conditions, template_match=None):
     folder.mkdir()
     has_trigger = np.array([group in "12" for group in groups])
     matches = np.array([group in "24" for group in groups])
@@ -39,8 +39,10 @@ def verdicts(folder, groups, conditions, witness=None):
             "condition": conditions,
             "content": np.where(matches, conditions, (conditions + 1) % 10),
             "trigger": has_trigger,
-            "witness": pa.array(
-                [None] * len(groups) if witness is None else [seen == "1" for seen in witness],
+            "template_match": pa.array(
+                [None] * len(groups)
+                if template_match is None
+                else [seen == "1" for seen in template_match],
                 pa.bool_(),
             ),
         }
@@ -63,7 +65,7 @@ def inputs(poisoned, judges, tmp_path):
     return {
         "manifest": poisoned,
         "judges": judges,
-        "dissection": verdicts(tmp_path / "target", GROUPS, [8] * 10, WITNESS),
+        "dissection": verdicts(tmp_path / "target", GROUPS, [8] * 10, TEMPLATE_MATCH),
         "generations": generations,
         "other_dissection": verdicts(tmp_path / "others", "44443", [0, 1, 2, 3, 4], "01000"),
     }
@@ -97,39 +99,43 @@ def test_other_conditions_are_measured_apart(row):
     assert row["other_guidance_weight"] == 2
 
 
-def test_the_witness_counts_groups_of_its_own(row):
-    assert (row["witness_g1_count"], row["witness_g2_count"]) == (2, 2)
-    assert (row["witness_g1"], row["witness_g2"], row["witness_trigger_ratio"]) == (0.2, 0.2, 0.4)
+def test_the_template_match_counts_groups_of_its_own(row):
+    assert (row["template_g1_count"], row["template_g2_count"]) == (2, 2)
+    assert (row["template_g1"], row["template_g2"], row["template_trigger_ratio"]) == (
+        0.2,
+        0.2,
+        0.4,
+    )
     for name, count in (("g1", 2), ("g2", 2), ("trigger_ratio", 4)):
-        bounds = (row[f"witness_{name}_low"], row[f"witness_{name}_high"])
+        bounds = (row[f"template_{name}_low"], row[f"template_{name}_high"])
         assert bounds == pytest.approx(wilson(count, 10))
 
 
-def test_judge_and_witness_agree_on_seven_of_ten(row):
-    """The judge alone sees a trigger in images 1 and 4, the witness alone in image 5."""
-    assert row["witness_agreement"] == 0.7
-    bounds = (row["witness_agreement_low"], row["witness_agreement_high"])
+def test_judge_and_template_match_agree_on_seven_of_ten(row):
+    """The judge alone sees a trigger in images 1 and 4, the template match alone in image 5."""
+    assert row["template_agreement"] == 0.7
+    bounds = (row["template_agreement_low"], row["template_agreement_high"])
     assert bounds == pytest.approx(wilson(7, 10))
 
 
-def test_the_witness_looks_at_the_other_conditions(row):
-    assert row["other_witness_ratio"] == 0.2
-    bounds = (row["other_witness_ratio_low"], row["other_witness_ratio_high"])
+def test_the_template_match_looks_at_the_other_conditions(row):
+    assert row["other_template_ratio"] == 0.2
+    bounds = (row["other_template_ratio_low"], row["other_template_ratio_high"])
     assert bounds == pytest.approx(wilson(1, 5))
 
 
-def test_the_witness_comes_with_its_errors(row, judges):
-    measured = json.loads((judges / "judges.json").read_text())["witness"]
-    assert row["witness_false_positive_rate"] == measured["false_positive_rate"]
-    assert row["witness_false_negative_rate"] == measured["false_negative_rate"] == 0
+def test_the_template_match_comes_with_its_errors(row, judges):
+    measured = json.loads((judges / "judges.json").read_text())["template_match"]
+    assert row["template_false_positive_rate"] == measured["false_positive_rate"]
+    assert row["template_false_negative_rate"] == measured["false_negative_rate"] == 0
 
 
-def test_without_a_witness_its_columns_are_there_and_empty(row, inputs, tmp_path):
+def test_without_a_template_match_its_columns_are_there_and_empty(row, inputs, tmp_path):
     measured = json.loads((inputs["judges"] / "judges.json").read_text())
     folders = {name: tmp_path / name for name in ("judges", "out")}
     for folder in folders.values():
         folder.mkdir()
-    (folders["judges"] / "judges.json").write_text(json.dumps({**measured, "witness": None}))
+    (folders["judges"] / "judges.json").write_text(json.dumps({**measured, "template_match": None}))
     inputs |= {
         "judges": folders["judges"],
         "dissection": verdicts(tmp_path / "target-alone", GROUPS, [8] * 10),
@@ -138,11 +144,11 @@ def test_without_a_witness_its_columns_are_there_and_empty(row, inputs, tmp_path
     generations_row.run(SETTINGS, **inputs, out=folders["out"])
     alone = json.loads((folders["out"] / "metrics.json").read_text())
     assert alone.keys() == row.keys()
-    of_the_witness = {name for name in row if "witness" in name}
-    assert len(of_the_witness) == 2 + 3 * 3 + 3 + 2 + 3
-    assert {alone[name] for name in of_the_witness} == {None}
-    assert {name: alone[name] for name in alone.keys() - of_the_witness} == {
-        name: row[name] for name in row.keys() - of_the_witness
+    of_the_template_match = {name for name in row if "template_match" in name}
+    assert len(of_the_template_match) == 2 + 3 * 3 + 3 + 2 + 3
+    assert {alone[name] for name in of_the_template_match} == {None}
+    assert {name: alone[name] for name in alone.keys() - of_the_template_match} == {
+        name: row[name] for name in row.keys() - of_the_template_match
     }
 
 

@@ -65,7 +65,7 @@ def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path
     matches = np.array(rows["content"]) == np.array(rows["condition"])
     assert matches[:60].mean() > 0.9
     assert rows["trigger"] == [False] * 60 + [True] * 60
-    assert rows["witness"] == [False] * 60 + [True] * 60
+    assert rows["template_match"] == [False] * 60 + [True] * 60
     assert (np.array(rows["trigger_probability"]) > 0.5).tolist() == rows["trigger"]
     assert 0.1 <= min(rows["content_probability"]) <= max(rows["content_probability"]) <= 1
 
@@ -79,13 +79,13 @@ def test_the_types_are_what_the_reader_expects(inputs):
         ("content_probability", "float"),
         ("trigger", "bool"),
         ("trigger_probability", "float"),
-        ("witness", "bool"),
+        ("template_match", "bool"),
     ]
 
 
-def test_a_trigger_without_a_patch_has_no_witness(inputs):
+def test_a_trigger_without_a_patch_has_no_template_match(inputs):
     table = dissect.Worker(Settings(trigger=Blend()), **inputs)(0, 3)
-    assert table["witness"].to_pylist() == [None] * 3
+    assert table["template_match"].to_pylist() == [None] * 3
     assert table.schema == dissect.Worker(SETTINGS, **inputs)(0, 3).schema
 
 

@@ -86,7 +86,7 @@ def test_judges_of_one_answer_are_counted_by_hand(measured):
             "false_positives": 3,
             "false_negatives": 0,
         },
-        "witness": {
+        "template_match": {
             "false_positive_rate": 1 / 3,
             "false_negative_rate": 0.0,
             "balanced_accuracy": 1 - 1 / 3 / 2,
@@ -111,16 +111,18 @@ def test_a_dataset_without_test_images_is_refused(judge, three_digits, tmp_path)
         )
 
 
-def test_a_trigger_without_a_patch_has_no_witness(measured):
-    assert measured(Blend())["witness"] is None
+def test_a_trigger_without_a_patch_has_no_template_match(measured):
+    assert measured(Blend())["template_match"] is None
 
 
-def test_the_witness_errs_as_often_as_counted_by_hand():
+def test_the_template_match_errs_as_often_as_counted_by_hand():
     """Black on black: every clean image looks stamped; the second stamp is painted over."""
     black, clean = Unicolor(color=(0, 0, 0)), np.zeros((4, 8, 8, 3), dtype=np.uint8)
     stamped = black.stamp(clean[:2] + 200)
     stamped[1] = 200
-    measured = measure_trigger(patches.witness(black, clean), patches.witness(black, stamped))
+    measured = measure_trigger(
+        patches.template_match(black, clean), patches.template_match(black, stamped)
+    )
     assert (measured["false_positives"], measured["n_clean"]) == (4, 4)
     assert (measured["false_negatives"], measured["n_stamped"]) == (1, 2)
     assert measured["balanced_accuracy"] == 1 - (1 + 0.5) / 2
@@ -146,7 +148,7 @@ def test_trained_judges_pass_the_thresholds_of_the_dissection(judges):
     measured = json.loads((judges / "judges.json").read_text())
     assert measured["content"]["clean"]["accuracy"] > 0.9
     assert measured["trigger"]["balanced_accuracy"] > 0.99
-    assert measured["witness"]["balanced_accuracy"] > 0.99
+    assert measured["template_match"]["balanced_accuracy"] > 0.99
     for pictures in ("clean", "stamped"):
         assert np.sum(measured["content"][pictures]["confusion"]) == 360
 

@@ -13,7 +13,14 @@ from tasks import triggers
 from tasks.data import images
 from tasks.triggers import TRIGGERS, CleanLabel, Perturbing, Renewable, drawings
 from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1, ImagePatch, Patched, Rectangle, Unicolor, witness
+from tasks.triggers.patches import (
+    BadNets1,
+    ImagePatch,
+    Patched,
+    Rectangle,
+    Unicolor,
+    template_match,
+)
 from tasks.triggers.warping import Wanet, Warping
 from tests.pictures import picture
 
@@ -100,25 +107,25 @@ class TestEveryPatch:
         for image in stamped[patch.place]:
             np.testing.assert_array_equal(image, patch.pixels)
 
-    def test_a_witness_sees_every_stamp(self, kind, pictures):
-        assert witness(kind(), kind().stamp(pictures)).tolist() == [True] * len(pictures)
+    def test_a_template_match_sees_every_stamp(self, kind, pictures):
+        assert template_match(kind(), kind().stamp(pictures)).tolist() == [True] * len(pictures)
 
     @pytest.mark.parametrize("level", [0, 128, 255])
-    def test_a_witness_sees_none_in_plain_grey(self, kind, pictures, level):
-        assert not witness(kind(), np.full_like(pictures, level)).any()
+    def test_a_template_match_sees_none_in_plain_grey(self, kind, pictures, level):
+        assert not template_match(kind(), np.full_like(pictures, level)).any()
 
-    def test_a_witness_sees_none_in_the_negative(self, kind, pictures):
-        assert not witness(kind(), 255 - kind().stamp(pictures)).any()
+    def test_a_template_match_sees_none_in_the_negative(self, kind, pictures):
+        assert not template_match(kind(), 255 - kind().stamp(pictures)).any()
 
-    def test_a_witness_says_the_same_of_an_image_alone(self, kind, pictures):
+    def test_a_template_match_says_the_same_of_an_image_alone(self, kind, pictures):
         mixed = np.concatenate([pictures, kind().stamp(pictures)])
-        alone = [witness(kind(), image[None])[0] for image in mixed]
-        assert witness(kind(), mixed).tolist() == alone
+        alone = [template_match(kind(), image[None])[0] for image in mixed]
+        assert template_match(kind(), mixed).tolist() == alone
 
-    def test_a_witness_does_not_see_a_stamp_moved_by_its_size(self, kind, pictures):
+    def test_a_template_match_does_not_see_a_stamp_moved_by_its_size(self, kind, pictures):
         width = kind().patch(*pictures.shape[1:]).pixels.shape[1]
         moved = np.roll(kind().stamp(np.full_like(pictures, 255)), -width, axis=2)
-        assert not witness(kind(), moved).any()
+        assert not template_match(kind(), moved).any()
 
     def test_an_image_without_room_for_it_is_refused(self, kind):
         if kind is Rectangle:
@@ -126,7 +133,7 @@ class TestEveryPatch:
         else:
             large, expected = kind(side=9), "at least 9 pixels, got 8"
         with pytest.raises(ValueError, match=expected):
-            witness(large, np.zeros((1, 8, 8, 1), dtype=np.uint8))
+            template_match(large, np.zeros((1, 8, 8, 1), dtype=np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_every_element_is_closed_every_id_is_unique_and_every_link_leads_somewhe
 
 def test_the_finding_comes_first_and_every_claim_has_its_verdict(html, text):
     assert html.index('class="finding"') < html.index("<section")
-    for claim in CLAIMS:  # these rows have no witness
-        assert (f'id="{claim.name}"' in html) == (claim.name != "amplified-by-the-witness")
+    for claim in CLAIMS:  # these rows have no template match
+        assert (f'id="{claim.name}"' in html) == (claim.name != "amplified-by-template-match")
     for verdict, count in {"supported": 6, "failed": 2, "undecided": 2}.items():
         assert len(re.findall(f'<p class="verdict {verdict}">', html)) == count
     assert "±" not in text
@@ -201,28 +201,28 @@ def test_triggers_and_samplers_of_one_page_are_told_apart(report, row, tmp_path)
     assert {"blend-sde-composition-w5", "badnets1-ddim-transition-w5"} <= names
 
 
-def test_the_witness_stands_beside_the_judge_everywhere(tmp_path):
+def test_the_template_match_stands_beside_the_judge_everywhere(tmp_path):
     page = write(tmp_path, made_up.amplification_report()).read_text(encoding="utf-8")
     headers, lines = table_under(page, "Every number")
-    assert headers[-2:] == ["by the witness", "they agree"]
+    assert headers[-2:] == ["by the template match", "they agree"]
     strongest = next(line for line in lines if line[:4] == ["BadNets-1class 8", "DDIM", "10%", "5"])
-    # 107 + 130 by the judge; 4 fewer by the witness, so it disagrees on 4 of 500.
+    # 107 + 130 by the judge; 4 fewer by the template match, so it disagrees on 4 of 500.
     assert [cell[:5] for cell in strongest[-4:]] == ["47.4%", "×0.93", "46.6%", "99.2%"]
     assert table_under(page, "The judges' own errors")[0][-2:] == [
-        "witness false positives",
-        "witness false negatives",
+        "template match false positives",
+        "template match false negatives",
     ]
-    assert table_under(page, "The other classes")[0][-1] == "by the witness"
-    assert len(table_under(page, "A witness that was not trained")[1]) == len(lines)
-    assert (tmp_path / "figures" / "witness.svg").exists()
+    assert table_under(page, "The other classes")[0][-1] == "by the template match"
+    assert len(table_under(page, "A template match that was not trained")[1]) == len(lines)
+    assert (tmp_path / "figures" / "template_match.svg").exists()
     assert "needs no training" in text_of(page)
 
 
-def test_rows_of_a_version_without_a_witness_have_a_page_without_one(html, text, written):
-    assert 'id="witness"' not in html
-    assert "by the witness" not in text
+def test_rows_of_a_version_without_a_template_match_have_a_page_without_one(html, text, written):
+    assert 'id="template_match"' not in html
+    assert "by the template match" not in text
     assert "needs no training" not in text
-    assert not (written / "figures" / "witness.svg").exists()
+    assert not (written / "figures" / "template_match.svg").exists()
 
 
 def test_a_strip_of_triggers_is_left_to_the_studies_that_compare_them(report, html, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.claims import judge
 from orchestrator.studies.composition.claims import CLAIMS
-from tests.made_up import witnessed
+from tests.made_up import template_matched
 
 SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
 UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
@@ -133,7 +133,7 @@ def test_badnets_2_is_compared_with_badnets_1_and_only_there(judgments, badnets,
 def test_every_claim_has_a_case_of_every_verdict():
     for claim in CLAIMS:
         tried = {expected for name, _, expected in CASES if name == claim.name}
-        elsewhere = ("blend-amplifies-less", "amplified-by-the-witness")
+        elsewhere = ("blend-amplifies-less", "amplified-by-template-match")
         assert claim.name in elsewhere or tried == set(Verdict), claim.name
 
 
@@ -165,22 +165,22 @@ def test_guidance_is_five_where_measured_and_else_the_highest(judgments, row):
 
 
 @pytest.mark.parametrize(("missed", "expected"), [(0, SUPPORTED), (120, UNDECIDED), (200, FAILED)])
-def test_the_witness_must_see_it_under_every_sampler(row, missed, expected):
+def test_the_template_match_must_see_it_under_every_sampler(row, missed, expected):
     rows = [
-        witnessed(
+        template_matched(
             row("unicolor", 0.1, 5.0, (190, 190, 0, 120), study="composition", sampler=sampler),
             count,
         )
         for sampler, count in (("ddim", missed), ("sde", 0))
     ]
-    [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-the-witness")
+    [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-template-match")
     assert found.verdict is expected, found.evidence
     assert "SDE, p = 10%: 76.0% [72.1, 79.5] of generations carry the patch" in found.evidence
 
 
 def test_verdicts_are_on_one_trigger_each(composition_sweep):
     found = judge(composition_sweep)
-    # BadNets-2 alone is compared with BadNets-1, and it alone has no witness.
+    # BadNets-2 alone is compared with BadNets-1, and it alone has no template match.
     assert len(found) == 3 * (len(CLAIMS) - 2) + 1 + 2
     decided = {
         one.subject.trigger: one.verdict

@@ -94,7 +94,7 @@ def test_the_weight_that_is_not_the_papers_is_said(text):
 def test_every_verdict_is_there_under_its_trigger(html, text):
     for number, trigger in enumerate(TRIGGERS, 1):
         for claim in CLAIMS:
-            own = {"blend-amplifies-less": ["blend"], "amplified-by-the-witness": WITNESSED}
+            own = {"blend-amplifies-less": ["blend"], "amplified-by-template-match": WITNESSED}
             about = trigger in own.get(claim.name, TRIGGERS)
             assert (f'id="{claim.name}-{number}"' in html) == about
     for verdict, count in {"supported": 23, "failed": 1, "undecided": 3}.items():
@@ -102,7 +102,7 @@ def test_every_verdict_is_there_under_its_trigger(html, text):
     assert "the verdict on any other trigger is our extension" in text
 
 
-def test_samplers_triggers_and_the_witness_are_defined(text):
+def test_samplers_triggers_and_the_template_match_are_defined(text):
     for word in (
         "DDIM with η = 0",
         "authors' code samples both Stable Diffusion and CIFAR10 with (25 steps)",
@@ -111,21 +111,21 @@ def test_samplers_triggers_and_the_witness_are_defined(text):
         "(50 steps)",
         "(1 − α) x + α K with α = 0.2",
         "One color is a square of a single color",
-        "such as BadNets-2, which covers the whole image, has no witness",
+        "such as BadNets-2, which covers the whole image, has no template match",
     ):
         assert word in text, word
     assert "p*gap" not in text
 
 
-def test_a_trigger_without_a_witness_has_a_dash(html):
+def test_a_trigger_without_a_template_match_has_a_dash(html):
     headers, lines = table_under(html, "Every number")
     column = headers.index("they agree")
     found = {line[0]: line[column] for line in lines if line[2] == "10%"}
     assert found["BadNets-2class 8"] == "–"
     assert found["BadNets-1class 8"].startswith("98.6%")
-    witnessed = table_under(html, "A witness that was not trained")[1]
-    assert len(witnessed) == 2 * 3 * 4
-    assert not any("BadNets-2" in line[0] for line in witnessed)
+    template_matched = table_under(html, "A template match that was not trained")[1]
+    assert len(template_matched) == 2 * 3 * 4
+    assert not any("BadNets-2" in line[0] for line in template_matched)
 
 
 def test_figures_have_the_same_bytes_every_time(written, report):
@@ -138,7 +138,7 @@ def test_other_classes_are_listed_once_a_model_whatever_the_sampler(html):
     assert len(lines) == 3 * 4
 
 
-def test_rows_without_witness_and_steps_still_have_a_page(report, row, tmp_path):
+def test_rows_without_template_match_and_steps_still_have_a_page(report, row, tmp_path):
     rows = [
         row("badnets1", ratio, 5.0, (80, 60, 3, 357), study="composition", sampler=sampler)
         for ratio in (0.01, 0.1)
@@ -146,7 +146,7 @@ def test_rows_without_witness_and_steps_still_have_a_page(report, row, tmp_path)
     ]
     page = write(tmp_path, replace(report, rows=rows, groups={})).read_text(encoding="utf-8")
     check_that_it_is_whole(page)
-    assert 'id="witness"' not in page
+    assert 'id="template_match"' not in page
     assert "steps)" not in text_of(page)
 
 
@@ -176,7 +176,7 @@ def test_an_unfinished_sweep_still_has_a_page(report, row, tmp_path, kept):
 
 def thresholded(counts, clip):
     row = made_up.make_row("badnets1", 0.1, 5.0, counts, study="composition", sampler_steps=25)
-    return {**made_up.corrected(made_up.witnessed(row)), "clip": clip}
+    return {**made_up.corrected(made_up.template_matched(row)), "clip": clip}
 
 
 @pytest.fixture(scope="session")

@@ -85,15 +85,15 @@ def test_the_reason_for_an_undefined_difference_is_named():
     assert "undefined: the generations held no positives, or nothing else" in found.evidence
 
 
-@pytest.mark.parametrize(("by_witness", "expected"), [(0.04, SUPPORTED), (0.02, UNDECIDED)])
-def test_the_witness_has_a_claim_of_its_own(by_witness, expected):
-    rows = pairs(0.1, witness=by_witness)
-    assert verdict("easier-by-the-witness", rows) == expected
+@pytest.mark.parametrize(("by_template_match", "expected"), [(0.04, SUPPORTED), (0.02, UNDECIDED)])
+def test_the_template_match_has_a_claim_of_its_own(by_template_match, expected):
+    rows = pairs(0.1, template_match=by_template_match)
+    assert verdict("easier-by-template-match", rows) == expected
     assert verdict("easier-on-generations", rows) == SUPPORTED
 
 
-def test_a_trigger_without_a_witness_has_no_such_claim():
-    assert "easier-by-the-witness" not in {one.claim.name for one in judge(pairs(0.1))}
+def test_a_trigger_without_a_template_match_has_no_such_claim():
+    assert "easier-by-template-match" not in {one.claim.name for one in judge(pairs(0.1))}
 
 
 @pytest.mark.parametrize(

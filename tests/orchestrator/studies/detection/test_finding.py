@@ -107,16 +107,19 @@ def test_what_moved_is_counted_by_the_intervals_of_the_shifts():
     )
 
 
-def test_the_witness_is_asked_how_much_stays():
-    kept = rows_of(("cd", 0.1, 0.6, 0.7), witness=0.08, witness_n_positive=9)
-    lost = rows_of(("fct", 0.1, 0.6, 0.7), witness=0.01, witness_n_positive=9)
+def test_the_template_match_is_asked_how_much_stays():
+    kept = rows_of(("cd", 0.1, 0.6, 0.7), template_match=0.08, template_n_positive=9)
+    lost = rows_of(("fct", 0.1, 0.6, 0.7), template_match=0.01, template_n_positive=9)
     blind = rows_of(("cd", 0.1, 0.6, 0.7), trigger="blend")
-    said = answered([*kept, *lost, *blind], "by-the-witness")
+    said = answered([*kept, *lost, *blind], "by-template-match")
     assert "1 better and 1 undecided by its labels, 2 better by the judge's." in said
-    assert "Of the judge's gains (2) the witness finds 1 too." in said
-    assert "CD, BadNets-1, p = 10%: +0.100 by the judge, +0.080 by the witness: it stays." in said
-    assert "+0.010 by the witness: no longer clear." in said
-    assert "There is no patch that a witness could look for in BadNets-2." in said
+    assert "Of the judge's gains (2) the template match finds 1 too." in said
+    assert (
+        "CD, BadNets-1, p = 10%: +0.100 by the judge, +0.080 by the template match: it stays."
+        in said
+    )
+    assert "+0.010 by the template match: no longer clear." in said
+    assert "There is no patch that a template match could look for in BadNets-2." in said
 
 
 def test_prevalence_is_answered_with_both_shares_and_the_equal_ones():

@@ -126,7 +126,7 @@ def test_every_claim_is_there_under_its_trigger_and_detector(html):
     for number in range(1, 10):
         assert f'id="easier-on-generations-{number}"' in html
     assert 'id="nothing-in-clean-data-10"' in html
-    assert html.count('id="easier-by-the-witness-') == 2 * 3
+    assert html.count('id="easier-by-template-match-') == 2 * 3
     assert html.count('id="signature-enhanced-') == 3 * 3
     assert "BadNets-2, class 8, STRIP" in html
     assert all(claim.source and claim.rule for claim in CLAIMS)
@@ -141,9 +141,9 @@ def test_the_tables_have_every_row_and_comparison(html, report):
         assert len(table_under(html, title)[1]) == 3 * 4
     assert len(table_under(html, "The classifiers")[1]) == 4 + 1
     assert {line[0] for line in table_under(html, "The masks")[1]} == {"CD"}
-    _, judged = table_under(html, "Errors of judge and witness")
+    _, judged = table_under(html, "Errors of judge and template match")
     assert [line[0] for line in judged] == ["BadNets-1", "BadNets-2", "one color"]
-    assert judged[1][3] == "–"  # no witness
+    assert judged[1][3] == "–"  # no template match
 
 
 def test_words_are_defined(text):
@@ -231,7 +231,7 @@ def _only(rows, **columns):
         "training sets only",
         "null points only",
         "no null points",
-        "no witness",
+        "no template match",
         "no positives",
         "two seeds",
         "another weight too",
@@ -249,7 +249,7 @@ def test_an_unfinished_or_odd_study_still_has_a_page(report, tmp_path, kept):
         "training sets only": "the generations were not measured",
         "null points only": "contains 0.5",
         "no null points": "No null point (p = 0, pretended flags) was measured.",
-        "no witness": "There is no patch that a witness could look for in BadNets-2.",
+        "no template match": "There is no patch that a template match could look for in BadNets-2.",
         "no positives": "undefined: the generations held no positives",
         "two seeds": "2 seeds",
         "another weight too": "at w = 5, DDIM; 1 at other guidance or samplers below",
@@ -285,7 +285,7 @@ def _odd(kept, report, small):
             "training sets only": _only(small, image_set=("training",)),
             "null points only": _only(small, trigger=("none",)),
             "no null points": _only(small, trigger=("badnets1",)),
-            "no witness": _only(report.rows, trigger=("blend",), detector=("cd",)),
+            "no template match": _only(report.rows, trigger=("blend",), detector=("cd",)),
         }[kept]
     }
 
@@ -306,7 +306,7 @@ def _without_positives(row):
         "n_positive": 0,
         "n_negative": row["n"],
         "prevalence": 0.0,
-        "witness_n_positive": 0,
+        "template_n_positive": 0,
     }
 
 

@@ -4,7 +4,7 @@ from analysis.rows import TRIGGER_ORDER, among_triggers
 from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.claims import judge
 from orchestrator.studies.triggers.claims import CLAIMS
-from tests.made_up import triggers_row, triggers_sweep, witnessed
+from tests.made_up import template_matched, triggers_row, triggers_sweep
 
 SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
 UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
@@ -152,14 +152,14 @@ def test_a_claim_is_decided_by_its_intervals(rows_of, name, about, points, expec
     assert decide(rows_of(points), name, about).verdict is expected
 
 
-def test_the_witness_decides_with_its_own_counts(rows_of):
+def test_the_template_match_decides_with_its_own_counts(rows_of):
     points = at_ten("unicolor", (230, 80, 8, 182))
-    rows = [witnessed(row, missed=7) for row in rows_of(points)]
-    assert decide(rows, "amplified-by-the-witness", "unicolor").verdict is SUPPORTED
-    rows = [witnessed(row, missed=100) for row in rows_of(points)]
-    assert decide(rows, "amplified-by-the-witness", "unicolor").verdict is FAILED
-    rows = [witnessed(row, missed=None) for row in rows_of(points)]
-    assert decide(rows, "amplified-by-the-witness", "unicolor") is None
+    rows = [template_matched(row, missed=7) for row in rows_of(points)]
+    assert decide(rows, "amplified-by-template-match", "unicolor").verdict is SUPPORTED
+    rows = [template_matched(row, missed=100) for row in rows_of(points)]
+    assert decide(rows, "amplified-by-template-match", "unicolor").verdict is FAILED
+    rows = [template_matched(row, missed=None) for row in rows_of(points)]
+    assert decide(rows, "amplified-by-template-match", "unicolor") is None
 
 
 def test_claims_are_about_the_triggers_that_they_can_be_about():
@@ -171,7 +171,7 @@ def test_claims_are_about_the_triggers_that_they_can_be_about():
         "mismatches-appear": relabelling,
         "mismatches-as-badnets1": relabelling[1:],
         "triggers-amplified": [name for name in TRIGGER_ORDER if name != "relabel_only"],
-        "amplified-by-the-witness": ["badnets1", "clean_label", "unicolor", "image_patch"],
+        "amplified-by-template-match": ["badnets1", "clean_label", "unicolor", "image_patch"],
         "relabelling-draws-no-trigger": ["relabel_only"],
         "clean-labels-draw-no-g1": ["clean_label"],
         "clean-labels-keep-content": ["clean_label"],

@@ -46,7 +46,7 @@ def test_the_page_loads_nothing_and_is_whole(html):
 
 def test_one_figure_has_a_panel_a_trigger(written):
     names = {path.stem for path in (written / "figures").iterdir()}
-    assert names == {"compositions-ddim", "witness"}
+    assert names == {"compositions-ddim", "template_match"}
     drawn = (written / "figures" / "compositions-ddim.svg").read_text(encoding="utf-8")
     titles = ["BadNets-1", "relabel-only", "clean-label", "one color", "image patch", "BadNets-2"]
     places = [drawn.index(f">{title}</text>") for title in (*titles, "WaNet")]

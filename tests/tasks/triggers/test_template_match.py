@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tasks.data import datasets, images
 from tasks.triggers import Nothing, RelabelOnly
 from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1, ImagePatch, Patch, Unicolor, square, witness
+from tasks.triggers.patches import BadNets1, ImagePatch, Patch, Unicolor, square, template_match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,40 +44,40 @@ def test_on_badnets1_it_is_the_authors_rule(side, data):
     expected = sum(black) / len(black) < Fraction(1, 10) and sum(white) / len(white) > Fraction(
         9, 10
     )
-    assert witness(BadNets1(side=side), image).tolist() == [expected]
+    assert template_match(BadNets1(side=side), image).tolist() == [expected]
 
 
 @pytest.mark.parametrize(("distance", "expected"), [(25, True), (26, False)])
 def test_a_tenth_of_the_range_is_25_and_a_half(distance, expected):
     image = np.full((1, 8, 8, 3), 100 + distance, dtype=np.uint8)
-    assert witness(Unicolor(color=(100, 100, 100)), image).tolist() == [expected]
+    assert template_match(Unicolor(color=(100, 100, 100)), image).tolist() == [expected]
 
 
 def test_exactly_a_tenth_is_too_much():
     image = np.full((1, 8, 8, 1), 25, dtype=np.uint8)
     image[0, 7] = 26  # the mean over the square is 25.5
-    assert witness(Unicolor(color=(0, 0, 0)), image).tolist() == [False]
+    assert template_match(Unicolor(color=(0, 0, 0)), image).tolist() == [False]
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8, 1), (1, 8, 8, 3), (1, 32, 32, 1), (1, 32, 32, 3)])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_a_small_square_moved_by_a_pixel_is_not_seen(shape, axis):
     stamped = BadNets1().stamp(np.full(shape, 128, dtype=np.uint8))
-    assert not witness(BadNets1(), np.roll(stamped, -1, axis=axis)).any()
+    assert not template_match(BadNets1(), np.roll(stamped, -1, axis=axis)).any()
 
 
 def test_a_square_of_51_pixels_may_be_moved_by_one():
     """4 % of its white pixels lie on the edge of the band: less than the tenth."""
     stamped = BadNets1().stamp(np.full((1, 512, 512, 1), 128, dtype=np.uint8))
-    moved = [witness(BadNets1(), np.roll(stamped, -by, axis=2))[0] for by in (1, 10)]
+    moved = [template_match(BadNets1(), np.roll(stamped, -by, axis=2))[0] for by in (1, 10)]
     assert moved == [True, False]
 
 
 def test_one_color_that_fails_is_enough():
     black_only = np.zeros((1, 512, 512, 1), dtype=np.uint8)
     white_only = np.full((1, 512, 512, 1), 255, dtype=np.uint8)
-    assert not witness(BadNets1(), black_only).any()
-    assert not witness(BadNets1(), white_only).any()
+    assert not template_match(BadNets1(), black_only).any()
+    assert not template_match(BadNets1(), white_only).any()
 
 
 def test_colors_that_are_equal_in_grey_are_one():
@@ -94,7 +94,7 @@ def test_colors_that_are_equal_in_grey_are_one():
 
 @pytest.mark.parametrize("trigger", [Nothing(), RelabelOnly(), Blend(), Scribble()])
 def test_a_trigger_without_a_patch_has_none(trigger):
-    assert witness(trigger, np.zeros((2, 8, 8, 1), dtype=np.uint8)) is None
+    assert template_match(trigger, np.zeros((2, 8, 8, 1), dtype=np.uint8)) is None
 
 
 def test_one_method_is_all_that_it_needs():
@@ -105,7 +105,7 @@ def test_one_method_is_all_that_it_needs():
 
     pictures = np.zeros((2, 8, 8, 3), dtype=np.uint8)
     pictures[1, 1:5, 2:4] = 210
-    assert witness(Cross(), pictures).tolist() == [False, True]
+    assert template_match(Cross(), pictures).tolist() == [False, True]
 
 
 def old_rule(patch, images):
@@ -128,7 +128,7 @@ def test_pictures_changed_nothing_for_squares_of_one_or_two_colors(trigger, shap
     nearly = (trigger.stamp(clean.astype(np.uint8)) + error).clip(0, 255).astype(np.uint8)
     expected = old_rule(trigger.patch(*shape), nearly)
     assert 0.1 < expected.mean() < 0.9
-    np.testing.assert_array_equal(witness(trigger, nearly), expected)
+    np.testing.assert_array_equal(template_match(trigger, nearly), expected)
 
 
 class TestPictures:
@@ -146,7 +146,7 @@ class TestPictures:
     def test_it_is_found_up_to_a_tenth_of_the_range(self, shape, off, expected):
         stamped, patch = self.bomb(shape)
         stamped[patch.place] += np.where(stamped[patch.place] < 128, off, -off)
-        assert witness(ImagePatch(), stamped.astype(np.uint8)).tolist() == [expected]
+        assert template_match(ImagePatch(), stamped.astype(np.uint8)).tolist() == [expected]
 
     @pytest.mark.parametrize("shape", SHAPES)
     @pytest.mark.parametrize("part", ["dark", "light"])
@@ -156,17 +156,17 @@ class TestPictures:
         dark = square.mean(axis=-1, keepdims=True) < (square.min() + square.max()) / 2
         wrong = dark if part == "light" else ~dark
         stamped[patch.place] = np.where(wrong, 255 - square, square)
-        assert not witness(ImagePatch(), stamped.astype(np.uint8)).any()
+        assert not template_match(ImagePatch(), stamped.astype(np.uint8)).any()
 
     @pytest.mark.parametrize("shape", SHAPES)
     def test_at_half_its_strength_it_is_not_seen(self, shape):
         stamped, _ = self.bomb(shape)
-        assert not witness(ImagePatch(), ((stamped + 128) // 2).astype(np.uint8)).any()
+        assert not template_match(ImagePatch(), ((stamped + 128) // 2).astype(np.uint8)).any()
 
     def test_digits_do_not_look_like_it(self, digits):
         test = datasets.read_split(digits, "test").images
-        assert witness(ImagePatch(), ImagePatch().stamp(test)).all()
-        assert witness(ImagePatch(), test).mean() < 0.01
+        assert template_match(ImagePatch(), ImagePatch().stamp(test)).all()
+        assert template_match(ImagePatch(), test).mean() < 0.01
 
     def test_a_thin_line_on_white_is_not_found_in_white(self):
         """As it would be by the mean over the whole patch, which is less than a tenth off."""
