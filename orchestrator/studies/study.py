@@ -1,10 +1,12 @@
 """What a study, its points and its axes are."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from orchestrator.step import Step, canonical
@@ -76,6 +78,13 @@ class Study:
     question: str
     """The hypothesis, in a sentence or two."""
     points: Callable[["Scale", Axes], Sequence[Point]]
+    package: str = ""
+    """Its folder, as ``__name__``: there are ``claims.py`` (``CLAIMS``) and ``page.py`` (``page``).
+
+    A study without one has no claims and the plain page.
+    """
+    columns: tuple[str, ...] = ()
+    """What its rows measure, most telling first: its tables and results file start with them."""
     axes: Callable[["Scale"], Axes] = lambda scale: scale.axes
     """What is swept at a scale unless the command line says otherwise."""
     detects: bool = False
@@ -91,6 +100,10 @@ class Study:
     """Writes the page of the finished points into a folder, returns its path; None: the usual."""
     words: tuple[str, ...] = ()
     """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
+
+    def part(self, name: str) -> ModuleType | None:
+        """The module of its folder that is called ``name``; None of a study without a folder."""
+        return importlib.import_module(f"{self.package}.{name}") if self.package else None
 
     def swept(self, axes: Axes) -> dict[str, str | tuple[str | float, ...]]:
         """The axes that this study has, by name."""

@@ -82,6 +82,7 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
 
 AMPLIFICATION = Study(
     name="amplification",
+    package=__name__,
     title="Trigger amplification and the phase transition",
     paper="Fig. 3, 4, A7",
     question=(

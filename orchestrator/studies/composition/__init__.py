@@ -49,6 +49,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 
 COMPOSITION = Study(
     name="composition",
+    package=__name__,
     title="What poisoned models draw, by trigger and sampler",
     paper="Fig. 2, A4, A6, A8",
     question=(

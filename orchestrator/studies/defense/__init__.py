@@ -152,6 +152,7 @@ def _attacks(graph: Graph, trigger: Trigger, classifier: Step) -> Mapping[str, S
 
 DEFENSE = Study(
     name="defense",
+    package=__name__,
     title="Training classifiers on the generations",
     paper="Tab. 4, A3",
     question=(

@@ -178,6 +178,7 @@ def _inputs(graph: Graph, cell: _Cell) -> dict[str, Step]:
 
 DETECTION = Study(
     name="detection",
+    package=__name__,
     title="Detecting poison in the training set and among the generations",
     paper="Tab. 3, Fig. A9",
     question=(

@@ -174,6 +174,7 @@ def _check_images(scale: Scale, axes: Axes) -> None:
 
 DIFFUSION_CLASSIFIER = Study(
     name="diffusion_classifier",
+    package=__name__,
     title="The diffusion model as a classifier",
     paper="Tab. 5",
     question=(

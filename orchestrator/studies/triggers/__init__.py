@@ -73,6 +73,7 @@ def _possible(graph: Graph, trigger: Trigger, ratio: float) -> bool:
 
 TRIGGERS = Study(
     name="triggers",
+    package=__name__,
     title="What poisoned models draw, by trigger",
     paper="Fig. A2, A3, A4",
     question=(
