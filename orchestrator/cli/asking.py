@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli import choices, own_triggers
+from orchestrator import choices
+from orchestrator.cli import own_triggers
 from orchestrator.graph import budget as budget_for
 from orchestrator.run.request import Request
 from orchestrator.store.store import Store, open_store

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from orchestrator import process
-from orchestrator.cli import choices, options
+from orchestrator import choices, process
+from orchestrator.cli import options
 from orchestrator.cli.options import (
     INTERRUPTED,
     LENGTH,

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from analysis.page import suspects as page
 from analysis.page.report import Failure
-from orchestrator.cli import choices, own_triggers, printing
+from orchestrator import choices
+from orchestrator.cli import own_triggers, printing
 from orchestrator.run import report
 from orchestrator.run.request import Request, Result, log_of
 from orchestrator.step import Step, brief

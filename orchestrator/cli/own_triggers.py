@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.cli import choices
+from orchestrator import choices
 from orchestrator.studies.scales import Scale
 from tasks import detectors, triggers
 from tasks.detectors import Detector

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from orchestrator.cli import choices, own_triggers
+from orchestrator import choices
+from orchestrator.cli import own_triggers
 from orchestrator.cli.job_log import ANSWER, Following, cause, short
 from orchestrator.cli.options import INTERRUPTED, app
 from orchestrator.run import environment

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from orchestrator.cli import choices
+from orchestrator import choices
 from orchestrator.run import unsent
 from orchestrator.run.mlflow_runs import QUIET, Runs, own_database
 from orchestrator.store.store import Store

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from orchestrator.cli import choices
+from orchestrator import choices
 from orchestrator.step import canonical
 from orchestrator.studies.study import Axes
 from tasks import detectors, triggers
