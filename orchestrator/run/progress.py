@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from orchestrator.cli.printing import duration
+from orchestrator.console import duration
 from orchestrator.graph.remaining import ENDS, Remaining
 from orchestrator.run.request import NoCluster
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from orchestrator.cli import printing
-from orchestrator.cli.options import SOME_FAILED, complain
+from orchestrator.cli.printing import network_calls
+from orchestrator.console import SOME_FAILED, between, complain
 from orchestrator.graph import pace
 from orchestrator.graph import plan as planning
 from orchestrator.run import report
@@ -135,8 +135,8 @@ def _announce(plan: planning.Plan, placement: Placement, dashboard: str | None, 
     elif gpus:  # nobody has measured how long anything takes there
         say(f"{steps} on {where}")
     else:
-        say(f"{steps}, {printing.between(*plan.expected_range(cores))} on {where}")
-    if calls := printing.network_calls(plan):
+        say(f"{steps}, {between(*plan.expected_range(cores))} on {where}")
+    if calls := network_calls(plan):
         say(calls)
     if spread := placement.described():
         say(spread)
@@ -197,7 +197,7 @@ def _abandon(error: Exception) -> NoReturn:
 def _launch_tags(request: Request) -> Mapping[str, str]:
     axes = {
         name: brief(value if isinstance(value, str) else ",".join(map(str, value)))
-        for name, value in request.study.swept(request.axes).items()
+        for name, value in dict(request.axes).items()
     }
     name = f"{request.label} {time.strftime('%Y-%m-%d %H:%M')}"
     asked = {"scale": request.scale.name, "command": report.command(request)}
