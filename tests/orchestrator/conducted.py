@@ -6,7 +6,6 @@ event loop, no time.
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 from orchestrator.run.conductor import Conductor
 from orchestrator.run.execute import Outcome
@@ -33,8 +32,8 @@ def manifest(**changes):
 
 
 def study(seeds=(0,), ratios=(0.0, 0.1), weights=(1.0, 2.0), triggers=("badnets1",)):
-    axes = replace(
-        TINY.axes, seed=seeds, poison_ratio=ratios, guidance_weight=weights, trigger=triggers
+    axes = AMPLIFICATION.chosen(TINY).with_values(
+        seed=seeds, poison_ratio=ratios, guidance_weight=weights, trigger=triggers
     )
     return [point.measure for point in AMPLIFICATION.points(TINY, axes)]
 

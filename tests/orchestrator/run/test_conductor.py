@@ -289,7 +289,7 @@ class TestRealSteps:
     def test_damage_two_steps_deep_is_mended(self, tmp_path, contents):
         """The altered manifest is found first; building it again finds the altered dataset."""
         store = Store(tmp_path)
-        training = AMPLIFICATION.points(TINY, TINY.axes)[-1].measure
+        training = AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))[-1].measure
         [trained] = [
             step
             for step in ancestors([training])

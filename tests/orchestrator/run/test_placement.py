@@ -26,7 +26,9 @@ from tasks.detectors import Strip
 from tasks.steps import attack, detect, prepare
 from tasks.triggers.patches import BadNets1
 
-STEPS = list(ancestors(point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)))
+STEPS = list(
+    ancestors(point.measure for point in AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY)))
+)
 FIT = next(step for step in STEPS if step.shape == "fit")
 PER_BATCH = next(step for step in STEPS if step.shape == "per_batch")
 WHOLE = next(step for step in STEPS if step.shape == "whole")

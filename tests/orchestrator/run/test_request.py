@@ -14,8 +14,8 @@ from orchestrator.run import report
 from orchestrator.run.request import Failure, Request, Result, by_message, log_of
 from orchestrator.store.store import Store, open_store
 from orchestrator.studies import AMPLIFICATION, COMPOSITION, DEFENSE, DETECTION
-from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
-from orchestrator.studies.study import Axes
+from orchestrator.studies.axes import Axes
+from orchestrator.studies.scales import LAPTOP, TINY
 from tasks.steps.sample import SAMPLERS
 from tasks.triggers import TRIGGERS
 
@@ -47,26 +47,26 @@ def test_the_command_on_a_page_asks_for_the_same_axes(chosen, scale):
     given_words = typer.main.get_command(app).commands["run"].make_context("run", words[2:]).params
     assert given_words["scale"] == scale.name
     typed = {axis: given_words[axis] for axis in vars(chosen)}
-    assert chosen_axes(scale, **typed) == chosen
+    assert AMPLIFICATION.chosen(scale, typed) == chosen
 
 
 def test_the_scale_s_own_axes_need_no_flags():
-    command = report.command(request_for(LAPTOP.axes, LAPTOP))
+    command = report.command(request_for(AMPLIFICATION.chosen(LAPTOP), LAPTOP))
     assert command == "castlewalls run amplification --scale laptop"
 
 
 def test_detectors_are_an_axis_of_studies_that_detect():
-    axes = replace(DETECTION.axes(TINY), detector=("strip", "cd"))
+    axes = DETECTION.chosen(TINY).with_values(detector=("strip", "cd"))
     asked = Request(study=DETECTION, scale=TINY, axes=axes, store=Store(Path("store")))
     command = report.command(asked)
     assert command == "castlewalls run detection --scale tiny --detector strip,cd"
-    assert DETECTION.swept(axes)["detector"] == ("strip", "cd")
-    assert "detector" not in AMPLIFICATION.swept(axes)
+    assert axes["detector"] == ("strip", "cd")
+    assert "detector" not in axes
 
 
 def test_what_detection_uses_is_no_part_of_other_reports_names():
     shorter = replace(LAPTOP, diffusion=replace(LAPTOP.diffusion, steps=77))
-    axes = COMPOSITION.axes(shorter)
+    axes = COMPOSITION.chosen(shorter)
     asked = Request(study=COMPOSITION, scale=shorter, axes=axes, store=Store(Path("store")))
     assert asked.label == "composition-laptop-caf78455"
     other = replace(shorter, classifier=replace(shorter.classifier, steps=77))
@@ -76,7 +76,7 @@ def test_what_detection_uses_is_no_part_of_other_reports_names():
 
 
 def test_the_page_s_settings_are_those_that_the_study_uses(tmp_path):
-    axes = replace(DETECTION.axes(TINY), detector=("cd", "strip"), sampler=("ddim", "sde"))
+    axes = DETECTION.chosen(TINY).with_values(detector=("cd", "strip"), sampler=("ddim", "sde"))
     asked = Request(study=DETECTION, scale=TINY, axes=axes, store=Store(tmp_path))
     shown = report.settings(asked)
     assert shown["detector cd: steps"] == 5
@@ -90,13 +90,13 @@ def test_the_page_s_settings_are_those_that_the_study_uses(tmp_path):
     seeds = {name for name in shown if name.endswith("seed")}
     assert seeds == {"seed", "content judge: seed", "trigger judge: seed"}
 
-    other = report.settings(request_for(TINY.axes, root=tmp_path))
+    other = report.settings(request_for(AMPLIFICATION.chosen(TINY), root=tmp_path))
     assert other["generations: n"] == 60
     assert not any(name.startswith(("classifier", "detector")) for name in other)
 
 
 def test_a_defense_says_which_classifiers_there_are_and_what_they_start_from(tmp_path):
-    axes = replace(DEFENSE.axes(TINY), classifier=("small", "resnet18"))
+    axes = DEFENSE.chosen(TINY).with_values(classifier=("small", "resnet18"))
     asked = Request(study=DEFENSE, scale=TINY, axes=axes, store=Store(tmp_path))
     shown = report.settings(asked)
     assert shown["classifier"] == "small, resnet18"
@@ -108,8 +108,8 @@ def test_a_defense_says_which_classifiers_there_are_and_what_they_start_from(tmp
 
 
 def test_other_axes_are_another_report(tmp_path):
-    own = request_for(TINY.axes, root=tmp_path)
-    other = request_for(replace(TINY.axes, seed=(1,)), root=tmp_path)
+    own = request_for(AMPLIFICATION.chosen(TINY), root=tmp_path)
+    other = request_for(AMPLIFICATION.chosen(TINY).with_values(seed=(1,)), root=tmp_path)
     assert own.label == "amplification-tiny"
     assert other.label == f"amplification-tiny-{other.axes.digest}"
 
@@ -134,7 +134,7 @@ class TestLogs:
 
 @pytest.fixture(scope="module")
 def reported(tiny_store, copied):
-    request = replace(request_for(TINY.axes), store=copied(tiny_store))
+    request = replace(request_for(AMPLIFICATION.chosen(TINY)), store=copied(tiny_store))
     return request, report.reported(request, Result(points=request.points()))
 
 
@@ -175,7 +175,7 @@ class TestReports:
         assert path.read_bytes() == before
 
     def test_an_altered_row_is_left_out(self, tiny_store, copied):
-        request = replace(request_for(TINY.axes), store=copied(tiny_store))
+        request = replace(request_for(AMPLIFICATION.chosen(TINY)), store=copied(tiny_store))
         altered = request.points()[0]
         path = request.store.folder(altered.measure) / "metrics.json"
         path.write_text(path.read_text().replace("0.", "1."))

@@ -82,7 +82,7 @@ class TestWhatIsSent:
 class TestOtherRows:
     def test_a_row_of_detection_is_sent_without_what_it_lacks(self, sent, copied):
         store = copied(sent)
-        point = DETECTION.points(TINY, DETECTION.axes(TINY))[0]
+        point = DETECTION.points(TINY, DETECTION.chosen(TINY))[0]
         row = {"auroc": 0.25, "training_auroc": None, "p_t": None, "detector": "cd"}
         with store.publish(point.measure) as attempt:
             (attempt.folder / "metrics.json").write_text(json.dumps(row))
