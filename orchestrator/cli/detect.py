@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from analysis.page import suspects as page
-from analysis.page.report import Failure
+from analysis.page.page import Failure
 from orchestrator.cli import choices, own_triggers, printing
 from orchestrator.run import report
 from orchestrator.run.request import Request, Result, log_of
@@ -196,7 +196,7 @@ def _ranking(request: Request, point: Point) -> page.Ranking:
         files=[line.file for line in lines],
         labels=np.array([label[line.label] for line in lines], dtype=np.int64),
         suspicion=np.array([line.suspicion for line in lines]),
-        pictures=report.arrays(request.store, point, "groups"),
+        pictures=report.arrays(request.store, point).get("groups", {}),
     )
 
 

@@ -39,14 +39,13 @@ def run(study: str, *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
 def _run(study: str, quiet: bool, words: dict[str, Any]) -> "pd.DataFrame":
     import pandas as pd
 
-    from analysis.rows import sort_rows
+    from analysis.rows import columns, records
     from orchestrator.cli import asking
     from orchestrator.cli.options import as_it_is
     from orchestrator.run import report
     from orchestrator.run.placement import Placement
     from orchestrator.run.request import by_message
     from orchestrator.run.run import run as run_study
-    from orchestrator.studies.results import columns
 
     axes = {name: _typed(words.pop(name)) for name in AXES if words.get(name) is not None}
     words |= {name: str(value) for name, value in words.items() if isinstance(value, Path)}
@@ -59,12 +58,13 @@ def _run(study: str, quiet: bool, words: dict[str, Any]) -> "pd.DataFrame":
     reasons = [
         f"{len(points)} points failed: {why}" for why, points in by_message(result.failures).items()
     ]
-    rows = sort_rows(report.rows_of(request))
-    if not rows:
+    rows = report.rows_of(request)
+    if rows.empty:
         raise RuntimeError("; ".join(reasons) or "no point was finished")
     for remark in (*reasons, *result.remarks):
         warnings.warn(remark, stacklevel=3)
-    table = pd.DataFrame(rows, columns=columns(rows))
+    names = columns(rows, report.leading(request.study))
+    table = pd.DataFrame(records(rows), columns=names)
     table.attrs["page"] = str(result.page)
     return table
 

@@ -90,5 +90,6 @@ AMPLIFICATION = Study(
         "the target class's generations than the training set has, in matching images (G2) at low "
         "poison ratios and in mismatching ones (G1) at high ones, and more so with guidance?"
     ),
+    columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
     points=points,
 )

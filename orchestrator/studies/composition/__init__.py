@@ -58,5 +58,6 @@ COMPOSITION = Study(
     ),
     points=points,
     axes=axes,
+    columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
     thresholds=True,
 )

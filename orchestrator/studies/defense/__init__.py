@@ -161,5 +161,16 @@ DEFENSE = Study(
     ),
     points=points,
     axes=axes,
+    columns=(
+        "classifier",
+        "image_set",
+        "n",
+        "test_accuracy",
+        "test_accuracy_low",
+        "test_accuracy_high",
+        "attack_success_rate",
+        "attack_success_rate_low",
+        "attack_success_rate_high",
+    ),
     defends=True,
 )

@@ -188,5 +188,13 @@ DETECTION = Study(
     ),
     points=points,
     axes=axes,
+    columns=(
+        "detector",
+        "image_set",
+        "n",
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+    ),
     detects=True,
 )

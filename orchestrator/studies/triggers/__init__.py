@@ -82,5 +82,6 @@ TRIGGERS = Study(
         "mismatches where only images are?"
     ),
     points=points,
+    columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
     axes=axes,
 )
