@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.page.groups_table import LEADING_COLUMNS
 from analysis.page.wording import area, gain, percent, points, times
 from analysis.rows import KEY, Row
 from analysis.statistics.comparison import between_points, counts_in, level_of
 from analysis.statistics.intervals import Estimate
+from orchestrator.studies.amplification import AMPLIFICATION
 from orchestrator.studies.defense.table import DEFENSE_COLUMNS
 from orchestrator.studies.detection import rows as detection_rows
 from orchestrator.studies.detection.table import DETECTION_COLUMNS
@@ -161,7 +161,8 @@ def to_csv(header: Sequence[str], records: Sequence[Sequence[object]]) -> str:
 def _metrics(rows: Sequence[Row]) -> list[str]:
     """Columns that are measured numbers and no bounds of another one."""
     columns = {column for row in rows for column in row}
-    leading: Sequence[str] = DEFENSE_COLUMNS if "test_accuracy" in columns else LEADING_COLUMNS
+    leading: Sequence[str] = AMPLIFICATION.columns
+    leading = DEFENSE_COLUMNS if "test_accuracy" in columns else leading
     leading = DETECTION_COLUMNS if "auroc" in columns else leading
     present = {
         column

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from analysis.rows import frame
 from orchestrator.cli import printing
 from orchestrator.cli.tables import print_table
-from orchestrator.studies.results import table
+from orchestrator.run.report import table_of
+from orchestrator.studies import STUDIES as KNOWN
 from tests import made_up
 from tests.made_up_classification import classification_study
 from tests.made_up_defense import defense_study
@@ -21,7 +23,7 @@ STUDIES = {
     "triggers": made_up.triggers_sweep,
     "detection": lambda: detection_study()[0],
     "defense": defense_study,
-    "classification": classification_study,
+    "diffusion_classifier": classification_study,
 }
 
 
@@ -33,7 +35,8 @@ def printed(headers, rows, width, **how):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_results_of_every_study_fit_a_terminal_with_no_word_cut(study):
-    headers, rows = table(STUDIES[study]())
+    (known,) = [one for one in KNOWN if one.name == study]
+    headers, rows = table_of(known, frame(STUDIES[study]()))
     words = {word for line in (headers, *rows) for cell in line for word in cell.split()}
     for width in (80, 100, 120):
         text = printed(headers, rows, width)
