@@ -4,7 +4,7 @@ A rule is fixed before the data are seen; a threshold of our own is said to be o
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.names import place
@@ -46,6 +46,8 @@ class Claim:
     """The columns that make a subject; without any, the study as a whole is the subject."""
     test: Callable[[Subject], Sequence[Part]]
     """Gives the parts that must all hold; none if the claim is not about the subject."""
+    printed: Mapping[str, Any] = field(default_factory=dict)
+    """The paper's own cells: ``metrics`` by name, and which, as `analysis.published.printed`."""
 
 
 @dataclass(frozen=True, kw_only=True)

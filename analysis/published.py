@@ -10,11 +10,13 @@ and its mismatches, which the paper calls G1, are g3.
 """
 
 import csv
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.rows import Row, Rows, frame, select
+from analysis.page.wording import percent
+from analysis.rows import Row, Rows, frame, select, values
 
 FILE = Path(__file__).parent / "published.csv"
 ABOUT = ("source", "dataset")
@@ -66,3 +68,20 @@ def printed(**where: Any) -> Rows:
             if cell.get("p_t"):
                 cell["amplification"] = cell["trigger_ratio"] / cell["p_t"]
     return select(frame(cells.values()), **where)
+
+
+def in_words(metrics: Sequence[str] = (), **where: Any) -> str:
+    """What the paper prints of some metrics: "g1 52.0 to 56.0%"; empty without a number.
+
+    Args:
+        metrics: Columns of `printed`, each a fraction.
+        where: As for `printed`.
+    """
+    cells, found = printed(**where), []
+    for metric in metrics:
+        numbers = sorted(float(value) for value in values(cells, metric) if value is not None)
+        if numbers:
+            low, high = percent(numbers[0]), percent(numbers[-1])
+            shown = high if low == high else f"{low.removesuffix('%')} to {high}"
+            found.append(f"{metric.replace('_', ' ')} {shown}")
+    return ", ".join(found)

@@ -1,7 +1,6 @@
 """Write a study's page from what is finished; reads the store, starts nothing."""
 
 import errno
-import importlib.util
 import json
 import platform
 import shlex
@@ -119,18 +118,22 @@ def leading(study: Study) -> tuple[str, ...]:
     return ("study", "scale", *(axis.name for axis in study.axes), *study.columns)
 
 
+def claims_of(study: Study) -> list[Claim]:
+    """The study's claims; none of a study without ``claims.py``."""
+    every = getattr(study.part("claims"), "CLAIMS", ())
+    return [claim for claim in every if isinstance(claim, Claim)]
+
+
 def judged(study: Study, rows: Rows) -> list[Judgment]:
-    """The study's claims, held against its rows; none of a study without claims."""
-    part = study.part("claims")
-    claims = getattr(part, "CLAIMS", ())
-    return hold([claim for claim in claims if isinstance(claim, Claim)], rows)
+    """The study's claims, held against its rows."""
+    return hold(claims_of(study), rows)
 
 
 def table_of(study: Study, rows: Rows) -> tuple[list[str], list[list[str]]]:
     """A study's rows as a table for a terminal: headers, and a line of words for each row."""
     from analysis.page.plain import metrics_of, plain_columns
 
-    part = _page_module(study)
+    part = study.part("page")
     columns = part.columns(rows) if part else plain_columns(rows, metrics_of(rows, study.columns))
     return for_terminal(rows, columns)
 
@@ -139,7 +142,7 @@ def sentences(study: Study, rows: Rows) -> list[str]:
     """What a study found, in at most two sentences."""
     from analysis.page.plain import plain_sentence
 
-    part = _page_module(study)
+    part = study.part("page")
     return summary((part.sentence if part else plain_sentence)(rows), judged(study, rows))
 
 
@@ -147,17 +150,10 @@ def page_of(study: Study, report: Report) -> Page:
     """What a study's page shows: its own, or the plain one."""
     from analysis.page.plain import metrics_of, plain_page
 
-    part = _page_module(study)
+    part = study.part("page")
     if part:
         return part.page(report)
     return plain_page(report, metrics_of(report.rows, study.columns))
-
-
-def _page_module(study: Study) -> Any:
-    """The study's ``page.py``; None of a study without one."""
-    if not study.package or not importlib.util.find_spec(f"{study.package}.page"):
-        return None
-    return study.part("page")
 
 
 def finished(request: Request) -> list[Point]:
