@@ -50,6 +50,8 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     words: int = 1
     """How many columns from the left hold words; the others hold numbers, aligned to the right."""
+    wraps: bool = False
+    """Whether its words are broken into lines, as sentences are."""
 
 
 class Format(NamedTuple):

@@ -186,17 +186,16 @@ def write_page(folder: Path, found: Sequence[Verified], scale: str, command: str
 def _section(one: Verified) -> pages.Section:
     rows = [
         [
-            Cell(line.statement, line.source),
-            Cell(line.subject or "–"),
-            Cell(line.paper or "–"),
-            Cell(line.ours or f"`{line.command}`"),
             Cell("", mark=line.verdict, tone=_tone(Verdict(line.verdict))),
+            Cell(line.statement, line.source),
+            Cell(line.paper or "–"),
+            Cell(line.ours or f"To test it: {line.command}", line.subject),
         ]
         for line in one.lines
     ]
-    headers = ("claim", "about", "the paper's number", "ours", "verdict")
+    headers = ("verdict", "claim", "the paper's number", "ours")
     words = f"{one.study.paper}. {one.study.question}"
-    table = Table(headers, rows, len(headers))
+    table = Table(headers, rows, len(headers), wraps=True)
     return pages.Section(one.study.name, one.study.title, words, [table], one.study.name)
 
 
