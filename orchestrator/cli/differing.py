@@ -1,39 +1,32 @@
-"""Which settings set points apart: their own, and those of all they are computed from."""
+"""The settings in which points differ: their own, and those of all that they are computed from."""
 
 import json
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from orchestrator.cli.sides import Point
 from orchestrator.step import brief
-from orchestrator.store.recorded import Library, Recorded
-
-Origin = tuple[Recorded, Library]
-"""A point, and the store's records that it is walked through."""
 
 NOT_THERE = "–"
-"""What is shown of a setting, or of a source, that one side does not have."""
-OF_THE_POINT = "point"
-"""The role of a point itself; its sources have those that they are read in."""
+"""Shown for a setting, or a source, that one side does not have."""
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A setting that differs."""
 
     name: str
-    """Its name; within another one with a dot, such as ``trigger.alpha``."""
+    """With a dot if it is part of another one, such as ``trigger.alpha``."""
     of: str
-    """Roles of the steps that have it, nearest first, such as ``point, manifest``."""
+    """The steps that have it, nearest first, such as ``point, manifest``."""
     values: tuple[str, ...]
-    """A word a side."""
+    """As text, for each side."""
 
 
-def settings_of_points(points: Sequence[Origin]) -> list[Setting]:
-    """Settings that differ between points, nearest first; the same difference is one line.
+def settings_of_points(points: Sequence[Point]) -> list[Setting]:
+    """Settings in which points differ, nearest first; an equal difference is listed once.
 
-    A source that is the same step on every side is not walked: nothing behind it differs.
+    A source that is the same step for all points is not followed: nothing behind it differs.
     """
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for role, name, values in [*_walk(points), *_versions(points)]:
@@ -42,27 +35,26 @@ def settings_of_points(points: Sequence[Origin]) -> list[Setting]:
 
 
 def settings_of_runs(
-    axes: Sequence[Mapping[str, Any]], pairs: Sequence[Sequence[Origin]]
+    axes: Sequence[Mapping[str, Any]], shared: Sequence[Sequence[Point]]
 ) -> list[Setting]:
-    """Axes that differ between runs, and settings that differ between points that they share.
+    """Axes in which runs differ, then settings in which the points differ that they share.
 
     Args:
         axes: Of each run.
-        pairs: A point of every run each time, at one place.
+        shared: Points of all runs that belong together.
     """
     names = dict.fromkeys(name for one in axes for name in one)
     swept = [(name, tuple(word(one.get(name)) for one in axes)) for name in names]
     found = [Setting(name, "axes", values) for name, values in swept if len(set(values)) > 1]
-    counts = Counter(setting for points in pairs for setting in settings_of_points(points))
+    counts = Counter(setting for points in shared for setting in settings_of_points(points))
     for setting, count in counts.items():
-        where = f"{setting.of}; at {count} of {len(pairs)} points"
-        of = setting.of if count == len(pairs) else where
-        found.append(Setting(setting.name, of, setting.values))
+        where = "" if count == len(shared) else f"; at {count} of {len(shared)} points"
+        found.append(setting._replace(of=setting.of + where))
     return found
 
 
 def word(value: Any) -> str:
-    """A value in words that a terminal can show, whoever wrote it; a long one in brief."""
+    """A value as text that is safe to print, whoever wrote it; a long one is cut."""
     value = brief(value)
     if value is None:
         return NOT_THERE
@@ -73,56 +65,40 @@ def word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
-def _walk(points: Sequence[Origin]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield (role, name, words) of every setting that differs, breadth first."""
-    libraries = [library for _, library in points]
-    start: tuple[str | None, ...] = tuple(point.digest for point, _ in points)
-    waiting: deque[tuple[tuple[str, ...], tuple[str | None, ...]]] = deque([((), start)])
-    seen: set[tuple[str | None, ...]] = set()
-    roles = {OF_THE_POINT}
+def _walk(points: Sequence[Point]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield (role, name, values) of each setting that differs, breadth first."""
+    digests: tuple[str | None, ...] = tuple(point.step.digest for point in points)
+    start: tuple[tuple[str, ...], tuple[str | None, ...]] = ("point",), digests
+    waiting, seen, roles = deque([start]), {digests}, set[str]()
     while waiting:
         path, digests = waiting.popleft()
-        if digests in seen:
-            continue
-        seen.add(digests)
-        role = _role(path, roles)
+        role = path[-1] if path[-1] not in roles else ".".join(path[1:])
         roles.add(role)
         if len(set(digests)) == 1:
             continue
         steps = [
-            library.steps.get(digest) if digest else None
-            for library, digest in zip(libraries, digests, strict=True)
+            point.library.steps.get(digest or "")
+            for point, digest in zip(points, digests, strict=True)
         ]
-        if not all(steps):
-            yield role, "step", tuple(map(_named, steps, digests))
+        there = [step for step in steps if step]
+        if len(there) < len(steps):
+            names = (x.task if x else "no record of" for x in steps)
+            named = zip(names, digests, strict=True)
+            yield role, "step", tuple(f"{n} {d}" if d else NOT_THERE for n, d in named)
             continue
-        found = [step for step in steps if step]
-        for name, values in _leaves([_told(step) for step in found]):
-            yield role, name, values
-        for source in dict.fromkeys(source for step in found for source in step.sources):
-            waiting.append(((*path, source), tuple(step.sources.get(source) for step in found)))
-
-
-def _role(path: Sequence[str], taken: set[str]) -> str:
-    """The last role of a way to a step, or the whole way where another step has that already."""
-    if not path:
-        return OF_THE_POINT
-    return path[-1] if path[-1] not in taken else ".".join(path)
-
-
-def _told(step: Recorded) -> dict[str, Any]:
-    return {"task": step.task, "revision": step.identity.get("revision"), **step.settings}
-
-
-def _named(step: Recorded | None, digest: str | None) -> str:
-    """A step where not every side has one, or its record."""
-    if digest is None:
-        return NOT_THERE
-    return f"{step.task} {digest}" if step else f"{digest}, whose record is not in the store"
+        told = [
+            {"task": x.task, "revision": x.identity.get("revision"), **x.settings} for x in there
+        ]
+        yield from ((role, name, values) for name, values in _leaves(told))
+        for source in dict.fromkeys(source for step in there for source in step.sources):
+            behind = tuple(step.sources.get(source) for step in there)
+            if behind not in seen:
+                seen.add(behind)
+                waiting.append(((*path, source), behind))
 
 
 def _leaves(values: Sequence[Any], at: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield (name, words) of every leaf that is not the same on all sides."""
+    """Yield (name, values) of each leaf of nested settings that is not equal on all sides."""
     if all(isinstance(value, dict) for value in values):
         for key in dict.fromkeys(key for value in values for key in value):
             name = at if key == "type" and at else f"{at}.{key}" if at else key
@@ -131,15 +107,13 @@ def _leaves(values: Sequence[Any], at: str = "") -> Iterator[tuple[str, tuple[st
         yield word(at), tuple(map(word, values))
 
 
-def _versions(points: Sequence[Origin]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield software of which other versions made the steps of one side than those of another."""
-    sides: list[dict[str, set[str]]] = []
-    for point, library in points:
-        found: dict[str, set[str]] = {}
-        for step in library.ancestry(point):
+def _versions(points: Sequence[Point]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield packages of which the sides' steps were made with different versions."""
+    sides: list[dict[str, set[str]]] = [{} for _ in points]
+    for point, found in zip(points, sides, strict=True):
+        for step in point.library.ancestry(point.step):
             for name, version in step.versions.items():
                 found.setdefault(word(name), set()).add(word(version))
-        sides.append(found)
     for name in dict.fromkeys(name for side in sides for name in side):
         values = tuple(", ".join(sorted(side.get(name, {NOT_THERE}))) for side in sides)
         if len(set(values)) > 1:
