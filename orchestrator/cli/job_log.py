@@ -1,4 +1,4 @@
-"""The log of a job on a Ray cluster, followed to the job's end across broken connections."""
+"""Follow the log of a job on a Ray cluster to its end, across broken connections."""
 
 import asyncio
 import time
@@ -8,15 +8,15 @@ from typing import Any
 from orchestrator.cli.options import SOME_FAILED
 
 ANSWER = 5
-"""Seconds in which a dashboard that is there answers."""
+"""Seconds in which a dashboard has to answer."""
 HEARTBEAT = 10
-"""Seconds of silence after which it is asked whether it is still there."""
+"""Seconds without a line after which the dashboard is asked whether it is still there."""
 PATIENCE = 60
-"""Seconds for which a dashboard that stopped answering is tried again."""
+"""Seconds for which the connection to a dashboard is tried again."""
 
 
 class Following:
-    """One job's log; every line is said once, however often the connection is made anew."""
+    """One job's log; each line is said once, however often the connection breaks."""
 
     def __init__(self, client: Any, address: str, job: str, say: Callable[[str], Any]) -> None:
         self.client, self.address, self.job, self.say = client, address, job, say
