@@ -5,29 +5,16 @@ import torch
 
 from models import ddpm, edm
 from models.denoiser import load
-
-
-def network():
-    return ddpm.build_network(
-        image_size=8,
-        channels=1,
-        classes=4,
-        block_channels=(8, 16),
-        layers_per_block=1,
-        attention_levels=(),
-        groups=4,
-        dropout=0.0,
-    )
+from tests.models.unets import unet
 
 
 @pytest.fixture(params=["ddpm", "edm"])
 def saved(request, tmp_path):
     """A model and the folder that it was written to."""
     if request.param == "ddpm":
-        model = ddpm.Ddpm(network(), ddpm.build_scheduler(steps=50, betas="linear"))
+        model = ddpm.Ddpm(unet(channels=1), ddpm.build_scheduler(steps=50, betas="linear"))
     else:
-        model = edm.Edm(network(), edm.build_scheduler(sigma_data=0.5), 4)
-    model.network.eval()
+        model = edm.Edm(unet(channels=1), edm.build_scheduler(sigma_data=0.5), 4)
     model.save(tmp_path)
     return model, tmp_path
 

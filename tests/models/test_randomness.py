@@ -1,4 +1,5 @@
 import ast
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,14 @@ MAKERS = {
 """What makes or seeds a generator, in numpy, torch, accelerate and diffusers."""
 
 
+@cache
 def calls():
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                yield path, node, ast.unparse(node.func)
+    return [
+        (path, node, ast.unparse(node.func))
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
 
 
 def purposes():
