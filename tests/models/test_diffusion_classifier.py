@@ -134,22 +134,10 @@ class TestAnswers:
         assert agree[0] < agree[1] < agree[2]
         assert agree[2] > 0.97
 
-    def test_every_filter_from_one_pass_is_what_one_pass_each_gives(self, model, images):
-        together = asked(METHOD, images, model).said
-        for place, count in enumerate(METHOD.counts):
-            alone = asked(replace(METHOD, counts=(count,)), images, model).said
-            np.testing.assert_array_equal(alone[0], together[place])
-
     def test_an_image_alone_gets_the_answer_that_it_gets_among_others(self, model, images):
         whole = asked(METHOD, images, model).said
         alone = asked(METHOD, images[4:5], model, index=[4]).said
         np.testing.assert_array_equal(alone[:, 0], whole[:, 4])
-
-    def test_rows_at_once_change_no_answer(self, model, images):
-        small = asked(replace(METHOD, rows_at_once=1), images, model)
-        large = asked(replace(METHOD, rows_at_once=10_000), images, model)
-        np.testing.assert_array_equal(small.said, large.said)
-        np.testing.assert_allclose(small.maps, large.maps, rtol=1e-5)
 
     def test_noise_is_held_for_a_few_draws_at_a_time_and_is_the_same(
         self, model, images, monkeypatch
@@ -225,9 +213,3 @@ class TestElimination:
         alive = np.array([True, True, True])
         assert still_able(losses, alive, margin=np.inf).tolist() == [True, True, True]
         assert still_able(losses, alive, margin=3.0).tolist() == [True, True, False]
-
-    def test_few_answers_change_and_calls_are_saved(self, model, images):
-        found = asked(replace(METHOD, stages=(5, 10)), images, model)
-        whole = asked(METHOD, images, model)
-        assert found.calls.sum() < whole.calls.sum()
-        assert (found.said == whole.said).mean() > 0.9

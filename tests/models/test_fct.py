@@ -57,13 +57,6 @@ class TestTransforms:
         expected[:, :, :-1, 2:] = pictures[:, :, 1:, :-2]
         np.testing.assert_array_equal(found, expected)
 
-    def test_every_image_has_its_own(self, pictures):
-        turns, steps = np.array([0.0, 90.0, 0.0]), np.array([[0, 0], [0, 0], [1, 0]])
-        found = transformed(pictures[:3], turns, steps)
-        np.testing.assert_array_equal(found[0], pictures[0])
-        np.testing.assert_array_equal(found[1], np.rot90(pictures[1], axes=(1, 2)))
-        np.testing.assert_array_equal(found[2, :, :, 1:], pictures[2, :, :, :-1])
-
     def test_moves_have_their_ranges_and_belong_to_seed_and_index(self):
         turns, steps = moves(0, np.arange(2000), draws=3, degrees=180, pixels=1.6)
         assert turns.shape == (2000, 3)
@@ -95,11 +88,6 @@ class TestInconsistency:
         assert found.tolist() == [4 * 22 / 64]
         found = inconsistency(MEAN, white, angles(0), shifts([2, -1]))
         np.testing.assert_allclose(found, (2 * 22 / 64) ** 2, rtol=1e-6)
-
-    def test_of_one_white_pixel_is_that_of_the_place_it_leaves_and_the_one_it_gets(self):
-        image = np.full((1, 1, 8, 8), -1, dtype=np.float32)
-        image[0, 0, 7, 7] = 1
-        assert inconsistency(PIXELS, image, angles(180), shifts([0, 0])).tolist() == [2 * 4 / 64]
 
     def test_is_the_mean_over_the_draws(self):
         white = np.ones((1, 1, 8, 8), dtype=np.float32)

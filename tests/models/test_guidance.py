@@ -88,13 +88,6 @@ def test_guiding_the_image_is_guiding_the_noise(weight):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
 
 
-@pytest.mark.parametrize(("weight", "batches"), [(1.0, [4]), (0.0, [8]), (2.0, [8])])
-def test_an_image_is_guided_in_one_forward_pass(weight, batches):
-    model = Denoiser()
-    guide_image(model, weight)
-    assert model.batches == batches
-
-
 @pytest.mark.parametrize("weight", [0.0, 2.0])
 def test_guidance_without_a_null_condition_is_refused(weight):
     with pytest.raises(ValueError, match=f"weight of 1, got {weight:g}: .* null_probability above"):

@@ -86,39 +86,14 @@ def sample(model, noise, condition, *, kind=Ddim, step_noises=None, steps, weigh
     )
 
 
-def factor(model, steps):
-    """What DDIM multiplies x_T - sqrt(signal_T) mean by: a product, in double precision."""
-    signals = model.scheduler.alphas_cumprod.double()
-    times = [step * (1000 // steps) for step in reversed(range(steps))]
-    product = 1.0
-    for position, t in enumerate(times):
-        here = float(signals[t])
-        there = float(signals[times[position + 1]]) if position + 1 < steps else 1.0
-        variance = here * SPREAD**2 + 1 - here
-        product *= math.sqrt(there * here) * SPREAD**2 + math.sqrt((1 - there) * (1 - here))
-        product /= variance
-    return product, math.sqrt(float(signals[times[0]]))
-
-
 @pytest.mark.parametrize(("steps", "betas"), [(1, "linear"), (25, "linear"), (100, BETAS[1])])
-def test_every_step_is_the_linear_map_that_ddim_makes_of_a_gaussian(steps, betas):
-    model, noise = Gaussian(betas), initial_noise(0, range(8), SHAPE)
-    product, first = factor(model, steps)
-    expected = MEANS[1] + product * (noise - first * MEANS[1])
-    found = sample(model, noise, 1, steps=steps)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
-
-
 @pytest.mark.parametrize("clip", CLIPS)
-def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(clip):
-    weight, model, noise = (
-        5.0,
-        Gaussian(),
-        3 * initial_noise(0, range(8), SHAPE),
-    )  # so much that clipping bites
+def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(clip, steps, betas):
+    weight, model, stride = 5.0, Gaussian(betas), 1000 // steps
+    noise = 3 * initial_noise(0, range(8), SHAPE)  # so much that clipping bites
     kept = model.scheduler.alphas_cumprod.double()
     x_t, condition, clipped = noise.double(), torch.zeros(8, dtype=torch.int64), 0
-    for t in range(960, -1, -40):
+    for t in range(stride * (steps - 1), -1, -stride):
         predicted = guided_noise(
             model.predict_noise,
             x_t.float(),
@@ -132,10 +107,10 @@ def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(
         clipped += int((changed != x_0).sum())
         x_0 = changed
         belonging = (x_t - kept[t].sqrt() * x_0) / (1 - kept[t]).sqrt()
-        before = kept[t - 40] if t else torch.ones((), dtype=torch.float64)
+        before = kept[t - stride] if t else torch.ones((), dtype=torch.float64)
         x_t = before.sqrt() * x_0 + (1 - before).sqrt() * belonging
     assert (clipped > 0) == (clip != "none")
-    found = sample(model, noise, 0, steps=25, weight=weight, clip=clip, step_noises=iter(()))
+    found = sample(model, noise, 0, steps=steps, weight=weight, clip=clip, step_noises=iter(()))
     torch.testing.assert_close(found.double(), x_t, rtol=1e-3, atol=1e-3)
 
 
@@ -282,16 +257,6 @@ def test_heun_evaluates_twice_a_step_but_for_the_last(null, weight, each):
     assert model.images == 4 * (2 * 6 - 1) * each
 
 
-def test_heun_refuses_to_guide_without_a_null_condition():
-    noise = initial_noise(0, range(2), SHAPE)
-    message = r"guidance_weight of 1, got 2: the model was trained without a null condition"
-    with pytest.raises(ValueError, match=message):
-        sample(GaussianDenoiser(), noise, 0, kind=Heun, steps=2, weight=2.0)
-    with pytest.raises(ValueError, match=message):
-        Heun().check(GaussianDenoiser(), steps=2, guidance_weight=2.0)
-    Heun().check(GaussianDenoiser(), steps=5000, guidance_weight=1.0)
-
-
 @pytest.mark.parametrize("kind", [Ddim, Ddpm, SdeDpmSolver], ids=lambda kind: kind.name)
 def test_a_model_that_predicts_no_noise_is_refused_by_samplers_that_need_it(kind):
     message = f"predicts noise for the sampler {kind.name}, got GaussianDenoiser; use heun"
@@ -355,13 +320,6 @@ class TestEverySampler:
         for clip, betas in zip(CLIPS, (*BETAS, BETAS[0]), strict=True):
             samples = sample(Gaussian(betas), noise, 0, kind=kind, steps=steps, clip=clip)
             assert samples.isfinite().all()
-
-    def test_clipping_keeps_the_estimates_in_range(self, kind):
-        noise = initial_noise(0, range(8), SHAPE)
-        wild = {"kind": kind, "steps": 10, "weight": 30.0}
-        for clip in ("static", "dynamic"):
-            assert sample(Gaussian(), noise, 0, clip=clip, **wild).abs().max() <= 1
-        assert sample(Gaussian(), noise, 0, clip="none", **wild).abs().max() > 1
 
     def test_clipping_leaves_what_is_in_range_as_it_is(self, kind):
         # One step gives the estimate itself, of some of these within the range, of some beyond.

@@ -71,16 +71,6 @@ def test_without_an_average_the_last_weights_are_published():
     assert averaged(training.parameters, None) is None
 
 
-def test_the_first_update_is_adams():
-    training = start(steps=20)
-    before = training.plain.weight.item()
-    rate = training.schedule.get_last_lr()[0]
-    (after,) = run(training, 1)
-    # Adam's first step has length rate, whatever the gradient; one cycle starts at a 25th of it.
-    assert rate == pytest.approx(0.1 / 25)
-    assert abs(float(after) - before) == pytest.approx(rate, rel=1e-3)
-
-
 def rates_of(**changes):
     """The rate of every update."""
     training, rates = start(**changes), []
@@ -217,11 +207,6 @@ def test_a_checkpoint_of_a_longer_training_does_not_fit(tmp_path):
     longer.save(tmp_path)
     with pytest.raises(ValueError, match=r"step 30 of 20\); deleting it restarts"):
         start(steps=20).load(tmp_path)
-
-
-def test_initial_weights_come_from_the_seed():
-    weights = [start(seed=seed).plain.weight.item() for seed in (0, 0, 1)]
-    assert weights[0] == weights[1] != weights[2]
 
 
 def test_a_worker_that_no_process_group_knows_is_refused():
