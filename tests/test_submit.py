@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.nodes import Nodes
+from orchestrator.cli import commands  # noqa: F401 - declares the words of `run`
 from orchestrator.cli.submit import EXCLUDES, command, dashboard, passed_on
 
 SMALLEST = ["amplification", "--scale", "tiny", "--trigger", "none", "--poison-ratio", "0"]

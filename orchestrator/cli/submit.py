@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import typer
 
 from orchestrator.cli import choices, own_triggers
-from orchestrator.cli.job_log import ANSWER, Following, cause, short
+from orchestrator.cli.job_log import ANSWER, cause, follow, short
 from orchestrator.cli.options import INTERRUPTED, app
 from orchestrator.run import environment
 from orchestrator.run.placement import Placement
@@ -80,7 +80,7 @@ def submit(words: Sequence[str], *, address: str, wait: bool, say: Say) -> int:
     if not wait:
         return 0
     try:
-        return asyncio.run(Following(client, there, job, say).to_the_end())
+        return asyncio.run(follow(client, there, job, say))
     except KeyboardInterrupt:
         say(f"the job goes on; its log again: {ray} logs -f {job} --address {there}")
         return INTERRUPTED
@@ -162,7 +162,7 @@ def passed_on(variables: Mapping[str, str], say: Say) -> dict[str, str]:
     """
     passed = {MODE: DISABLED} if variables.get(MODE) == DISABLED else {}
     server = variables.get("MLFLOW_TRACKING_URI", "")
-    if _has_password(server):
+    if urlsplit(server).password is not None:
         raise ValueError(
             "MLFLOW_TRACKING_URI holds a password, which the cluster's list of jobs would show; "
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD on its head instead."
@@ -187,13 +187,9 @@ def dashboard(address: str) -> str:
             f"--address takes the cluster's dashboard, such as http://127.0.0.1:8265; got "
             f"{address!r}."
         )
-    if _has_password(whole):
+    if parts.password is not None:
         raise ValueError("--address holds a password; the cluster's token is what it wants.")
     return whole
-
-
-def _has_password(address: str) -> bool:
-    return urlsplit(address).password is not None
 
 
 def _client(address: str, say: Say) -> Any:
