@@ -333,7 +333,9 @@ def check_node(
     environment = psutil.Process().environ()  # as the raylet started it, before Ray changed it
     return [
         same(there, own),
-        judged("store", "", (bool(blind), "wrong", blind or "", cure)),
+        judged(
+            "store", "" if blind else "read and written", (bool(blind), "wrong", blind or "", cure)
+        ),
         *equipment(environment, temporary, counted),
     ]
 
@@ -348,15 +350,16 @@ def same(there: Versions, own: Versions) -> Finding:
 
 def merged(answers: Mapping[str, Iterable[Finding]]) -> Iterator[Finding]:
     """Yield equal findings of several nodes once, with the names of the nodes."""
-    names: dict[Finding, list[str]] = {}
+    equal: dict[Finding, dict[str, str]] = {}
     for name, found in answers.items():
         for one in found:
-            key = one._replace(found="good") if one.level == "good" else one
-            names.setdefault(key, []).append(name)
-    for finding, nodes in names.items():
+            key = one._replace(found="") if one.level == "good" else one
+            equal.setdefault(key, {})[name] = one.found
+    for finding, said in equal.items():
+        nodes, texts = list(said), set(said.values())
         some = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
         where = "on every node" if len(nodes) == len(answers) else f"on {some}"
-        yield finding._replace(found=f"{where}: {finding.found}")
+        yield finding._replace(found=f"{where}: {texts.pop() if len(texts) == 1 else 'good'}")
 
 
 def _line(error: BaseException) -> str:
