@@ -37,7 +37,7 @@ SAME = "none: both sides count the same images"
 UNKNOWN = "none: it is not recorded which images these are"
 NOTES = {
     "Newcombe": "B − A: Newcombe's 95 % interval for independent sets of images. Those of one seed "
-    "start from the same noise; the interval is then mostly too wide.",
+    "start from the same noise: the interval is mostly too wide, but can be a sixth too narrow.",
     "Student": "B − A: Student's 95 % interval over paired seeds.",
     SAME: "B − A is empty where both sides count the same images, which are not two samples.",
     UNKNOWN: "B − A is empty where it is not recorded which images were counted.",
@@ -115,9 +115,9 @@ def _place(sides: Sequence[Side]) -> list[str]:
     there = [name for name in settings if all(name in frame for frame in frames)]
     varying = [x for x in there if any(frame[x].nunique(dropna=False) > 1 for frame in frames)]
     words = [x for x in varying if all(frame[x].map(type).eq(str).any() for frame in frames)]
-    found = list(dict.fromkeys(x for x in there if x in (sides[0].axes or {}) or x in words))
+    found = [x for x in there if x in (sides[0].axes or {}) or x in words or x == "seed"]
     for name in varying:
-        if any(frame.duplicated([*found, "seed"]).any() for frame in frames):
+        if any(frame.duplicated(found).any() for frame in frames):
             found += [name] * (name not in found)
     return [name for name in found if name != "seed"] if sides[0].axes is not None else []
 
@@ -314,10 +314,10 @@ def _worded(line: Mapping[str, Any]) -> list[str]:
         if value is None or isinstance(value, int):
             words.append("–" if value is None else f"{value:,}")
         elif low is None:
-            words.append(f"{value:.4g}")
+            words.append(f"{value:.4g}".replace("-", "−"))
         elif 0 <= low <= high <= 1:
             words.append(percent_interval(Estimate(value, low, high)))
         else:
-            words.append(f"{value:.4g} [{low:.4g}, {high:.4g}]")
+            words.append(f"{value:.4g} [{low:.4g}, {high:.4g}]".replace("-", "−"))
     gap = [line[f"b_minus_a{end}"] for end in ("", "_low", "_high")]
     return [*words, "" if gap[0] is None else in_points(Estimate(*gap))]

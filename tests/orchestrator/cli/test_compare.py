@@ -22,6 +22,7 @@ from orchestrator.studies.scales import TINY
 from tasks.triggers.blending import Blend
 from tasks.triggers.patches import BadNets1
 from tests.made_up import amplification_sweep, make_row, template_matched, triggers_sweep
+from tests.made_up_classification import classification_study
 from tests.made_up_defense import defense_study, make_defense_row
 from tests.made_up_detection import detection_study
 
@@ -374,13 +375,18 @@ def test_a_fraction_s_counts_are_found_by_its_interval():
 
 @pytest.mark.parametrize(
     "study",
-    [amplification_sweep, triggers_sweep, lambda: detection_study()[0], defense_study],
-    ids=["amplification", "triggers", "detection", "defense"],
+    [
+        *(amplification_sweep, triggers_sweep, lambda: detection_study()[0], defense_study),
+        classification_study,
+    ],
+    ids=["amplification", "triggers", "detection", "defense", "classification"],
 )
 def test_the_rows_of_a_run_are_told_apart(study):
     rows = study()
     named = "trigger judge_trigger poison_ratio guidance_weight sampler sampler_steps seed detector"
-    settings = dict.fromkeys([*named.split(), "classifier", "image_set"])
+    settings = dict.fromkeys(
+        [*named.split(), "classifier", "image_set", "noise_model", "filter_ratio", "trigger_pixels"]
+    )
     step = SimpleNamespace(settings=settings)
     points = [SimpleNamespace(step=step, row=row) for row in rows]
     place = _place([SimpleNamespace(axes={"trigger": 0, "poison_ratio": 0}, points=points)] * 2)
