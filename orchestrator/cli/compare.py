@@ -100,9 +100,9 @@ def compare(names: Sequence[str], store: str) -> Comparison:
     ]
     together = [pair for key in a if key in b for pair in _paired(a[key], b[key])]
     if first.axes is not None and second.axes is not None:
-        settings = settings_of_runs((first.axes, second.axes), together)
+        settings = settings_of_runs(first.axes, second.axes, together)
     else:
-        settings = settings_of_points(together[0])
+        settings = settings_of_points(*together[0])
     table = pd.DataFrame(lines, dtype=object)
     notes = [*_alone("A", a, b), *_alone("B", b, a), *_notes(table)]
     return Comparison(sides, place, settings, table, notes)
