@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from orchestrator import ROOT, process
-from orchestrator.cli import machine
+from orchestrator.cli import doctor
 from orchestrator.store.remote import RemoteStore
 from tests.orchestrator.servers import server_of
 
@@ -97,8 +97,8 @@ class TestNoHome:
         with process.environment_kept(), pytest.raises(PermissionError, match="export HOME="):
             process.prepare()
 
-    def test_a_node_without_one_is_looked_at(self):
-        assert machine.look([], {}).token is None
+    def test_a_node_without_one_is_checked(self):
+        assert doctor.token({}).level == "good"
 
 
 class TestProxies:

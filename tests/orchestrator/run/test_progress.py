@@ -10,8 +10,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.options import as_it_is
-from orchestrator.console import between, duration, explanation
+from orchestrator.console import as_it_is, between, duration, explanation
 from orchestrator.graph.plan import Pace, Plan, Planned
 from orchestrator.graph.remaining import Remaining
 from orchestrator.graph.seen import Cost
