@@ -1,33 +1,28 @@
 """The command line.  Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch."""
 
+import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
-from orchestrator import process
-from orchestrator.cli import choices, options
-from orchestrator.cli.options import (
-    INTERRUPTED,
-    LENGTH,
-    SOME_FAILED,
-    USAGE,
-    WHERE,
-    app,
-    complain,
-    console,
-    fail,
-    on_a_study,
-    say,
-)
-from orchestrator.process import prepare
+from orchestrator import choices, process
+from orchestrator.console import INTERRUPTED, SOME_FAILED, USAGE, complain, console, fail, say
 
 if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
-    from orchestrator.studies.study import Point
+
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    name="castlewalls",
+    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
+)
 
 
 def main() -> NoReturn:
@@ -36,10 +31,9 @@ def main() -> NoReturn:
     Codes: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C or SIGTERM.
     """
     try:
-        prepare()
+        process.prepare()
     except OSError as error:
-        complain(error)
-        sys.exit(SOME_FAILED)
+        fail(error, SOME_FAILED)
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
@@ -53,6 +47,79 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+class StudyCommands(TyperGroup):
+    """A command with one subcommand a study, each with the study's own axes and options."""
+
+    body: Callable[..., None]
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as typer calls it
+        """Names of the studies."""
+        from orchestrator.studies import STUDIES
+
+        return [study.name for study in STUDIES]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - as typer calls it
+        """The subcommand of a study, or of a file that makes one."""
+        from orchestrator.cli.parsing import find_study
+
+        try:
+            study = find_study(cmd_name)
+        except ValueError as error:
+            fail(error, USAGE)
+        return study_command(study, self.name or "", self.body)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take a study's name from behind its flags: ``run --scale tiny amplification``."""
+        if args and args[0].startswith("-"):
+            named = next((word for word in args if word in self.list_commands(ctx)), None)
+            if named:
+                args = [named, *(word for word in args if word != named)]
+        return super().parse_args(ctx, args)
+
+
+def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
+    """The command of one study: ``body`` gets a function that makes the ``Request``."""
+    from orchestrator.cli.options import parameters
+
+    own = list(inspect.signature(body).parameters.values())[1:]
+    shared = parameters(study, name)
+
+    def command(**words: Any) -> None:
+        mine = {item.name: words.pop(item.name) for item in own}
+        body(lambda: _request(study, words), **mine)
+
+    command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in (*own, *shared)}
+    single = typer.Typer(add_completion=False, context_settings=HELP)
+    about = f"{body.__doc__}\n\n{study.name}: {study.question}"
+    single.command(name=study.name, help=about, short_help=study.title)(command)
+    return typer.main.get_command(single)
+
+
+def _request(study: Any, words: dict[str, Any]) -> "Request":
+    """Turn words into a request; what is wrong with them ends the command with code 2."""
+    from orchestrator.cli import parsing
+
+    try:
+        return parsing.request(study, say=say, **words)
+    except (ValueError, OSError) as error:
+        fail(error, USAGE)
+
+
+def on_a_study(body: Callable[..., None]) -> Callable[..., None]:
+    """Add a command that has a subcommand a study."""
+    kind = type(body.__name__, (StudyCommands,), {"body": staticmethod(body)})
+    group = typer.Typer(
+        cls=kind,
+        help=body.__doc__,
+        no_args_is_help=True,
+        context_settings=HELP,
+        subcommand_metavar="STUDY [OPTIONS]",
+    )
+    app.add_typer(group, name=body.__name__)
+    return body
+
+
 @app.command()
 def studies() -> None:
     """List the studies: the paper's figure, points and rough cost at each scale."""
@@ -62,7 +129,7 @@ def studies() -> None:
 
 
 @on_a_study
-def plan(request: Callable[..., "Request"]) -> None:
+def plan(request: Callable[[], "Request"]) -> None:
     """Say what a run would do and why, and what it costs.  Starts nothing."""
     from orchestrator.cli.printing import print_plan
     from orchestrator.graph import pace
@@ -78,47 +145,14 @@ def plan(request: Callable[..., "Request"]) -> None:
 
 
 @on_a_study
-def run(
-    request: Callable[..., "Request"],
-    address: Annotated[
-        str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
-    ] = None,
-    actors: Annotated[
-        int | None,
-        typer.Option(help="Actors that share a sampling or detecting step.", rich_help_panel=WHERE),
-    ] = None,
-    gpus_per_actor: Annotated[
-        int | None, typer.Option(help="GPUs of each of them.", rich_help_panel=WHERE)
-    ] = None,
-    training_workers: Annotated[
-        int | None, typer.Option(help="Data-parallel workers a training.", rich_help_panel=WHERE)
-    ] = None,
-    gpus_per_training: Annotated[
-        int | None, typer.Option(help="GPUs a training.", rich_help_panel=WHERE)
-    ] = None,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 20.0,
-    dashboard: Annotated[bool, typer.Option(help="Start Ray's dashboard on loopback.")] = False,
-    verbose: Annotated[bool, typer.Option(help="Let Ray and its workers print.")] = False,
-) -> None:
+def run(request: Callable[[], "Request"]) -> None:
     """Make what is missing, then print the table and the report's path."""
     from orchestrator.cli.printing import print_result
-    from orchestrator.run.placement import Placement
 
-    try:
-        placement = Placement(
-            actors=actors,
-            gpus_per_actor=gpus_per_actor,
-            training_workers=training_workers,
-            gpus_per_training=gpus_per_training,
-            checkpoint_seconds=checkpoint_seconds,
-        )
-    except ValueError as error:
-        fail(error, USAGE)
-    asked = request(placement=placement, address=address, dashboard=dashboard, verbose=verbose)
-    _run(asked, print_result)
+    _run(request(), print_result)
 
 
-def _run(request: "Request", show: "Callable[[Request, Result, Console], None]") -> None:
+def _run(request: "Request", show: "Callable[[Request, Result, Any], None]") -> None:
     from orchestrator.run.request import NoCluster, by_message, log_of
     from orchestrator.run.run import run as run_study
 
@@ -128,21 +162,16 @@ def _run(request: "Request", show: "Callable[[Request, Result, Console], None]")
         fail(error, SOME_FAILED)
     show(request, result, console)
     for message, points in by_message(result.failures).items():
-        complain(f"{_named(points)} failed: {message}")
+        named = points[0].name if len(points) == 1 else f"{len(points)} points"
+        complain(f"{named} failed: {message}")
         if log := log_of(points[0], request.store):
             complain(f"  its log: {log}")
     if result.failures:
-        complain("what is finished is kept; the same command tries the rest again.")
-        raise typer.Exit(SOME_FAILED)
-
-
-def _named(points: "Sequence[Point]") -> str:
-    """A point's name, or how many points there are."""
-    return points[0].name if len(points) == 1 else f"{len(points)} points"
+        fail("what is finished is kept; the same command tries the rest again.", SOME_FAILED)
 
 
 @on_a_study
-def report(request: Callable[..., "Request"]) -> None:
+def report(request: Callable[[], "Request"]) -> None:
     """Write the page, the CSV and the figures of what is finished.  Starts nothing."""
     from orchestrator.cli.printing import print_result
     from orchestrator.run.report import reported
@@ -158,11 +187,10 @@ def report(request: Callable[..., "Request"]) -> None:
 
 @on_a_study
 def explain(
-    request: Callable[..., "Request"],
+    request: Callable[[], "Request"],
     step: Annotated[
         str, typer.Argument(help="A path or the start of a digest, as plan prints it.")
     ],
-    study: Annotated[str, typer.Option(help="Its study.")] = "amplification",  # noqa: ARG001
 ) -> None:
     """Say why a step is new: which settings differ from the nearest one that is finished."""
     from orchestrator.cli.printing import print_explanation
@@ -175,12 +203,23 @@ def explain(
         fail(error, SOME_FAILED)
 
 
+StoreRoot = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="CASTLEWALLS_STORE",
+        help="Folder, or address such as s3://bucket/folder, that keeps all results.",
+    ),
+]
+Cluster = Annotated[str | None, typer.Option(help="Join a Ray cluster: host:port, or auto.")]
+
+
 @app.command()
 def mlflow(
-    store: options.StoreRoot = "artifacts",
+    store: StoreRoot = "artifacts",
     port: Annotated[
         int | None,
-        typer.Option(help="Port on 127.0.0.1; 5000 if it is free.", min=1, max=65535),
+        typer.Option(help="Port on 127.0.0.1 (default: 5000 if it is free).", min=1, max=65535),
     ] = None,
 ) -> None:
     """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
@@ -197,7 +236,7 @@ def mlflow(
     except OSError as error:
         reason = os.strerror(error.errno or 0)  # without Python's own addition
         fail(f"port {port} cannot be used: {reason}; give another --port.", USAGE)
-    console.print(f"MLflow at http://127.0.0.1:{port}; Ctrl-C ends it.")
+    say(f"MLflow at http://127.0.0.1:{port}; Ctrl-C ends it.")
     arguments = ["server", "--backend-store-uri", f"sqlite:///{database}"]
     arguments += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
@@ -208,45 +247,43 @@ def mlflow(
 
 @app.command()
 def detect(
-    images: Annotated[str, typer.Option(help="Folder with a folder of images a class.")],
-    detector: Annotated[str | None, typer.Option(help="Of cd,strip,fct; all of them.")] = None,
-    detector_setting: options.DetectorSettings = None,
+    images: Annotated[str, typer.Option(help="Folder with one folder of images a class.")],
+    detector: Annotated[
+        str | None, typer.Option(help="Detectors, e.g. cd,strip (default: all).")
+    ] = None,
+    detector_setting: Annotated[
+        list[str] | None,
+        typer.Option("--detector-setting", help="Set a field, e.g. fct.draws=1. Repeatable."),
+    ] = None,
     scale: Annotated[
-        str, typer.Option(help="laptop fits the classifier to the images; tiny tries things out.")
+        str, typer.Option(help="laptop fits the classifier to the images; tiny is for a try.")
     ] = "laptop",
-    store: options.StoreRoot = "artifacts",
-    image_size: options.ImageSize = None,
-    channels: options.Channels = None,
-    skip_broken: options.SkipBroken = False,
+    store: StoreRoot = "artifacts",
+    image_size: Annotated[
+        int | None, typer.Option(help="Resize images to this many pixels a side (default: 32).")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 for grey, 3 for color (default: as the images are).")
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out files that cannot be decoded.")
+    ] = False,
     classifier_steps: Annotated[
-        int | None, typer.Option(help="Of the classifier's training.", rich_help_panel=LENGTH)
+        int | None, typer.Option(help="Train the classifier for this many steps.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
-    ] = None,
-    actors: Annotated[int | None, typer.Option(help="Actors that share a detecting step.")] = None,
-    verbose: Annotated[bool, typer.Option(help="Let Ray and its workers print.")] = False,
+    address: Cluster = None,
+    actors: Annotated[int | None, typer.Option(help="Actors that share a scoring step.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Let Ray and its workers print.")
+    ] = False,
 ) -> None:
     """Say which images of your own labelled folder are suspicious; no poison labels are needed."""
     from orchestrator.cli import detect as suspects
-    from orchestrator.run.placement import Placement
 
+    words = dict(locals())
+    del words["suspects"]
     try:
-        asked = suspects.request(
-            images,
-            detector=detector,
-            detector_setting=detector_setting or (),
-            scale=scale,
-            store=store,
-            image_size=image_size,
-            channels=channels,
-            skip_broken=skip_broken,
-            classifier_steps=classifier_steps,
-            say=say,
-            placement=Placement(actors=actors),
-            address=address,
-            verbose=verbose,
-        )
+        asked = suspects.request(say=say, **words)
     except (ValueError, OSError) as error:
         fail(error, USAGE)
     _run(asked, suspects.print_suspects)
@@ -280,12 +317,7 @@ def submit(
 
 
 @app.command()
-def doctor(
-    address: Annotated[
-        str | None, typer.Option(help="An existing Ray cluster: host:port, or auto.")
-    ] = None,
-    store: options.StoreRoot = "artifacts",
-) -> None:
+def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
     """Look at this machine, or every node of a cluster, and say what is wrong and what cures it."""
     from orchestrator.cli import doctor as examination
     from orchestrator.run.request import NoCluster
@@ -299,7 +331,7 @@ def doctor(
         fail(error, SOME_FAILED)
     examination.print_findings(findings, console)
     if any(finding.level == "wrong" for finding in findings):
-        raise typer.Exit(SOME_FAILED)
+        sys.exit(SOME_FAILED)
 
 
 @app.command()
@@ -308,7 +340,7 @@ def compare(
         list[str],
         typer.Argument(help="Points (names, digests) or whole runs (folders of reports), A B ..."),
     ],
-    store: options.StoreRoot = "artifacts",
+    store: StoreRoot = "artifacts",
     csv: Annotated[str | None, typer.Option(help="Write the table to this file too.")] = None,
 ) -> None:
     """Set points or whole runs side by side: settings that differ, metrics with intervals."""

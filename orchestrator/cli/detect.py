@@ -4,7 +4,6 @@ A study that is not among ``STUDIES``, as it asks nothing of the paper and knows
 folder is taken whole, a classifier is trained on it as it is labelled, and a point is a detector.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +14,19 @@ from rich.console import Console
 
 from analysis.page import suspects as page
 from analysis.page.report import Failure
-from orchestrator.cli import choices, own_triggers, printing
+from orchestrator import choices
+from orchestrator.cli import part_settings, printing
+from orchestrator.cli.options import split
+from orchestrator.cli.parsing import open_folder, store_of
 from orchestrator.run import report
+from orchestrator.run.placement import Placement
 from orchestrator.run.request import Request, Result, log_of
 from orchestrator.step import Step, brief
-from orchestrator.store.store import open_store
+from orchestrator.studies.axes import DETECTOR, Axes
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP, TINY, Scale
-from orchestrator.studies.study import Axes, Point, Study
-from tasks import detectors
+from orchestrator.studies.study import Point, Study
 from tasks.data.datasets import ImageFolder
 from tasks.steps import rank
 
@@ -55,86 +57,36 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     return made
 
 
-def axes(scale: Scale) -> Axes:  # noqa: ARG001 - the same at every scale
-    """Every detector, and nothing that has to do with poison."""
-    return Axes(
-        trigger=(),
-        poison_ratio=(),
-        guidance_weight=(),
-        sampler=(),
-        seed=(SEED,),
-        target_class="",
-    )
-
-
-def request(
-    images: str,
-    *,
-    detector: str | None = None,
-    detector_setting: Sequence[str] = (),
-    scale: str = LAPTOP.name,
-    store: str | None = None,
-    image_size: int | None = None,
-    channels: int | None = None,
-    skip_broken: bool = False,
-    classifier_steps: int | None = None,
-    say: Callable[[str], Any] = print,
-    **more: Any,
-) -> Request:
+def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
     """Look up, check and put together what was asked for.
 
     Args:
-        images: The folder; all of it is trained on and looked at.
-        detector: Names of ``DETECTORS`` with commas between them; by default all.
-        detector_setting: Fields of detectors, each ``DETECTOR.FIELD=VALUE``.
-        scale: A name of ``SCALES``.
-        store: A folder, or an address such as ``s3://bucket/folder``; by default
-            ``CASTLEWALLS_STORE``, else ``artifacts``.
-        image_size: Pixels to which the images are reduced; 32.
-        channels: 1 or 3; by default what they are.
-        skip_broken: Leave out files that cannot be decoded.
-        classifier_steps: Updates of the classifier instead of the scale's.
-        say: Told what is left out of the images.
-        more: Fields of ``Request``.
+        say: Told which images are left out.
+        words: Fields of ``Options``, among them ``images``, and ``detector``.
 
     Raises:
         ValueError: In one line, what was expected, what came and what to type instead.
     """
-    choices.refuse_empty({"store": store, "images": images, "detector": detector, **more})
-    scales = {item.name: item for item in SCALES}
-    stock = scales[choices.known(scale, scales, "scale")]
-    known = [kind.name for kind in detectors.DETECTORS]
-    names = [choices.known(word, known, "detector") for word in choices.words(detector) or known]
-    place = open_store(store or os.environ.get("CASTLEWALLS_STORE") or "artifacts")
-    size = {} if image_size is None else {"image_size": image_size}
-    dataset = ImageFolder.open(
-        choices.path(images, "--images"),
-        channels=channels,
-        skip_broken=skip_broken,
-        held_out=False,
-        store=str(place.root),
-        say=say,
-        **size,
-    )
-    scorers = own_triggers.chosen_detectors(detector_setting, stock)
-    chosen = replace(own_images(stock, dataset), detectors=(*stock.detectors, *scorers))
-    if classifier_steps is not None:
-        chosen = replace(chosen, classifier=replace(chosen.classifier, steps=classifier_steps))
-    given = {
-        "--images": images,
-        "--image-size": image_size,
-        "--channels": channels,
-        "--classifier-steps": classifier_steps,
-    }
-    typed = [word for flag, value in given.items() if value is not None for word in (flag, value)]
-    typed += [word for words in detector_setting for word in ("--detector-setting", words)]
+    options, typed = split(DETECT, words)
+    scales = {scale.name: scale for scale in SCALES}
+    stock = scales[choices.known(options.scale, scales, "scale")]
+    axes = DETECT.chosen(stock, typed)
+    store = store_of(words.get("store"))
+    dataset = open_folder(options, store, say, held_out=False)
+    scorers = part_settings.detectors_of(options.detector_setting, stock)
+    scale = replace(own_images(stock, dataset), detectors=(*stock.detectors, *scorers))
+    if options.classifier_steps is not None:
+        classifier = replace(scale.classifier, steps=options.classifier_steps)
+        scale = replace(scale, classifier=classifier)
     return Request(
         study=DETECT,
-        scale=chosen,
-        axes=replace(DETECT.axes(chosen), detector=tuple(names)),
-        store=place,
-        typed=[*map(str, typed), *(["--skip-broken"] if skip_broken else [])],
-        **more,
+        scale=scale,
+        axes=axes,
+        store=store,
+        placement=Placement(actors=options.actors),
+        address=options.address,
+        verbose=options.verbose,
+        typed=options.typed(),
     )
 
 
@@ -219,10 +171,9 @@ DETECT = Study(
     title="Suspicious images of a folder",
     paper="",
     question="Which images of this folder look poisoned to a detector?",
+    axes=(DETECTOR,),
     points=points,
-    axes=axes,
-    detects=True,
-    page=write_page,
+    write=write_page,
     words=("detect",),
 )
 """Asked by its own command, not by name."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.cli.options import SOME_FAILED
+from orchestrator.console import SOME_FAILED
 
 ANSWER = 5
 """Seconds in which a dashboard that is there answers."""

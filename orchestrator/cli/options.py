@@ -1,292 +1,294 @@
-"""What can be typed: the words that commands share, and what is said when they are wrong.
+"""Everything that can be typed, declared once: flags, ``notebook.run``'s words and their echo.
 
-Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch.
+What a study is swept over is in its axes (``orchestrator.studies.axes``); the rest is ``Options``.
 """
 
 import inspect
-import os
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-if TYPE_CHECKING:
-    from orchestrator.run.request import Request
+from orchestrator import choices
+from orchestrator.studies.axes import Axis
+from orchestrator.studies.study import Study
 
-USAGE, SOME_FAILED, INTERRUPTED = 2, 1, 130
-"""Exit codes: bad usage; some points failed or the run could not start; Ctrl-C."""
-
-app = typer.Typer(
-    name="castlewalls",
-    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+IMAGES, PARTS = "Your own images, and CIFAR10", "Triggers, detectors and classifiers"
+LENGTHS, CLUSTER = "How long and how large", "Where it runs (by default as the cluster allows)"
+AXES = "What is swept"
+Needs = Callable[[set[str]], bool]
+"""Whether a study with axes of these names has an option."""
 
 
-def as_it_is(**how: Any) -> Console:
-    """A console that prints words as they are: paths and names hold no markup and no emoji.
+def _poisons(axes: set[str]) -> bool:
+    return "poison_ratio" in axes
 
-    Bars and cursor codes go to a terminal alone, whatever ``FORCE_COLOR`` says of colors.
+
+def _samples(axes: set[str]) -> bool:
+    return "guidance_weight" in axes
+
+
+def _scores(axes: set[str]) -> bool:
+    return "detector" in axes
+
+
+def _classifies(axes: set[str]) -> bool:
+    return "filter_ratio" in axes
+
+
+def _compares_classifiers(axes: set[str]) -> bool:
+    return "classifier" in axes
+
+
+def _option(
+    default: Any,
+    help: str,
+    group: str = "",
+    *,
+    needs: Needs = lambda _: True,
+    env: str = "",
+    only: str = "",
+    echo: bool = True,
+) -> Any:
+    """A field of ``Options``.
+
+    Args:
+        default: Its value when nothing is typed.
+        help: For ``--help``, in a sentence.
+        group: The heading that it stands under.
+        needs: Which studies have it, by the names of their axes.
+        env: A variable that sets it too.
+        only: The one command that has it; empty for all.
+        echo: It decides what is made, so a command that makes the same names it.
     """
-    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-    if not sys.stdout.isatty():
-        plain["force_interactive"] = False
-        if "COLUMNS" not in os.environ:
-            plain["width"] = 120
-    return Console(**{**plain, **how})
+    about = {"help": help, "group": group, "needs": needs, "env": env, "only": only, "echo": echo}
+    return field(default=default, metadata=about)
 
 
-console = as_it_is()
-complaints = as_it_is(stderr=True, soft_wrap=True)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What can be asked for besides a study and the values of its axes."""
 
-StudyName = Annotated[str, typer.Argument(help="A study's name; `castlewalls studies` lists them.")]
-ScaleName = Annotated[
-    str, typer.Option("--scale", help="tiny (seconds), laptop (minutes) or cifar10 (GPUs).")
-]
-StoreRoot = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        envvar="CASTLEWALLS_STORE",
-        help="Folder, or s3:// address, that keeps everything.",
-    ),
-]
-Triggers = Annotated[str | None, typer.Option("--trigger", help="E.g. badnets1,relabel_only.")]
-Ratios = Annotated[
-    str | None,
-    typer.Option(
-        "--poison-ratio", help="Fractions of all training images: 0,0.01,0.1 or 0,1%,10%."
-    ),
-]
-Weights = Annotated[
-    str | None,
-    typer.Option("--guidance-weight", help="w of e_u + w (e_c - e_u): 1,2,5; 1 is none."),
-]
-Samplers = Annotated[str | None, typer.Option("--sampler", help="Of ddim,ddpm,sde,heun.")]
-Clips = Annotated[
-    str | None,
-    typer.Option(
-        "--clip", help="Of study composition: thresholding at each step: none,static,dynamic."
-    ),
-]
-Seeds = Annotated[str | None, typer.Option("--seed", help="E.g. 0,1,2 or 0-2: one training each.")]
-Target = Annotated[str | None, typer.Option("--target-class", help="Name of the poisoned class.")]
-Detectors = Annotated[
-    str | None, typer.Option("--detector", help="Of study detection: cd,strip,fct.")
-]
-Classifiers = Annotated[
-    str | None,
-    typer.Option("--classifier", help="Of study defense: small,resnet18,resnet50,vgg16,..."),
-]
-NoiseModels = Annotated[
-    str | None, typer.Option("--noise-model", help="Of study diffusion_classifier: ddpm,edm.")
-]
-FilterRatios = Annotated[
-    str | None,
-    typer.Option(
-        "--filter-ratio", help="Of study diffusion_classifier: shares of the errors: 0,1%,0.1."
-    ),
-]
-OWN, HOW, LENGTH = "Your own images and CIFAR10", "Triggers, classifiers", "How long, how large"
-WHERE = "Spread over a cluster; without these by what it has"
-Images = Annotated[
-    str | None, typer.Option(help="Folder with a folder of images a class.", rich_help_panel=OWN)
-]
-ImageSize = Annotated[
-    int | None, typer.Option(help="Pixels they are reduced to; 32.", rich_help_panel=OWN)
-]
-Channels = Annotated[
-    int | None, typer.Option(help="1 grey, 3 color; what they are.", rich_help_panel=OWN)
-]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave undecodable files out.", rich_help_panel=OWN)
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="Where CIFAR10's binary version is.", envvar="CASTLEWALLS_DATA", rich_help_panel=OWN
-    ),
-]
-Download = Annotated[
-    bool, typer.Option("--download", help="Fetch CIFAR10 if it is missing.", rich_help_panel=OWN)
-]
-TriggerSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trigger-setting",
-        help="A trigger's field, e.g. blend.alpha=0.36 or image_patch.picture=FILE; repeatable.",
-        rich_help_panel=HOW,
-    ),
-]
-DetectorSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--detector-setting",
-        help="A detector's field, e.g. fct.draws=1 (the authors' one transform); repeatable.",
-        rich_help_panel=HOW,
-    ),
-]
-GenerationLabels = Annotated[
-    str | None,
-    typer.Option(
-        help="What a generation set is asked for as: observed labels, or clean as the authors do.",
-        rich_help_panel=HOW,
-    ),
-]
-ClassifierWeights = Annotated[
-    str | None,
-    typer.Option(
-        help="ImageNet weights that classifiers start from: a file, or a hub id.",
-        rich_help_panel=HOW,
-    ),
-]
-TrainingSteps = Annotated[
-    int | None, typer.Option(help="Of each diffusion model.", rich_help_panel=LENGTH)
-]
-Generations = Annotated[
-    int | None,
-    typer.Option(
-        help="Images drawn a point; in detection at most as many as are trained on.",
-        rich_help_panel=LENGTH,
-    ),
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(help="Wall time that chooses these two: 20m.", rich_help_panel=LENGTH),
-]
-StreamMemory = Annotated[
-    str | None,
-    typer.Option(
-        help="Images held by a training; larger sets are re-streamed: 2GiB.",
-        rich_help_panel=LENGTH,
-    ),
-]
+    scale: str = _option(
+        "laptop", "Data, networks and lengths: tiny (seconds), laptop (minutes) or cifar10 (GPUs)."
+    )
+    store: str = _option(
+        "artifacts",
+        "Folder, or address such as s3://bucket/folder, that keeps all results.",
+        env="CASTLEWALLS_STORE",
+        echo=False,
+    )
+    images: str | None = _option(None, "Use a folder with one folder of images a class.", IMAGES)
+    image_size: int | None = _option(
+        None, "Resize images to this many pixels a side (default: 32).", IMAGES
+    )
+    channels: int | None = _option(
+        None, "1 for grey, 3 for color (default: as the images are).", IMAGES
+    )
+    skip_broken: bool = _option(False, "Leave out files that cannot be decoded.", IMAGES)
+    data: str | None = _option(
+        None,
+        "Folder with CIFAR10's binary version.",
+        IMAGES,
+        needs=_poisons,
+        env="CASTLEWALLS_DATA",
+    )
+    download: bool = _option(
+        False, "Download CIFAR10 if it is missing.", IMAGES, needs=_poisons, echo=False
+    )
+    trigger_setting: tuple[str, ...] = _option(
+        (),
+        "Set a field of a trigger, e.g. blend.alpha=0.36 or image_patch.picture=FILE. Repeatable.",
+        PARTS,
+        needs=_poisons,
+    )
+    detector_setting: tuple[str, ...] = _option(
+        (),
+        "Set a field of a detector, e.g. fct.draws=1 (as the authors do). Repeatable.",
+        PARTS,
+        needs=_scores,
+    )
+    generation_labels: str | None = _option(
+        None,
+        "Ask for a generation set by the observed labels (default), or clean, as the authors do.",
+        PARTS,
+        needs=lambda axes: _samples(axes) and (_scores(axes) or _compares_classifiers(axes)),
+    )
+    classifier_weights: str | None = _option(
+        None,
+        "Start classifiers from ImageNet weights: a file or a hub id.",
+        PARTS,
+        needs=_compares_classifiers,
+    )
+    training_steps: int | None = _option(
+        None, "Train each diffusion model for this many steps.", LENGTHS, needs=_poisons
+    )
+    generations: int | None = _option(
+        None, "Draw this many images a point.", LENGTHS, needs=_samples
+    )
+    draws: int | None = _option(
+        None, "Noises that an image is classified with.", LENGTHS, needs=_classifies
+    )
+    test_images: int | None = _option(
+        None, "Test images to classify (default: all).", LENGTHS, needs=_classifies
+    )
+    classifier_steps: int | None = _option(
+        None,
+        "Train the classifier for this many steps.",
+        LENGTHS,
+        needs=lambda axes: not _poisons(axes),
+    )
+    budget: str | None = _option(
+        None,
+        "Shorten trainings and draw fewer images to fit a time, e.g. 20m.",
+        LENGTHS,
+        needs=_poisons,
+        echo=False,
+    )
+    stream_memory: str | None = _option(
+        None,
+        "Images that a training holds in memory, e.g. 2GiB; larger sets are streamed.",
+        LENGTHS,
+    )
+    address: str | None = _option(
+        None, "Join a Ray cluster: host:port, or auto.", CLUSTER, only="run", echo=False
+    )
+    actors: int | None = _option(
+        None, "Actors that share a sampling or scoring step.", CLUSTER, only="run", echo=False
+    )
+    gpus_per_actor: int | None = _option(
+        None, "GPUs of each actor.", CLUSTER, only="run", echo=False
+    )
+    training_workers: int | None = _option(
+        None, "Data-parallel workers of a training.", CLUSTER, only="run", echo=False
+    )
+    gpus_per_training: int | None = _option(
+        None, "GPUs of a training.", CLUSTER, only="run", echo=False
+    )
+    checkpoint_seconds: float = _option(
+        20.0, "Seconds between two checkpoints of a training.", CLUSTER, only="run", echo=False
+    )
+    dashboard: bool = _option(
+        False, "Start Ray's dashboard on loopback.", CLUSTER, only="run", echo=False
+    )
+    verbose: bool = _option(
+        False, "Let Ray and its workers print.", CLUSTER, only="run", echo=False
+    )
 
-Draws = Annotated[
-    int | None,
-    typer.Option(help="Noises of an image in diffusion_classifier.", rich_help_panel=LENGTH),
-]
-TestImages = Annotated[
-    int | None,
-    typer.Option(help="Test images that it classifies; all.", rich_help_panel=LENGTH),
-]
+    def typed(self) -> tuple[str, ...]:
+        """The flags that lead to the same data, parts and lengths again."""
+        words: list[str] = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "scale" or not item.metadata["echo"] or value == item.default:
+                continue
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [flag_of(item.name), *([] if one is True else [str(one)])]
+        return tuple(words)
 
 
-def complain(message: object) -> None:
-    """Say on standard error what went wrong, in a line."""
-    complaints.print(f"castlewalls: {message}", markup=False)
+def flag_of(name: str) -> str:
+    """A field or an axis as it is typed: ``--image-size``."""
+    return "--" + name.replace("_", "-")
 
 
-def fail(error: object, code: int) -> NoReturn:
-    """Say it and end the command with a code."""
-    complain(error)
-    raise typer.Exit(code)
+def offered(study: Study, command: str = "run") -> Iterator["Field[Any]"]:
+    """The options that a command has for a study."""
+    axes = {axis.name for axis in study.axes}
+    for item in fields(Options):
+        needs, only = item.metadata["needs"], item.metadata["only"]
+        if needs(axes) and only in ("", command):
+            yield item
 
 
-def _request(
-    study: StudyName,
-    scale: ScaleName = "laptop",
-    store: StoreRoot = "artifacts",
-    trigger: Triggers = None,
-    poison_ratio: Ratios = None,
-    guidance_weight: Weights = None,
-    sampler: Samplers = None,
-    clip: Clips = None,
-    seed: Seeds = None,
-    target_class: Target = None,
-    detector: Detectors = None,
-    classifier: Classifiers = None,
-    noise_model: NoiseModels = None,
-    filter_ratio: FilterRatios = None,
-    images: Images = None,
-    image_size: ImageSize = None,
-    channels: Channels = None,
-    skip_broken: SkipBroken = False,
-    data: Data = None,
-    download: Download = False,
-    trigger_setting: TriggerSettings = None,
-    detector_setting: DetectorSettings = None,
-    generation_labels: GenerationLabels = None,
-    classifier_weights: ClassifierWeights = None,
-    training_steps: TrainingSteps = None,
-    generations: Generations = None,
-    budget: Budget = None,
-    stream_memory: StreamMemory = None,
-    draws: Draws = None,
-    test_images: TestImages = None,
-    **more: Any,
-) -> "Request":
-    """Turn words into a request; what is wrong with them ends the command with code 2."""
-    from orchestrator.cli import asking
+def split(study: Study, words: Mapping[str, Any]) -> tuple[Options, dict[str, str]]:
+    """Options and the text of axes, from words by name; what is None was not said.
 
-    try:
-        return asking.request(
-            study,
-            scale=scale,
-            store=store,
-            axes={
-                "trigger": trigger,
-                "poison_ratio": poison_ratio,
-                "guidance_weight": guidance_weight,
-                "sampler": sampler,
-                "clip": clip,
-                "seed": seed,
-                "target_class": target_class,
-                "detector": detector,
-                "classifier": classifier,
-                "noise_model": noise_model,
-                "filter_ratio": filter_ratio,
-            },
-            images=images,
-            image_size=image_size,
-            channels=channels,
-            skip_broken=skip_broken,
-            data=data,
-            download=download,
-            trigger_setting=trigger_setting or (),
-            detector_setting=detector_setting or (),
-            generation_labels=generation_labels,
-            classifier_weights=classifier_weights,
-            training_steps=training_steps,
-            generations=generations,
-            budget=budget,
-            stream_memory=stream_memory,
-            draws=draws,
-            test_images=test_images,
-            say=say,
-            **more,
-        )
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
-
-
-def say(text: str) -> None:
-    """Print a line as it is."""
-    console.print(text, markup=False, soft_wrap=True)
-
-
-def on_a_study(command: Callable[..., None]) -> Callable[..., None]:
-    """Add a command that takes a study, a scale, a store and axes, and is given a function.
-
-    The function makes the ``Request`` from those words and whatever else belongs into it.  A word
-    that the command declares itself replaces the shared one of that name.
+    Raises:
+        ValueError: The study has no such option or axis, or a text is empty.
     """
-    own = list(inspect.signature(command).parameters.values())[1:]
-    words = inspect.signature(_request).parameters
-    names = [name for name, item in words.items() if item.kind is not item.VAR_KEYWORD]
+    choices.refuse_empty(words)
+    given = {name: value for name, value in words.items() if value is not None}
+    axes = {axis.name for axis in study.axes}
+    known = {item.name for item in offered(study)}
+    for name in given.keys() - axes - known:
+        try:
+            choices.known(name, axes | known, f"word of study {study.name}")
+        except ValueError as error:
+            raise ValueError(str(error).replace("_", "-")) from None
+    typed = {name: _text(value) for name, value in given.items() if name in axes}
+    plain = {name: _plain(name, value) for name, value in given.items() if name not in axes}
+    return Options(**plain), typed
 
-    def with_words(**given: Any) -> None:
-        typed = {name: given.pop(name) for name in names}
-        command(lambda **more: _request(**typed, **more), **given)
 
-    declared = {item.name for item in own}
-    shared = [words[name] for name in names if name not in declared]
-    parameters = [item.replace(kind=item.KEYWORD_ONLY) for item in (*own, *shared)]
-    with_words.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_words.__annotations__ = {item.name: item.annotation for item in parameters}
-    return app.command(name=command.__name__, help=command.__doc__)(with_words)
+def _text(value: Any) -> str:
+    """An axis' values as the command line has them: one, or several with commas."""
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return str(value)
+    return ",".join(str(item) for item in value)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value of ``Options`` in its field's type: places may be a ``Path``, lists become tuples."""
+    default = next(item.default for item in fields(Options) if item.name == name)
+    if default == ():
+        return (value,) if isinstance(value, str) else tuple(value)
+    return str(value) if hasattr(value, "__fspath__") else value
+
+
+def parameters(study: Study, command: str) -> list[inspect.Parameter]:
+    """The flags of a command for a study, as the parameters of a function for typer."""
+    made = [_parameter(axis.name, str | None, None, _of_axis(axis)) for axis in study.axes]
+    for item in offered(study, command):
+        assert item.default is not MISSING
+        many = item.default == ()
+        kind = list[str] | None if many else item.type
+        made.append(_parameter(item.name, kind, None if many else item.default, _of_option(item)))
+    return made
+
+
+def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+def _of_axis(axis: Axis) -> Any:
+    def options() -> list[str]:
+        from orchestrator.studies.scales import LAPTOP
+
+        return [*axis.options(LAPTOP)]
+
+    return typer.Option(
+        axis.flag, help=axis.help, rich_help_panel=AXES, autocompletion=completed(options)
+    )
+
+
+def _of_option(item: "Field[Any]") -> Any:
+    about = item.metadata
+    return typer.Option(
+        flag_of(item.name),
+        help=about["help"],
+        rich_help_panel=about["group"] or None,
+        envvar=about["env"] or None,
+        autocompletion=completed(scales) if item.name == "scale" else None,
+        show_default=isinstance(item.default, str | float) and not isinstance(item.default, bool),
+    )
+
+
+def completed(options: Callable[[], list[str]]) -> Callable[[str], list[str]]:
+    """A function for shell completion: each option after whatever ends with a comma."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{word}" for word in options() if word.startswith(last)]
+
+    return complete
+
+
+def scales() -> list[str]:
+    """Names of the scales."""
+    from orchestrator.studies.scales import SCALES
+
+    return [scale.name for scale in SCALES]

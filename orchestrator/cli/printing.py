@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from orchestrator.cli.tables import print_table
+from orchestrator.console import between, duration
 from orchestrator.process import cores
 from orchestrator.step import ancestors
 
@@ -30,7 +31,7 @@ def print_studies(console: Console) -> None:
     for study in STUDIES:
         costs = []
         for scale in SCALES:
-            points = study.points(scale, study.axes(scale))
+            points = study.points(scale, study.chosen(scale))
             steps = list(ancestors(point.measure for point in points))
             planned = [Planned(step, True, "", guessed(pace.estimate(step))) for step in steps]
             cost = between(*Plan(points, planned).expected_range(cores()))
@@ -205,23 +206,3 @@ def explanation(store: "Store", step: "Step", indent: str = "") -> Iterator[str]
         for source in step.sources:
             if store.damage(source) is not None:
                 yield from explanation(store, source, indent + "    ")
-
-
-def between(low: float, high: float) -> str:
-    """``7 to 13 min``, ``50 s to 3 min``; ``about 7 min`` where both ends come to the same."""
-    first, last = duration(low), duration(high)
-    if first == last:
-        return f"about {last}"
-    number, _, unit = first.partition(" ")
-    return f"{number if last.endswith(f' {unit}') else first} to {last}"
-
-
-def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3 min``, ``2.5 h``, ``12 days``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.0f} days"

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import typer
-
-from orchestrator.cli import choices, own_triggers
+from orchestrator.cli import part_settings
+from orchestrator.cli.commands import study_command
 from orchestrator.cli.job_log import ANSWER, Following, cause, short
-from orchestrator.cli.options import INTERRUPTED, app
+from orchestrator.cli.parsing import PLACEMENT, find_scale, find_study
+from orchestrator.console import INTERRUPTED
 from orchestrator.run import environment
 from orchestrator.run.placement import Placement
 from orchestrator.store.storage import refuse_secrets
 from orchestrator.studies import STUDIES
-from orchestrator.studies.scales import SCALES, chosen_axes
 from tasks.steps import weights
 
 ROOT = Path(__file__).parents[2]
@@ -31,11 +30,6 @@ EXCLUDES = (
     *("/artifacts", "/mlruns", "/mlflow.db", "/tests", "/docs", "/bench", "/deploy", "/.ci"),
 )
 """What no run needs or nobody wants on a cluster, beside what ``.gitignore`` names."""
-AXES = (
-    *("trigger", "poison_ratio", "guidance_weight", "sampler", "seed", "target_class"),
-    *("clip", "detector", "classifier", "noise_model", "filter_ratio"),
-)
-SPREAD = "actors", "gpus_per_actor", "training_workers", "gpus_per_training", "checkpoint_seconds"
 PATHS = "images", "data"
 MODE, DISABLED = "RAY_AUTH_MODE", "disabled"
 
@@ -95,34 +89,31 @@ def command(words: Sequence[str]) -> tuple[str, str]:
     Raises:
         ValueError: In one line, what was expected, what came and what to type instead.
     """
+    name, *rest = words
+    study = find_study(name)
+    if study not in STUDIES:
+        raise ValueError(f"{name} is a file on this machine; submit takes the studies of STUDIES.")
+    made = study_command(study, "run", lambda _: None)
     try:
-        context = typer.main.get_command(app).commands["run"].make_context("run", list(words))  # type: ignore[attr-defined]
+        context = made.make_context("run", rest)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         raise ValueError(f"castlewalls run does not take that: {error.format_message()}") from None
     given = context.params
-    _refuse_unknown(given)
+    scale = find_scale(given["scale"])
+    if given["images"] is None:  # those are on the cluster
+        study.chosen(scale, {axis.name: given[axis.name] for axis in study.axes})
+    Placement(**{field: given[field] for field in PLACEMENT})
     _refuse_places(given, named=context.get_parameter_source("store").name != "DEFAULT")
     found = [
         word
-        for item in context.command.params
+        for item in made.params
         if context.get_parameter_source(item.name).name == "ENVIRONMENT"
         for word in (item.opts[0], str(given[item.name]))
     ]
     whole = ["python", "-m", "orchestrator", "run", *words, *found, "--address", "auto"]
-    return shlex.join(whole), f"{given['study']}-{given['scale']}"
-
-
-def _refuse_unknown(given: Mapping[str, Any]) -> None:
-    """Look up what does not depend on images that only the cluster has."""
-    studies = {item.name: item for item in STUDIES}
-    scales = {item.name: item for item in SCALES}
-    study = studies[choices.known(given["study"], studies, "study")]
-    scale = scales[choices.known(given["scale"], scales, "scale")]
-    if given["images"] is None:
-        chosen_axes(scale, study.axes(scale), **{axis: given[axis] for axis in AXES})
-    Placement(**{name: given[name] for name in SPREAD})
+    return shlex.join(whole), f"{study.name}-{scale.name}"
 
 
 def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
@@ -146,11 +137,11 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
             f"an absolute path that every node of the cluster sees."
         )
     places = {f"--{name} {given[name]}": given[name] for name in PATHS if given[name] is not None}
-    source = given["classifier_weights"]
+    source = given.get("classifier_weights")
     if source is not None and not weights.is_hub_id(source):
         places[f"--classifier-weights {source}"] = source
-    settings = own_triggers.files(given["trigger_setting"] or ())
-    places |= {f"{own_triggers.FLAG} {words}": place for words, place in settings.items()}
+    settings = part_settings.files(given["trigger_setting"] or ())
+    places |= {f"{part_settings.TRIGGERS} {words}": place for words, place in settings.items()}
     for words, place in places.items():
         if not Path(place).is_absolute():
             raise ValueError(

@@ -10,13 +10,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.cli.printing import duration
+from orchestrator.console import duration
 from orchestrator.graph import plan as planning
 from orchestrator.process import cores
 from orchestrator.store import cached
 from orchestrator.store.store import Store
+from orchestrator.studies.axes import Axes
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Point, Study
 
 LEAST_STEPS, LEAST_IMAGES = 100, 100
 """A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
@@ -77,7 +78,7 @@ def _percent(study: Study, scale: Scale, axes: Axes, seconds: float, pace: plann
         raise ValueError(
             f"--budget {duration(seconds)} is too little: with the shortest trainings "
             f"({least.diffusion.steps} steps) and the fewest images "
-            f"({study.images_a_point(least)} a point) it takes about {duration(cost(1))} on "
+            f"({least.generations.n} a point) it takes about {duration(cost(1))} on "
             f"{cores()} cores. Give more, or sweep less, e.g. --poison-ratio 0,0.1."
         )
     return fitted

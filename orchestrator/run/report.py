@@ -21,7 +21,7 @@ from orchestrator.step import Step, ancestors, brief
 from orchestrator.store.record import write_whole
 from orchestrator.store.store import Store
 from orchestrator.studies.contents import write as write_page
-from orchestrator.studies.study import Point, Study
+from orchestrator.studies.study import Point
 from tasks.detectors import CognitiveDistillation
 
 REPORTS, RUN = "reports", "run.json"
@@ -60,7 +60,7 @@ def reported(request: Request, result: Result) -> Result:
 
 
 def _written(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
-    page = (request.study.page or _write)(request, result, points, folder)
+    page = (request.study.write or _write)(request, result, points, folder)
     write_whole(folder / RUN, json.dumps(told(request, points), indent=1) + "\n")
     return page
 
@@ -75,7 +75,7 @@ def told(request: Request, points: Sequence[Point]) -> dict[str, Any]:
         "study": request.study.name,
         "scale": request.scale.name,
         "command": command(request),
-        "axes": request.study.swept(request.axes),
+        "axes": dict(request.axes),
         "points": [{"name": point.name, "step": point.measure.path} for point in points],
     }
 
@@ -147,9 +147,9 @@ def command(request: Request) -> str:
     words = ["castlewalls", *(request.study.words or ("run", request.study.name))]
     words += ["--scale", request.scale.name]
     words += request.typed
-    default = request.study.axes(request.scale)
-    for axis, value in request.study.swept(request.axes).items():
-        if value != getattr(default, axis):
+    default = request.study.chosen(request.scale)
+    for axis, value in dict(request.axes).items():
+        if value != default[axis]:
             text = value if isinstance(value, str) else ",".join(f"{item}" for item in value)
             words += ["--" + axis.replace("_", "-"), text]
     return shlex.join(words)
@@ -237,7 +237,7 @@ def stages(request: Request, result: Result) -> list[Stage]:
 
 def settings(request: Request) -> dict[str, object]:
     """What the scale and the axes stand for, in words that need no source."""
-    scale, study = request.scale, request.study
+    scale = request.scale
     shown: dict[str, object] = {
         "dataset": f"{scale.dataset.name}: {scale.dataset.image_size} px, "
         f"{scale.dataset.channels} channel(s), {len(scale.dataset.class_names)} classes"
@@ -245,41 +245,41 @@ def settings(request: Request) -> dict[str, object]:
     }
     shown |= {
         name.replace("_", " "): value if isinstance(value, str) else ", ".join(map(str, value))
-        for name, value in study.swept(request.axes).items()
+        for name, value in dict(request.axes).items()
     }
     for name, part in _parts(request).items():
         shown |= {
             f"{name}: {key.replace('_', ' ')}": value
             for key, value in vars(part).items()
-            if not _of_a_point(study, name, key)
+            if not _of_a_point(request, name, key)
         }
         if isinstance(part, CognitiveDistillation):
             size = scale.dataset.image_size
             shown[f"{name}: gamma at {size} px"] = f"{part.area_weight(size, size):g}"
-    if not study.classifies:
+    if "filter_ratio" not in request.axes:
         steps = [f"{name} {scale.steps_of(name)}" for name in request.axes.sampler]
         shown["generations: steps"] = ", ".join(steps)
-    if study.has_generation_set:
+    if {"detector", "classifier"} & {*request.axes}:
         shown["generation set: asked for as"] = f"{scale.generation_labels} labels"
-    if study.detects:
+    if "detector" in request.axes:
         shown["images scored at once"] = scale.scored_at_once
-    if study.defends:
+    if "classifier" in request.axes:
         given = scale.classifier_weights
         shown["classifier: starts from"] = given.source if given else "random weights"
     return brief(shown)
 
 
-def _of_a_point(study: Study, part: str, setting: str) -> bool:
+def _of_a_point(request: Request, part: str, setting: str) -> bool:
     """Whether a setting of a part is an axis of the study, or follows from one."""
     if part == "classifier" and setting == "network":
-        return study.defends
+        return "classifier" in request.axes
     return (part, setting) in PER_POINT or (setting == "seed" and "judge" not in part)
 
 
 def _parts(request: Request) -> dict[str, Any]:
     """What the study trains, draws and scores with, each a dataclass."""
-    scale, study = request.scale, request.study
-    if study.classifies:
+    scale = request.scale
+    if "filter_ratio" in request.axes:
         return {
             "diffusion model": scale.diffusion,
             "EDM": scale.edm,
@@ -290,11 +290,11 @@ def _parts(request: Request) -> dict[str, Any]:
         "diffusion model": scale.diffusion,
         "content judge": scale.content_judge,
         "trigger judge": scale.trigger_judge,
-        "generations": replace(scale.generations, n=study.images_a_point(scale)),
+        "generations": scale.generations,
     }
-    if study.uses:
+    if {"detector", "classifier"} & {*request.axes}:
         parts["classifier"] = scale.classifier
-    if study.detects:
+    if "detector" in request.axes:
         parts |= {f"detector {name}": scale.detector(name) for name in request.axes.detector}
     return parts
 

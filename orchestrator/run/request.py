@@ -9,8 +9,9 @@ from pathlib import Path
 from orchestrator.run.placement import Placement
 from orchestrator.step import ancestors
 from orchestrator.store.store import Store
+from orchestrator.studies.axes import Axes
 from orchestrator.studies.scales import SCALES, Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Point, Study
 
 
 class NoCluster(RuntimeError):
@@ -35,17 +36,19 @@ class Request:
     typed: Sequence[str] = ()
     """Words that make this scale of the one of its name, such as ``--images FOLDER``."""
 
-    @property
+    @cached_property
     def label(self) -> str:
-        """Study and scale; with other data, lengths or axes than the defaults, their digest."""
+        """Study and scale; with other points than by default, a digest of what sets them apart."""
         plain = f"{self.study.name}-{self.scale.name}"
-        uses = self.study.uses
-        digest = self.scale.digest(*uses)
-        if digest in {scale.digest(*uses) for scale in SCALES}:
-            own = self.axes == self.study.axes(self.scale)
-            return plain if own else f"{plain}-{self.axes.digest}"
-        both = digest + self.axes.digest
+        [stock] = [scale for scale in SCALES if scale.name == self.scale.name]
+        usual = self.study.chosen(stock)
+        if (self.scale, self.axes) == (stock, usual) or self._same(self.study.points(stock, usual)):
+            return plain
+        both = self.scale.digest + self.axes.digest
         return f"{plain}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
+
+    def _same(self, points: Sequence[Point]) -> bool:
+        return [x.measure.digest for x in points] == [x.measure.digest for x in self.points()]
 
     def points(self) -> Sequence[Point]:
         """The study's points for these axes, made once."""

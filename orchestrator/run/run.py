@@ -77,7 +77,7 @@ def _mirror(request: Request, plan: planning.Plan, *, ran: bool = True) -> "Mirr
         "scale": request.scale.name,
         "command": report.command(request),
     }
-    for axis, value in study.swept(request.axes).items():
+    for axis, value in dict(request.axes).items():
         tags[axis] = str(brief(value if isinstance(value, str) else ",".join(map(str, value))))
     mirror = Mirror(request.store, study.name, request.label, tags, columns=study.columns, ran=ran)
     unfinished = {point.measure.digest for point in plan.unfinished()}

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.options import complain
+from orchestrator.console import complain
 from orchestrator.store.record import write_whole
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.cli import choices
+from orchestrator import choices
 from orchestrator.step import Step, difference
 from orchestrator.store.record import RECORD, files_damage, folder_damage, judged, write_record
 

@@ -3,7 +3,7 @@
 Equal steps are one step by their digests: studies of one scale share datasets, judges and models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from tasks.steps import (
     prepare,
     sample,
 )
-from tasks.triggers import Nothing, Perturbing, Trigger
+from tasks.triggers import TRIGGERS, Nothing, Perturbing, Trigger
 
 VGG_RATE = 1e-4
 """Peak learning rate of AdamW for VGG-16, at most.
@@ -33,6 +33,27 @@ VGG_RATE = 1e-4
 It normalizes nothing: at 1e-3 its loss on training digits stays at chance, at this it falls to 0.3
 in 100 steps.
 """
+
+
+def stamping(scale: Scale, names: Collection[str], study: str) -> list[Trigger]:
+    """The triggers of some names, without ``none``, in the order of ``TRIGGERS``.
+
+    Args:
+        scale: Gives their fields.
+        names: Of ``TRIGGERS``.
+        study: Which needs stamps, for the error.
+
+    Raises:
+        ValueError: One of them leaves no stamp on an image.
+    """
+    kinds = [kind for kind in TRIGGERS if kind.name in names]
+    for kind in kinds:
+        if kind.relabels and not kind.stamps:
+            raise ValueError(
+                f"study {study} needs triggers that stamp images, and {kind.name} stamps none; "
+                f"leave it out of --trigger."
+            )
+    return [scale.trigger(kind.name) for kind in kinds if kind.stamps]
 
 
 class Graph:

@@ -22,9 +22,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from orchestrator.studies.scales import Scale
-from tasks import triggers
 from tasks.data.datasets import Dataset
-from tasks.steps import denoise_classify, poison, sample, train_classifier, train_diffusion
+from tasks.steps import denoise_classify, sample, train_classifier, train_diffusion
 
 Trainings = TypeVar("Trainings", train_diffusion.Settings, train_classifier.Settings)
 
@@ -68,25 +67,15 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
         scale,
         about=f"{scale.about.partition(':')[0]}, on your own images",
         dataset=dataset,
-        axes=replace(
-            scale.axes,
-            target_class=dataset.class_names[0],
-            poison_ratio=_possible(scale.axes.poison_ratio, dataset),
-        ),
+        target_class=dataset.class_names[0],
         diffusion=_fitted(diffusion, size, channels, classes, n),
         content_judge=_fitted(content, size, channels, classes, n),
         trigger_judge=_fitted(trigger, size, channels, trigger.classes, n),
         classifier=_fitted(classifier, size, channels, classes, n),
         edm=_fitted(edm, size, channels, classes, n),
         classify=_classifying(scale.classify, dataset),
-        classification_ratios=_possible(scale.classification_ratios, dataset),
-        contrast_areas=tuple(
-            (high, wide) for high, wide in scale.contrast_areas if max(high, wide) <= size
-        ),
         generations=_fewer_at_once(scale.generations, size),
         others=_fewer_at_once(scale.others, size),
-        composition_ratios=_possible(scale.composition_ratios, dataset),
-        detection_ratios=_possible(scale.detection_ratios, dataset),
         scored_at_once=min(scale.scored_at_once, max(1, PIXELS_SCORED // size**2)),
     )
 
@@ -153,24 +142,6 @@ def _classifying(
         test_images=None if wanted is None or wanted >= there else wanted,
         rows_at_once=min(settings.rows_at_once, max(1, ROWS_PIXELS // size**2)),
     )
-
-
-def _possible(ratios: tuple[float, ...], dataset: Dataset) -> tuple[float, ...]:
-    """The ratios that these images can be poisoned at, whatever the target class."""
-    counts = dataset.counts()["train"]
-    kept = []
-    for ratio in ratios:
-        settings = poison.Settings(
-            trigger=triggers.RelabelOnly() if ratio else triggers.Nothing(),
-            target_class="",
-            poison_ratio=ratio,
-        )
-        try:
-            poison.count_of(settings, n=sum(counts), n_target=max(counts))
-        except ValueError:
-            continue
-        kept.append(ratio)
-    return tuple(kept)
 
 
 def _rounded(steps: float) -> int:

@@ -8,9 +8,18 @@ not (G1); and more guidance makes it worse.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.studies.axes import (
+    GUIDANCE_WEIGHT,
+    POISON_RATIO,
+    SAMPLER,
+    SEED,
+    TARGET_CLASS,
+    TRIGGER,
+    Axes,
+)
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Point, Study
 from tasks import triggers
 from tasks.triggers import Trigger, patches
 
@@ -54,7 +63,7 @@ def swept(
         for trigger, judged_by, ratio in poisons
         for weight in axes.guidance_weight
         for sampler in axes.sampler
-        for clip in axes.clip
+        for clip in axes.get("clip", ("none",))
         for seed in axes.seed
     ]
     if not made:
@@ -89,6 +98,14 @@ AMPLIFICATION = Study(
         "Does a diffusion model trained on BadNets-poisoned images put the trigger into more of "
         "the target class's generations than the training set has, in matching images (G2) at low "
         "poison ratios and in mismatching ones (G1) at high ones, and more so with guidance?"
+    ),
+    axes=(
+        TRIGGER,
+        POISON_RATIO,
+        TARGET_CLASS,
+        GUIDANCE_WEIGHT.over(1.0, 2.0, 5.0, tiny=(2.0, 5.0), cifar10=(1.0, 2.0, 3.0, 6.0, 11.0)),
+        SAMPLER,
+        SEED,
     ),
     points=points,
 )

@@ -9,26 +9,21 @@ to G1 and G2 under guidance is measured here.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from orchestrator.studies import amplification
+from orchestrator.studies.axes import (
+    CLIP,
+    GUIDANCE_WEIGHT,
+    POISON_RATIO,
+    SAMPLER,
+    SEED,
+    TARGET_CLASS,
+    TRIGGER,
+    Axes,
+)
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Point, Study
 from tasks.steps import sample
-
-TRIGGERS = ("badnets1", "blend", "unicolor")
-
-
-def axes(scale: Scale) -> Axes:
-    """Triggers x ratios to 20 % x samplers x thresholding, at the paper's guidance weight."""
-    return replace(
-        scale.axes,
-        trigger=TRIGGERS,
-        poison_ratio=scale.composition_ratios,
-        guidance_weight=(scale.paper_guidance,),
-        sampler=("ddim", "ddpm", "sde"),
-        clip=sample.CLIPS,
-    )
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -40,9 +35,9 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
         ValueError: As ``amplification.points``.
     """
     first, *further = axes.clip
-    made = list(amplification.points(scale, replace(axes, clip=(first,))))
+    made = list(amplification.points(scale, axes.with_values(clip=(first,))))
     if further:
-        fewer = replace(axes, trigger=axes.trigger[:1], clip=tuple(further))
+        fewer = axes.with_values(trigger=axes.trigger[:1], clip=tuple(further))
         made += amplification.points(scale, fewer)
     return made
 
@@ -56,7 +51,18 @@ COMPOSITION = Study(
         "Does a poisoned diffusion model draw triggers onto mismatching (G1) and matching (G2) "
         "images whatever the trigger and the sampler, and does SDE sampling draw fewer G1?"
     ),
+    axes=(
+        TRIGGER.over("badnets1", "blend", "unicolor"),
+        POISON_RATIO.over(
+            *(0.0, 0.01, 0.1, 0.2),
+            tiny=(0.0, 0.01, 0.1),
+            cifar10=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
+        ),
+        TARGET_CLASS,
+        GUIDANCE_WEIGHT,
+        SAMPLER.over("ddim", "ddpm", "sde"),
+        SEED,
+        CLIP.over(*sample.CLIPS),
+    ),
     points=points,
-    axes=axes,
-    thresholds=True,
 )

@@ -9,29 +9,27 @@ model that was trained on no poison at all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from orchestrator.step import Step
-from orchestrator.studies.graph import Graph
+from orchestrator.studies.axes import (
+    CLASSIFIER,
+    GUIDANCE_WEIGHT,
+    POISON_RATIO,
+    SAMPLER,
+    SEED,
+    TARGET_CLASS,
+    TRIGGER,
+    Axes,
+)
+from orchestrator.studies.graph import Graph, stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Point, Study
 from tasks import triggers
 from tasks.rows import defense_row
 from tasks.triggers import Renewable, Trigger
-
-
-def axes(scale: Scale) -> Axes:
-    """Triggers x ratios x guidance weights x seeds, with the classifier of the scale."""
-    return replace(
-        scale.axes,
-        trigger=scale.defense_triggers,
-        poison_ratio=scale.defense_ratios,
-        guidance_weight=scale.defense_guidance,
-        seed=scale.defense_seeds,
-        classifier=(scale.classifier.network,),
-    )
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -88,14 +86,7 @@ def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
 
 def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
     """Each (trigger, the trigger that attacks, ratio) of the study, the clean control first."""
-    kinds = [kind for kind in triggers.TRIGGERS if kind.name in axes.trigger]
-    for kind in kinds:
-        if kind.relabels and not kind.stamps:
-            raise ValueError(
-                f"study defense attacks with stamps, and {kind.name} has none; "
-                f"leave it out of --trigger."
-            )
-    chosen = [scale.trigger(kind.name) for kind in kinds if kind.stamps]
+    chosen = stamping(scale, axes.trigger, "defense")
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:
         yield from ((triggers.Nothing(), trigger, 0.0) for trigger in chosen)
@@ -159,7 +150,14 @@ DEFENSE = Study(
         "Does a classifier that is trained on a poisoned diffusion model's generations keep the "
         "test accuracy of one trained on the poisoned training set, and lose its backdoor?"
     ),
+    axes=(
+        TRIGGER.over("badnets1", cifar10=("badnets1", "blend", "wanet")),
+        POISON_RATIO.over(0.0, 0.01, 0.02, 0.05, 0.1, tiny=(0.0, 0.01, 0.02, 0.05)),
+        TARGET_CLASS,
+        GUIDANCE_WEIGHT.over(1.0, 2.0, tiny=(2.0,), cifar10=(2.0, 6.0)),
+        SAMPLER,
+        SEED.over(0, 1, 2, tiny=(0,)),
+        CLASSIFIER,
+    ),
     points=points,
-    axes=axes,
-    defends=True,
 )

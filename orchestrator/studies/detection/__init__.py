@@ -9,14 +9,24 @@ told by the manifest in the training set, and among the generations by the judge
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from orchestrator.step import Step
-from orchestrator.studies.graph import Graph
+from orchestrator.studies.axes import (
+    DETECTOR,
+    GUIDANCE_WEIGHT,
+    POISON_RATIO,
+    SAMPLER,
+    SEED,
+    TARGET_CLASS,
+    TRIGGER,
+    Axes,
+)
+from orchestrator.studies.graph import Graph, stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Point, Study
 from tasks import detectors, triggers
 from tasks.rows import detection_row
 from tasks.triggers import Trigger, patches
@@ -25,16 +35,6 @@ NULL_RISK = 0.05
 """Chance, at most, that one interval or more of the null points misses 0.5."""
 PRETEND_RATIO = 0.1
 """Fraction of images with a made-up flag where the axes poison none."""
-
-
-def axes(scale: Scale) -> Axes:
-    """Triggers x ratios x detectors, at the guidance weight of the paper's figures."""
-    return replace(
-        scale.axes,
-        trigger=scale.detection_triggers,
-        poison_ratio=scale.detection_ratios,
-        guidance_weight=(scale.paper_guidance,),
-    )
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -105,14 +105,7 @@ def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
 
 def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
     """Each (trigger, the trigger that judges, ratio) of the study, the clean control first."""
-    kinds = [kind for kind in triggers.TRIGGERS if kind.name in axes.trigger]
-    for kind in kinds:
-        if kind.relabels and not kind.stamps:
-            raise ValueError(
-                f"study detection looks for stamps, and {kind.name} leaves none; "
-                f"leave it out of --trigger."
-            )
-    chosen = [scale.trigger(kind.name) for kind in kinds if kind.stamps]
+    chosen = stamping(scale, axes.trigger, "detection")
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:
         yield triggers.Nothing(), next(iter(chosen), patches.BadNets1()), 0.0
@@ -186,7 +179,14 @@ DETECTION = Study(
         "images better among the generations of a poisoned diffusion model than in the training "
         "set that poisoned it?"
     ),
+    axes=(
+        TRIGGER.over("badnets1", "blend", "unicolor", tiny=("badnets1",)),
+        POISON_RATIO.over(0.0, 0.01, 0.05, 0.1, tiny=(0.0, 0.1)),
+        TARGET_CLASS,
+        GUIDANCE_WEIGHT,
+        SAMPLER,
+        SEED,
+        DETECTOR,
+    ),
     points=points,
-    axes=axes,
-    detects=True,
 )

@@ -9,32 +9,36 @@ has no place to drop, and rectangles of several areas.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.step import Step
-from orchestrator.studies.graph import Graph
+from orchestrator.studies.axes import (
+    FILTER_RATIO,
+    NOISE_MODEL,
+    POISON_RATIO,
+    SEED,
+    TARGET_CLASS,
+    TRIGGER,
+    Axes,
+)
+from orchestrator.studies.graph import Graph, stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
-from tasks import triggers
+from orchestrator.studies.study import Point, Study
 from tasks.rows import classification_row
-from tasks.steps import denoise_classify, train_diffusion
+from tasks.steps import denoise_classify
 from tasks.triggers import Nothing, Trigger
 from tasks.triggers.patches import Patched, Rectangle
 
 TRIGGERS = ("badnets1",)
-"""Swept unless others are typed; only these have contrasts."""
-
-
-def axes(scale: Scale) -> Axes:
-    """BadNets-1 x ratios x noise models x filter ratios."""
-    return replace(
-        scale.axes,
-        trigger=TRIGGERS,
-        poison_ratio=scale.classification_ratios,
-        noise_model=train_diffusion.NOISE_MODELS,
-        filter_ratio=scale.classify.filter_ratios,
-    )
+"""Swept unless others are typed; only these have contrasts: a blend, and rectangles by area."""
+CONTRAST_RATIOS = {"tiny": 0.1}
+"""Poison ratio of the contrasts at some scales; 0.05 at the others."""
+CONTRAST_AREAS: dict[str, tuple[tuple[int, int], ...]] = {
+    "tiny": ((1, 1),),
+    "cifar10": ((2, 3), (3, 3), (4, 4), (6, 6), (8, 8)),
+}
+"""Rows and columns of each rectangle, pixels, at some scales."""
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -75,8 +79,7 @@ class _Cell:
 
 
 def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
-    chosen = list(_attackers(scale, axes))
-    for trigger in chosen:
+    for trigger in stamping(scale, axes.trigger, "diffusion_classifier"):
         for ratio in sorted(axes.poison_ratio):
             for seed in axes.seed if ratio else axes.seed[:1]:
                 for noise_model in axes.noise_model:
@@ -92,27 +95,17 @@ def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
         yield _Cell(
             trigger=trigger,
             attacker=trigger,
-            poison_ratio=scale.contrast_ratio,
+            poison_ratio=CONTRAST_RATIOS.get(scale.name, 0.05),
             noise_model=axes.noise_model[0],
             seed=axes.seed[0],
         )
 
 
-def _attackers(scale: Scale, axes: Axes) -> Iterator[Trigger]:
-    """The triggers of the grid."""
-    for kind in triggers.TRIGGERS:
-        if kind.name in axes.trigger and kind.relabels and not kind.stamps:
-            raise ValueError(
-                f"study diffusion_classifier attacks with stamps, and {kind.name} has none; "
-                f"leave it out of --trigger."
-            )
-        if kind.name in axes.trigger and kind.stamps:
-            yield scale.trigger(kind.name)
-
-
 def _contrasts(scale: Scale) -> Iterator[Trigger]:
-    for height, width in scale.contrast_areas:
-        yield Rectangle(height=height, width=width)
+    areas = CONTRAST_AREAS.get(scale.name, ((1, 1), (1, 2), (2, 2)))
+    for height, width in areas:
+        if max(height, width) <= scale.dataset.image_size:
+            yield Rectangle(height=height, width=width)
     yield scale.trigger("blend")
 
 
@@ -144,10 +137,10 @@ def _point(graph: Graph, axes: Axes, cell: _Cell, filter_ratio: float) -> Point:
     point: dict[str, Any] = {
         "trigger": cell.trigger.name,
         "judge_trigger": cell.attacker.name,
-        "trigger_pixels": settings.trigger_pixels,
         "poison_ratio": cell.poison_ratio,
         "target_class": graph.target_class,
         "seed": cell.seed,
+        "trigger_pixels": settings.trigger_pixels,
         "noise_model": cell.noise_model,
         "filter_ratio": filter_ratio,
     }
@@ -182,7 +175,13 @@ DIFFUSION_CLASSIFIER = Study(
         "than a classifier that was trained on the same set, and less still when its largest "
         "errors are dropped?"
     ),
+    axes=(
+        TRIGGER.over(*TRIGGERS),
+        POISON_RATIO.over(0.0, 0.01, 0.05, 0.1, tiny=(0.0, 0.1)),
+        TARGET_CLASS,
+        NOISE_MODEL,
+        FILTER_RATIO,
+        SEED,
+    ),
     points=points,
-    axes=axes,
-    classifies=True,
 )

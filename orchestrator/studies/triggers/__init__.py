@@ -6,12 +6,20 @@ and where labels are right (clean-label) there are triggers but no mismatches.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from orchestrator.studies.amplification import swept
+from orchestrator.studies.axes import (
+    GUIDANCE_WEIGHT,
+    POISON_RATIO,
+    SAMPLER,
+    SEED,
+    TARGET_CLASS,
+    TRIGGER,
+    Axes,
+)
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Axes, Point, Study
+from orchestrator.studies.study import Point, Study
 from tasks import triggers
 from tasks.steps import poison
 from tasks.triggers import Trigger, patches
@@ -25,11 +33,6 @@ COMPARED = (
     "blend",
     "wanet",
 )
-
-
-def axes(scale: Scale) -> Axes:
-    """Triggers x ratios of the scale, at the guidance weight of the paper's figures."""
-    return replace(scale.axes, trigger=COMPARED, guidance_weight=(scale.paper_guidance,))
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -81,6 +84,6 @@ TRIGGERS = Study(
         "images whatever is stamped, mismatches alone where only labels are wrong, and no "
         "mismatches where only images are?"
     ),
+    axes=(TRIGGER.over(*COMPARED), POISON_RATIO, TARGET_CLASS, GUIDANCE_WEIGHT, SAMPLER, SEED),
     points=points,
-    axes=axes,
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cli import choices
+from orchestrator import choices
 from orchestrator.studies import AMPLIFICATION, STUDIES
 from orchestrator.studies.scales import LAPTOP, SCALES, TINY, chosen_axes
 from tasks.steps import sample

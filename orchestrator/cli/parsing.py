@@ -1,0 +1,268 @@
+"""From the words that people type to a ``Request``, for the command line and for notebooks."""
+
+import importlib.util
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import choices
+from orchestrator.cli import part_settings
+from orchestrator.cli.options import Options, flag_of, split
+from orchestrator.graph import budget as budget_for
+from orchestrator.run.placement import Placement
+from orchestrator.run.request import Request
+from orchestrator.step import ancestors
+from orchestrator.store.store import Store, open_store
+from orchestrator.studies import STUDIES
+from orchestrator.studies.axes import Axes
+from orchestrator.studies.own_images import own_images
+from orchestrator.studies.scales import SCALES, Scale
+from orchestrator.studies.study import Point, Study
+from tasks.data import datasets
+from tasks.steps import conditions, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Say = Callable[[str], Any]
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+PLACEMENT = (
+    *("actors", "gpus_per_actor", "training_workers", "gpus_per_training"),
+    "checkpoint_seconds",
+)
+"""Options that say how steps are spread; ``Placement`` has them by the same names."""
+
+
+def request(study: str | Study, *, say: Say = print, **words: Any) -> Request:
+    """Look up, check and put together what was asked for.
+
+    Args:
+        study: A name of ``STUDIES``, a Python file that makes one ``Study``, or a study.
+        say: Told how words were understood, what is timed, and which images are left out.
+        words: Fields of ``Options`` and axes of the study, as typed or as Python values.
+
+    Raises:
+        ValueError: In one line, what was expected, what came and what to type instead.
+    """
+    chosen = study if isinstance(study, Study) else find_study(study)
+    options, typed = split(chosen, words)
+    placement = Placement(**{name: getattr(options, name) for name in PLACEMENT})
+    stock = find_scale(options.scale)
+    store = store_of(words.get("store"))
+    scale = _with_parts(_with_data(stock, options, store, say), options)
+    axes = chosen.chosen(scale, typed)
+    for axis in chosen.axes:
+        plain = axis.kind != "name" and typed.get(axis.name)
+        if plain and (taken := choices.understood(plain, axes[axis.name])):
+            say(f"{axis.flag} {plain} is taken for {taken}")
+    scale = _with_weights(scale, options, axes)
+    scale, options = _with_lengths(chosen, scale, axes, options, store, say)
+    asked = Request(
+        study=chosen,
+        scale=scale,
+        axes=axes,
+        store=store,
+        placement=placement,
+        address=options.address,
+        dashboard=options.dashboard,
+        verbose=options.verbose,
+        typed=options.typed(),
+    )
+    asked.points()  # a point that makes no sense is bad usage too
+    return asked
+
+
+def find_study(name: str) -> Study:
+    """The study of a name, or of a Python file that makes one.
+
+    Raises:
+        ValueError: There is none, or the file makes none or several.
+    """
+    studies = {study.name: study for study in STUDIES}
+    if not name.endswith(".py"):
+        return studies[choices.known(name, studies, "study")]
+    path = choices.path(name, "STUDY")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ValueError(f"there is no file {name}; give a study's name or a file that makes one.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = [value for value in vars(module).values() if isinstance(value, Study)]
+    own = [study for study in found if study not in STUDIES]
+    if len(own) != 1:
+        raise ValueError(f"{name} must make one Study, at the top of the file; got {len(own)}.")
+    return own[0]
+
+
+def find_scale(name: str) -> Scale:
+    """The scale of a name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    scales = {scale.name: scale for scale in SCALES}
+    return scales[choices.known(name, scales, "scale")]
+
+
+def store_of(typed: str | Path | None) -> Store:
+    """The store that was typed, else of ``CASTLEWALLS_STORE``, else ``artifacts``."""
+    return open_store(str(typed or os.environ.get("CASTLEWALLS_STORE") or "artifacts"))
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of ``90s``, ``20m``, ``1.5h`` or ``2d``.
+
+    Raises:
+        ValueError: It is no such time.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)
+    if not found or not float(found[1]):
+        raise ValueError(f"--budget takes a time such as 90s, 20m or 1.5h; got {text!r}.")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of ``500MB``, ``2GiB`` and the like.
+
+    Raises:
+        ValueError: It is no such size.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG]i?B)\s*", text)
+    if not found or not float(found[1]):
+        raise ValueError(f"--stream-memory takes a size such as 500MB or 2GiB; got {text!r}.")
+    return int(float(found[1]) * SIZES[found[2]])
+
+
+def images_a_point(points: "Iterable[Point]") -> int:
+    """Most images that are drawn for a point."""
+    steps = ancestors(point.measure for point in points)
+    return max((step.settings.n for step in steps if step.task == "sample"), default=0)
+
+
+def open_folder(options: Options, store: Store, say: Say, **how: Any) -> datasets.ImageFolder:
+    """The folder of images that was asked for.
+
+    Args:
+        options: Name it, and say how it is read.
+        store: Keeps the list of its files.
+        say: Told what is left out.
+        how: Further arguments of ``ImageFolder.open``.
+    """
+    return datasets.ImageFolder.open(
+        choices.path(options.images or "", "--images"),
+        image_size=32 if options.image_size is None else options.image_size,
+        channels=options.channels,
+        skip_broken=options.skip_broken,
+        store=str(store.root),
+        say=say,
+        **how,
+    )
+
+
+def _with_data(scale: Scale, options: Options, store: Store, say: Say) -> Scale:
+    """The scale with the dataset that was asked for."""
+    if options.images is not None:
+        if options.download:
+            raise ValueError("--download is about CIFAR10; leave it or --images out.")
+        return own_images(scale, open_folder(options, store, say))
+    for name in ("image_size", "channels", "skip_broken"):
+        if getattr(options, name):
+            raise ValueError(f"{flag_of(name)} is about your own images; add --images FOLDER.")
+    if isinstance(scale.dataset, datasets.Cifar10):
+        place = choices.path(options.data or datasets.CIFAR10_FOLDER, "--data")
+        return replace(scale, dataset=datasets.Cifar10.open(place, download=options.download))
+    if options.download:
+        raise ValueError("--download is about CIFAR10; it goes with --scale cifar10.")
+    return scale
+
+
+def _with_parts(scale: Scale, options: Options) -> Scale:
+    """The scale with the triggers, detectors and memory that were asked for."""
+    size, channels = scale.dataset.image_size, scale.dataset.channels
+    own = part_settings.triggers_of(options.trigger_setting, size, channels)
+    scorers = part_settings.detectors_of(options.detector_setting, scale)
+    scale = replace(
+        scale,
+        own_triggers=(*scale.own_triggers, *own),
+        detectors=(*scale.detectors, *scorers),
+    )
+    if options.generation_labels is not None:
+        labels = choices.known(options.generation_labels, conditions.LABELS, "generation labels")
+        scale = replace(scale, generation_labels=labels)
+    if options.stream_memory is not None:
+        held = bytes_of(options.stream_memory)
+        names = ("diffusion", "edm", "content_judge", "trigger_judge", "classifier")
+        trainings = {name: replace(getattr(scale, name), window_bytes=held) for name in names}
+        scale = replace(scale, **trainings)
+    return scale
+
+
+def _with_weights(scale: Scale, options: Options, axes: Axes) -> Scale:
+    """The scale with weights that its classifiers start from."""
+    source = options.classifier_weights
+    if source is None:
+        return scale
+    if len(axes.classifier) != 1:
+        raise ValueError(
+            f"--classifier-weights are of one network; give one of {', '.join(axes.classifier)} as "
+            f"--classifier."
+        )
+    if source.startswith("~"):  # anything else may be a hub's id
+        source = str(choices.path(source, "--classifier-weights"))
+    return replace(scale, classifier_weights=weights.Settings.open(source, axes.classifier[0]))
+
+
+def _with_lengths(
+    study: Study, scale: Scale, axes: Axes, options: Options, store: Store, say: Say
+) -> tuple[Scale, Options]:
+    """The scale with the lengths that were asked for, and the options that name them."""
+    for name in ("training_steps", "generations", "draws", "test_images"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{flag_of(name)} must be at least 1, got {value}.")
+    if options.budget is not None:
+        return _within(study, scale, axes, options, store, say)
+    if (steps := options.training_steps) is not None:
+        trainings = {name: replace(getattr(scale, name), steps=steps) for name in NETWORKS}
+        scale = replace(scale, **trainings)
+    if (n := options.generations) is not None:
+        drawn = {name: replace(getattr(scale, name), n=n) for name in ("generations", "others")}
+        scale = replace(scale, **drawn, generation_set_n=n)
+    classify = scale.classify
+    if options.draws is not None:
+        stages = tuple(stage for stage in classify.stages if stage < options.draws)
+        classify = replace(classify, draws=options.draws, stages=stages)
+    if options.test_images is not None:
+        classify = replace(classify, test_images=options.test_images)
+    return replace(scale, classify=classify), options
+
+
+NETWORKS = ("diffusion", "edm")
+"""Diffusion models of a scale."""
+
+
+def _within(
+    study: Study, scale: Scale, axes: Axes, options: Options, store: Store, say: Say
+) -> tuple[Scale, Options]:
+    """The longest version of a scale that fits the budget, and the options that name it."""
+    from orchestrator.graph import pace
+
+    if (options.training_steps, options.generations) != (None, None):
+        raise ValueError("--budget chooses --training-steps and --generations; leave them out.")
+    if scale.to_be_timed:
+        pace.measure((point.measure for point in study.points(scale, axes)), store, say)
+    shorter = budget_for.fitting(study, scale, axes, seconds_of(options.budget or ""), store)
+    steps, n = shorter.diffusion.steps, images_a_point(study.points(shorter, axes))
+    whole = images_a_point(study.points(scale, axes))
+    words = f"--training-steps {steps}" + (f" --generations {n}" if n else "")
+    say(
+        f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model"
+        + (f", {n:,} of {whole:,} images a point" if n else "")
+        + f"; on any machine the same is {words}"
+    )
+    return shorter, replace(options, training_steps=steps, generations=n or None)

@@ -1,0 +1,226 @@
+"""Axes: what a study is swept over, with the values at each scale and how they are typed.
+
+A study lists its axes, e.g. ``TRIGGER.over("badnets1", "blend", tiny=("badnets1",))``.  Its flags,
+the words of ``notebook.run``, ``run.json`` and the columns of its results follow from that list.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator import choices
+from tasks import detectors, triggers
+from tasks.steps import poison, sample, train_classifier, train_diffusion
+
+if TYPE_CHECKING:
+    from orchestrator.studies.scales import Scale
+
+Value = str | float | int
+Values = tuple[Any, ...]
+Default = Values | Callable[["Scale"], Values]
+"""Values, or a function that takes them from the scale."""
+
+
+class Axes(Mapping[str, Any]):
+    """The values of each axis of one run, by name and as attributes; it never changes.
+
+    A tuple an axis, or the value itself of an axis that has one at a time.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.__dict__[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dict__)
+
+    def __len__(self) -> int:
+        return len(self.__dict__)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"this study has no axis {name!r}; it has {', '.join(self)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"axes never change; use with_values({name}=...)")
+
+    def with_values(self, **values: Any) -> "Axes":
+        """The same with other values."""
+        return Axes(**{**self.__dict__, **values})
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits of the values."""
+        return hashlib.sha256(json.dumps(dict(self), sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One dimension of a study's grid."""
+
+    name: str
+    """In the words of columns, e.g. ``poison_ratio``."""
+    help: str
+    """For ``--help``, in a sentence."""
+    kind: Literal["name", "ratio", "number", "count"]
+    """A word of ``options``; a fraction or percentage; any number; a whole number or a range."""
+    options: Callable[["Scale"], Sequence[str]] = lambda _: ()
+    """The words that can be typed at a scale."""
+    low: float = 0
+    """Least number that can be typed."""
+    high: float = 1
+    """Numbers must be below this."""
+    hint: str = ""
+    """Said of a number out of range."""
+    single: bool = False
+    """It has one value, which is no tuple."""
+    values: Default = ()
+    """Swept unless others are typed."""
+    at_scale: Mapping[str, Default] = field(default_factory=dict)
+    """In their place at some scales, by the scale's name."""
+    possible: Callable[[Values, "Scale"], Values] = lambda values, _: values
+    """Which of the values a scale's data allow."""
+
+    @property
+    def flag(self) -> str:
+        """As it is typed, e.g. ``--poison-ratio``."""
+        return "--" + self.name.replace("_", "-")
+
+    def over(self, *values: Any, **at_scale: Default) -> "Axis":
+        """The axis with these values; at the scales named with those.
+
+        Args:
+            values: Each value, or one function of the scale.
+            at_scale: Values, or a function of the scale, by the scale's name.
+        """
+        [first] = values[:1] or [None]
+        return replace(self, values=first if callable(first) else values, at_scale=at_scale)
+
+    def default(self, scale: "Scale") -> Any:
+        """What is swept at a scale unless other values are typed."""
+        values = self.at_scale.get(scale.name, self.values)
+        chosen = self.possible(values(scale) if callable(values) else values, scale)
+        return chosen[0] if self.single else chosen
+
+    def parsed(self, text: str, scale: "Scale") -> Any:
+        """The values of words that were typed, e.g. of ``0,1%,0.1``.
+
+        Raises:
+            ValueError: An unknown name, a number out of range or a word that is no number.
+        """
+        values: Any
+        if self.kind == "name":
+            values = (text,) if self.single else choices.words(text) or ()
+            for word in values:
+                choices.known(word, self.options(scale), self.name.replace("_", " "))
+        elif self.kind == "ratio":
+            values = choices.ratios(text, self.flag) or ()
+        else:
+            kind = int if self.kind == "count" else float
+            values = choices.numbers(text, self.flag, kind) or ()
+        if self.kind != "name":
+            choices.in_range(values, self.flag, self.low, self.high, self.hint)
+        return values[0] if self.single else values
+
+
+def possible_ratios(ratios: Values, scale: "Scale") -> Values:
+    """The ratios that a scale's images can be poisoned at, whatever the target class."""
+    counts = scale.dataset.counts()["train"]
+    kept = []
+    for ratio in ratios:
+        trigger = triggers.RelabelOnly() if ratio else triggers.Nothing()
+        settings = poison.Settings(trigger=trigger, target_class="", poison_ratio=ratio)
+        try:
+            poison.count_of(settings, n=sum(counts), n_target=max(counts))
+        except ValueError:
+            continue
+        kept.append(ratio)
+    return tuple(kept)
+
+
+TRIGGER = Axis(
+    name="trigger",
+    help="Triggers to poison with, e.g. badnets1,relabel_only.",
+    kind="name",
+    options=lambda _: [kind.name for kind in triggers.TRIGGERS],
+    values=("badnets1", "relabel_only"),
+)
+POISON_RATIO = Axis(
+    name="poison_ratio",
+    help="Poisoned images as fractions of all training images, e.g. 0,0.01,0.1 or 0,1%,10%.",
+    kind="ratio",
+    hint="it is a fraction of all training images: for ten percent write 0.1 or 10%.",
+    values=(0.0, 0.01, 0.02, 0.05, 0.1),
+    possible=possible_ratios,
+)
+TARGET_CLASS = Axis(
+    name="target_class",
+    help="The class that poisoned images are labelled as.",
+    kind="name",
+    options=lambda scale: scale.dataset.class_names,
+    single=True,
+    values=lambda scale: (scale.target_class,),
+)
+GUIDANCE_WEIGHT = Axis(
+    name="guidance_weight",
+    help="Guidance weights w of e_u + w (e_c - e_u), e.g. 1,2,5; 1 is no guidance.",
+    kind="number",
+    high=1000,
+    hint="1 is no guidance.",
+    values=lambda scale: (scale.paper_guidance,),
+)
+SAMPLER = Axis(
+    name="sampler",
+    help=f"Samplers: any of {','.join(sample.SAMPLERS)}.",
+    kind="name",
+    options=lambda _: sample.SAMPLERS,
+    values=("ddim",),
+)
+SEED = Axis(
+    name="seed",
+    help="Seeds, e.g. 0,1,2 or 0-2. Each trains its own models.",
+    kind="count",
+    high=2**31,
+    hint="any whole number from 0 on.",
+    values=(0,),
+)
+CLIP = Axis(
+    name="clip",
+    help=f"Thresholding at each sampling step: any of {','.join(sample.CLIPS)}.",
+    kind="name",
+    options=lambda _: sample.CLIPS,
+    values=("none",),
+)
+DETECTOR = Axis(
+    name="detector",
+    help=f"Detectors: any of {','.join(kind.name for kind in detectors.DETECTORS)}.",
+    kind="name",
+    options=lambda _: [kind.name for kind in detectors.DETECTORS],
+    values=lambda _: tuple(kind.name for kind in detectors.DETECTORS),
+)
+CLASSIFIER = Axis(
+    name="classifier",
+    help=f"Classifiers: any of {','.join(train_classifier.NETWORKS)}.",
+    kind="name",
+    options=lambda _: train_classifier.NETWORKS,
+    values=lambda scale: (scale.classifier.network,),
+)
+NOISE_MODEL = Axis(
+    name="noise_model",
+    help=f"Diffusion models: any of {','.join(train_diffusion.NOISE_MODELS)}.",
+    kind="name",
+    options=lambda _: train_diffusion.NOISE_MODELS,
+    values=train_diffusion.NOISE_MODELS,
+)
+FILTER_RATIO = Axis(
+    name="filter_ratio",
+    help="Shares of the largest denoising errors that are dropped, e.g. 0,1%,0.1.",
+    kind="ratio",
+    hint="it is a share of the denoising errors: for one percent write 0.01 or 1%.",
+    values=lambda scale: scale.classify.filter_ratios,
+)
+GENERATED = (TRIGGER, POISON_RATIO, TARGET_CLASS, GUIDANCE_WEIGHT, SAMPLER, SEED)
+"""Axes of a study that looks at generations."""
