@@ -72,7 +72,7 @@ def pair(node):
 
 @pytest.fixture(scope="session")
 def tiny_points():
-    return AMPLIFICATION.points(TINY, TINY.axes)
+    return AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))
 
 
 @pytest.fixture(scope="session")
