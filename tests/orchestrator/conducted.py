@@ -6,7 +6,6 @@ event loop, no time.
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 from orchestrator.run.conductor import Conductor
 from orchestrator.run.execute import Outcome
@@ -24,7 +23,13 @@ TRAINING = Step(train_classifier.Settings(name="c", classes=10, steps=70), {}, {
 DONE = Outcome(kind="done")
 LASTING = Outcome(kind="failed", message="a bad setting")
 TRANSIENT = Outcome(kind="failed", message="its process was lost", transient=True)
-PLENTY = {"CPU": 64.0, "GPU": 0.0, "memory": 2.0**50}
+
+
+def resources(cpus, gpus=0, gib=2**20):
+    return {"CPU": float(cpus), "GPU": float(gpus), "memory": gib * 2.0**30}
+
+
+PLENTY = resources(64)
 
 
 def manifest(**changes):
@@ -32,9 +37,13 @@ def manifest(**changes):
     return Step(poison.Settings(**chosen), {"dataset": DATASET})
 
 
+POISON = manifest()
+STREAMS = {"dataset": DATASET, "manifest": POISON}
+
+
 def study(seeds=(0,), ratios=(0.0, 0.1), weights=(1.0, 2.0), triggers=("badnets1",)):
-    axes = replace(
-        TINY.axes, seed=seeds, poison_ratio=ratios, guidance_weight=weights, trigger=triggers
+    axes = AMPLIFICATION.chosen(TINY).with_values(
+        seed=seeds, poison_ratio=ratios, guidance_weight=weights, trigger=triggers
     )
     return [point.measure for point in AMPLIFICATION.points(TINY, axes)]
 
