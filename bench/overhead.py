@@ -90,7 +90,7 @@ def tiny(folder: Path) -> Overhead:
         parts[name] = max(0.0, mark - before)
         before += parts[name]
 
-    targets = [point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)]
+    targets = [point.measure for point in AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))]
     steps = {step.path: step for step in ancestors(targets)}
     own = {path: store.record(step)["seconds"] for path, step in steps.items()}
     held = {match[3]: float(match[4]) for _, match in events if match[2] == "done"}
@@ -150,7 +150,7 @@ def _warm_seconds(root: Path) -> float:
     import models.training  # noqa: F401
 
     store = Store(root)
-    targets = [point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)]
+    targets = [point.measure for point in AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))]
     run_in_process(targets, store)
     return sum(store.record(step)["seconds"] for step in ancestors(targets))
 

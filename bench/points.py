@@ -25,7 +25,7 @@ from orchestrator.studies.scales import LAPTOP, TINY
 from orchestrator.studies.study import Point, Study
 
 POINTS = 1000
-A_SEED = len(AMPLIFICATION.points(LAPTOP, LAPTOP.axes))
+A_SEED = len(AMPLIFICATION.points(LAPTOP, AMPLIFICATION.chosen(LAPTOP)))
 """Points of the study for each seed at scale laptop."""
 CACHED, NEW = 40, 10
 """Points of the run that finds most of them finished."""
@@ -103,7 +103,9 @@ def planning(folder: Path, points: int, times: int) -> Planning:
 def _laptop(seeds: int) -> Sequence[Point]:
     if not seeds:
         return []
-    return AMPLIFICATION.points(LAPTOP, replace(LAPTOP.axes, seed=tuple(range(seeds))))
+    return AMPLIFICATION.points(
+        LAPTOP, AMPLIFICATION.chosen(LAPTOP).with_values(seed=tuple(range(seeds)))
+    )
 
 
 def pretend(points: Sequence[Point], store: Store) -> None:
@@ -200,7 +202,9 @@ def drive(folder: Path, points: int) -> None:
 
     store = Store(folder / "store")
     weights = (float(WEIGHT),)
-    axes = replace(TINY.axes, trigger=("badnets1",), poison_ratio=(0.1,), guidance_weight=weights)
+    axes = AMPLIFICATION.chosen(TINY).with_values(
+        trigger=("badnets1",), poison_ratio=(0.1,), guidance_weight=weights
+    )
     [point] = AMPLIFICATION.points(TINY, axes)
 
     def many(*_: object) -> Sequence[Point]:

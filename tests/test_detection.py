@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from orchestrator.cli import asking
+from orchestrator.cli import parsing
 from orchestrator.graph import plan
 from orchestrator.run import report
 from orchestrator.run.local import run_in_process
@@ -38,7 +38,7 @@ def castlewalls(*words):
 def first(tiny_store, copied):
     """Cognitive Distillation after the main job, made in this process; the tasks that it took."""
     store = copied(tiny_store)
-    asked = asking.request(
+    asked = parsing.request(
         "detection", scale="tiny", store=str(store.root), axes={"detector": "cd"}
     )
     planned = plan.make(asked.points(), store)
@@ -54,7 +54,7 @@ def store(first):
 @pytest.fixture(scope="module")
 def added(store):
     """What was planned to run for the other detectors, as paths, before it ran; and the run."""
-    points = DETECTION.points(TINY, DETECTION.axes(TINY))
+    points = DETECTION.points(TINY, DETECTION.chosen(TINY))
     planned = [step.path for step in plan.make(points, store).to_run]
     return planned, castlewalls("run", "detection", "--scale", "tiny", "--store", str(store.root))
 
@@ -122,7 +122,7 @@ def test_poison_is_told_by_the_manifest_and_by_the_judge(rows):
 
 
 def test_the_page_shows_the_scores_that_the_rows_are_from(store, rows):
-    asked = asking.request("detection", scale="tiny", store=str(store.root))
+    asked = parsing.request("detection", scale="tiny", store=str(store.root))
     for point in report.finished(asked):
         scores = report.arrays(store, point, "scores")
         row = report.row_of(asked, point)
@@ -147,7 +147,7 @@ def test_tune_keeps_the_axes_flat_and_has_none_of_a_training_set_s_guidance(stor
     }
     assert len(trials) == 8 + 2  # two detectors' points, and the null points of the first
     for axes in trials.values():
-        assert set(DETECTION.swept(TINY.axes)) < set(axes)
+        assert {axis.name for axis in DETECTION.axes} < set(axes)
         assert (axes["guidance_weight"] is None) == (axes["image_set"] == "training")
     assert len(list(store.root.glob("tune/*/*/events.out.tfevents.*"))) == len(trials)
 

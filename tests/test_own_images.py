@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from orchestrator.cli import asking
+from orchestrator.cli import parsing
 from orchestrator.cli.printing import left_out
 from orchestrator.run import report
 from orchestrator.run.conductor import StepFailed
@@ -32,7 +32,7 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module", params=[16, 32])
 def finished(request, pictures, tmp_path_factory):
     """The study, asked for as the command asks, made in this process and reported."""
-    asked = asking.request(
+    asked = parsing.request(
         "amplification",
         scale="tiny",
         store=str(tmp_path_factory.mktemp("store")),
@@ -89,12 +89,12 @@ def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
     shutil.copytree(pictures, folder)
     (folder / "red pears" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     words = {"scale": "tiny", "store": str(tmp_path / "store"), "images": str(folder)}
-    asked = asking.request("amplification", **words)
+    asked = parsing.request("amplification", **words)
     with pytest.raises(StepFailed, match=r"1 of the files cannot be used: 'red pears/torn.png'"):
         run_in_process([point.measure for point in asked.points()], asked.store)
     assert not list(asked.store.root.glob("train_*"))
 
-    skipping = asking.request("amplification", **words, skip_broken=True)
+    skipping = parsing.request("amplification", **words, skip_broken=True)
     run_in_process([_dataset(skipping)], skipping.store)
     skipped = skipping.store.folder(_dataset(skipping)) / "skipped.csv"
     assert "red pears/torn.png" in skipped.read_text()
@@ -106,7 +106,7 @@ def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
 def test_a_tiny_folder_without_its_broken_files_is_trained_on(tmp_path):
     folder = make_folder(tmp_path / "few", per_class=5, size=(8, 8))
     (folder / "apples" / "001.png").write_bytes(b"torn")  # of the training part
-    asked = asking.request(
+    asked = parsing.request(
         "amplification",
         scale="tiny",
         store=str(tmp_path / "store"),

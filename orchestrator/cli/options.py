@@ -3,6 +3,7 @@
 What a study is swept over is in its axes (``orchestrator.studies.axes``); the rest is ``Options``.
 """
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -213,11 +214,11 @@ def split(study: Study, words: Mapping[str, Any]) -> tuple[Options, dict[str, st
     axes = {axis.name for axis in study.axes}
     known = {item.name for item in offered(study)}
     for name in given.keys() - axes - known:
-        try:
-            choices.known(name, axes | known, f"word of study {study.name}")
-        except ValueError as error:
-            raise ValueError(str(error).replace("_", "-")) from None
+        near = difflib.get_close_matches(name, axes | known, n=1)
+        hint = f"did you mean {flag_of(near[0])}?" if near else "leave it out."
+        raise ValueError(f"study {study.name} has no {flag_of(name)}; {hint}")
     typed = {name: _text(value) for name, value in given.items() if name in axes}
+    choices.refuse_empty(typed)
     plain = {name: _plain(name, value) for name, value in given.items() if name not in axes}
     return Options(**plain), typed
 

@@ -62,6 +62,8 @@ def request(study: str | Study, *, say: Say = print, **words: Any) -> Request:
             say(f"{axis.flag} {plain} is taken for {taken}")
     scale = _with_weights(scale, options, axes)
     scale, options = _with_lengths(chosen, scale, axes, options, store, say)
+    if not isinstance(scale.dataset, datasets.Cifar10):
+        options = replace(options, data=None)  # a variable may have set it
     asked = Request(
         study=chosen,
         scale=scale,
@@ -171,7 +173,8 @@ def _with_data(scale: Scale, options: Options, store: Store, say: Say) -> Scale:
             raise ValueError("--download is about CIFAR10; leave it or --images out.")
         return own_images(scale, open_folder(options, store, say))
     for name in ("image_size", "channels", "skip_broken"):
-        if getattr(options, name):
+        value = getattr(options, name)
+        if value is not None and value is not False:
             raise ValueError(f"{flag_of(name)} is about your own images; add --images FOLDER.")
     if isinstance(scale.dataset, datasets.Cifar10):
         place = choices.path(options.data or datasets.CIFAR10_FOLDER, "--data")

@@ -38,17 +38,18 @@ class Request:
 
     @cached_property
     def label(self) -> str:
-        """Study and scale; with other points than by default, a digest of what sets them apart."""
+        """Study and scale; with other points than by default, also a digest of them."""
         plain = f"{self.study.name}-{self.scale.name}"
         [stock] = [scale for scale in SCALES if scale.name == self.scale.name]
+        own = _digests(self.points())
         usual = self.study.chosen(stock)
-        if (self.scale, self.axes) == (stock, usual) or self._same(self.study.points(stock, usual)):
+        stock_points = self.study.points(stock, usual) if self._changed(stock, usual) else ()
+        if not stock_points or own == _digests(stock_points):
             return plain
-        both = self.scale.digest + self.axes.digest
-        return f"{plain}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
+        return f"{plain}-{hashlib.sha256(own.encode()).hexdigest()[:8]}"
 
-    def _same(self, points: Sequence[Point]) -> bool:
-        return [x.measure.digest for x in points] == [x.measure.digest for x in self.points()]
+    def _changed(self, scale: Scale, axes: Axes) -> bool:
+        return (self.scale, self.axes) != (scale, axes)
 
     def points(self) -> Sequence[Point]:
         """The study's points for these axes, made once."""
@@ -57,6 +58,10 @@ class Request:
     @cached_property
     def _points(self) -> Sequence[Point]:
         return self.study.points(self.scale, self.axes)
+
+
+def _digests(points: Sequence[Point]) -> str:
+    return " ".join(point.measure.digest for point in points)
 
 
 @dataclass(frozen=True)

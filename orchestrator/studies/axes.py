@@ -4,8 +4,6 @@ A study lists its axes, e.g. ``TRIGGER.over("badnets1", "blend", tiny=("badnets1
 the words of ``notebook.run``, ``run.json`` and the columns of its results follow from that list.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,11 +48,6 @@ class Axes(Mapping[str, Any]):
     def with_values(self, **values: Any) -> "Axes":
         """The same with other values."""
         return Axes(**{**self.__dict__, **values})
-
-    @property
-    def digest(self) -> str:
-        """Eight hex digits of the values."""
-        return hashlib.sha256(json.dumps(dict(self), sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, kw_only=True)

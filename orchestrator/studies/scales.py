@@ -1,12 +1,9 @@
 """Scales: one dial that sets the data, the networks and the lengths of everything."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.step import canonical
 from tasks import detectors, triggers
 from tasks.data import datasets
 from tasks.data.datasets import Dataset
@@ -87,12 +84,6 @@ class Scale:
     def to_be_timed(self) -> bool:
         """Whether costs are measured before planning; those of the digits are known."""
         return not isinstance(self.dataset, datasets.Digits)
-
-    @property
-    def digest(self) -> str:
-        """Hex digits of all fields: two scales of one name may have other data or lengths."""
-        text = json.dumps(canonical(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 LAPTOP_DIFFUSION = train_diffusion.Settings(

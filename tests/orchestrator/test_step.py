@@ -91,7 +91,7 @@ def test_digests_are_the_same_in_another_process():
         "import TINY as t; print(*(p.measure.digest for p in a.points(t, t.axes)))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    points = AMPLIFICATION.points(TINY, TINY.axes)
+    points = AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))
     assert other.stdout.split() == [point.measure.digest for point in points]
 
 
@@ -231,8 +231,8 @@ class TestLongSettings:
     def test_what_prints_settings_prints_no_pixels(self, tmp_path):
         """Plan, explain, compare, the page and MLflow; a study once took 438 KB."""
         own_picture = picture(tmp_path / "noise.png")
-        own = replace(TINY, own_triggers=(Blend(pattern=own_picture),), name="tiny")
-        axes = replace(TINY.axes, trigger=("blend",), poison_ratio=(0.1,))
+        own = replace(TINY, part_settings=(Blend(pattern=own_picture),), name="tiny")
+        axes = AMPLIFICATION.chosen(TINY).with_values(trigger=("blend",), poison_ratio=(0.1,))
         points = AMPLIFICATION.points(own, axes)
         store = Store(tmp_path)
         for step in ancestors([AMPLIFICATION.points(TINY, axes)[0].measure]):
@@ -374,7 +374,9 @@ def test_pickling_does_not_trust_a_digest_that_was_written_down():
 
 def test_ancestors_come_before_their_descendants_and_each_once():
     order = [step.digest for step in every_step()]
-    tiny = list(ancestors(point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)))
+    tiny = list(
+        ancestors(point.measure for point in AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY)))
+    )
     assert len({step.digest for step in tiny}) == len(tiny)
     assert set(order) >= {step.digest for step in tiny}
     place = {step.digest: position for position, step in enumerate(tiny)}

@@ -1,8 +1,10 @@
 """The command line: its words, its answers to wrong ones, and how little it imports."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,70 +12,39 @@ import typer
 from orchestrator.cli.commands import app
 from tests.pictures import make_folder
 
-ON_A_STUDY = {
-    "--scale",
-    "--store",
-    "--trigger",
-    "--poison-ratio",
-    "--guidance-weight",
-    "--sampler",
-    "--clip",
-    "--seed",
-    "--target-class",
-    "--detector",
-    "--classifier",
-    "--images",
-    "--image-size",
-    "--channels",
-    "--skip-broken",
-    "--data",
-    "--download",
-    "--trigger-setting",
-    "--detector-setting",
-    "--noise-model",
-    "--filter-ratio",
-    "--draws",
-    "--test-images",
-    "--generation-labels",
-    "--classifier-weights",
-    "--training-steps",
-    "--generations",
-    "--budget",
-    "--stream-memory",
+OF_ALL = set(
+    "--scale --store --trigger --poison-ratio --target-class --seed --images --image-size "
+    "--channels --skip-broken --data --download --trigger-setting --training-steps --budget "
+    "--stream-memory".split()
+)
+SAMPLES = {"--guidance-weight", "--sampler", "--generations"}
+STUDIES = {
+    "amplification": OF_ALL | SAMPLES,
+    "composition": {*OF_ALL, *SAMPLES, "--clip"},
+    "triggers": OF_ALL | SAMPLES,
+    "detection": {*OF_ALL, *SAMPLES, "--detector", "--detector-setting", "--generation-labels"},
+    "defense": {
+        *OF_ALL,
+        *SAMPLES,
+        *("--classifier", "--classifier-weights", "--generation-labels"),
+    },
+    "diffusion_classifier": {
+        *OF_ALL,
+        *("--noise-model", "--filter-ratio", "--draws", "--test-images"),
+    },
 }
-
+RUN = set(
+    "--address --actors --gpus-per-actor --training-workers --gpus-per-training "
+    "--checkpoint-seconds --dashboard --verbose".split()
+)
+ON_A_STUDY = {"plan": set(), "run": RUN, "report": set(), "explain": {"step"}}
 COMMANDS = {
     "studies": set(),
-    "plan": {"study", *ON_A_STUDY},
-    "run": {
-        "study",
-        *ON_A_STUDY,
-        "--address",
-        "--actors",
-        "--gpus-per-actor",
-        "--training-workers",
-        "--gpus-per-training",
-        "--checkpoint-seconds",
-        "--dashboard",
-        "--verbose",
-    },
-    "report": {"study", *ON_A_STUDY},
-    "explain": {"step", "--study", *ON_A_STUDY},
     "mlflow": {"--store", "--port"},
-    "detect": {
-        "--images",
-        "--detector",
-        "--detector-setting",
-        "--scale",
-        "--store",
-        "--image-size",
-        "--channels",
-        "--skip-broken",
-        "--classifier-steps",
-        "--address",
-        "--actors",
-        "--verbose",
-    },
+    "detect": set(
+        "--images --detector --detector-setting --scale --store --image-size --channels "
+        "--skip-broken --classifier-steps --address --actors --verbose".split()
+    ),
     "submit": {"words", "--address", "--wait"},
     "doctor": {"--address", "--store"},
     "compare": {"names", "--store", "--csv"},
@@ -93,25 +64,59 @@ def castlewalls(*words, **environment):
     )
 
 
+def every_command():
+    """Each command by its words, e.g. ``run detection``."""
+    for name, command in typer.main.get_command(app).commands.items():
+        if name in ON_A_STUDY:
+            for study in STUDIES:
+                yield f"{name} {study}", command.get_command(None, study)
+        else:
+            yield name, command
+
+
 def test_the_command_line_is_what_it_was():
     found = {
         name: {word for parameter in command.params for word in parameter.opts}
-        for name, command in typer.main.get_command(app).commands.items()
+        for name, command in every_command()
     }
-    assert found == COMMANDS
+    expected = {
+        f"{name} {study}": own | flags
+        for name, own in ON_A_STUDY.items()
+        for study, flags in STUDIES.items()
+    }
+    assert found == expected | COMMANDS
 
 
 def test_every_command_and_flag_says_what_it_is_for():
-    for command in typer.main.get_command(app).commands.values():
+    for name, command in every_command():
         assert command.help
         for parameter in command.params:
-            assert getattr(parameter, "help", ""), (command.name, parameter.name)
+            assert getattr(parameter, "help", ""), (name, parameter.name)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("castlewalls run amp", {"amplification"}),
+        ("castlewalls run amplification --trigger wanet,bl", {"wanet,blend"}),
+        ("castlewalls run amplification --scale ti", {"tiny"}),
+    ],
+)
+def test_a_shell_completes_studies_triggers_and_scales(typed, offered):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    done = subprocess.run(
+        [shutil.which("castlewalls", path=Path(sys.executable).parent) or ""],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **words, "_CASTLEWALLS_COMPLETE": "complete_bash"},
+    )
+    assert set(done.stdout.split()) == offered
 
 
 BAD = [
     (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
     (["run", "amplification", "--poisn-ratio", "0.1"], "--poison-ratio"),
-    (["run"], "Missing argument"),
     (["plan", "amplfication"], "unknown study 'amplfication'; did you mean amplification?"),
     (["run", "amplification", "--scale", "tny"], "unknown scale 'tny'; did you mean tiny?"),
     (["run", "amplification", "--trigger", "badnet"], "did you mean badnets1?"),
@@ -125,13 +130,16 @@ BAD = [
         "cannot be split evenly",
     ),
     (["plan", "amplification", "--trigger", "none", "--poison-ratio", "0.1"], "hold no point"),
-    (["explain", "zzz", "--scale", "tiny"], "no step of amplification-tiny goes by 'zzz'"),
-    (["explain", "", "--scale", "tiny"], "steps of amplification-tiny"),
+    (
+        ["explain", "amplification", "zzz", "--scale", "tiny"],
+        "no step of amplification-tiny goes by 'zzz'",
+    ),
+    (["explain", "amplification", "", "--scale", "tiny"], "steps of amplification-tiny"),
     (["mlflow"], "no MLflow database in "),
     (["plan", "amplification", "--images", "/nowhere/at all"], "/nowhere/at all"),
-    (["plan", "amplification", "--detector", "cd"], "detects nothing; leave --detector out."),
+    (["plan", "amplification", "--detector", "cd"], "No such option: --detector"),
     (["plan", "detection", "--detector", "cdd"], "unknown detector 'cdd'; did you mean cd?"),
-    (["plan", "detection", "--trigger", "relabel_only"], "relabel_only leaves none"),
+    (["plan", "detection", "--trigger", "relabel_only"], "relabel_only stamps none"),
     (["plan", "amplification", "--image-size", "16"], "add --images FOLDER"),
     (["plan", "amplification", "--images", ".", "--image-size", "0"], "expected"),
     (["plan", "amplification", "--image-size", "0"], "add --images FOLDER"),
@@ -147,12 +155,18 @@ BAD = [
     (["plan", "detection", "--detector-setting", "fct.draws=0"], "draws of at least 1, got 0"),
     (["plan", "detection", "--detector-setting", "fct.seed=1"], "unknown field of detector fct"),
     (["plan", "detection", "--detector-setting", "fct.draws"], "e.g. fct.draws=1; got 'fct.draws'"),
-    (["plan", "composition", "--detector-setting", "fct.draws=1"], "detects nothing"),
-    (["plan", "amplification", "--classifier", "small"], "compares no classifiers"),
-    (["plan", "amplification", "--generation-labels", "clean"], "has no generation set"),
+    (
+        ["plan", "composition", "--detector-setting", "fct.draws=1"],
+        "No such option: --detector-setting",
+    ),
+    (["plan", "amplification", "--classifier", "small"], "No such option: --classifier"),
+    (
+        ["plan", "amplification", "--generation-labels", "clean"],
+        "No such option: --generation-labels",
+    ),
     (["plan", "defense", "--generation-labels", "cleen"], "did you mean clean?"),
     (["plan", "defense", "--classifier", "resnet19"], "did you mean resnet18?"),
-    (["plan", "defense", "--trigger", "relabel_only"], "relabel_only has none"),
+    (["plan", "defense", "--trigger", "relabel_only"], "relabel_only stamps none"),
     (
         ["plan", "defense", "--trigger", "clean_label", "--poison-ratio", "0.2"],
         "at most",
@@ -249,8 +263,8 @@ def test_an_explanation_names_what_is_new(tiny_store):
     new = next(line for line in done.stdout.splitlines() if line.startswith("run     sample/"))
     path = new.split()[1]
     for name in (path, path.rpartition("-")[2]):
-        done = castlewalls("explain", name, "--scale", "tiny", "--guidance-weight", "3",
-                           "--store", str(tiny_store.root))  # fmt: skip
+        words = ["--scale", "tiny", "--guidance-weight", "3", "--store", str(tiny_store.root)]
+        done = castlewalls("explain", "amplification", name, *words)
         assert done.returncode == 0
         assert done.stdout.startswith(f"{path}: not built")
         assert "settings.guidance_weight: " in done.stdout
@@ -264,7 +278,7 @@ def test_an_explanation_names_what_is_new(tiny_store):
         ["studies"],
         ["plan", "amplification"],
         ["plan", "detection"],
-        ["explain", "datasets/digits"],
+        ["explain", "amplification", "datasets/digits"],
         ["run", "amplfication"],
     ],
     ids=" ".join,

@@ -246,7 +246,10 @@ def request_for(store, scale=TINY, **axes):
     wanted = {"trigger": ("badnets1",), "poison_ratio": (0.05, 0.1), "guidance_weight": (5.0,)}
     study = replace(AMPLIFICATION, page=page)
     return Request(
-        study=study, scale=scale, axes=replace(TINY.axes, **{**wanted, **axes}), store=store
+        study=study,
+        scale=scale,
+        axes=AMPLIFICATION.chosen(TINY).with_values(**{**wanted, **axes}),
+        store=store,
     )
 
 
@@ -354,5 +357,5 @@ class TestRuns:
 
 def test_every_study_ends_its_points_in_rows_that_can_be_compared():
     for study in STUDIES:
-        found = study.points(TINY, study.axes(TINY))
+        found = study.points(TINY, study.chosen(TINY))
         assert {one.measure.task for one in found} <= set(POINTS)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.cli import own_triggers
+from orchestrator.cli import part_settings
 from tasks.triggers import TRIGGERS
 from tasks.triggers.patches import Unicolor
 from tasks.triggers.warping import Wanet
 
 
 def chosen(*typed, image_size=32):
-    return own_triggers.chosen(typed, image_size, 3)
+    return part_settings.triggers_of(typed, image_size, 3)
 
 
 def test_a_field_is_read_as_its_type():
@@ -36,7 +36,7 @@ def test_a_picture_is_a_file(tmp_path):
     [trigger] = chosen(words)
     patch = trigger.patch(32, 32, 3)
     assert (patch.pixels == 7).all()
-    assert own_triggers.files([words, "wanet.strength=2"]) == {words: str(path)}
+    assert part_settings.files([words, "wanet.strength=2"]) == {words: str(path)}
 
 
 def test_nothing_typed_is_nothing_of_one_s_own():
@@ -51,7 +51,7 @@ def test_nothing_typed_is_nothing_of_one_s_own():
         ("wanet.strength=", "takes TRIGGER.FIELD=VALUE"),
         ("wnet.strength=1", r"unknown trigger 'wnet'; did you mean wanet\?"),
         ("wanet.strenth=1", r"unknown field of trigger wanet 'strenth'; did you mean strength\?"),
-        ("none.side=1", "trigger none has nothing to set"),
+        ("none.side=1", "trigger none has no field"),
         ("wanet.grid_size=4.5", "wanet.grid_size takes a whole number, got '4.5'"),
         ("wanet.strength=much", "wanet.strength takes a number, got 'much'"),
         ("blend.additive=1", "blend.additive takes yes or no, got '1'"),
@@ -74,4 +74,4 @@ def test_every_field_of_every_trigger_can_be_typed(kind):
 
     for name, wanted in typing.get_type_hints(kind).items():
         if typing.get_origin(wanted) is not typing.ClassVar:
-            assert own_triggers.split(f"{kind.name}.{name}=1") == (kind, name, "1")
+            assert part_settings.TRIGGERS.split(f"{kind.name}.{name}=1") == (kind, name, "1")

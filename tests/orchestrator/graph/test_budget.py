@@ -17,11 +17,11 @@ RATES = {"train_diffusion": 0.1, "sample": 0.001, "train_classifier": 0.0}
 
 
 def points_at(scale):
-    return AMPLIFICATION.points(scale, LAPTOP.axes)
+    return AMPLIFICATION.points(scale, AMPLIFICATION.chosen(LAPTOP))
 
 
 def fitting(scale, seconds, store):
-    return budget.fitting(AMPLIFICATION, scale, LAPTOP.axes, seconds, store)
+    return budget.fitting(AMPLIFICATION, scale, AMPLIFICATION.chosen(LAPTOP), seconds, store)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def counted(call):
 
 
 def steps_of(study, scale):
-    return list(ancestors(point.measure for point in study.points(scale, study.axes(scale))))
+    return list(ancestors(point.measure for point in study.points(scale, study.chosen(scale))))
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ class TestSteps:
 
 
 def printed(study, scale, store):
-    points = study.points(scale, study.axes(scale))
+    points = study.points(scale, study.chosen(scale))
     out = io.StringIO()
     print_plan(plan.make(points, store), "it", Console(file=out, width=120))
     return out.getvalue()

@@ -13,7 +13,7 @@ from orchestrator.studies import AMPLIFICATION, DETECTION
 from orchestrator.studies.amplification import points
 from orchestrator.studies.scales import CIFAR10, TINY
 
-AXES = replace(TINY.axes, trigger=("badnets1",), guidance_weight=(1.0, 2.0))
+AXES = AMPLIFICATION.chosen(TINY).with_values(trigger=("badnets1",), guidance_weight=(1.0, 2.0))
 
 
 def steps_of(scale=TINY, axes=AXES):
@@ -81,7 +81,8 @@ class TestDetecting:
         costs = {
             step.task: pace.estimate(step)
             for step in ancestors(
-                point.measure for point in AMPLIFICATION.points(CIFAR10, CIFAR10.axes)
+                point.measure
+                for point in AMPLIFICATION.points(CIFAR10, AMPLIFICATION.chosen(CIFAR10))
             )
         }
         # 1,000 images of 50 steps with guidance, each some 5 billion operations: hours of a core.
@@ -141,7 +142,7 @@ class TestRates:
 
     @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
     def test_without_a_gpu_what_is_meant_for_one_is_not_timed(self, tmp_path, said):
-        targets = AMPLIFICATION.points(CIFAR10, CIFAR10.axes)
+        targets = AMPLIFICATION.points(CIFAR10, AMPLIFICATION.chosen(CIFAR10))
         pace.measure((point.measure for point in targets), Store(tmp_path), said.append)
         assert said == []
         assert list(tmp_path.iterdir()) == []

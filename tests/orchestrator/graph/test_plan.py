@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -33,7 +32,7 @@ def graph(points):
 
 
 def with_axes(**changes):
-    return AMPLIFICATION.points(TINY, replace(TINY.axes, **changes))
+    return AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY).with_values(**changes))
 
 
 def made_by_running(points, store):
@@ -336,7 +335,7 @@ class TestCost:
             assert estimate <= paces[-1] + 1e-9
 
     def test_every_step_expects_to_cost_something(self):
-        for step in graph(AMPLIFICATION.points(LAPTOP, LAPTOP.axes)):
+        for step in graph(AMPLIFICATION.points(LAPTOP, AMPLIFICATION.chosen(LAPTOP))):
             assert step.settings.expected_seconds > 0
             assert step.settings.expected_bytes > 0
 

@@ -13,7 +13,9 @@ from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
 
-AXES = replace(TINY.axes, trigger=("badnets1",), poison_ratio=(0.1,), guidance_weight=(1.0,))
+AXES = AMPLIFICATION.chosen(TINY).with_values(
+    trigger=("badnets1",), poison_ratio=(0.1,), guidance_weight=(1.0,)
+)
 
 
 def points(**changes):

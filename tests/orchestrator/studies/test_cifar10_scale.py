@@ -8,7 +8,7 @@ import pytest
 from orchestrator.run.local import run_in_process
 from orchestrator.step import Step
 from orchestrator.store.store import Store
-from orchestrator.studies import COMPOSITION
+from orchestrator.studies import AMPLIFICATION, COMPOSITION
 from orchestrator.studies.scales import CIFAR10
 from tasks.data import images
 from tasks.data.datasets import Cifar10
@@ -18,7 +18,7 @@ BADNETS1_AT_TEN_PERCENT = {"trigger": "badnets1", "poison_ratio": 0.1, "sampler"
 
 
 def point_of(scale):
-    points = COMPOSITION.points(scale, COMPOSITION.axes(scale))
+    points = COMPOSITION.points(scale, COMPOSITION.chosen(scale))
     return next(point for point in points if point.axes.items() >= BADNETS1_AT_TEN_PERCENT.items())
 
 
@@ -46,7 +46,7 @@ def test_it_is_what_the_authors_trained():
         (),
     )
     # The authors' 0, 1, 2, 5 and 10 in our convention, and their figures' 5.
-    assert CIFAR10.axes.guidance_weight == (1, 2, 3, 6, 11)
+    assert AMPLIFICATION.chosen(CIFAR10).guidance_weight == (1, 2, 3, 6, 11)
     assert {point.axes["guidance_weight"] for point in [point_of(CIFAR10)]} == {6}
 
 

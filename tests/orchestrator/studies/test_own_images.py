@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
 from orchestrator.studies.own_images import own_images, sides
 from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 
@@ -104,10 +105,10 @@ def test_other_scales_keep_their_networks_and_lengths(scale):
 def test_ratios_that_poison_nothing_or_too_much_are_left_out():
     # 1 % of 60 images is no image; 20 % are 12, but only 5 lie outside the largest class.
     scale = own_images(LAPTOP, Pictures(16, (55, 5)))
-    assert scale.axes.poison_ratio == (0.0, 0.02, 0.05)
-    assert scale.composition_ratios == (0.0,)
-    assert scale.detection_ratios == (0.0, 0.05)
-    assert scale.axes.target_class == "class 0"
+    assert AMPLIFICATION.chosen(scale).poison_ratio == (0.0, 0.02, 0.05)
+    assert COMPOSITION.chosen(scale).poison_ratio == (0.0,)
+    assert DETECTION.chosen(scale).poison_ratio == (0.0, 0.05)
+    assert DETECTION.chosen(scale).target_class == "class 0"
 
 
 def test_a_handful_of_images_is_refused():

@@ -1,18 +1,17 @@
 """Study ``defense``: which points it has, and what they share with other studies."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
 from orchestrator.run.placement import Placement
 from orchestrator.step import ancestors
 from orchestrator.studies import AMPLIFICATION, DEFENSE, DETECTION
-from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY, chosen_axes
+from orchestrator.studies.scales import LAPTOP, SCALES, TINY
 
 
 def steps_of(study, scale, **typed):
-    points = study.points(scale, chosen_axes(scale, study.axes(scale), **typed))
+    points = study.points(scale, study.chosen(scale, typed))
     return {step.digest: step for step in ancestors(point.measure for point in points)}
 
 
@@ -22,7 +21,7 @@ def cells(points):
 
 class TestPoints:
     def test_each_set_of_images_has_one_for_every_poison_and_seed(self):
-        points = DEFENSE.points(LAPTOP, DEFENSE.axes(LAPTOP))
+        points = DEFENSE.points(LAPTOP, DEFENSE.chosen(LAPTOP))
         assert cells(points) == {
             ("none", "training"): 3,
             ("none", "generation"): 6,
@@ -35,24 +34,20 @@ class TestPoints:
     def test_labels_that_are_right_are_not_corrected(self):
         points = DEFENSE.points(
             LAPTOP,
-            chosen_axes(
-                LAPTOP,
-                DEFENSE.axes(LAPTOP),
-                trigger="clean_label,badnets1",
-                poison_ratio="0.05",
-                seed="0",
+            DEFENSE.chosen(
+                LAPTOP, dict(trigger="clean_label,badnets1", poison_ratio="0.05", seed="0")
             ),
         )
         assert cells(points)[("clean_label", "corrected")] == 0
         assert cells(points)[("badnets1", "corrected")] == 1
 
     def test_without_poison_every_trigger_attacks(self):
-        axes = chosen_axes(TINY, DEFENSE.axes(TINY), trigger="badnets1,wanet", poison_ratio="0")
+        axes = DEFENSE.chosen(TINY, dict(trigger="badnets1,wanet", poison_ratio="0"))
         judges = Counter(point.axes["judge_trigger"] for point in DEFENSE.points(TINY, axes))
         assert judges == {"badnets1": 2, "wanet": 2}
 
     def test_a_training_set_has_neither_guidance_nor_sampler(self):
-        for point in DEFENSE.points(TINY, DEFENSE.axes(TINY)):
+        for point in DEFENSE.points(TINY, DEFENSE.chosen(TINY)):
             drawn = point.axes["image_set"] == "generation"
             assert (point.axes["guidance_weight"] is None) == (not drawn)
             assert (point.axes["sampler"] is None) == (not drawn)
@@ -60,14 +55,14 @@ class TestPoints:
     @pytest.mark.parametrize(
         ("typed", "said"),
         [
-            ({"trigger": "relabel_only"}, "relabel_only has none; leave it out of --trigger"),
+            ({"trigger": "relabel_only"}, "relabel_only stamps none; leave it out of --trigger"),
             ({"trigger": "none"}, "hold no point"),
             ({"trigger": "clean_label", "poison_ratio": "0.2"}, "target class 8"),
         ],
     )
     def test_what_makes_no_sense_is_refused(self, typed, said):
         with pytest.raises(ValueError, match=said):
-            DEFENSE.points(TINY, chosen_axes(TINY, DEFENSE.axes(TINY), **typed))
+            DEFENSE.points(TINY, DEFENSE.chosen(TINY, typed))
 
 
 class TestSharing:
@@ -134,14 +129,7 @@ class TestSharing:
 class TestCosts:
     @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
     def test_every_step_can_be_placed_and_has_a_cost(self, scale):
-        if scale is CIFAR10:
-            scale = replace(scale, defense_seeds=(0,))
-        for step in steps_of(DEFENSE, scale).values():
+        for step in steps_of(DEFENSE, scale, seed="0").values():
             assert step.settings.expected_seconds > 0
             assert step.settings.expected_bytes > 0
             assert Placement(actors=1).bundle(step, {"CPU": 2.0}).memory > 0
-
-    def test_other_studies_are_called_what_they_were_called(self):
-        assert TINY.digest() == replace(TINY, defense_ratios=(0.3,)).digest()
-        assert TINY.digest("detection") == replace(TINY, defense_seeds=(9,)).digest("detection")
-        assert TINY.digest("defense") != replace(TINY, defense_seeds=(9,)).digest("defense")

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cli.printing import _poison_of
 from orchestrator.step import ancestors
 from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
-from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY, chosen_axes
+from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tasks import detectors
 from tasks.triggers.patches import BadNets1
 
@@ -17,7 +17,7 @@ DETECTORS = ("cd", "strip", "fct")
 
 
 def points_of(scale=TINY, study=DETECTION, **changes):
-    return study.points(scale, replace(study.axes(scale), **changes))
+    return study.points(scale, study.chosen(scale).with_values(**changes))
 
 
 def steps_of(points):
@@ -187,7 +187,7 @@ class TestSteps:
 
         monkeypatch.setattr(detectors, "DETECTORS", (*detectors.DETECTORS, Plain))
         assert LAPTOP.detector("plain", seed=4) == Plain()
-        assert chosen_axes(LAPTOP, detector="plain").detector == ("plain",)
+        assert DETECTION.chosen(LAPTOP, {"detector": "plain"}).detector == ("plain",)
 
 
 class TestSharing:
@@ -219,7 +219,7 @@ class TestSharing:
 
 class TestRefusals:
     def test_a_trigger_that_leaves_nothing_to_see(self):
-        with pytest.raises(ValueError, match="looks for stamps, and relabel_only leaves none"):
+        with pytest.raises(ValueError, match="relabel_only stamps none"):
             points_of(trigger=("badnets1", "relabel_only"))
 
     def test_axes_without_a_point(self):

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from orchestrator.cli import asking
+from orchestrator.cli import parsing
 from orchestrator.cli.printing import print_plan
 from orchestrator.graph import plan
 from orchestrator.run.placement import Placement
 from orchestrator.step import ancestors
 from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, DEFENSE, DETECTION, DIFFUSION_CLASSIFIER
-from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY, chosen_axes
+from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY
 from tasks.steps.denoise_classify import kept
 from tasks.triggers.patches import Unicolor
 
@@ -22,7 +22,7 @@ FILTERS = (0.0, 0.01, 0.05, 0.1, 0.2)
 
 
 def points_of(scale, study=DIFFUSION_CLASSIFIER, **typed):
-    return study.points(scale, chosen_axes(scale, study.axes(scale), **typed))
+    return study.points(scale, study.chosen(scale, typed))
 
 
 def steps_of(study, scale, **typed):
@@ -91,19 +91,19 @@ class TestPoints:
             assert point.measure.settings.classify.filter_ratios == (0.0, 0.1, 0.2)
 
     def test_there_is_neither_guidance_nor_sampler(self):
-        swept = DIFFUSION_CLASSIFIER.swept(DIFFUSION_CLASSIFIER.axes(TINY))
+        swept = DIFFUSION_CLASSIFIER.chosen(TINY)
         assert not {"guidance_weight", "sampler", "classifier", "detector"} & swept.keys()
         assert {"noise_model", "filter_ratio"} <= swept.keys()
         for study in (AMPLIFICATION, DETECTION, DEFENSE):
-            assert not {"noise_model", "filter_ratio"} & study.swept(study.axes(TINY)).keys()
+            assert not {"noise_model", "filter_ratio"} & study.chosen(TINY).keys()
 
     @pytest.mark.parametrize(
         ("scale", "least", "most"), [(LAPTOP, 1 / 64, 4 / 64), (CIFAR10, 0.005, 0.0625)]
     )
     def test_rectangles_span_the_areas_that_are_asked_about(self, scale, least, most):
         pixels = scale.dataset.image_size**2
-        shares = [height * width / pixels for height, width in scale.contrast_areas]
-        assert shares == sorted(shares)
+        rectangles = [x.axes for x in points_of(scale) if x.axes["trigger"] == "rectangle"]
+        shares = sorted({axes["trigger_pixels"] / pixels for axes in rectangles})
         assert least <= shares[0] <= 1.2 * least
         assert shares[-1] == most
 
@@ -187,35 +187,17 @@ class TestSharing:
             TINY,
             edm=replace(TINY.edm, steps=70),
             classify=replace(TINY.classify, draws=9),
-            classification_ratios=(0.3,),
-            contrast_ratio=0.2,
-            contrast_areas=((3, 3),),
         )
-        assert TINY.digest(*study.uses) == changed.digest(*study.uses)
         assert steps_of(study, TINY).keys() == steps_of(study, changed).keys()
-        axes = study.axes(TINY)
-        named = replace(axes, noise_model=("ddpm",), filter_ratio=())
-        assert named.digest == axes.digest
-
-    def test_this_one_is_not(self):
-        uses = DIFFUSION_CLASSIFIER.uses
-        assert uses == ("classification",)
-        for changed in (
-            replace(TINY, contrast_ratio=0.2),
-            replace(TINY, edm=replace(TINY.edm, steps=70)),
-            replace(TINY, classify=replace(TINY.classify, draws=9)),
-        ):
-            assert TINY.digest(*uses) != changed.digest(*uses)
-        assert TINY.digest(*uses) == replace(TINY, defense_seeds=(9,)).digest(*uses)
 
 
 class TestRefused:
     @pytest.mark.parametrize(
         ("typed", "said"),
         [
-            ({"trigger": "relabel_only"}, "relabel_only has none; leave it out of --trigger"),
+            ({"trigger": "relabel_only"}, "relabel_only stamps none; leave it out of --trigger"),
             ({"trigger": "none"}, "hold no point"),
-            ({"filter_ratio": "1"}, "--filter-ratio takes numbers from 0 to below 1, got 1;"),
+            ({"filter_ratio": "1"}, r"--filter-ratio must be in \[0, 1\), got 1;"),
             ({"filter_ratio": "-0.1"}, "for one percent write 0.01"),
             ({"filter_ratio": "0,0.99"}, "keeps at least one of 64 values, got 0.99"),
             ({"noise_model": "emd"}, "unknown noise model 'emd'; did you mean edm"),
@@ -233,14 +215,14 @@ class TestRefused:
             ({"test_images": 361}, "expected at most 360 test images, all there are, got 361"),
             ({"test_images": 0}, "--test-images must be at least 1, got 0"),
             ({"draws": 0}, "--draws must be at least 1, got 0"),
-            ({"generations": 5}, "leave --generations out, and shorten it with"),
-            ({"axes": {"sampler": "ddim"}}, "sampler"),
-            ({"axes": {"guidance_weight": "2"}}, "guidance"),
+            ({"generations": 5}, "has no --generations"),
+            ({"sampler": "ddim"}, "sampler"),
+            ({"guidance_weight": "2"}, "guidance"),
         ],
     )
     def test_words_that_make_no_sense(self, tmp_path, words, said):
         with pytest.raises(ValueError, match=said) as refusal:
-            asking.request("diffusion_classifier", scale="tiny", store=str(tmp_path), **words)
+            parsing.request("diffusion_classifier", scale="tiny", store=str(tmp_path), **words)
         assert "\n" not in str(refusal.value)
 
     @pytest.mark.parametrize("study", ["amplification", "detection", "defense"])
@@ -249,13 +231,13 @@ class TestRefused:
         [
             {"draws": 5},
             {"test_images": 5},
-            {"axes": {"noise_model": "edm"}},
-            {"axes": {"filter_ratio": "0.1"}},
+            {"noise_model": "edm"},
+            {"filter_ratio": "0.1"},
         ],
     )
     def test_other_studies_do_not_know_them(self, tmp_path, study, words):
-        with pytest.raises(ValueError, match=f"study {study} .*leave --.* out"):
-            asking.request(study, scale="tiny", store=str(tmp_path), **words)
+        with pytest.raises(ValueError, match=f"study {study} has no --"):
+            parsing.request(study, scale="tiny", store=str(tmp_path), **words)
 
 
 class TestCosts:
@@ -273,7 +255,7 @@ class TestCosts:
         assert counts == sorted(set(counts), reverse=True)
 
     def test_fewer_draws_keep_the_stages_that_come_before_them(self, tmp_path):
-        asked = asking.request(
+        asked = parsing.request(
             "diffusion_classifier", scale="laptop", store=str(tmp_path), draws=20
         )
         assert asked.scale.classify.draws == 20

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from orchestrator.studies import AMPLIFICATION, COMPOSITION, TRIGGERS
-from orchestrator.studies.scales import LAPTOP, TINY, chosen_axes
+from orchestrator.studies.scales import LAPTOP, TINY
 from orchestrator.studies.triggers import COMPARED
 from tasks import triggers
 
@@ -15,7 +15,7 @@ def by_trigger(points):
 
 
 def test_every_trigger_is_there_at_every_ratio_but_clean_label_where_its_class_is_too_small():
-    points = TRIGGERS.points(LAPTOP, TRIGGERS.axes(LAPTOP))
+    points = TRIGGERS.points(LAPTOP, TRIGGERS.chosen(LAPTOP))
     assert by_trigger(points) == {
         "none": 1,
         **dict.fromkeys(COMPARED, 4),
@@ -27,7 +27,7 @@ def test_every_trigger_is_there_at_every_ratio_but_clean_label_where_its_class_i
 def test_what_stamps_nothing_is_judged_with_the_first_that_stamps():
     judges = {
         point.axes["trigger"]: point.axes["judge_trigger"]
-        for point in TRIGGERS.points(LAPTOP, TRIGGERS.axes(LAPTOP))
+        for point in TRIGGERS.points(LAPTOP, TRIGGERS.chosen(LAPTOP))
     }
     first = next(kind.name for kind in triggers.TRIGGERS if kind.stamps)
     assert judges["none"] == judges["relabel_only"] == first
@@ -35,31 +35,33 @@ def test_what_stamps_nothing_is_judged_with_the_first_that_stamps():
 
 
 def test_points_of_the_main_job_are_the_same_points():
-    main = {point.measure.digest for point in AMPLIFICATION.points(LAPTOP, LAPTOP.axes)}
+    main = {
+        point.measure.digest for point in AMPLIFICATION.points(LAPTOP, AMPLIFICATION.chosen(LAPTOP))
+    }
     own = {
         point.measure.digest
-        for point in TRIGGERS.points(LAPTOP, TRIGGERS.axes(LAPTOP))
+        for point in TRIGGERS.points(LAPTOP, TRIGGERS.chosen(LAPTOP))
         if point.axes["trigger"] == "badnets1"
     }
     assert own <= main
 
 
 def test_a_ratio_that_a_relabelling_trigger_cannot_have_is_refused():
-    axes = chosen_axes(TINY, TRIGGERS.axes(TINY), poison_ratio="0.95")
+    axes = TRIGGERS.chosen(TINY, dict(poison_ratio="0.95"))
     with pytest.raises(ValueError, match="lie outside"):
         TRIGGERS.points(TINY, axes)
 
 
 class TestThresholdingInComposition:
     def test_every_cell_is_unthresholded_and_the_first_trigger_has_the_other_ways_too(self):
-        points = COMPOSITION.points(LAPTOP, COMPOSITION.axes(LAPTOP))
+        points = COMPOSITION.points(LAPTOP, COMPOSITION.chosen(LAPTOP))
         ways = Counter((point.axes["judge_trigger"], point.axes["clip"]) for point in points)
         cells = 4 * 3  # ratios, 0 among them, and samplers
         first = {("badnets1", clip): cells for clip in ("none", "static", "dynamic")}
         assert ways == {**first, ("blend", "none"): cells, ("unicolor", "none"): cells}
 
     def test_it_is_part_of_what_is_drawn_and_of_the_points_name(self):
-        points = COMPOSITION.points(LAPTOP, COMPOSITION.axes(LAPTOP))
+        points = COMPOSITION.points(LAPTOP, COMPOSITION.chosen(LAPTOP))
         drawn = {(p.measure.inputs["generations"].settings.clip, p.axes["clip"]) for p in points}
         assert drawn == {(clip, clip) for clip in ("none", "static", "dynamic")}
         assert len({point.name for point in points}) == len(points)
@@ -67,11 +69,11 @@ class TestThresholdingInComposition:
 
     def test_other_studies_threshold_nothing(self):
         for study in (AMPLIFICATION, TRIGGERS):
-            points = study.points(LAPTOP, study.axes(LAPTOP))
+            points = study.points(LAPTOP, study.chosen(LAPTOP))
             assert {point.axes["clip"] for point in points} == {"none"}
 
     def test_what_is_asked_for_alone_is_asked_of_every_trigger(self):
-        axes = chosen_axes(LAPTOP, COMPOSITION.axes(LAPTOP), clip="static")
+        axes = COMPOSITION.chosen(LAPTOP, dict(clip="static"))
         points = COMPOSITION.points(LAPTOP, axes)
         assert {point.axes["clip"] for point in points} == {"static"}
         assert {point.axes["judge_trigger"] for point in points} == {*axes.trigger}

@@ -1,0 +1,155 @@
+"""Axes: what is swept by default, and what can be typed."""
+
+import pytest
+
+from orchestrator.studies import AMPLIFICATION, DEFENSE, DETECTION, STUDIES
+from orchestrator.studies.axes import DETECTOR, POISON_RATIO, SAMPLER, SEED, TRIGGER, Axes
+from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY
+from tasks.steps import sample
+from tasks.triggers import TRIGGERS
+
+
+def test_nothing_typed_is_the_study_s_own_at_each_scale():
+    assert AMPLIFICATION.chosen(LAPTOP).guidance_weight == (1, 2, 5)
+    assert AMPLIFICATION.chosen(CIFAR10).guidance_weight == (1, 2, 3, 6, 11)
+    assert DETECTION.chosen(CIFAR10).guidance_weight == (CIFAR10.paper_guidance,)
+    assert DEFENSE.chosen(TINY).seed == (0,)
+    assert DEFENSE.chosen(LAPTOP).seed == (0, 1, 2)
+    assert AMPLIFICATION.chosen(CIFAR10).target_class == "deer"
+
+
+def test_what_is_typed_replaces_its_axis_and_no_other():
+    usual = AMPLIFICATION.chosen(LAPTOP)
+    axes = AMPLIFICATION.chosen(LAPTOP, {"guidance_weight": "1,5", "seed": "3-4", "trigger": None})
+    assert axes == usual.with_values(guidance_weight=(1.0, 5.0), seed=(3, 4))
+
+
+def test_percentages_and_fractions_stand_side_by_side():
+    assert POISON_RATIO.parsed("5%,0.1, .5 %", LAPTOP) == (0.05, 0.1, 0.005)
+
+
+def test_a_range_of_seeds_holds_both_ends():
+    assert SEED.parsed("0-4", LAPTOP) == (0, 1, 2, 3, 4)
+    assert SEED.parsed("7,1-3,2", LAPTOP) == (7, 1, 2, 3)
+
+
+@pytest.mark.parametrize("typed", ["4-0", "0-1000", "0-99999999999"])
+def test_a_range_that_counts_down_or_for_ever_is_refused(typed):
+    with pytest.raises(ValueError, match=r"^--seed takes ranges that count up, .*e\.g\. "):
+        SEED.parsed(typed, LAPTOP)
+
+
+@pytest.mark.parametrize("name", ["poison_ratio", "seed", "guidance_weight"])
+def test_a_zero_is_typed_too(name):
+    assert AMPLIFICATION.chosen(LAPTOP, {name: "0"})[name] == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "said"),
+    [
+        ("trigger", "badnet1", r"unknown trigger 'badnet1'; did you mean badnets1\?"),
+        ("trigger", "badnets1,xyz", r"unknown trigger 'xyz'; there are: none, "),
+        ("sampler", "ddimm", r"unknown sampler 'ddimm'; did you mean ddim\?"),
+        ("target_class", "ten", r"unknown target class 'ten'; there are: 0, 1, "),
+        ("target_class", "", r"unknown target class ''; there are: 0, 1, "),
+        ("poison_ratio", "10", r"--poison-ratio must be in \[0, 1\), got 10; .* write 0\.1"),
+        ("poison_ratio", "-0.1", r"--poison-ratio must be in \[0, 1\), got -0\.1"),
+        ("poison_ratio", "1", r"--poison-ratio must be in \[0, 1\), got 1;"),
+        ("poison_ratio", "nan", r"--poison-ratio takes finite numbers, got 'nan'"),
+        ("poison_ratio", "", "commas between them"),
+        ("guidance_weight", "-1", r"--guidance-weight must be in \[0, 1000\), got -1"),
+        ("guidance_weight", "inf", "--guidance-weight takes finite numbers"),
+        ("seed", "-1", r"--seed must be in \[0, "),
+        ("seed", "1.5", "--seed takes whole numbers"),
+        ("trigger", "", "commas between them"),
+        ("detector", "stripe", r"unknown detector 'stripe'; did you mean strip\?"),
+        ("detector", "xyz", r"unknown detector 'xyz'; there are: cd, strip, fct\."),
+        ("classifier", "vgg", r"unknown classifier 'vgg'; "),
+        ("poison_ratio", "100%", r"must be in \[0, 1\), got 1; .* write 0\.1 or 10%"),
+        ("poison_ratio", "5%%", r"takes numbers, e\.g\. .* got '5%%'"),
+        ("poison_ratio", "0.1-0.3", "takes numbers"),
+        ("guidance_weight", "5%", "takes numbers"),
+        ("guidance_weight", "1-5", "takes numbers"),
+        ("filter_ratio", "120%", "got 1.2; .* write 0.01 or 1%"),
+        ("seed", "5%", "takes whole numbers"),
+    ],
+)
+def test_a_bad_word_gets_one_line_that_says_what_to_type(name, typed, said):
+    study = next(study for study in STUDIES if name in {axis.name for axis in study.axes})
+    with pytest.raises(ValueError, match=said) as caught:
+        study.chosen(TINY, {name: typed})
+    assert "\n" not in str(caught.value)
+
+
+def test_an_axis_that_the_study_has_not_is_refused_with_those_that_it_has():
+    with pytest.raises(ValueError, match=r"^study amplification has no --detector; its axes are "):
+        AMPLIFICATION.chosen(TINY, {"detector": "cd"})
+
+
+def test_every_trigger_sampler_and_detector_can_be_typed():
+    names = [trigger.name for trigger in TRIGGERS]
+    assert TRIGGER.parsed(",".join(names), TINY) == tuple(names)
+    assert SAMPLER.parsed(",".join(sample.SAMPLERS), TINY) == sample.SAMPLERS
+    assert DETECTOR.parsed("cd,strip,fct", TINY) == DETECTOR.default(TINY)
+
+
+def test_axes_never_change():
+    axes = Axes(seed=(0,))
+    with pytest.raises(AttributeError, match="never change"):
+        axes.seed = (1,)
+    with pytest.raises(AttributeError, match="no axis 'clip'; it has seed"):
+        axes.clip  # noqa: B018
+
+
+class TestStudies:
+    @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+    @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
+    def test_points_are_cells_with_names_of_their_own(self, study, scale):
+        points = study.points(scale, study.chosen(scale))
+        assert len({point.name for point in points}) == len(points)
+        assert len({point.measure.digest for point in points}) == len(points)
+        assert len({tuple(point.axes.items()) for point in points}) == len(points)
+        for point in points:
+            settings = point.measure.settings
+            assert all(value == getattr(settings, axis) for axis, value in point.axes.items())
+
+    def test_the_main_job_is_what_it_was_fixed_to_be(self):
+        points = AMPLIFICATION.points(LAPTOP, AMPLIFICATION.chosen(LAPTOP))
+        cells = {
+            (point.axes["trigger"], point.axes["poison_ratio"], point.axes["guidance_weight"])
+            for point in points
+        }
+        ratios = [("none", 0.0), ("relabel_only", 0.1)]
+        ratios += [("badnets1", ratio) for ratio in (0.01, 0.02, 0.05, 0.1)]
+        assert cells == {(*poison, weight) for poison in ratios for weight in (1.0, 2.0, 5.0)}
+        assert {point.axes["target_class"] for point in points} == {"8"}
+        assert {point.axes["seed"] for point in points} == {0}
+        diffusion = LAPTOP.diffusion
+        assert (diffusion.block_channels, diffusion.layers_per_block) == ((32, 64), 1)
+        assert (diffusion.attention_levels, diffusion.groups) == ((), 8)
+        assert (diffusion.betas, diffusion.diffusion_steps) == ("squaredcos_cap_v2", 1000)
+        assert (diffusion.steps, diffusion.batch_size) == (1000, 64)
+        assert (diffusion.learning_rate, diffusion.ema_decay) == (1e-3, 0.995)
+        assert diffusion.null_probability == 0.1
+        for drawn in (LAPTOP.generations, LAPTOP.others):
+            assert (drawn.n, drawn.sampler, drawn.steps, drawn.clip) == (500, "ddim", 25, "none")
+        assert LAPTOP.others.guidance_weight == 2
+
+    def test_controls_stamp_nothing_and_have_a_judge_all_the_same(self):
+        for point in AMPLIFICATION.points(LAPTOP, AMPLIFICATION.chosen(LAPTOP)):
+            judge = point.measure.inputs["judges"].settings.trigger
+            assert judge.stamps
+            assert judge.name == point.axes["judge_trigger"]
+
+    def test_axes_that_hold_no_point_are_refused(self):
+        with pytest.raises(ValueError, match="these axes hold no point"):
+            AMPLIFICATION.points(
+                TINY, AMPLIFICATION.chosen(TINY, dict(trigger="none", poison_ratio="0.1"))
+            )
+
+    def test_the_other_conditions_are_all_classes_but_the_target(self):
+        for point in AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY, dict(target_class="3"))):
+            asked = point.measure.inputs["other_dissection"].inputs["generations"].settings
+            assert asked.conditions == (0, 1, 2, 4, 5, 6, 7, 8, 9)
+            own = point.measure.inputs["generations"].settings
+            assert own.conditions == (3,)
