@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
@@ -15,10 +15,9 @@ from orchestrator.run.execute import Outcome, build, is_transient
 from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.step import Step
-from orchestrator.store.checkpoints import Checkpoints, Reporter
+from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import NOT_BUILT, Store
-from tasks.steps import dissect, judge_accuracy, sample, train_classifier, train_diffusion
-from tasks.triggers.patches import BadNets1
+from tasks.steps import train_classifier, train_diffusion
 from tests.orchestrator.conducted import DATASET, DONE, MARK, POISON, STREAMS
 
 OFTEN = Placement(checkpoint_seconds=0)
@@ -87,6 +86,7 @@ class TestGoingOn:
         assert build(step, store, OFTEN, note=listener).kind == "done"
         assert listener.heard == [50, 100, 110]  # where it goes on from is said first
         assert contents(store, step) == undisturbed
+        assert not (store.root / ".checkpoints" / step.digest).exists()
 
     def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(self, store, contents, caplog):
         step = classifier(steps=160)
@@ -103,14 +103,6 @@ class TestGoingOn:
         assert listener.heard == [50, 100, 150, 160]
         assert "is passed over: training.pt has 100 bytes" in caplog.text
         assert contents(store, step) == undisturbed
-
-    def test_checkpoints_go_when_the_step_is_published(self, store):
-        step = classifier(steps=60)
-        interrupt(step, store, at=60)
-        assert Checkpoints(store, step).newest().name == "000000050"
-        assert build(step, store, OFTEN).kind == "done"
-        assert not (store.root / ".checkpoints" / step.digest).exists()
-        assert not list(store.folder(step).parent.glob(".*"))
 
     def test_one_that_does_not_fit_is_named_in_one_line(self, store):
         step, other = diffusion(), diffusion(block_channels=(16,), steps=60)
@@ -175,14 +167,6 @@ class TestCheckpoints:
             checkpoints.publish(100, crash)
         assert (checkpoints.newest() / "weights").read_text() == "whole"
 
-    def test_none_is_taken_before_it_is_due(self, tmp_path):
-        checkpoints = Checkpoints(Store(tmp_path), DATASET)
-        heard = []
-        reporter = Reporter(checkpoints, 3600.0, lambda *note: heard.append(note))
-        reporter(50, {"loss": 1.0}, self.save("early"))
-        assert heard == [(50, {"loss": 1.0})]
-        assert checkpoints.newest() is None
-
 
 class TestFailing:
     @pytest.mark.parametrize(
@@ -213,38 +197,6 @@ class TestFailing:
         store.discard(MARK)
         assert build(MARK, store, Placement()) == DONE
         assert not path.exists()
-
-    def test_more_poison_than_there_are_images_says_how_much_there_can_be(self, store):
-        too_much = Step(replace(POISON.settings, poison_ratio=0.95), POISON.inputs)
-        outcome = build(too_much, store, Placement())
-        assert outcome.message.startswith("cannot poison 1365 of 1437 images: only 1298 lie out")
-        assert "lower poison_ratio to at most 0.903" in outcome.message
-        largest = Step(replace(POISON.settings, poison_ratio=0.903), POISON.inputs)
-        assert build(largest, store, Placement()).kind == "done"
-
-    @pytest.mark.parametrize(
-        ("content_rate", "said"),
-        [
-            (1e-9, r"content judge with at least 80% accuracy on clean test images, got \d"),
-            (2e-3, r"trigger judge with at least 95% balanced accuracy on test images, got \d"),
-        ],
-        ids=["content", "trigger"],
-    )
-    def test_poor_judges_are_not_asked(self, store, content_rate, said):
-        content = classifier(steps=40, learning_rate=content_rate)
-        trigger = classifier(MARK, name="trigger", classes=2)
-        judges = {"content_judge": content, "trigger_judge": trigger}
-        assessed = Step(judge_accuracy.Settings(trigger=BadNets1()), {"dataset": DATASET, **judges})
-        drawn = Step(
-            sample.Settings(conditions=(8,), guidance_weight=1.0, steps=1, n=2),
-            {"model": diffusion()},
-        )
-        inputs = {"generations": drawn, "judges": assessed, **judges}
-        with pytest.raises(StepFailed, match=said) as caught:
-            run_in_process([Step(dissect.Settings(trigger=BadNets1()), inputs)], store)
-        assert str(caught.value).endswith("train it for more steps")
-        assert store.has(assessed)
-        assert store.has(drawn)
 
     @pytest.mark.parametrize(
         "task", ["datasets", pytest.param("train_classifier", marks=pytest.mark.slow)]

@@ -14,7 +14,6 @@ from orchestrator.console import as_it_is, between, duration
 from orchestrator.graph.plan import Pace, Plan, Planned
 from orchestrator.graph.remaining import Remaining
 from orchestrator.graph.seen import Cost
-from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.run.progress import Bars, Display, Follower, Lines, display
 from orchestrator.run.request import NoCluster
@@ -128,16 +127,6 @@ class TestDisplays:
         for kind in ("damaged", "waiting", "retry", "failed"):
             assert f"{kind:8} {path}  in :warning: [b]" in said
         assert (":package:-[red]x[/red] " if terminal else f"started  {path}") in said
-
-    def test_a_line_says_when_what_and_how_far(self, tmp_path):
-        pipe = console(False)
-        lines = display(pipe, 2)
-        lines.start()
-        for seen in run_in_process([POISON], Store(tmp_path)):
-            lines.show(seen)
-        said = pipe.file.getvalue().splitlines()
-        assert [line.split()[2] for line in said] == ["started", "done", "started", "done"]
-        assert said[-1].split()[3:5] == [POISON.path, "(2/2,"]
 
     def test_bars_fit_a_terminal_and_cut_neither_path_nor_numbers(self):
         path = "train_diffusion/ddpm-8x16-800steps-seed0-badnets1-p0.02-target_class-seed0"

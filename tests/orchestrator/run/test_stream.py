@@ -18,7 +18,7 @@ from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
 from tasks.data import datasets
 from tasks.steps import poison, train_classifier
-from tasks.steps.batches import Held, Restreamed, epoch_order, windows
+from tasks.steps.batches import Held, Restreamed, windows
 from tasks.triggers.patches import BadNets1
 from tests.orchestrator.conducted import DATASET, DONE, MARK, POISON, STREAMS
 from tests.orchestrator.streamed import peak, reachable, synthetic
@@ -81,18 +81,6 @@ class TestHolding:
         for name in ("index", "image", "label"):
             np.testing.assert_array_equal(getattr(plain, name), getattr(other, name))
 
-    def test_two_workers_have_the_batch_of_one_between_them(self, store):
-        whole = next(iter(held(store)(3, 2)))
-        parts = [next(iter(held(store, rank=rank, workers=2)(3, 2))) for rank in (0, 1)]
-        for name in ("index", "image", "label"):
-            both = np.concatenate([part[name] for part in parts])
-            np.testing.assert_array_equal(both, whole[name])
-
-    def test_an_epoch_is_a_permutation_by_seed_and_epoch(self, store):
-        got = held(store, batch_size=1)
-        seen = np.concatenate([batch["index"] for batch in got(1)])
-        np.testing.assert_array_equal(seen, got.index[epoch_order(1437, seed=0, epoch=1)])
-
     def test_rows_that_are_not_all_of_them_are_refused(self, store):
         class Some:
             def tables(self):
@@ -114,10 +102,6 @@ class TestHolding:
         folder = synthetic(tmp_path, 2000, 32, 500)
         most = peak(lambda: batches(Settings(), folder, None))
         assert most < 1.5 * 2000 * 3072 + 16 * 2**20
-
-    def test_a_batch_that_workers_cannot_share_says_what_to_use(self, store):
-        with pytest.raises(ValueError, match=r"3 workers share equally, got 64; use 63"):
-            held(store, workers=3)
 
     @pytest.mark.ray
     @pytest.mark.usefixtures("local_ray")
@@ -179,23 +163,6 @@ class TestRestreaming:
         order = np.concatenate(list(windows(groups, window=350, seed=0, epoch=1)))
         found = columns(list(held(cut_store, window_bytes=WINDOW, batch_size=1)(1)))
         np.testing.assert_array_equal(found["index"], held(cut_store).index[order])
-
-    def test_workers_have_the_batches_of_one_between_them(self, cut_store):
-        alone = held(cut_store, window_bytes=WINDOW)(1, 4)
-        parts = [
-            held(cut_store, window_bytes=WINDOW, rank=rank, workers=4)(1, 4) for rank in range(4)
-        ]
-        for whole, *shares in zip(alone, *parts, strict=True):
-            together = columns(shares)
-            for name in whole:
-                np.testing.assert_array_equal(together[name], whole[name])
-
-    def test_a_window_smaller_than_a_row_group_is_one_row_group(self, cut_store):
-        found = columns(list(held(cut_store, window_bytes=1, batch_size=64)(0)))
-        first = set(found["index"][:37])
-        whole = held(cut_store).index
-        assert any(first <= set(whole[at : at + GROUP]) for at in range(0, 1437, GROUP))
-        assert len(set(found["index"])) == 1437 // 64 * 64
 
     def test_a_manifest_of_another_dataset_is_refused(self, cut_store, tmp_path):
         import pyarrow.parquet as pq
