@@ -47,7 +47,7 @@ QUIET = {
 }
 """MLflow's environment, unless the user has set it."""
 DIGEST, LAUNCH, KIND = "castlewalls.digest", "castlewalls.launch", "castlewalls.kind"
-"""Tags: the digest of a point's or training's step; a launch's id; launch, point or training."""
+"""Tags: the digest of a point's or training's step, a launch's id, and which of these it is."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """Schemes of addresses behind which there is no server that keeps files for us."""
 SEEN_PIXELS = 64
@@ -239,18 +239,16 @@ class Runs:
             own = address.startswith(DATABASES)
             place = (self.store.root / "mlflow-artifacts").as_uri() if own else None
             return str(self.client.create_experiment(name, place))
+        number = found.experiment_id
         if found.lifecycle_stage != "active":
-            raise ValueError(
-                f"its experiment {name} was deleted; "
-                f"mlflow experiments restore -x {found.experiment_id}"
-            )
-        return str(found.experiment_id)
+            raise ValueError(f"its experiment was deleted; mlflow experiments restore -x {number}")
+        return str(number)
 
     def look(self) -> None:
         """Ask MLflow which runs there are, and delete doubles of two drivers.
 
-        Nobody deletes the oldest of several, so both end with the same one; who is still writing
-        into another gets an error, and looks again.
+        Nobody deletes the oldest, so both keep the same one; a driver that is still writing into
+        another gets an error, and looks again.
         """
         found = defaultdict(list)
         token = None
@@ -262,11 +260,10 @@ class Runs:
                 break
         found.pop("", None)  # somebody else's
         for key, runs in found.items():
-            self.runs[key], *others = sorted(
-                runs, key=lambda run: (run.info.start_time, run.info.run_id)
-            )
-            for run in others:
-                self.client.delete_run(run.info.run_id)
+            runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
+            self.runs[key] = runs[0]
+            for double in runs[1:]:
+                self.client.delete_run(double.info.run_id)
 
     def run(self, key: str, name: str, tags: Mapping[str, str], began: int | None = None) -> Any:
         """The run with a digest or a launch's id, made if it is not there."""
@@ -286,39 +283,32 @@ class Runs:
         self.client.set_terminated(launch.info.run_id)
 
     def send(self, step: Step, point: Point | None, launch: Any) -> None:
-        """Send a training, or the step in which a point ends, as a run of a launch's."""
-        tags = {DIGEST: step.digest, "castlewalls.path": step.path}
-        tags["mlflow.parentRunId"] = launch.info.run_id
+        """Send a training, or the step in which a point ends, as a child of a launch's run."""
+        folder = self.store.fetch(step)
+        tags = {"castlewalls.path": step.path, "mlflow.parentRunId": launch.info.run_id}
+        tags |= {DIGEST: step.digest, KIND: "point" if point else "training"}
         if point:
-            self._send_point(point, tags)
+            row = json.loads((folder / "metrics.json").read_text())
+            terms = {name for name, value in row.items() if value is not None} | {"interval"}
+            tags |= {
+                f"definition.{term}": DEFINITIONS[term] for term in DEFINITIONS if term in terms
+            }
+            if "p_t" in terms:
+                tags["p_t"] = str(row["p_t"])
+            name, parameters = point.name, point.axes
+            numbers = measured(row, point.axes, self.columns)
+            metrics = [(name, value, 0) for name, value in numbers.items()]
         else:
-            self._send_training(step, tags)
-        run_id = self.runs[step.digest].info.run_id
-        self.client.set_terminated(run_id)
-        self.runs[step.digest] = self.client.get_run(run_id)
-
-    def _send_point(self, point: Point, tags: Mapping[str, str]) -> None:
-        folder = self.store.fetch(point.measure)
-        row = json.loads((folder / "metrics.json").read_text())
-        axes = {axis: value for axis, value in point.axes.items() if value is not None}
-        terms = {name for name, value in row.items() if value is not None} | {*axes, "interval"}
-        tags = {KIND: "point", **tags}
-        tags |= {f"definition.{term}": DEFINITIONS[term] for term in DEFINITIONS if term in terms}
-        if row.get("p_t") is not None:
-            tags["p_t"] = str(row["p_t"])
-        run = self.run(point.measure.digest, point.name, tags)
-        numbers = measured(row, point.axes, self.columns)
-        self._log(run, axes, [(name, value, 0) for name, value in numbers.items()])
-        self.client.log_artifact(run.info.run_id, str(folder / "metrics.json"))
-        for name, pixels in pictures(folder / "groups.npz"):
-            self.client.log_image(run.info.run_id, pixels, artifact_file=f"{name}.png")
-
-    def _send_training(self, step: Step, tags: Mapping[str, str]) -> None:
-        name = step.path.rpartition("-")[0]
-        run = self.run(step.digest, name, {KIND: "training", **tags})
-        settings = brief(step.identity["settings"])
-        parameters = {field: value for field, value in settings.items() if value is not None}
-        self._log(run, parameters, loss_curve(self.store.fetch(step) / "history.csv"))
+            name, parameters = step.path.rpartition("-")[0], brief(step.identity["settings"])
+            metrics = loss_curve(folder / "history.csv")
+        run = self.run(step.digest, name, tags)
+        self._log(run, parameters, metrics)
+        if point:
+            self.client.log_artifact(run.info.run_id, str(folder / "metrics.json"))
+            for group, pixels in pictures(folder / "groups.npz"):
+                self.client.log_image(run.info.run_id, pixels, artifact_file=f"{group}.png")
+        self.client.set_terminated(run.info.run_id)
+        self.runs[step.digest] = self.client.get_run(run.info.run_id)
 
     def _log(
         self, run: Any, parameters: Mapping[str, Any], metrics: Sequence[tuple[str, float, int]]
@@ -329,7 +319,9 @@ class Runs:
         entries = [
             Metric(name, float(value), run.info.start_time, step) for name, value, step in metrics
         ]
-        params = [Param(name, str(value)[:500]) for name, value in parameters.items()]
+        params = [
+            Param(name, str(value)[:500]) for name, value in parameters.items() if value is not None
+        ]
         self.client.log_batch(run.info.run_id, params=params)
         for first in range(0, len(entries), BATCH):
             self.client.log_batch(run.info.run_id, metrics=entries[first : first + BATCH])
