@@ -146,8 +146,7 @@ class _Fixed(list[str]):
 def _path_of_workers(*folders: str) -> JobConfig:
     """Have these folders first on the path of the workers, and nothing else of this process's.
 
-    Ray would put the script's folder and the current one first, where somebody's own ``models`` may
-    lie.
+    Ray would put the script's folder and the current one first, where another ``models`` may lie.
     """
     config = JobConfig()
     config._py_driver_sys_path = _Fixed(folders)

@@ -85,7 +85,7 @@ class Conductor:
         self.events: list[dict[str, Any]] = []
 
     async def finish(self, digest: str) -> None:
-        """Return once the step is in the store; start it if nobody has.
+        """Return once the step is in the store; start it unless it was started before.
 
         Raises:
             StepFailed: When it, or a step it needs, failed for good.
@@ -93,7 +93,7 @@ class Conductor:
         await asyncio.shield(self._run(digest))
 
     def begin(self) -> None:
-        """Start every target that nobody has started, in the order in which they were given."""
+        """Start every target that was not started before, in the order given."""
         for digest in self.targets:
             self._run(digest)
 

@@ -98,7 +98,7 @@ class RayConductor(Conductor):
         self.latest: dict[str, dict[str, Any]] = {}
         self.furthest: dict[str, int] = {}
         self.blind: set[str] = set()
-        """Ids of nodes that do not see the store; nothing is sent there."""
+        """Ids of nodes that do not see the store; no step is sent there."""
         self.following: asyncio.Task[None] | None = None
         super().__init__(targets, store, placement, nodes.capacity(), self._start, grows=True)
 
@@ -145,19 +145,19 @@ class RayConductor(Conductor):
 
     async def _follow(self) -> None:
         """Keep up with nodes that come and go; on an error say so once, and go on."""
-        said = ""
+        reported = ""
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
             try:
                 self.resize(await asyncio.to_thread(nodes.capacity, self.blind))
-                said = ""
+                reported = ""
             except ray.exceptions.RayError:
                 continue  # the head is being restarted, or gone, which the driver finds out
             except Exception as error:  # a half-written file parses as anything: keep following
                 text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-                if text != said:
+                if text != reported:
                     self.events.append(without_nodes(text))
-                said = text
+                reported = text
 
     async def _start(self, step: Step, bundle: Bundle) -> Outcome:
         rows = await self._rows(step)

@@ -20,7 +20,7 @@ from orchestrator.store.storage import NoAccess, NoAnswer
 from orchestrator.store.store import Store
 
 Note = Callable[[int, Mapping[str, float]], None]
-"""Called with how far a step is (in its own units) and its latest metrics."""
+"""Called with a step's progress (training steps, or images) and its latest metrics."""
 
 LASTING = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EDQUOT}
 """Operating-system errors that do not go away by trying again."""
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def _unheard(*_: Any) -> None:
-    """Takes progress that nobody listens to."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +195,7 @@ def given(step: Step, store: Store) -> Iterator[dict[str, Path]]:
 
 
 def ranges(step: Step, inputs: Mapping[str, Path]) -> list[tuple[int, int]]:
-    """The index ranges of a ``per_batch`` step, the same whoever runs them."""
+    """The index ranges of a ``per_batch`` step, which do not depend on placement."""
     count, size = step.module.count(step.settings, **inputs), step.settings.batch_size
     return [(first, min(first + size, count)) for first in range(0, count, size)]
 

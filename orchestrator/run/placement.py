@@ -18,11 +18,11 @@ of either.  A third of it is torch's own files, which all processes of a machine
 PLAIN_PROCESS = int(0.5 * GIB)
 """Memory counted for any other process, bytes."""
 ACTOR_SECONDS = 180.0
-"""Work of one core that is worth another actor, which takes seconds to start."""
+"""Work of one core that justifies another actor, which takes seconds to start."""
 ON_CPU = ("perturb",)
-"""Tasks with a network whose bytes would be others on a GPU."""
+"""Tasks with a network whose results would differ on a GPU."""
 CORES_OF_A_GPU = 50.0
-"""How many cores a GPU is taken for when actors are counted; a guess, not measured here."""
+"""Cores that a GPU counts as when actors are counted; a guess, not measured."""
 
 RESOURCES = ("CPU", "GPU", "memory")
 """What steps are placed by, in Ray's names; memory in bytes."""

@@ -108,7 +108,7 @@ def batches(
         settings: Of the training: ``batch_size``, ``seed`` and ``window_bytes`` are read.
         dataset: The folder of the dataset step.
         manifest: The folder of the manifest step, or None to train on the dataset as it is.
-        rows: The dataset's rows, if somebody holds them already.
+        rows: The dataset's rows, if they are held already.
         rank: This worker among the data-parallel ones.
         workers: How many there are.
 

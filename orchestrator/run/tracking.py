@@ -49,7 +49,7 @@ QUIET = {
 DIGEST, LAUNCH, KIND = "castlewalls.digest", "castlewalls.launch", "castlewalls.kind"
 """Tags: the digest of a point's or training's step, a launch's id, and which of these it is."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-"""Schemes of addresses behind which there is no server that keeps files for us."""
+"""Schemes of addresses without a server that keeps files."""
 SEEN_PIXELS = 64
 """Height to which smaller images are enlarged for MLflow's pages."""
 BATCH, PAGE = 500, 1000
@@ -258,7 +258,7 @@ class Runs:
                 found[run.data.tags.get(DIGEST) or run.data.tags.get(LAUNCH, "")].append(run)
             if not (token := page.token):
                 break
-        found.pop("", None)  # somebody else's
+        found.pop("", None)  # runs that are not ours
         for key, runs in found.items():
             runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
             self.runs[key] = runs[0]

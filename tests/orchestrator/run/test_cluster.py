@@ -53,11 +53,6 @@ class TestWhatMayBeAdded:
         assert added(CONFIGURATION, labelled, told_by_its_size)["GPU"] == 1
         assert added(CONFIGURATION, *[labelled] * 9)["GPU"] == 0
 
-    def test_by_default_there_are_two_workers(self):
-        told = {**CONFIGURATION, "available_node_types": {"gpu": {"resources": WORKER}}}
-        del told["max_workers"]
-        assert added(told)["GPU"] == 2
-
     def test_of_kuberay_s_autoscaler_nothing_is_known_and_nothing_is_bounded(self, monkeypatch):
         monkeypatch.delenv("KUBERAY_GEN_RAY_START_CMD", raising=False)
         assert not nodes.grows_unseen()
@@ -111,12 +106,6 @@ class TestUnfitNodes:
         other = {**VERSIONS, "ray": "9.9"}
         said = self.refused({"10.0.0.1": Facts(VERSIONS), "10.0.0.2": Facts(other)})
         assert "the version of ray: here it is 2.60.0, but on node 10.0.0.2: 9.9" in said
-
-    def test_of_many_nodes_some_are_named(self):
-        silent = {f"10.0.0.{place}": "it did not answer within 60 s" for place in range(9)}
-        said = self.refused(silent)
-        assert said.count("it did not answer") == 3
-        assert "and 6 more nodes" in said
 
 
 class TestAddresses:

@@ -13,10 +13,9 @@ from orchestrator.run.conductor import ATTEMPTS, REPAIRS, Conductor, StepFailed,
 from orchestrator.run.execute import Outcome, build
 from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
-from orchestrator.step import Step, ancestors
+from orchestrator.step import ancestors
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
-from tasks.steps import train_classifier
 from tests.orchestrator.conducted import (
     DATASET,
     DONE,
@@ -24,7 +23,6 @@ from tests.orchestrator.conducted import (
     MARK,
     PLENTY,
     POISON,
-    STREAMS,
     TRAINING,
     TRANSIENT,
     Recorder,
@@ -308,23 +306,6 @@ class TestNodesThatComeAndGo:
 
         asyncio.run(asyncio.wait_for(gain(), 30))
 
-    def test_a_fraction_of_a_cpu_is_cut_for_the_cluster_as_it_was(self, tmp_path):
-        """Else a bundle would need nothing while there is no CPU at all."""
-        recorder, placement = Recorder(), Placement(training_workers=2)
-
-        async def lose_and_gain():
-            conductor = Conductor([TRAINING], Store(tmp_path), placement, FEW, recorder, grows=True)
-            await conductor.finish(DATASET.digest)
-            conductor.resize(NONE)
-            conductor.begin()
-            await until(lambda: conductor.queue)
-            [waiting] = conductor.queue
-            conductor.resize(FEW)
-            await conductor.finish(TRAINING.digest)
-            return waiting.bundle.cpus
-
-        assert asyncio.run(asyncio.wait_for(lose_and_gain(), 30)) == 0.5
-
 
 def test_how_far_a_step_goes_is_known_of_trainings_and_batches():
     steps = {step.task: step for step in ancestors(study())}
@@ -367,17 +348,3 @@ class TestRealSteps:
             )
         assert paths(events, "done") == [DATASET.path, MARK.path]
         assert contents(store, DATASET) == good
-
-    def test_damage_two_steps_deep_is_mended(self, tmp_path, contents):
-        """The altered manifest is found first; building it again finds the altered dataset."""
-        store = Store(tmp_path)
-        chosen = train_classifier.Settings(name="c", classes=10, steps=10, batch_size=16)
-        short = Step(chosen, {}, STREAMS)
-        run_in_process([POISON], store)
-        good = contents(store)
-        for step, name in ((POISON, "manifest.json"), (DATASET, "classes.json")):
-            path = store.folder(step) / name
-            path.write_text(path.read_text().upper())
-        events = run_in_process([short], store)
-        assert paths(events, "done") == [DATASET.path, POISON.path, short.path]
-        assert {name: data for name, data in contents(store).items() if name in good} == good

@@ -99,17 +99,6 @@ def test_data_parallel_workers_share_the_activations_and_not_the_weights():
     assert four == pytest.approx(6 * weights + batch / 4)
 
 
-def test_a_classifier_that_starts_from_given_weights_computes_on_larger_images():
-    settings = replace(CLASSIFIER, network="resnet50", image_size=32)
-    plain = memory.classifier(trained(settings))
-    begun = replace(trained(settings), inputs={"weights": DIGITS})
-    assert (
-        memory.classifier(begun).kept
-        == memory.classifier(trained(replace(settings, image_size=64))).kept
-    )
-    assert plain.kept > memory.classifier(begun).kept  # a strided stem keeps less
-
-
 def test_more_images_at_once_are_expected_to_hold_more():
     drawn = sample.Settings(conditions=(0,), guidance_weight=2.0, n=1000, batch_size=100)
     model = {"model": trained(PAPER)}

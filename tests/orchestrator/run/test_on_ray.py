@@ -188,15 +188,6 @@ def predictions(folder):
 
 
 class TestTheDataset:
-    @pytest.mark.slow
-    def test_restreamed_under_ray_a_training_ends_in_the_bytes_that_one_process_makes(
-        self, conduct, tmp_path, contents
-    ):
-        alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")
-        run_in_process([RESTREAMED], alone)
-        finish(conduct([RESTREAMED], store), RESTREAMED)
-        assert contents(store, RESTREAMED) == contents(alone, RESTREAMED)
-
     def test_only_what_a_training_holds_goes_to_the_object_store(self, conductor, with_data):
         made = conductor(RESTREAMED, with_data)
         settings = prepare.Settings(detector=CognitiveDistillation())

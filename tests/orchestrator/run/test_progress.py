@@ -122,8 +122,11 @@ class TestDisplays:
         view.show(event("started", attempt=1, total=10) | {"path": path})
         for kind in ("damaged", "waiting", "retry", "failed"):
             view.show(event(kind, message="in :warning: [b]") | {"path": path})
+        view.show(event("progress", position=5, metrics={}) | {"digest": "never started"})
+        view.show(event("resumed", position=500, again=62, total=1000))
         view.stop()
         said = shown.file.getvalue()
+        assert f"resumed  {POISON.path}  at 500 of 1000, repeating 62" in said
         for kind in ("damaged", "waiting", "retry", "failed"):
             assert f"{kind:8} {path}  in :warning: [b]" in said
         assert (":package:-[red]x[/red] " if terminal else f"started  {path}") in said
@@ -141,26 +144,6 @@ class TestDisplays:
         bar = step[0].index("━")
         assert step[0][bar:].split() == ["━━━━╺━━━", "500/1000", "loss", "0.123", "0:00:00"]
         assert "".join(line[:bar].strip() for line in step) == path
-
-    @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
-    def test_a_training_that_is_taken_up_says_where_and_what_is_done_again(self, terminal):
-        shown = console(terminal)
-        view = display(shown, 1)
-        view.start()
-        view.show(event("resumed", position=450, again=0, total=1000))
-        view.show(event("resumed", position=500, again=62, total=1000))
-        view.stop()
-        said = " ".join(shown.file.getvalue().split())
-        assert f"resumed {POISON.path} at 450 of 1000" in said
-        assert f"resumed {POISON.path} at 500 of 1000, repeating 62" in said
-
-    def test_progress_of_a_step_that_nobody_saw_start_is_no_error(self):
-        view = display(console(True), 1)
-        view.start()
-        view.show(event("progress", position=5, metrics={}))
-        view.show(event("cached"))
-        view.show(event("done", seconds=1.0))
-        view.stop()
 
 
 class TestFollowing:
@@ -208,28 +191,13 @@ class TestFollowing:
         assert shown.calls == ["start", "stop"]
 
 
-class TestWords:
-    @pytest.mark.parametrize(
-        ("seconds", "said"),
-        [
-            (9.5, "9.5 s"),
-            (12.3, "12 s"),
-            (180, "3 min"),
-            (9000, "2.5 h"),
-            (950_000, "11 days"),
-        ],
-    )
-    def test_durations_are_short(self, seconds, said):
-        assert duration(seconds) == said
-
-    @pytest.mark.parametrize(
-        ("low", "high", "said"),
-        [
-            (420, 780, "7 to 13 min"),
-            (50, 130, "50 s to 2 min"),
-            (412, 431, "about 7 min"),
-            (9.5, 20, "9.5 to 20 s"),
-        ],
-    )
-    def test_two_durations_are_a_range(self, low, high, said):
-        assert between(low, high) == said
+def test_durations_and_their_ranges_are_short():
+    seconds = (9.5, 12.3, 180, 9000, 950_000)
+    assert [duration(each) for each in seconds] == ["9.5 s", "12 s", "3 min", "2.5 h", "11 days"]
+    ranges = {
+        (420, 780): "7 to 13 min",
+        (50, 130): "50 s to 2 min",
+        (412, 431): "about 7 min",
+        (9.5, 20): "9.5 to 20 s",
+    }
+    assert {ends: between(*ends) for ends in ranges} == ranges
