@@ -110,14 +110,14 @@ def _duel(
 
 def _under_ray(step: Step, store: Store) -> tuple[float, float, float]:
     """The step's rate as its progress says it, and how long Ray and then the step took to start."""
-    from orchestrator.run import cluster
+    from orchestrator.run import cluster, conductor_actor
 
     began = time.time()
     with cluster.connected(None, dashboard=False, verbose=False):
         import ray
 
         ray_start = time.time() - began
-        conductor = cluster.Conducting([step], store, Placement())
+        conductor = conductor_actor.ConductorHandle([step], store, Placement())
         actor = conductor.actor
         finished = actor.finish.remote(step.digest)
         news = []

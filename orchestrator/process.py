@@ -1,6 +1,6 @@
-"""What this process finds around it, and what is put right before anything looks at it.
+"""This process's surroundings: cores, home, user name, proxies, ports, environment.
 
-Imports here are light, and nothing is changed by importing.
+Imports here are light, and importing changes nothing.
 """
 
 import getpass
@@ -17,17 +17,17 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def cores() -> int:
-    """CPU cores that this process may use; all of the machine's where that is not known."""
+    """CPU cores that this process may use; all of the machine's if the system does not say."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def prepare() -> None:
-    """Give the process what libraries count on: a home, a name, and a way past proxies.
+    """Give the process what libraries need: a home, a user name, and direct access to loopback.
 
     Raises:
-        OSError: In one line: there is no home, and none can be made.
+        OSError: There is no home, and none can be made; in one line.
     """
     _have_a_home()
     _have_a_name()
@@ -38,7 +38,7 @@ def free_port(port: int | None, *, usual: int) -> int:
     """A port of 127.0.0.1 that can be listened on: the one asked for, else the usual one or any.
 
     Raises:
-        OSError: The one that was asked for is taken, or not this user's to take.
+        OSError: The one that was asked for is taken, or needs privileges.
     """
     if port is not None:
         return _listened(port)
@@ -49,13 +49,13 @@ def free_port(port: int | None, *, usual: int) -> int:
 
 
 def _listened(port: int) -> int:
-    with socket.create_server(("127.0.0.1", port)) as held:
-        return int(held.getsockname()[1])
+    with socket.create_server(("127.0.0.1", port)) as server:
+        return int(server.getsockname()[1])
 
 
 @contextmanager
 def environment_kept() -> Iterator[None]:
-    """Have ``os.environ`` afterwards as it was before."""
+    """Restore ``os.environ`` afterwards."""
     before = dict(os.environ)
     try:
         yield
@@ -66,7 +66,7 @@ def environment_kept() -> Iterator[None]:
 
 
 def _have_a_home() -> None:
-    """Name a private folder as home where there is none: Ray cannot even be imported without.
+    """Make a private folder the home of a user without one: importing Ray fails without.
 
     A container's user may have neither ``HOME`` nor an entry in the list of users.
     """
@@ -78,7 +78,7 @@ def _have_a_home() -> None:
         found = home.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise PermissionError(
-                f"this user has no home, and {home} is somebody else's; export HOME=/a/folder"
+                f"this user has no home, and {home} belongs to another user; export HOME=/a/folder"
             ) from None
         os.environ["HOME"] = str(home)
 
@@ -91,11 +91,11 @@ def _have_a_name() -> None:
 
 
 def _pass_proxies_by() -> None:
-    """Have what listens on loopback asked directly, whatever proxy the environment names."""
+    """Except loopback from the proxies that the environment names."""
     proxies = getproxies_environment()
     excepted = proxies.pop("no", "")
     if not proxies or excepted.strip() == "*":
         return
-    known = [name.strip() for name in excepted.split(",") if name.strip()]
-    told = ",".join([*known, *(name for name in LOOPBACK if name not in known)])
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = told
+    names = [name.strip() for name in excepted.split(",") if name.strip()]
+    every = ",".join([*names, *(name for name in LOOPBACK if name not in names)])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = every

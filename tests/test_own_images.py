@@ -66,6 +66,9 @@ def test_the_whole_study_ends_in_a_page(finished):
 @pytest.mark.slow
 @pytest.mark.parametrize("finished", [16], indirect=True)
 def test_two_actors_end_in_the_same_row(finished, local_ray, copied, contents):
+    from orchestrator.run import conductor_actor  # before Ray
+
+    # isort: split
     import ray
 
     asked, _ = finished
@@ -74,7 +77,7 @@ def test_two_actors_end_in_the_same_row(finished, local_ray, copied, contents):
     again = [point, point.inputs["dissection"], point.inputs["generations"]]
     for step in again:
         store.discard(step)
-    conductor = local_ray.Conducting([point], store, Placement(actors=2))
+    conductor = conductor_actor.ConductorHandle([point], store, Placement(actors=2))
     ray.get(conductor.actor.finish.remote(point.digest), timeout=PATIENCE)
     done = [event["path"] for event in conductor.poll() if event["kind"] == "done"]
     assert sorted(done) == sorted(step.path for step in again)

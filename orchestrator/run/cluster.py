@@ -1,6 +1,6 @@
-"""Ray: start or join a cluster; ``orchestrator.run.conductor_actor`` has what then works on it.
+"""Start Ray on this machine or join a cluster.
 
-Imported only when something is to be run; ``plan``, ``report`` and ``--help`` never get here.
+Imported only when something is to run; ``plan``, ``report`` and ``--help`` never get here.
 """
 
 import logging
@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,9 @@ from ray.job_config import JobConfig
 
 from orchestrator.process import cores
 from orchestrator.run import nodes, sessions
-from orchestrator.run.conductor_actor import HEAD, NAMESPACE, Conducting, RayConductor, conductor
+from orchestrator.run.conductor_actor import NAMESPACE
 from orchestrator.run.request import NoCluster
 from orchestrator.store.store import Store
-
-__all__ = ("HEAD", "NAMESPACE", "Conducting", "RayConductor", "conductor", "connected")
 
 EMBEDDED_OBJECT_STORE = 300 * 2**20
 """Bytes; the clean dataset and little else lies there."""
@@ -42,53 +40,75 @@ def connected(
     verbose: bool,
     say: Callable[[str], Any] = print,
 ) -> Iterator[str | None]:
-    """Join the cluster at ``address``, or start one in this machine that ends with this block.
+    """Join the cluster at ``address``, or start one on this machine that ends with this block.
 
     Args:
         address: Host and port, or ``auto``; None starts one.
         dashboard: Start Ray's dashboard, on loopback, where Ray is started here.
         verbose: Let Ray and its workers print.
-        say: Told where the dashboard's token is, and if a token's file was open to others.
+        say: Called with where the dashboard's token is, and if others could read that file.
 
     Yields:
         Where Ray's dashboard is, host:port, or None without one.
 
     Raises:
-        NoCluster: When nothing answers at ``address``, or it does not let us in.
+        NoCluster: Nothing answers at ``address``, or it does not let us in.
     """
-    if address is not None:
-        _refuse_client(address)
-        _probe(address)
-    _refuse_running()
+    _refuse(address)
     environment.tell_ray()
     level = logging.INFO if verbose else logging.ERROR
     options = {"namespace": NAMESPACE, "log_to_driver": verbose, "logging_level": level}
-    with (
-        _embedded(dashboard, say)
-        if address is None
-        else nullcontext(_joined(address, say)) as where
-    ):
-        with (
-            _on_loopback() if address is None else nullcontext(),
-            nullcontext() if verbose or address is None else _without_chatter(),
-        ):
-            context = _init(address, options | where)
+    with ExitStack() as lasting, ExitStack() as starting:
+        if address is None:
+            options |= lasting.enter_context(_embedded(dashboard, say))
+            starting.enter_context(_on_loopback())
+            if not verbose:
+                starting.enter_context(_without_chatter())
+        else:
+            environment.trust_the_user(say, make=False)
+            options |= {"address": address, "runtime_env": environment.shipped()}
+            options["job_config"] = _path_of_workers()
+        context = _init(address, options)
+        starting.close()
+        if address is None and (node := ray._private.worker._global_node):
+            session = node.get_session_dir_path()
+            lasting.callback(shutil.rmtree, session, ignore_errors=True)
+        lasting.callback(ray.shutdown)  # goes first
         for name in ("ray.data", "ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(level if verbose else logging.CRITICAL)
         if not verbose:  # "(raylet) The node with node id ...": the conductor says what that means
             ray._private.worker.print_to_stdstream = lambda *_, **__: None
-        session = _session_folder() if address is None else None
-        try:
-            yield context.dashboard_url or None
-        finally:
-            ray.shutdown()
-            if session:
-                shutil.rmtree(session, ignore_errors=True)
+        yield context.dashboard_url or None
+
+
+def _refuse(address: str | None) -> None:
+    """Fail in seconds, not minutes, where there is nothing to join.
+
+    Raises:
+        NoCluster: In one line, with what to type instead.
+    """
+    if address is not None and "://" in address:
+        raise NoCluster(
+            f"expected --address host:port of the cluster's head, or auto on it, got {address}. "
+            f"From outside the cluster, `castlewalls submit` runs a study on it."
+        )
+    # Of "auto" and the like Ray itself says at once what is wrong.
+    numbered = address is not None and address.rpartition(":")[2].isdigit()
+    if numbered and (reason := nodes.silence(address or "")):
+        raise NoCluster(
+            f"no Ray cluster answers at {address} ({reason}). Start one with "
+            f"`ray start --head`, or leave --address out to run on this machine."
+        )
+    if ray.is_initialized():
+        raise NoCluster(
+            "Ray already runs in this process. Call ray.shutdown() first: a run starts Ray as it "
+            "needs it, or joins the cluster that address names."
+        )
 
 
 @contextmanager
 def _embedded(dashboard: bool, say: Callable[[str], Any]) -> Iterator[dict[str, Any]]:
-    """Yield what a Ray is started with in this machine: trusted, with a place for its sessions."""
+    """Yield what Ray is started with on this machine, with a token and a folder of its own."""
     with ExitStack() as lasting:
         if not dashboard:
             lasting.enter_context(environment.trusting_only_this_process())
@@ -110,28 +130,10 @@ def _embedded(dashboard: bool, say: Callable[[str], Any]) -> Iterator[dict[str, 
         }
 
 
-def _joined(address: str, say: Callable[[str], Any]) -> dict[str, Any]:
-    """What the cluster at ``address`` is joined with."""
-    environment.trust_the_user(say, make=False)
-    return {
-        "address": address,
-        "runtime_env": environment.shipped(),
-        "job_config": _path_of_workers(),
-    }
-
-
 def python_of_workers() -> dict[str, str]:
     """The ``runtime_env`` without which a path with spaces reaches a shell as several words."""
     python = shlex.quote(sys.executable)
     return {} if python == sys.executable else {"py_executable": python}
-
-
-def _refuse_running() -> None:
-    if ray.is_initialized():
-        raise NoCluster(
-            "Ray already runs in this process. Call ray.shutdown() first: a run starts Ray as it "
-            "needs it, or joins the cluster that address names."
-        )
 
 
 class _Fixed(list[str]):
@@ -144,8 +146,7 @@ class _Fixed(list[str]):
 def _path_of_workers(*folders: str) -> JobConfig:
     """Have these folders first on the path of the workers, and nothing else of this process's.
 
-    Ray would put the script's folder and the current one first, where somebody's own ``models`` may
-    lie.
+    Ray would put the script's folder and the current one first, where another ``models`` may lie.
     """
     config = JobConfig()
     config._py_driver_sys_path = _Fixed(folders)
@@ -166,7 +167,7 @@ def _init(address: str | None, options: Mapping[str, Any]) -> Any:
             f"~/.ray/auth_token to this machine, or set RAY_AUTH_TOKEN; for a cluster that was "
             f"started without authentication set RAY_AUTH_MODE=disabled."
         ) from error
-    except Exception as error:  # a bare one, too, when a busy machine is slow to start it
+    except Exception as error:  # Ray raises bare ones, too, when a busy machine is slow to start it
         where = address or "this machine"
         raise NoCluster(f"Ray did not start on {where}: {' '.join(str(error).split())}") from error
     finally:
@@ -176,20 +177,20 @@ def _init(address: str | None, options: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Let the C++ side of Ray, as it starts inside, say from now on only why it aborts.
+    """Let the C++ side of Ray, as it starts inside, print from now on only why it aborts.
 
-    It complains in a line a second when the head does not answer; and it says in a line which level
-    it was told, so nothing is heard of it while it starts.
+    It would complain in a line a second when the head does not answer.  As it starts it prints the
+    level that it was given, so standard error is closed meanwhile.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    heard = os.dup(2)
+    standard_error = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
-        os.dup2(heard, 2)
-        os.close(heard)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
 
 
 @contextmanager
@@ -217,40 +218,15 @@ def _on_loopback() -> Iterator[None]:
     process has read already and its children are still to read.
     """
     constants, switch = ray._private.ray_constants, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
-    said, os.environ[switch] = os.environ.get(switch), "0"
+    enabled, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    before, os.environ[switch] = os.environ.get(switch), "0"
     try:
         yield
     finally:
-        constants.ENABLE_RAY_CLUSTER = before
+        constants.ENABLE_RAY_CLUSTER = enabled
         del os.environ[switch]
-        if said is not None:
-            os.environ[switch] = said
-
-
-def _refuse_client(address: str) -> None:
-    if "://" in address:
-        raise NoCluster(
-            f"expected --address host:port of the cluster's head, or auto on it, got {address}. "
-            f"From outside the cluster, `castlewalls submit` runs a study on it."
-        )
-
-
-def _probe(address: str) -> None:
-    """Fail in seconds, not minutes, when nobody listens at ``host:port``."""
-    port = address.rpartition(":")[2]
-    if not port.isdigit():
-        return  # "auto" and the like: Ray itself says what is wrong, at once
-    if reason := nodes.silence(address):
-        raise NoCluster(
-            f"no Ray cluster answers at {address} ({reason}). Start one with "
-            f"`ray start --head`, or leave --address out to run on this machine."
-        )
-
-
-def _session_folder() -> Path | None:
-    node: Any = ray._private.worker._global_node
-    return Path(node.get_session_dir_path()) if node else None
+        if before is not None:
+            os.environ[switch] = before
 
 
 @contextmanager

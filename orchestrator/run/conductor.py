@@ -1,7 +1,7 @@
 """Run a graph of steps, each one once, as soon as its sources are there and its need is free.
 
 The conductor knows nothing of Ray: it is given a coroutine that runs one step somewhere, and a
-capacity to admit steps against.  ``orchestrator.run.cluster`` makes a Ray actor of it.
+capacity that the running steps share.  ``conductor_actor`` makes a Ray actor of it.
 """
 
 import asyncio
@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.run.execute import Outcome
-from orchestrator.run.placement import GIB, Bundle, Placement
+from orchestrator.run.placement import GIB, Bundle, Placement, counted
 from orchestrator.step import Step, ancestors
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
 
 ATTEMPTS = 3
-"""Times a step is started when it fails for a transient reason, without getting any further."""
+"""How often a step is started that fails for transient reasons and gets no further."""
 REPAIRS = 3
-"""Times damaged sources of one step are built again."""
+"""How often damaged sources of one step are built again."""
 ROUNDING = 1e-6
-"""Of sums of fractions of a CPU."""
+"""Error of sums of fractions of a CPU, at most."""
 
 Start = Callable[[Step, Bundle], Awaitable[Outcome]]
-"""Runs one step and says how it ended, a lost process included; it does not raise."""
+"""Runs one step and returns how it ended, even if its process was lost; does not raise."""
 
 
 class StepFailed(RuntimeError):
@@ -34,28 +34,29 @@ class StepFailed(RuntimeError):
 
 @dataclass(order=True)
 class Waiting:
-    """A step in the queue; the longest way to the end is first, then who came first."""
+    """A step in the queue: the longest way to the end first, then in order of arrival."""
 
     way: float
     """Minus the expected seconds to the end of the graph."""
-    place: int
+    arrival: int
     step: Step = field(compare=False)
     bundle: Bundle = field(compare=False)
     turn: asyncio.Future[None] = field(compare=False)
-    told: bool = field(default=False, compare=False)
-    """Whether it was said that it waits for a node."""
+    announced: bool = field(default=False, compare=False)
+    """Whether an event says that it waits for a larger node."""
 
 
 class Conductor:
-    """Single flight, whole-need admission, retries of transient errors.
+    """Runs each step once, when its whole need is free, and retries transient errors.
 
     Args:
-        targets: The targets of the run; what they need is found from them.
+        targets: The steps that are wanted; what they need is found from them.
         store: Where results are.
         placement: How each step is spread.
         capacity: The cluster's CPUs, GPUs and memory, in Ray's names.
         start: Runs one step.
-        grows: Whether nodes come and go: what needs more than there is waits, instead of failing.
+        grows: Whether nodes come and go: a step that needs more than the cluster has waits instead
+            of failing.
     """
 
     def __init__(
@@ -72,19 +73,19 @@ class Conductor:
         self.steps = {step.digest: step for step in ancestors(targets)}
         self.store, self.placement, self.start, self.grows = store, placement, start, grows
         self.planned = dict(capacity)
-        """What bundles are cut for, however many nodes are there at the moment."""
+        """What bundles are made for, however many nodes there are at the moment."""
         self.capacity = dict(capacity)
         self.free = dict(capacity)
         self.urgency = _longest_way(self.steps)
         self.runs: dict[str, asyncio.Future[None]] = {}
         self.queue: list[Waiting] = []
-        self.came = 0
+        self.arrivals = 0
         self.resumed: dict[str, int] = {}
-        """The furthest checkpoint that a training was taken up at, by its digest."""
+        """The furthest checkpoint that a training was resumed at, by its digest."""
         self.events: list[dict[str, Any]] = []
 
     async def finish(self, digest: str) -> None:
-        """Return once the step is in the store; start it if nobody has.
+        """Return once the step is in the store; start it unless it was started before.
 
         Raises:
             StepFailed: When it, or a step it needs, failed for good.
@@ -92,12 +93,12 @@ class Conductor:
         await asyncio.shield(self._run(digest))
 
     def begin(self) -> None:
-        """Start every target that nobody has started, in the order in which they were given."""
+        """Start every target that was not started before, in the order given."""
         for digest in self.targets:
             self._run(digest)
 
     def resize(self, capacity: Mapping[str, float]) -> None:
-        """Go on with what the cluster has now; steps on what was lost hold it until they end."""
+        """Go on with what the cluster has now; steps on lost nodes hold their need to the end."""
         if capacity == self.capacity:
             return
         for name in self.capacity.keys() | capacity.keys():
@@ -105,17 +106,17 @@ class Conductor:
             self.free[name] = self.free.get(name, 0.0) + now - self.capacity.get(name, 0.0)
             self.capacity[name] = now
         for waiting in self.queue:
-            self._say_if_it_needs_a_node(waiting)
+            self._announce_if_it_needs_a_node(waiting)
         self._admit_waiting()
 
     def note(self, kind: str, step: Step, **facts: Any) -> None:
-        """Add to what happened, for whoever watches."""
+        """Record an event, for those who watch."""
         self.events.append(event_of(kind, step, **facts))
 
     def _run(self, digest: str) -> asyncio.Future[None]:
         if digest not in self.runs:
             run = asyncio.ensure_future(self._finish(self.steps[digest]))
-            run.add_done_callback(_heard)
+            run.add_done_callback(_retrieve)
             self.runs[digest] = run
         return self.runs[digest]
 
@@ -152,14 +153,14 @@ class Conductor:
         return self.store.has(step)
 
     async def _reached(self, step: Step) -> int:
-        """How far a training has got for good: its newest checkpoint, in training steps."""
+        """The position of a training's newest checkpoint, in training steps."""
         if step.shape != "fit":
             return 0
         newest = await asyncio.to_thread(Checkpoints(self.store, step).position)
         return max(self.resumed.get(step.digest, 0), newest)
 
     def _forget(self, digests: tuple[str, ...]) -> None:
-        """Let finished steps be asked for again; one that is being built already is waited for."""
+        """Let finished steps be built again; those that are being built are left alone."""
         for digest in digests:
             if digest in self.runs and self.runs[digest].done():
                 del self.runs[digest]
@@ -189,28 +190,29 @@ class Conductor:
         return outcome
 
     def _lacking(self, bundle: Bundle) -> str | None:
-        """Say what a step needs more of than there is at all, or None."""
+        """What a step needs more of than the whole cluster has, or None."""
         for name, need in bundle.total.items():
             if need > (there := self.capacity.get(name, 0.0)) + ROUNDING:
-                unit = GIB if name == "memory" else 1
-                return f"needs more {name} than there is: {need / unit:.4g} of {there / unit:.4g}"
+                if name == "memory":
+                    return f"needs {need / GIB:.3g} GiB, the cluster has {there / GIB:.3g} GiB"
+                return f"needs {counted(need, name)}, the cluster has {there:g}"
         return None
 
     async def _admit(self, step: Step, bundle: Bundle) -> None:
         """Wait until the step's whole need is free, the longest way to the end first."""
         turn = asyncio.get_running_loop().create_future()
-        self.came += 1
-        waiting = Waiting(-self.urgency[step.digest], self.came, step, bundle, turn)
+        self.arrivals += 1
+        waiting = Waiting(-self.urgency[step.digest], self.arrivals, step, bundle, turn)
         bisect.insort(self.queue, waiting)
-        self._say_if_it_needs_a_node(waiting)
+        self._announce_if_it_needs_a_node(waiting)
         self._admit_waiting()
         await turn
 
     def _admit_waiting(self) -> None:
-        """Admit in order; whatever a step waits for is kept for it.
+        """Admit in order, and keep for each waiting step what it waits for.
 
-        So a step that needs much is not passed by for ever by small ones, but one that waits for a
-        GPU does not keep CPUs from those that need none.
+        So small steps do not overtake a large one for ever, but a step that waits for a GPU does
+        not keep CPUs from steps that need no GPU.
         """
         left = dict(self.free)
         place = 0
@@ -224,15 +226,15 @@ class Conductor:
             else:
                 place += 1
             if short and self._lacking(waiting.bundle):
-                continue  # for a node that may never come, nothing is kept
+                continue  # it waits for a node that may never come: keep nothing for it
             for name in short or needs:
                 left[name] = left.get(name, 0.0) - needs[name]
 
-    def _say_if_it_needs_a_node(self, waiting: Waiting) -> None:
+    def _announce_if_it_needs_a_node(self, waiting: Waiting) -> None:
         lacking = self._lacking(waiting.bundle)
-        if lacking and not waiting.told:
-            self.note("waiting", waiting.step, message=f"for a node: it {lacking}")
-        waiting.told = bool(lacking)
+        if lacking and not waiting.announced:
+            self.note("waiting", waiting.step, message=f"for a larger node: {lacking}")
+        waiting.announced = bool(lacking)
 
     def _change_free(self, bundle: Bundle, sign: int) -> None:
         for name, need in bundle.total.items():
@@ -240,7 +242,7 @@ class Conductor:
 
 
 def event_of(kind: str, step: Step, **facts: Any) -> dict[str, Any]:
-    """What happened to a step, when."""
+    """What happened to a step, and when."""
     about = {"kind": kind, "digest": step.digest, "path": step.path, "time": time.time()}
     return {**about, **facts}
 
@@ -251,8 +253,8 @@ def extent(step: Step) -> int | None:
     return getattr(step.settings, name, None) or None  # 0: the settings do not know
 
 
-def _heard(run: asyncio.Future[None]) -> None:
-    """Let the event loop know that a failure, which may have no asker yet, is taken note of."""
+def _retrieve(run: asyncio.Future[None]) -> None:
+    """Keep the event loop from reporting a failure that nobody waits for yet."""
     if not run.cancelled():
         run.exception()
 

@@ -1,4 +1,4 @@
-"""The conductor as a Ray actor, the tasks that it starts, and the driver's end of it."""
+"""The conductor as a Ray actor, the tasks that it starts, and the driver's handle of it."""
 
 import asyncio
 import json
@@ -25,17 +25,17 @@ from orchestrator.store.store import Store
 
 NAMESPACE = "castlewalls"
 HEAD = {nodes.HEAD: 0.001}
-"""What keeps on the head what holds no CPU."""
+"""What an actor or task holds that is to be on the head without a CPU."""
 NOTES_A_SECOND = 2.0
 FOLLOW_SECONDS = 2.0
 """Between two looks at which nodes there are."""
 GONE_SECONDS = 30.0
-"""After which a head that does not answer is gone; Ray itself aborts after twice that."""
+"""A head that does not answer for so long is gone; Ray itself aborts after twice that."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a step's process is told beside the step."""
+    """What a step's process needs beside the step."""
 
     store: Store
     placement: Placement
@@ -45,8 +45,8 @@ class Work:
     """A token by which a node finds out whether it sees the store; empty on one machine."""
 
 
-class Blind(RuntimeError):
-    """A node that came later does not see the store: the node's id, and that in words."""
+class StoreNotSeen(RuntimeError):
+    """A node that came later does not see the store: the node's id, and a message."""
 
 
 @ray.remote(max_retries=0)
@@ -55,13 +55,13 @@ def _build(step: Step, work: Work, rows: RayRows | None, bundle: Bundle) -> Outc
     if work.seen and (reason := work.store.sees(work.seen)):
         here = ray.util.get_node_ip_address()
         message = f"node {here} does not see the store {work.store.address}: {reason}"
-        raise Blind(ray.get_runtime_context().get_node_id(), message)
+        raise StoreNotSeen(ray.get_runtime_context().get_node_id(), message)
     note = ProgressNote(work.conductor, step.digest)
     return build(step, work.store, work.placement, rows=rows, bundle=bundle, note=note)
 
 
 _build_on_gpu = ray.remote(max_retries=0, num_gpus=1, max_calls=1)(_build._function)  # type: ignore[attr-defined]
-"""Its process ends with the step, and gives back the memory that it had on the GPU."""
+"""Its process ends with the step, and so frees its memory on the GPU."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ class ProgressNote:
     last: float = 0.0
 
     def __call__(self, position: int, metrics: Mapping[str, float]) -> None:
-        """Send ``position`` and ``metrics``; dropped when the last ones were just sent."""
+        """Send ``position`` and ``metrics``, unless others were sent just before."""
         if time.monotonic() - self.last < 1 / NOTES_A_SECOND:
             return
         self.last = time.monotonic()
@@ -85,8 +85,8 @@ class ProgressNote:
 class RayConductor(Conductor):
     """The conductor as an actor: each step is a Ray task that holds what the step needs.
 
-    It holds no state that the store does not: when its process is lost, Ray starts it again and
-    repeats the calls that were waiting; whoever asks first starts all targets.
+    Its state is in the store: when its process is lost, Ray starts it again and repeats the calls
+    that were waiting.  The first call starts all targets.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class RayConductor(Conductor):
         self.latest: dict[str, dict[str, Any]] = {}
         self.furthest: dict[str, int] = {}
         self.blind: set[str] = set()
-        """Ids of nodes that do not see the store; nothing is sent there."""
+        """Ids of nodes that do not see the store; no step is sent there."""
         self.following: asyncio.Task[None] | None = None
         super().__init__(targets, store, placement, nodes.capacity(), self._start, grows=True)
 
@@ -113,10 +113,10 @@ class RayConductor(Conductor):
         return await asyncio.to_thread(_numbers, self.store, self.steps[digest])
 
     async def happened(self, incarnation: str, seen: int) -> tuple[str, int, list[dict[str, Any]]]:
-        """What happened after the first ``seen`` events of this incarnation; all, to a stranger.
+        """What happened after the first ``seen`` events; all, if ``incarnation`` is another's.
 
         Returns:
-            The incarnation, how many events there are, and the news: events, then the latest
+            This incarnation, how many events there are, and what is new: events, then the latest
             progress of each step that moved since the last call.
         """
         self._begin()
@@ -126,9 +126,9 @@ class RayConductor(Conductor):
         return self.incarnation, len(self.events), news
 
     async def progress(self, digest: str, position: int, metrics: dict[str, float]) -> None:
-        """Take a note of how far a running step is; only the latest one is kept.
+        """Record how far a running step is; only the latest is kept.
 
-        A training without metrics is taken up at a checkpoint, which is an event of its own.
+        A training without metrics resumes at a checkpoint, which is an event of its own.
         """
         step = self.steps[digest]
         if step.shape == "fit" and not metrics:
@@ -144,20 +144,20 @@ class RayConductor(Conductor):
             self.begin()
 
     async def _follow(self) -> None:
-        """Keep up with nodes that come and go; what it cannot find out it says, and goes on."""
-        said = ""
+        """Keep up with nodes that come and go; on an error say so once, and go on."""
+        reported = ""
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
             try:
                 self.resize(await asyncio.to_thread(nodes.capacity, self.blind))
-                said = ""
+                reported = ""
             except ray.exceptions.RayError:
                 continue  # the head is being restarted, or gone, which the driver finds out
-            except Exception as error:  # of a file half written, or of a process that ended
+            except Exception as error:  # a half-written file parses as anything: keep following
                 text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-                if text != said:
+                if text != reported:
                     self.events.append(without_nodes(text))
-                said = text
+                reported = text
 
     async def _start(self, step: Step, bundle: Bundle) -> Outcome:
         rows = await self._rows(step)
@@ -181,7 +181,7 @@ class RayConductor(Conductor):
                 outcome: Outcome = await task.remote(step, self.work, rows, bundle)
                 return outcome
             except ray.exceptions.RayTaskError as error:
-                if not isinstance(error.cause, Blind):
+                if not isinstance(error.cause, StoreNotSeen):
                     raise
                 node, reason = error.cause.args
             if node not in self.blind:
@@ -189,28 +189,26 @@ class RayConductor(Conductor):
                 self.note("waiting", step, message=f"for another node: {reason}")
 
     def _task(self, step: Step, bundle: Bundle) -> Any:
-        """The Ray task for a step; what drives a step's own processes holds nothing, on the head.
+        """The Ray task for a step.
 
-        The head is the one node that a lost machine never takes along, and the driver's: a folder
-        of the user's own, which other nodes may not have, is read there too.
+        A step with processes of its own is driven from the head, without a CPU: no other lost node
+        ends it.  A folder of the user's own is read there too, as other nodes may not have it.
         """
         if self.placement.distributed(step) or reads_a_folder(step):
             return _build.options(name=step.path, num_cpus=0, resources=HEAD)
-        held: dict[str, Any] = {"num_cpus": bundle.cpus, "memory": bundle.memory}
-        held["name"] = step.path  # what Ray's dashboard shows, and ps
+        need: dict[str, Any] = {"num_cpus": bundle.cpus, "memory": bundle.memory}
+        need["name"] = step.path  # shown by Ray's dashboard and by ps
         if self.blind:
-            held["label_selector"] = {nodes.ID: f"!in({', '.join(sorted(self.blind))})"}
+            need["label_selector"] = {nodes.ID: f"!in({', '.join(sorted(self.blind))})"}
         if bundle.gpus:
-            return _build_on_gpu.options(**held, num_gpus=bundle.gpus)
-        return _build.options(**held)
+            return _build_on_gpu.options(**need, num_gpus=bundle.gpus)
+        return _build.options(**need)
 
     async def _rows(self, step: Step) -> RayRows | None:
-        """The step's dataset in the object store; read once per run, whoever asks first.
+        """A training's dataset in the object store, read once a run; None otherwise.
 
-        It is read with the CPU that the step was admitted with and does not use yet.  A dataset
-        that is larger than the step may hold never goes there: the step reads the file, a window
-        at a time.  So do steps that are no training, once.  One that cannot be read is left to the
-        step, which finds out what is wrong.
+        It is read with the CPU that the step holds and does not use yet.  A dataset larger than
+        the training may hold never goes there: the training reads its file, a window at a time.
         """
         dataset = step.streams.get("dataset")
         if dataset is None or step.reads_training_set:
@@ -222,7 +220,7 @@ class RayConductor(Conductor):
             if dataset.digest not in self.reading:
                 self.reading[dataset.digest] = asyncio.create_task(self._read(dataset))
             return await asyncio.shield(self.reading[dataset.digest])
-        except Exception:
+        except Exception:  # whatever it is, the step reads the file itself, and reports it
             self.reading.pop(dataset.digest, None)
             return None
 
@@ -232,7 +230,7 @@ class RayConductor(Conductor):
         return RayRows(await asyncio.to_thread(distributed.read, self.store, dataset))
 
     def _read_anew(self, step: Step, rows: RayRows) -> None:
-        """Forget a dataset that may lie on a node that is lost, unless somebody did before."""
+        """Forget a dataset that may lie on a lost node, unless it was read anew already."""
         digest = step.streams["dataset"].digest
         reading = self.reading.get(digest)
         if reading and reading.done() and reading.result() is rows:
@@ -240,20 +238,20 @@ class RayConductor(Conductor):
 
 
 def without_nodes(reason: str) -> dict[str, Any]:
-    """The event of not knowing which nodes there are; it is of no step."""
-    message = f"which nodes there are is not known ({reason}); it goes on with those of before"
+    """The event, of no step, that the nodes cannot be listed."""
+    message = f"the nodes cannot be listed ({reason}); going on with those known before"
     about = {"kind": "waiting", "digest": "", "path": "nodes", "time": time.time()}
     return {**about, "message": message}
 
 
 def _numbers(store: Store, measure: Step) -> dict[str, float]:
-    """What a finished point has measured, as Tune takes it."""
+    """The numbers of a finished point's row."""
     row = json.loads((store.fetch(measure) / "metrics.json").read_text())
     return {name: value for name, value in row.items() if isinstance(value, int | float)}
 
 
-class Conducting:
-    """A conductor at work: its process lives as long as this does."""
+class ConductorHandle:
+    """The driver's handle of a conductor, whose process lives as long as this does."""
 
     def __init__(
         self, targets: Sequence[Step], store: Store, placement: Placement, seen: str = ""
@@ -274,7 +272,7 @@ class Conducting:
         self.answered = time.monotonic()
 
     def poll(self) -> list[dict[str, Any]]:
-        """What happened since the last call; nothing while the conductor does not answer.
+        """The events since the last call; none while the conductor does not answer.
 
         Raises:
             NoCluster: The head of the cluster has not answered for a while either.
@@ -292,14 +290,12 @@ class Conducting:
         """Fail if the head of the cluster is gone.
 
         Args:
-            patience: Seconds without an answer that are no reason to fail yet.
+            patience: Seconds to wait for an answer before that.
 
         Raises:
-            NoCluster: It is; what to do.
+            NoCluster: It is gone; with what to do.
         """
-        if time.monotonic() - self.answered < patience:
-            return
-        if nodes.silence(self.head) is None:
+        if time.monotonic() - self.answered < patience or nodes.silence(self.head) is None:
             return
         raise NoCluster(
             f"the head of the cluster at {self.head} is gone. What is finished is kept: start a "
@@ -308,5 +304,5 @@ class Conducting:
 
 
 def conductor(name: str) -> Any:
-    """The handle of a conductor, in any process of the run."""
+    """Ray's handle of a conductor by its name, in any process of the run."""
     return ray.get_actor(name, namespace=NAMESPACE)

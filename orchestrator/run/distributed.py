@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.run.execute import Note, given, published, ranges
+from orchestrator.run.execute import Job, Note, given, published, ranges
 from orchestrator.run.execute import fit as fit_in_process
-from orchestrator.run.placement import Bundle, Placement
-from orchestrator.run.stream import COLUMNS, RayRows, Rows, TrainingSet
+from orchestrator.run.placement import Bundle
+from orchestrator.run.stream import COLUMNS, RayRows, TrainingSet
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
@@ -24,25 +25,25 @@ MOST_BLOCKS = 200
 """Blocks that the index ranges are spread over, at most."""
 
 
-def tables(
-    step: Step, store: Store, bundle: Bundle, inputs: Mapping[str, Path], note: Note
-) -> Iterator[Any]:
+def tables(job: Job, inputs: Mapping[str, Path]) -> Iterator[Any]:
     """Yield a ``per_batch`` step's tables in order, made on a pool of actors."""
     import ray.data
 
+    assert job.bundle is not None
+    bundle = job.bundle
     items = [
         {"position": position, "first": first, "last": last}
-        for position, (first, last) in enumerate(ranges(step, inputs))
+        for position, (first, last) in enumerate(ranges(job.step, inputs))
     ]
     made = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS)).map_batches(
         _RangeActor,
-        fn_constructor_args=(step, store),
+        fn_constructor_args=(job.step, job.store),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=bundle.count),
         num_cpus=bundle.cpus,
         num_gpus=bundle.gpus or None,
     )
-    yield from _in_order(made.iter_rows(), items, note)
+    yield from _in_order(made.iter_rows(), items, job.note)
 
 
 class _RangeActor:
@@ -81,36 +82,29 @@ def _in_order(made: Iterable[Any], items: list[dict[str, int]], note: Note) -> I
     assert turn == len(items), f"{len(items) - turn} ranges did not come back"
 
 
-def fit(
-    step: Step,
-    store: Store,
-    placement: Placement,
-    bundle: Bundle,
-    rows: Rows | None,
-    note: Note,
-) -> None:
-    """Train under Ray Train with ``bundle.count`` data-parallel workers; the first one publishes.
+def fit(job: Job) -> None:
+    """Train under Ray Train with data-parallel workers; the first one publishes.
 
     Every worker sees the whole stream and keeps its own rows of each global batch, so nothing is
     dropped and the result does not depend on how Ray would split it.  Of a dataset that is larger
-    than the step may hold each worker reads its rows from the file itself.  Resuming is ours alone:
-    the run gets a fresh name, and all workers take up the checkpoint that the first one finds.
+    than the step may hold each worker reads its rows from the file itself.  The run gets a fresh
+    name, so that Ray resumes nothing: all workers resume at the checkpoint that the first one
+    finds.
     """
     import ray.data
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    resident = _resident(step, store, rows)
-    checkpoints = Checkpoints(store, step)
+    assert job.bundle is not None
+    step, bundle = job.step, job.bundle
+    resident = _resident(job)
+    checkpoints = Checkpoints(job.store, step)
     with tempfile.TemporaryDirectory(prefix="castlewalls-") as scratch:
         trainer = TorchTrainer(
             _train_worker,
             train_loop_config={
-                "step": step,
-                "store": store,
-                "placement": placement,
+                "job": replace(job, rows=None),
                 "checkpoints": checkpoints,
-                "note": note,
                 "resident": bool(resident),
             },
             datasets=resident,
@@ -130,45 +124,38 @@ def fit(
             raise _cause(error) from error
 
 
-def _resident(step: Step, store: Store, rows: Rows | None) -> dict[str, Any]:
+def _resident(job: Job) -> dict[str, Any]:
     """The training set as Ray Train's ``datasets``; none if it is to be re-streamed."""
-    dataset = step.streams["dataset"]
-    if TrainingSet.of(store.folder(dataset)).exceeds(step.settings.window_bytes):
+    dataset = job.step.streams["dataset"]
+    if TrainingSet.of(job.store.folder(dataset)).exceeds(job.step.settings.window_bytes):
         return {}
-    return {"train": rows.source if isinstance(rows, RayRows) else read(store, dataset)}
+    rows = job.rows.source if isinstance(job.rows, RayRows) else read(job.store, dataset)
+    return {"train": rows}
 
 
 def _train_worker(config: dict[str, Any]) -> None:
     """One Ray Train worker: this rank's rows of the stream, the same loop as in process."""
     import ray.train
 
-    step, store, checkpoints = config["step"], config["store"], config["checkpoints"]
-    rank = ray.train.get_context().get_world_rank()
-    for source in step.sources:
-        store.fetch(source)
+    job, checkpoints = config["job"], config["checkpoints"]
+    context = ray.train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    for source in job.step.sources:
+        job.store.fetch(source)
     resume = _agreed(checkpoints, rank)
-    with _out(step, store, rank) as out:
-        fit_in_process(
-            step,
-            store,
-            config["placement"],
-            checkpoints,
-            out,
-            RayRows(ray.train.get_dataset_shard("train")) if config["resident"] else None,
-            config["note"],
-            resume=resume,
-            rank=rank,
-            workers=ray.train.get_context().get_world_size(),
-        )
+    if config["resident"]:
+        job = replace(job, rows=RayRows(ray.train.get_dataset_shard("train")))
+    with _out(job.step, job.store, rank) as out:
+        fit_in_process(job, checkpoints, out, resume=resume, rank=rank, workers=workers)
     if rank == 0:
         checkpoints.clear()
-    elif store.remote and resume is not None:  # only this machine's copy
+    elif job.store.remote and resume is not None:  # only this machine's copy
         shutil.rmtree(resume.parent, ignore_errors=True)
 
 
 @contextmanager
 def _out(step: Step, store: Store, rank: int) -> Iterator[Path]:
-    """Yield where a worker writes to: the first one's is published, the others write nothing."""
+    """Yield a worker's output folder, which is published if it is the first worker."""
     if rank == 0:
         with published(step, store) as out:
             yield out
@@ -194,11 +181,11 @@ def _resources(bundle: Bundle) -> dict[str, float]:
 
 
 def _cause(error: Any) -> BaseException:
-    """The first worker's own error, a task's message before a lost process."""
+    """The first worker's own error; a task's before that of a lost process."""
     failures = list(error.worker_failures.values())
     own = [getattr(failure, "cause", None) or failure for failure in failures]
-    told = [failure for failure in own if isinstance(failure, ValueError | FloatingPointError)]
-    return (told or own or [error])[0]
+    of_task = [failure for failure in own if isinstance(failure, ValueError | FloatingPointError)]
+    return (of_task or own or [error])[0]
 
 
 def read(store: Store, dataset: Step, *, small_bytes: int = SMALL_FILE) -> Any:

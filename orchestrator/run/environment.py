@@ -1,4 +1,4 @@
-"""What Ray is told by environment variables, and the token that its processes trust.
+"""The environment variables that Ray reads, and the token that its processes trust.
 
 Importing this sets the variables; it has to happen before Ray itself is imported.
 """
@@ -34,10 +34,9 @@ TOKEN, TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 
 def tell_ray() -> None:
-    """Set the variables that the user has not set; again, if they were taken back since.
+    """Set the variables that the user has not set; also called again, in case they were unset.
 
-    Ray reads some as it is imported, which a notebook may have done before; it is told to look
-    again.
+    Ray reads some as it is imported, which a notebook may have done before: it reads them again.
     """
     for name, value in {**QUIET, **ON_EVERY_NODE}.items():
         os.environ.setdefault(name, value)
@@ -53,8 +52,8 @@ tell_ray()
 def shipped() -> dict[str, Any]:
     """The ``runtime_env`` with which a cluster's workers run the code of this checkout.
 
-    Within a Ray job whose own environment brings the code (``castlewalls submit``) it adds nothing
-    to that: Ray refuses two answers to one question.
+    A Ray job whose own environment brings the code (``castlewalls submit``) needs none of it, and
+    Ray refuses two environments that name the same thing.
     """
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
     given: dict[str, Any] = job.get("runtime_env") or {}
@@ -95,7 +94,7 @@ def trust_the_user(say: Callable[[str], Any], *, make: bool) -> Path | None:
     """Let Ray use the user's own token, and keep others from reading the file that holds it.
 
     Args:
-        say: Told if the file was readable by others.
+        say: Called with a line if the file was readable by others.
         make: Make a token if there is none.
 
     Returns:

@@ -20,10 +20,10 @@ from orchestrator.store.storage import NoAccess, NoAnswer
 from orchestrator.store.store import Store
 
 Note = Callable[[int, Mapping[str, float]], None]
-"""Called with how far a step is (in its own units) and its latest metrics."""
+"""Called with a step's progress (training steps, or images) and its latest metrics."""
 
 LASTING = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EDQUOT}
-"""Operating-system errors that trying again does not cure."""
+"""Operating-system errors that do not go away by trying again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,52 +39,60 @@ class Outcome:
     """Digests of sources that must be built again first."""
 
 
-def build(
-    step: Step,
-    store: Store,
-    placement: Placement,
-    *,
-    rows: Rows | None = None,
-    bundle: Bundle | None = None,
-    note: Note | None = None,
-) -> Outcome:
+def _unheard(*_: Any) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A step to make, and what there is for it."""
+
+    step: Step
+    store: Store
+    """Where its sources are and its result goes."""
+    placement: Placement
+    rows: Rows | None = None
+    """Rows of its stream's dataset, if they are held already; else they are read from the store."""
+    bundle: Bundle | None = None
+    """What each process of a distributed step holds."""
+    note: Note = _unheard
+
+
+def build(step: Step, store: Store, placement: Placement, **more: Any) -> Outcome:
     """Make one step's result from finished sources and publish it.
 
     Never raises for what a task does: the traceback goes to the step's log in the store, and the
-    outcome says in one line what happened.
+    outcome has one line about it.
 
     Args:
         step: What to make.
         store: Where its sources are and its result goes.
         placement: One process or several.
-        rows: The stream's dataset if somebody holds it already; else it is read from the store,
-            once, or, if it is larger than the training may hold, every epoch anew.
-        bundle: What each process of a distributed step holds.
-        note: Told about progress.
+        more: ``rows``, ``bundle`` and ``note`` of ``Job``.
     """
     try:
         if damaged := _damaged_sources(step, store):
             return damaged
         if not store.has(step):
-            _make(step, store, placement, rows, bundle, note or _unheard)
+            _make(Job(step=step, store=store, placement=placement, **more))
             store.drop_log(step)
     except (NoAnswer, NoAccess) as error:
         return Outcome(kind="failed", message=str(error), transient=isinstance(error, NoAnswer))
-    except Exception as error:
+    except Exception as error:  # a task may raise anything
         if not _made_elsewhere(step, store):
             return _failure(step, store, error)
     return Outcome(kind="done")
 
 
 def _made_elsewhere(step: Step, store: Store) -> bool:
-    """Whether another driver has published the step, and removed its checkpoints under our feet."""
+    """Whether another driver has published the step meanwhile, and removed its checkpoints."""
     with suppress(OSError):
         return store.has(step)
     return False
 
 
 def _damaged_sources(step: Step, store: Store) -> Outcome | None:
-    """Discard sources that are not whole, to be built again; None when all are, and are here."""
+    """Discard damaged sources, to be built again; None when all are whole, and on this machine."""
     found = [(source, store.damage(source, content=True)) for source in step.sources]
     damaged = [(source, reason) for source, reason in found if reason]
     for source, _ in damaged:
@@ -96,43 +104,31 @@ def _damaged_sources(step: Step, store: Store) -> Outcome | None:
     return Outcome(kind="damaged", message=message, damaged=digests)
 
 
-def _make(
-    step: Step,
-    store: Store,
-    placement: Placement,
-    rows: Rows | None,
-    bundle: Bundle | None,
-    note: Note,
-) -> None:
-    """Run the task, publish what comes of it, and remove its checkpoints."""
+def _make(job: Job) -> None:
+    """Run the task, publish its result, and remove its checkpoints."""
+    step, store = job.step, job.store
+    distributed = job.placement.distributed(step)
+    if distributed:
+        from orchestrator.run import distributed as several
     if step.shape == "fit":
-        if placement.distributed(step):
-            from orchestrator.run import distributed
-
-            assert bundle is not None
-            distributed.fit(step, store, placement, bundle, rows, note)
+        checkpoints = Checkpoints(store, step)
+        if distributed:
+            several.fit(job)
         else:
-            checkpoints = Checkpoints(store, step)
             with published(step, store) as out:
-                resume = checkpoints.newest()
-                fit(step, store, placement, checkpoints, out, rows, note, resume=resume)
-        Checkpoints(store, step).clear()
+                fit(job, checkpoints, out, resume=checkpoints.newest())
+        checkpoints.clear()
         return
     with published(step, store) as out, given(step, store) as inputs:
         if step.shape == "whole":
             step.function(step.settings, out=out, **inputs)
-        elif placement.distributed(step):
-            from orchestrator.run import distributed
-
-            assert bundle is not None
-            write_rows(out, distributed.tables(step, store, bundle, inputs, note))
         else:
-            write_rows(out, tables(step, inputs, note))
+            write_rows(out, (several.tables if distributed else tables)(job, inputs))
 
 
 @contextmanager
 def published(step: Step, store: Store) -> Iterator[Path]:
-    """Yield a folder whose content is published as the step's result, with what it cost here."""
+    """Yield a folder that is published as the step's result, with what it cost."""
     _restart_peak_memory()
     started = time.perf_counter()
     with store.publish(step) as attempt:
@@ -143,25 +139,23 @@ def published(step: Step, store: Store) -> Iterator[Path]:
 
 
 def fit(
-    step: Step,
-    store: Store,
-    placement: Placement,
+    job: Job,
     checkpoints: Checkpoints,
     out: Path,
-    rows: Rows | None,
-    note: Note,
     *,
     resume: Path | None,
     rank: int = 0,
     workers: int = 1,
 ) -> None:
-    """Train one worker's share; the only worker's, unless Ray Train starts several.
+    """Train one worker's share; there is one worker, unless Ray Train starts several.
 
-    Its sources are on this machine, and so is the checkpoint that it goes on from.
+    Its sources are on this machine, and so is the checkpoint that it resumes from.
     """
+    step, store = job.step, job.store
     if resume is not None and rank == 0:
-        note(int(resume.name), {})  # so that it can be counted what is done again
+        job.note(int(resume.name), {})  # so that it is known how much is repeated
     manifest = step.streams.get("manifest")
+    reporter = Reporter(checkpoints, job.placement.checkpoint_seconds, job.note)
     step.function(
         step.settings,
         out=out,
@@ -169,13 +163,11 @@ def fit(
             step.settings,
             store.folder(step.streams["dataset"]),
             store.folder(manifest) if manifest else None,
-            rows,
+            job.rows,
             rank=rank,
             workers=workers,
         ),
-        report=(
-            Reporter(checkpoints, placement.checkpoint_seconds, note) if rank == 0 else _unheard
-        ),
+        report=reporter if rank == 0 else _unheard,
         resume=resume,
         **{role: store.folder(source) for role, source in step.inputs.items()},
     )
@@ -185,8 +177,8 @@ def fit(
 def given(step: Step, store: Store) -> Iterator[dict[str, Path]]:
     """Yield the folders that a ``whole`` or ``per_batch`` step is given, all on this machine.
 
-    The training set as the defender has it, for a step that reads one, is written to a temporary
-    folder by each process that needs it, and goes with the block.
+    The training set, for a step that reads one, is written to a temporary folder by each process
+    that needs it, as the defender has it, and is removed afterwards.
     """
     inputs = {role: store.folder(source) for role, source in step.inputs.items()}
     if not step.reads_training_set:
@@ -203,17 +195,17 @@ def given(step: Step, store: Store) -> Iterator[dict[str, Path]]:
 
 
 def ranges(step: Step, inputs: Mapping[str, Path]) -> list[tuple[int, int]]:
-    """The fixed index ranges of a ``per_batch`` step: never re-cut, whoever runs them."""
+    """The index ranges of a ``per_batch`` step, which do not depend on placement."""
     count, size = step.module.count(step.settings, **inputs), step.settings.batch_size
     return [(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def tables(step: Step, inputs: Mapping[str, Path], note: Note) -> Iterator[Any]:
+def tables(job: Job, inputs: Mapping[str, Path]) -> Iterator[Any]:
     """Yield a ``per_batch`` step's tables in order, made in this process."""
-    worker = step.function(step.settings, **inputs)
-    for first, last in ranges(step, inputs):
+    worker = job.step.function(job.step.settings, **inputs)
+    for first, last in ranges(job.step, inputs):
         yield worker(first, last)
-        note(last, {})
+        job.note(last, {})
 
 
 def write_rows(out: Path, tables: Iterator[Any]) -> None:
@@ -227,12 +219,8 @@ def write_rows(out: Path, tables: Iterator[Any]) -> None:
             writer.write_table(table)
 
 
-def _unheard(*_: Any) -> None:
-    """Takes progress that nobody listens to."""
-
-
 def _failure(step: Step, store: Store, error: Exception) -> Outcome:
-    """Keep the traceback in the store's logs and say the rest in one line."""
+    """Keep the traceback in the store's logs, and the reason as one line."""
     with suppress(OSError):  # a store that cannot be written to may be the very failure
         store.write_log(step, f"{step.path}\n\n{''.join(traceback.format_exception(error))}")
     text = " ".join(str(error).split()) or "no message"
@@ -243,7 +231,7 @@ def _failure(step: Step, store: Store, error: Exception) -> Outcome:
         return Outcome(kind="failed", message=f"cannot write to {where}: {reason}")
     if not isinstance(error, ValueError | FloatingPointError):
         text = f"{type(error).__name__}: {text}"
-        try:  # libraries say all sorts of things when the store is full
+        try:  # libraries raise all sorts of things when the store is full
             store.check_writable(0)
         except OSError as full:
             away = isinstance(full, NoAnswer)
@@ -252,9 +240,10 @@ def _failure(step: Step, store: Store, error: Exception) -> Outcome:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: lost processes and broken connections, nothing else.
+    """Whether trying again may help: after lost processes and broken connections.
 
-    But for a checkpoint that went while it was read: another driver trains the same, and is ahead.
+    Also when a checkpoint was removed while it was read: another driver trains the same, and is
+    ahead.
     """
     gone = error if isinstance(error, FileNotFoundError) else error.__cause__
     if isinstance(gone, FileNotFoundError) and FOLDER in Path(str(gone.filename)).parts:

@@ -1,11 +1,10 @@
-"""What a step's process holds beside torch: weights, activations and images, in bytes.
+"""Bytes that one process of a step holds beside torch: weights, activations and images.
 
-Counted, not fitted: the weights of a network with what a training keeps beside each, and the
-numbers that torch keeps of an image until its gradients are known (tests count both anew on the
-networks themselves).  What kernels take beside, SCRATCH, is measured (``bench/memory.py``).
+They are counted: the weights of a network with what a training keeps beside each, and the numbers
+that torch keeps of an image until its gradients are known (tests count both on the networks).
+What kernels need beside, SCRATCH, is measured (``bench/memory.py``).
 
-All of it is of one process.  Where that has a GPU the networks' part lies in the GPU's memory and
-not in the machine's; that is neither measured here nor planned with.
+In a process with a GPU the networks' part lies in the GPU's memory, which nothing is planned by.
 """
 
 import math
@@ -47,84 +46,64 @@ class Network:
         return int(FLOAT * (2 * self.parameters + SCRATCH * self.alive * images))
 
 
-@dataclass(frozen=True)
-class Block:
-    """A residual block of a U-Net, perhaps with self-attention behind it."""
-
-    ins: int
-    outs: int
-    pixels: int
-    attends: bool
-    skips: int
-    """Numbers that wait for the way up while it computes, of an image."""
-    up: bool = False
-
-    def parameters(self, embedding: int) -> int:
-        """Two convolutions, two normalizations, the embedding's layer, a shortcut if it widens."""
-        ins, outs = self.ins, self.outs
-        found = 2 * ins + 9 * ins * outs + outs + embedding * outs + outs + 2 * outs
-        found += 9 * outs**2 + outs + (ins * outs + outs if ins != outs else 0)
-        return found + (4 * (outs**2 + outs) + 2 * outs if self.attends else 0)
-
-    @property
-    def kept(self) -> int:
-        """Two numbers a normalized channel and one a convolved one; on the way up the joined input.
-
-        Attention keeps what it is given, normalized, its three projections, each with the copy
-        that it was projected from, and its answer.
-        """
-        channels = (3 if self.up else 2) * self.ins + (3 if self.up else 4) * self.outs
-        return self.pixels * (channels + (8 * self.outs if self.attends else 0))
-
-    @property
-    def alive(self) -> int:
-        """Of the block's input three at once, or of attention seven; and what waits."""
-        return self.skips + self.pixels * max(3 * self.ins, 7 * self.outs if self.attends else 0)
-
-
 def u_net(settings: Any) -> Network:
-    """Of task ``train_diffusion``."""
+    """Of task ``train_diffusion``, block by block.
+
+    A block keeps two numbers a normalized channel and one a convolved one; on the way up the joined
+    input, too.  Attention keeps its input, normalized, its three projections, each with the copy
+    that it was projected from, and its output.  Alive at once are a block's input three times, or
+    attention's seven times, and what waits for the way up.
+    """
     widths, channels = settings.block_channels, settings.channels
     first, last, pixels = widths[0], widths[-1], settings.image_size**2
     embedding = 4 * first
-    blocks = list(_blocks(settings))
-    conditions = settings.classes + settings.has_null_condition
-    parameters = sum(block.parameters(embedding) for block in blocks)
-    parameters += sum(2 * 9 * width**2 + 2 * width for width in widths[1:-1])  # halve and double
+    parameters = sum(2 * 9 * width**2 + 2 * width for width in widths[1:-1])  # halve and double
     parameters += 9 * (first**2 + last**2) + first + last if len(widths) > 1 else 0
     parameters += 18 * channels * first + first + 2 * first + channels  # the first and last layers
-    parameters += embedding * (first + 1 + embedding + 1 + conditions)
-    kept = sum(block.kept for block in blocks)
-    kept += pixels * (2 * channels + 4 * first) - (pixels >> 2 * len(widths) - 2) * last
+    parameters += embedding * (first + 1 + embedding + 1)
+    parameters += embedding * (settings.classes + settings.has_null_condition)
+    kept = pixels * (2 * channels + 4 * first) - (pixels >> 2 * len(widths) - 2) * last
     for level, width in enumerate(widths[1:], start=1):
         kept += (pixels >> 2 * level) * widths[level - 1] + (pixels >> 2 * (level - 1)) * width
-    return Network(parameters, kept, max(block.alive for block in blocks))
+    alive = 0
+    for ins, outs, area, attends, waiting, up in _blocks(settings):
+        parameters += 2 * ins + 9 * ins * outs + 9 * outs**2 + (embedding + 5) * outs
+        parameters += ins * outs + outs if ins != outs else 0  # a shortcut that widens
+        parameters += 4 * (outs**2 + outs) + 2 * outs if attends else 0
+        kept += area * ((3 if up else 2) * ins + (3 if up else 4) * outs + 8 * outs * attends)
+        alive = max(alive, waiting + area * max(3 * ins, 7 * outs * attends))
+    return Network(parameters, kept, alive)
 
 
-def _blocks(settings: Any) -> Iterator[Block]:
-    """Down, through the middle and up again, as diffusers' ``UNet2DModel`` has it."""
+def _blocks(settings: Any) -> Iterator[tuple[int, int, int, bool, int, bool]]:
+    """Down, through the middle and up again, as diffusers' ``UNet2DModel`` has it.
+
+    Yields:
+        Channels in and out, pixels, whether it attends, numbers that wait for the way up while it
+        computes, whether it is on the way up.
+    """
     widths, depth, side = settings.block_channels, settings.layers_per_block, settings.image_size
     attending = settings.attention_levels
-    before, waiting = widths[0], [(widths[0], side**2)]
+    before, skipped = widths[0], [(widths[0], side**2)]
 
-    def skips() -> int:
-        return sum(width * pixels for width, pixels in waiting)
+    def waiting() -> int:
+        return sum(width * pixels for width, pixels in skipped)
 
     for level, width in enumerate(widths):
         pixels = (side >> level) ** 2
         for _ in range(depth):
-            yield Block(before, width, pixels, level in attending, skips())
+            yield before, width, pixels, level in attending, waiting(), False
             before = width
-            waiting.append((width, pixels))
+            skipped.append((width, pixels))
         if level + 1 < len(widths):
-            waiting.append((width, pixels // 4))
-    yield Block(before, before, pixels, bool(attending), skips())
-    yield Block(before, before, pixels, False, skips())
+            skipped.append((width, pixels // 4))
+    yield before, before, pixels, bool(attending), waiting(), False
+    yield before, before, pixels, False, waiting(), False
     for level, width in reversed(list(enumerate(widths))):
         for _ in range(depth + 1):
-            held = skips()
-            skipped, pixels = waiting.pop()
-            yield Block(before + skipped, width, pixels, level in attending, held, up=True)
+            held = waiting()
+            joined, pixels = skipped.pop()
+            yield before + joined, width, pixels, level in attending, held, True
             before = width
 
 
@@ -175,25 +154,16 @@ def expected(step: Step, processes: int = 1) -> int:
         step: Any; one whose task has no network holds nothing that counts.
         processes: How many share each batch of a training.
     """
-    if step.shape == "fit":
-        return _training(step, processes)
-    count = COUNTED.get(step.task)
-    return 0 if count is None else count(step)
-
-
-def _training(step: Step, processes: int) -> int:
-    """Weights, gradients, what the optimizer keeps, averaged weights; gradients once more if sent.
-
-    Adam keeps two numbers a weight, SGD's momentum one.
-    """
+    if step.shape != "fit":
+        return COUNTED[step.task](step) if step.task in COUNTED else 0
+    # Weights, gradients and what the optimizer keeps: Adam two numbers a weight, SGD's momentum
+    # one; averaged weights; gradients once more if they are sent.
     settings = step.settings
-    share = math.ceil(settings.batch_size / processes)
-    more = int(processes > 1)
+    share, sent = math.ceil(settings.batch_size / processes), int(processes > 1)
     if hasattr(settings, "network"):
-        kept = {"adamw": 4, "sgd": 3}[settings.optimizer]
-        return classifier(step).training(share, kept + more)
+        return classifier(step).training(share, {"adamw": 4, "sgd": 3}[settings.optimizer] + sent)
     averaged = int(settings.ema_decay is not None)
-    return u_net(settings).training(share, 4 + averaged + more)
+    return u_net(settings).training(share, 4 + averaged + sent)
 
 
 def _sampling(step: Step) -> int:
@@ -204,14 +174,10 @@ def _sampling(step: Step) -> int:
 
 
 def _dissecting(step: Step) -> int:
-    """Beside the judges, the generations as PNGs, which are no smaller than noise makes them."""
+    """Beside the judges, the generations as PNGs, which noise makes as large as pixels."""
     generations = step.inputs["generations"].settings
     judged = min(step.settings.batch_size, generations.n)
     return _judging(step, judged) + generations.n * _values(step.inputs["content_judge"])
-
-
-def _assessing(step: Step) -> int:
-    return _judging(step, judge_accuracy.BATCH_SIZE)
 
 
 def _judging(step: Step, images: int) -> int:
@@ -239,17 +205,17 @@ def _preparing(step: Step) -> int:
 
 
 def _detecting(step: Step) -> int:
-    """As of a detector that learns about each image, unless it is known to do with less."""
+    """A detector counts as one that learns about each image, unless it is known to need less."""
     trained, method = step.inputs["prepared"].inputs["classifier"], step.settings.detector
     network, images = classifier(trained), step.settings.batch_size
-    held = _floats(images, trained)
+    found = _floats(images, trained)
     if drawn := step.inputs.get("generations"):
-        held += drawn.settings.n * _values(trained)
+        found += drawn.settings.n * _values(trained)
     if isinstance(method, Strip):
-        return held + network.forward(method.overlays) + method.pool * _values(trained)
+        return found + network.forward(method.overlays) + method.pool * _values(trained)
     if isinstance(method, FeatureConsistency):
-        return held + network.forward(images)
-    return held + network.training(images, 2)
+        return found + network.forward(images)
+    return found + network.training(images, 2)
 
 
 def _perturbing(step: Step) -> int:
@@ -265,11 +231,6 @@ def _classifying(step: Step) -> int:
     return u_net(model.settings).forward(rows) + (32 * rows + tests) * _values(model)
 
 
-def _converting(step: Step) -> int:
-    """Torch, which a process that reads no network is not counted with, and the tensors twice."""
-    return int(2**29 + 2 * step.settings.expected_bytes)
-
-
 def _values(trained: Step) -> int:
     """Numbers of an image that a network takes; as uint8 they are its bytes."""
     return int(trained.settings.image_size**2 * trained.settings.channels)
@@ -283,11 +244,12 @@ def _floats(images: int, trained: Step) -> int:
 COUNTED: Final[Mapping[str, Callable[[Step], int]]] = {
     "sample": _sampling,
     "dissect": _dissecting,
-    "judge_accuracy": _assessing,
+    "judge_accuracy": lambda step: _judging(step, judge_accuracy.BATCH_SIZE),
     "attack": _attacking,
     "prepare": _preparing,
     "detect": _detecting,
     "perturb": _perturbing,
     "denoise_classify": _classifying,
-    "weights": _converting,
+    # Torch, which a process without a network is not counted with, and the tensors twice.
+    "weights": lambda step: int(2**29 + 2 * step.settings.expected_bytes),
 }

@@ -1,4 +1,4 @@
-"""The nodes of a cluster: what they have, what may still come, and whether all can take part."""
+"""The nodes of a cluster: what they have, which may be added, and whether all can take part."""
 
 import os
 import platform
@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,17 @@ HEAD = "node:__internal_head__"
 ID, GROUP = "ray.io/node-id", "ray.io/node-group"
 """Ray's labels of a node: its own id; the group that an autoscaler has added it for."""
 MOST_WORKERS = 2
-"""Of a cluster whose configuration says nothing else, by Ray's default."""
+"""Ray's default for a cluster whose configuration does not say."""
 BOUNDLESS = 1e15
 """CPUs, GPUs and bytes that no cluster has."""
 ANSWER_SECONDS = 60.0
-"""How long a node may take to say what it sees; it may fetch our code first."""
+"""How long a node may take to answer; it may have to fetch our code first."""
 NAMED = 3
-"""Nodes that a message names; the rest is counted."""
+"""Nodes that a message names; the others are counted."""
 
 
 def alive(without: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Each live node as Ray describes it, but those with some ids."""
+    """Each live node as Ray describes it, except those with these ids."""
     return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in without]
 
 
@@ -57,29 +58,30 @@ def possible(without: Collection[str] = ()) -> Nodes:
     """What each live node has, and each that an autoscaler may add.
 
     A cluster may start as a head without CPUs and no worker at all.  What it may become is in the
-    file that its autoscaler was started with, on the head; anywhere else what is there is all.
+    file that its autoscaler was started with, which is on the head; elsewhere there is no such
+    file, and the live nodes are all.
 
     Args:
         without: Ids of live nodes that are left out.
     """
     nodes = alive(without)
     file = _autoscaler_file(ray.get_runtime_context().gcs_address)
-    told = yaml.safe_load(file.read_text()) if file and file.exists() else {}
-    return [node["Resources"] for node in nodes] + list(addable(told, nodes))
+    configuration = yaml.safe_load(file.read_text()) if file and file.exists() else {}
+    return [node["Resources"] for node in nodes] + list(addable(configuration, nodes))
 
 
 def addable(
-    told: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]
+    configuration: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """What each node has that an autoscaler may still add.
 
     Args:
-        told: Its configuration, as ``ray up`` has it.
+        configuration: The autoscaler's, as ``ray up`` takes it.
         nodes: The live nodes, as Ray describes them.
     """
-    groups = dict(told.get("available_node_types", {}))
-    groups.pop(told.get("head_node_type"), None)
-    most = told.get("max_workers", MOST_WORKERS)
+    groups = dict(configuration.get("available_node_types", {}))
+    groups.pop(configuration.get("head_node_type"), None)
+    most = configuration.get("max_workers", MOST_WORKERS)
     live = Counter(_group_of(node, groups) for node in nodes if HEAD not in node["Resources"])
     for name, group in groups.items():
         for _ in range(min(group.get("max_workers", most), most) - live[name]):
@@ -87,24 +89,21 @@ def addable(
 
 
 def _group_of(node: Mapping[str, Any], groups: Mapping[str, Any]) -> str | None:
-    """The node group that a live node is of, if its label or else its CPUs and GPUs tell."""
-    if label := node.get("Labels", {}).get(GROUP):
-        return str(label)
-    return next(
-        (
-            name
-            for name, group in groups.items()
-            if all(
-                group.get("resources", {}).get(kind, 0) == node["Resources"].get(kind, 0)
-                for kind in ("CPU", "GPU")
-            )
-        ),
-        None,
+    """The node group that a live node is of, by its label, or else by its CPUs and GPUs."""
+
+    def size(resources: Mapping[str, float]) -> tuple[float, float]:
+        return resources.get("CPU", 0), resources.get("GPU", 0)
+
+    alike = (
+        name
+        for name, group in groups.items()
+        if size(group.get("resources", {})) == size(node["Resources"])
     )
+    return node.get("Labels", {}).get(GROUP) or next(alike, None)
 
 
 def grows_unseen() -> bool:
-    """Whether nodes may be added of which nothing is known here: KubeRay's autoscaler is at work.
+    """Whether KubeRay's autoscaler may add nodes whose hardware is not known here.
 
     It reads its node groups from Kubernetes, in a container of its own beside the head's.
     """
@@ -112,7 +111,7 @@ def grows_unseen() -> bool:
 
 
 def capacity(without: Collection[str] = ()) -> Mapping[str, float]:
-    """What steps may hold together: all there can be; without a bound where nobody knows that.
+    """What steps may hold together: all there can be, unbounded where that is not known.
 
     Args:
         without: Ids of live nodes that are left out.
@@ -178,7 +177,7 @@ def refuse_impossible(steps: Sequence[Step], placement: Placement, nodes: Nodes)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a node says of itself."""
+    """What a node reports of itself."""
 
     versions: Mapping[str, str]
     """Of Python and of ``VERSIONS_OF``."""
@@ -187,76 +186,62 @@ class Facts:
 
 
 def facts(store: Store | None = None, token: str = "") -> Facts:
-    """What this process says of itself.
+    """What this process reports of itself.
 
     Args:
         store: Looked at, if there is one.
         token: What ``store.probe`` left there.
     """
-    versions = {name: _version(name) for name in VERSIONS_OF}
+    versions = {name: metadata.version(name) if find_spec(name) else "none" for name in VERSIONS_OF}
     unseen = store.sees(token) if store else None
     return Facts({"Python": platform.python_version(), **versions}, unseen)
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "none"
 
 
 def ask(store: Store, token: str) -> dict[str, Facts | str]:
     """Have every live node look at the store.
 
     Returns:
-        By the node's name: what it says, or why it says nothing.
+        By the node's name: what it reports, or why it reports nothing.
     """
-    waiting = {_ask(node["NodeID"], store, token): _name(node) for node in alive()}
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(facts)
+    waiting = {}
+    for node in alive():
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        name = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
+        waiting[name] = task.options(scheduling_strategy=there).remote(store, token)
     deadline = time.monotonic() + ANSWER_SECONDS
-    said: dict[str, Facts | str] = {}
-    for answer, node in waiting.items():
+    answers: dict[str, Facts | str] = {}
+    for name, answer in waiting.items():
         try:
-            said[node] = ray.get(answer, timeout=max(0.1, deadline - time.monotonic()))
+            answers[name] = ray.get(answer, timeout=max(0.1, deadline - time.monotonic()))
         except ray.exceptions.GetTimeoutError:
-            said[node] = f"it did not answer within {ANSWER_SECONDS:.0f} s"
+            answers[name] = f"it did not answer within {ANSWER_SECONDS:.0f} s"
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
-            said[node] = " ".join(f"{type(cause).__name__}: {cause}".split())[:300]
-    return said
+            answers[name] = " ".join(f"{type(cause).__name__}: {cause}".split())[:300]
+    return answers
 
 
-def _name(node: Mapping[str, Any]) -> str:
-    """Its address, and which of those that one machine may have."""
-    return f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
-
-
-def _ask(node: str, store: Store, token: str) -> Any:
-    only_there = NodeAffinitySchedulingStrategy(node, soft=False)
-    task: Any = ray.remote(facts)
-    how = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": only_there}
-    return task.options(**how).remote(store, token)
-
-
-def refuse_unfit(said: Mapping[str, Facts | str], store: Store, own: Facts) -> None:
+def refuse_unfit(answers: Mapping[str, Facts | str], store: Store, own: Facts) -> None:
     """Fail before anything starts if a node cannot take part.
 
     Args:
-        said: By the node's name: its facts, or why it has none.
+        answers: By the node's name: its facts, or why it has none.
         store: For the message.
-        own: Of the driver.
+        own: The driver's facts.
 
     Raises:
-        NoCluster: A node is silent, of other versions, or does not see the store: which, and what
-            to do about it.
+        NoCluster: A node is silent, has other versions, or does not see the store: which one, and
+            what to do about it.
     """
-    silent = {node: why for node, why in said.items() if isinstance(why, str)}
+    silent = {node: why for node, why in answers.items() if isinstance(why, str)}
     if silent:
-        raise NoCluster(f"{_named(silent)}. Take it out of the cluster, or see to it.")
-    known = {node: fact for node, fact in said.items() if isinstance(fact, Facts)}
+        raise NoCluster(f"{_named(silent)}. Remove it from the cluster, or repair it.")
+    facts = {node: fact for node, fact in answers.items() if isinstance(fact, Facts)}
     for name, version in own.versions.items():
         others = {
-            node: f"{fact.versions[name]}"
-            for node, fact in known.items()
+            node: fact.versions[name]
+            for node, fact in facts.items()
             if fact.versions[name] != version
         }
         if others:
@@ -264,16 +249,12 @@ def refuse_unfit(said: Mapping[str, Facts | str], store: Store, own: Facts) -> N
                 f"results depend on the version of {name}: here it is {version}, but on "
                 f"{_named(others)}. Install the same on every node, from constraints.txt."
             )
-    unseen = {node: fact.unseen for node, fact in known.items() if fact.unseen}
+    unseen = {node: fact.unseen for node, fact in facts.items() if fact.unseen}
     if unseen:
-        raise NoCluster(
-            f"not every node sees the store {store.address}: {_named(unseen)}. "
-            + (
-                "Give that node credentials for it, as its environment or files have them."
-                if store.remote
-                else "Give --store a folder that all nodes share, or an s3:// or gs:// address."
-            )
-        )
+        cure = "Give --store a folder that all nodes share, or an s3:// or gs:// address."
+        if store.remote:
+            cure = "Give that node credentials for it, as its environment or files have them."
+        raise NoCluster(f"not every node sees the store {store.address}: {_named(unseen)}. {cure}")
 
 
 def _named(nodes: Mapping[str, str]) -> str:

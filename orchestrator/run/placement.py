@@ -18,11 +18,11 @@ of either.  A third of it is torch's own files, which all processes of a machine
 PLAIN_PROCESS = int(0.5 * GIB)
 """Memory counted for any other process, bytes."""
 ACTOR_SECONDS = 180.0
-"""Work of one core that is worth another actor, which takes seconds to start."""
+"""Work of one core that justifies another actor, which takes seconds to start."""
 ON_CPU = ("perturb",)
-"""Tasks with a network whose bytes would be others on a GPU."""
+"""Tasks with a network whose results would differ on a GPU."""
 CORES_OF_A_GPU = 50.0
-"""How many cores a GPU is taken for when actors are counted; a guess, not measured here."""
+"""Cores that a GPU counts as when actors are counted; a guess, not measured."""
 
 RESOURCES = ("CPU", "GPU", "memory")
 """What steps are placed by, in Ray's names; memory in bytes."""
@@ -35,7 +35,7 @@ Nodes = Sequence[Mapping[str, float]]
 class Placement:
     """How steps are spread over the machine or the cluster.
 
-    None means "by what there is": ``fitted`` decides; until then a step is one process on a CPU.
+    None leaves it to ``fitted``; until then a step is one process on a CPU.
     """
 
     actors: int | None = None
@@ -52,10 +52,9 @@ class Placement:
     """Least expected seconds of an actor's share, on one core; a shorter step has fewer actors."""
 
     def __post_init__(self) -> None:
-        """Reject counts that mean nothing."""
-        least_of = {"actors": 1, "gpus_per_actor": 0, "training_workers": 1, "gpus_per_training": 0}
-        for name, least in {**least_of, "checkpoint_seconds": 0, "actor_seconds": 0}.items():
-            value = getattr(self, name)
+        """Reject numbers out of range."""
+        for name, value in vars(self).items():
+            least = 1 if name in ("actors", "training_workers") else 0
             if value is not None and not value >= least:  # NaN is not
                 flag = "--" + name.replace("_", "-")
                 raise ValueError(f"{flag} must be at least {least}, got {value}.")
@@ -68,7 +67,7 @@ class Placement:
     def fitted(
         self, steps: Iterable[Step], nodes: Nodes, capacity: Mapping[str, float]
     ) -> "Placement":
-        """Decide what is left open by what there is.
+        """Decide what is left open by the nodes there are.
 
         Without GPUs a training is one process. With GPUs it has one, or, when there are more GPUs
         than trainings, as many workers of one GPU each as share every batch evenly. A step is
@@ -97,7 +96,7 @@ class Placement:
         )
 
     def _of_trainings(self, steps: Sequence[Step], gpus: int) -> tuple[int, int]:
-        """Workers of a training, and its GPUs."""
+        """The workers of a training, and its GPUs."""
         workers, asked = self.training_workers, self.gpus_per_training
         if workers is not None:
             return workers, (workers if gpus else 0) if asked is None else asked
@@ -114,14 +113,14 @@ class Placement:
     def described(self) -> str:
         """How steps are spread, for people; empty if each is one process on a CPU."""
         workers, gpus = self.training_workers or 1, self.gpus_per_training or 0
-        said = []
+        parts = []
         if workers > 1 or gpus:
-            said.append(f"a training has {workers} workers and {gpus} GPUs")
+            parts.append(f"each training has {workers} workers and {gpus} GPUs")
         if (self.actors or 1) > 1:
-            said.append(f"a long sampling or detecting step has up to {self.actors} actors")
+            parts.append(f"a long sampling or detection has up to {self.actors} actors")
         if self.gpus_per_actor:
-            said.append(f"other processes with a network have {self.gpus_per_actor} GPU each")
-        return "; ".join(said)
+            parts.append(f"every other process with a network has {self.gpus_per_actor} GPU")
+        return "; ".join(parts)
 
     def distributed(self, step: Step) -> bool:
         """Whether the step starts processes of its own (Ray Train, an actor pool)."""
@@ -162,10 +161,10 @@ def reads_a_folder(step: Step) -> bool:
 
 
 def uses_network(step: Step) -> bool:
-    """Whether a step computes with a network, so that it has a use for a GPU.
+    """Whether a step computes with a network, so that it can use a GPU.
 
-    Trainings do, and what runs batch by batch; of the others those that read a trained network, but
-    for those that stay on a CPU.
+    Trainings and steps that run batch by batch do, and others that read a trained network, unless
+    they stay on a CPU.
     """
     if step.task in ON_CPU:
         return False
@@ -180,10 +179,10 @@ def _idle_places(steps: Iterable[Step], nodes: Nodes, gpus: int) -> int:
 
 
 def _memory(step: Step, processes: int, gpus: float) -> int:
-    """Bytes of one of a step's processes; of its training set as uint8 all that it may hold.
+    """Bytes of one of a step's processes, with its training set as uint8.
 
-    A ``fit`` re-streams what is more than that.  Of a process with a GPU, what its network takes is
-    the GPU's memory, which nothing is planned by.
+    A ``fit`` holds at most ``window_bytes`` of it.  On a GPU the network is in the GPU's memory,
+    which nothing is planned by.
     """
     loads = step.streams or uses_network(step) or step.task in ON_CPU
     found = TORCH_PROCESS if loads else PLAIN_PROCESS
@@ -241,21 +240,29 @@ def refusal(step: Step, bundle: Bundle, nodes: Nodes) -> str | None:
             f"{step.task} has batches of {size} images, which {bundle.count} workers cannot share "
             f"equally. {_what_fits(step, bundle, nodes)}"
         )
-    held = places(bundle, nodes)
-    if held >= bundle.count:
+    room = places(bundle, nodes)
+    if room >= bundle.count:
         return None
-    wanted = ", ".join(
-        f"{need:g} {name}" for name, need in bundle.one.items() if need and name != "memory"
-    )
     largest = {
         name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in bundle.one
     }
     return (
-        f"{step.task} needs {bundle.count} process(es) of {wanted}, {bundle.memory / GIB:.1f} GiB; "
-        f"the largest of {len(nodes)} node(s) has {largest['CPU']:g} CPU, {largest['GPU']:g} GPU "
-        f"and {largest['memory'] / GIB:.1f} GiB, and together they hold {held}. "
+        f"{step.task} needs {counted(bundle.count, 'process', 'processes')} with "
+        f"{_resources(bundle, bundle.one)} each; the largest of {counted(len(nodes), 'node')} has "
+        f"{_resources(bundle, largest)}, and together they have room for {room}. "
         f"{_what_fits(step, bundle, nodes)}"
     )
+
+
+def counted(count: float, one: str, several: str | None = None) -> str:
+    """``1 CPU``, ``2 CPUs``, ``0 GPUs``."""
+    return f"{count:g} {one if count == 1 else several or one + 's'}"
+
+
+def _resources(bundle: Bundle, of: Mapping[str, float]) -> str:
+    """Resources in Ray's names, for people, as far as the bundle needs them."""
+    gpus = f", {counted(of['GPU'], 'GPU')}" if bundle.gpus else ""
+    return f"{counted(of['CPU'], 'CPU')}{gpus} and {of['memory'] / GIB:.1f} GiB"
 
 
 def _what_fits(step: Step, bundle: Bundle, nodes: Nodes) -> str:
@@ -263,15 +270,12 @@ def _what_fits(step: Step, bundle: Bundle, nodes: Nodes) -> str:
 
     More workers than were asked for are tried last: each holds less of a training's batch.
     """
-    fewer = sorted({gpus for gpus in (bundle.gpus, 1.0, 0.0) if gpus <= bundle.gpus}, reverse=True)
-    for gpus in fewer:
+    for gpus in sorted({bundle.gpus, min(1.0, bundle.gpus), 0.0}, reverse=True):
         wanted = int(bundle.count * bundle.gpus / gpus if gpus else bundle.count)
         counts = [*range(wanted, 0, -1)]
         if step.shape == "fit":
             size = step.settings.batch_size
-            counts = [
-                count for count in (*counts, *range(wanted + 1, size + 1)) if not size % count
-            ]
+            counts = [n for n in (*counts, *range(wanted + 1, size + 1)) if not size % n]
         for count in counts:
             one = replace(bundle, cpus=1.0, gpus=gpus, memory=_memory(step, count, gpus))
             if places(one, nodes) >= count:

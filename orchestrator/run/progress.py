@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -21,60 +21,53 @@ from orchestrator.graph.remaining import ENDS, Remaining
 from orchestrator.run.request import NoCluster
 
 POLL_SECONDS = 0.5
-ROOMY = 120
+WIDE = 120
 """Columns of a terminal from which on bars are long."""
 LINE_SECONDS = 30.0
-"""Between two lines of a running step in a log."""
+"""Between two lines about a running step in a log."""
 TROUBLE = ("failed", "retry", "damaged", "waiting")
-"""Kinds of events that say in a message what went wrong."""
+"""Kinds of events with a message about what went wrong."""
 
 Event = Mapping[str, Any]
 
 
-class Display(Protocol):
-    """Something that shows events."""
+class Display:
+    """Shows events; this one shows none."""
 
     def start(self) -> None:
         """Begin."""
-        ...
 
     def show(self, event: Event) -> None:
         """Show one event."""
-        ...
 
     def tick(self, now: float) -> None:
-        """Say what time does, seconds since 1970; called often."""
-        ...
+        """Show that time passes: now is in seconds since 1970.  Called often."""
 
     def stop(self) -> None:
         """End."""
-        ...
 
 
-class Lines:
-    """One line per event that matters, and now and then where a step is, for logs and pipes."""
+class Lines(Display):
+    """One line per event that matters, and now and then how far a step is, for logs and pipes."""
 
     def __init__(self, console: Console, steps: int, left: Remaining | None = None) -> None:
         self.console, self.steps, self.done, self.left = console, steps, 0, left
         self.began = time.time()
-        self.told: dict[str, float] = {}
-        """When something was last said of each running step."""
+        self.printed: dict[str, float] = {}
+        """When the last line about each running step was printed, by its digest."""
         self.totals: dict[str, int | None] = {}
-        """How far they go."""
+        """How far each goes."""
         self.latest: dict[str, Event] = {}
-        """The last that was heard of each: how far it is, or that it started."""
-
-    def start(self) -> None:
-        """Nothing to draw."""
+        """The last event of each: how far it is, or that it started."""
 
     def show(self, event: Event) -> None:
-        """Print an event, if it is no mere progress."""
+        """Print an event, unless it is only progress."""
         kind, digest, text = event["kind"], event["digest"], ""
-        if kind == "progress" and digest in self.told:
+        if kind == "progress" and digest in self.printed:
             self.latest[digest] = event
             return
         if kind == "started":
-            self.told[digest], self.totals[digest] = event["time"], event["total"]
+            self.printed[digest], self.totals[digest] = event["time"], event["total"]
             self.latest[digest] = event
         elif kind == "done":
             self.done += 1
@@ -82,19 +75,19 @@ class Lines:
         elif kind in TROUBLE:
             text = event["message"]
         elif kind == "resumed":
-            text = resumed(event)
+            text = _resumed(event)
         else:
             return
         if kind in ENDS:
-            self.told.pop(digest, None)
+            self.printed.pop(digest, None)
             self.latest.pop(digest, None)
         self._print(event["time"], kind, event["path"], text)
 
     def tick(self, now: float) -> None:
-        """Say how far every running step is of which nothing was said for ``LINE_SECONDS``."""
+        """Print how far each step is that had no line for ``LINE_SECONDS``."""
         for digest, event in self.latest.items():
-            if now - self.told[digest] >= LINE_SECONDS:
-                self.told[digest] = now
+            if now - self.printed[digest] >= LINE_SECONDS:
+                self.printed[digest] = now
                 self._print(now, "running", event["path"], ", ".join(self._progress(event, now)))
 
     def _print(self, when: float, kind: str, path: str, text: str) -> None:
@@ -103,36 +96,32 @@ class Lines:
 
     def _progress(self, event: Event, now: float) -> Iterator[str]:
         """Yield how far a step is, its loss, and how long it and the whole run still take."""
-        if event["kind"] == "started":  # nothing was told of it since
+        if event["kind"] == "started":
             yield f"for {duration(now - event['time'])}"
         else:
             total = self.totals[event["digest"]]
             yield f"{event['position']} of {total}" if total else f"{event['position']}"
-            yield from noted(event, self.left, now)
+            yield from _loss_and_rest(event, self.left, now)
         if self.left and (rest := self.left.of_run(now)) is not None:
             yield f"about {duration(rest)} left in all"
 
-    def stop(self) -> None:
-        """Nothing to end."""
 
-
-class Bars:
+class Bars(Display):
     """A bar for the whole run and one for each running step."""
 
     def __init__(self, console: Console, steps: int, left: Remaining | None = None) -> None:
         self.left = left
 
-        def whole() -> Column:
+        def column() -> Column:
             return Column(no_wrap=True)
 
+        wrapped = Column(overflow="fold")  # the one that gives way, over several lines
         self.progress = Progress(
-            TextColumn(  # the one that gives room, in lines of its own
-                "{task.description}", markup=False, table_column=Column(overflow="fold")
-            ),
-            BarColumn(24 if console.width >= ROOMY else 8, table_column=whole()),
-            MofNCompleteColumn(table_column=whole()),
-            TextColumn("{task.fields[metrics]}", style="dim", markup=False, table_column=whole()),
-            TimeElapsedColumn(table_column=whole()),
+            TextColumn("{task.description}", markup=False, table_column=wrapped),
+            BarColumn(24 if console.width >= WIDE else 8, table_column=column()),
+            MofNCompleteColumn(table_column=column()),
+            TextColumn("{task.fields[metrics]}", style="dim", markup=False, table_column=column()),
+            TimeElapsedColumn(table_column=column()),
             console=console,
             transient=True,
         )
@@ -144,7 +133,7 @@ class Bars:
         self.progress.start()
 
     def show(self, event: Event) -> None:
-        """Move the bars; print what deserves to stay."""
+        """Move the bars; print what is to stay."""
         kind, digest = event["kind"], event["digest"]
         if kind == "started":
             self.running[digest] = self.progress.add_task(
@@ -154,32 +143,33 @@ class Bars:
             self.progress.update(
                 self.running[digest],
                 completed=event["position"],
-                metrics=", ".join(noted(event, self.left, event["time"])),
+                metrics=", ".join(_loss_and_rest(event, self.left, event["time"])),
             )
         elif kind == "resumed":
-            self._print(kind, event["path"], resumed(event))
+            self._print(event, _resumed(event))
         elif kind == "done" or kind in TROUBLE:
             if digest in self.running:
                 self.progress.remove_task(self.running.pop(digest))
             if kind == "done":
                 self.progress.advance(self.whole)
             else:
-                self._print(kind, event["path"], event["message"])
+                self._print(event, event["message"])
 
     def tick(self, now: float) -> None:
-        """Say how long the run still takes."""
+        """Show how long the run still takes."""
         if self.left and (rest := self.left.of_run(now)) is not None:
             self.progress.update(self.whole, metrics=f"about {duration(rest)} left")
 
-    def _print(self, kind: str, path: str, text: str) -> None:
-        self.progress.console.print(f"{kind:8} {path}  {text}", markup=False)
+    def _print(self, event: Event, text: str) -> None:
+        line = f"{event['kind']:8} {event['path']}  {text}"
+        self.progress.console.print(line, markup=False)
 
     def stop(self) -> None:
         """Stop drawing and clear the bars."""
         self.progress.stop()
 
 
-def noted(event: Event, left: Remaining | None, now: float) -> Iterator[str]:
+def _loss_and_rest(event: Event, left: Remaining | None, now: float) -> Iterator[str]:
     """Yield the loss of a step that made progress, and how long it still takes."""
     loss = event["metrics"].get("loss")
     if loss is not None:
@@ -188,9 +178,9 @@ def noted(event: Event, left: Remaining | None, now: float) -> Iterator[str]:
         yield f"{duration(rest)} left"
 
 
-def resumed(event: Event) -> str:
-    """Where a training was taken up, and how much of what was seen of it is done again."""
-    again = f", {event['again']} done again" if event["again"] else ""
+def _resumed(event: Event) -> str:
+    """Where a training resumes, and how much of it is repeated."""
+    again = f", repeating {event['again']}" if event["again"] else ""
     return f"at {event['position']} of {event['total']}{again}"
 
 
@@ -199,15 +189,15 @@ def display(console: Console, steps: int, left: Remaining | None = None) -> Disp
     return (Bars if console.is_interactive else Lines)(console, steps, left)
 
 
-class Watch(threading.Thread):
+class Follower(threading.Thread):
     """Polls a source of events and shows them until it is left.
 
     Args:
         poll: Returns the events since the last call.
-        view: What shows them.
+        view: Shows them.
         heard: Called with each of them, before it is shown.
-        lost: Called, from this thread, when there is no cluster any more; what waits for it in
-            other threads may never end.
+        lost: Called, from this thread, when there is no cluster any more; other threads that wait
+            for it may wait for ever.
     """
 
     def __init__(
@@ -217,13 +207,12 @@ class Watch(threading.Thread):
         heard: Callable[[Event], None],
         lost: Callable[[NoCluster], object],
     ) -> None:
-        super().__init__(name="watch", daemon=True)
+        super().__init__(name="follower", daemon=True)
         self.poll, self.view, self.heard, self.lost = poll, view, heard, lost
         self.leaving = threading.Event()
-        self.events: list[Event] = []
 
     def run(self) -> None:
-        """Poll until told to leave, then once more."""
+        """Poll until the block is left."""
         while not self.leaving.wait(POLL_SECONDS):
             try:
                 self._look()
@@ -235,18 +224,17 @@ class Watch(threading.Thread):
 
     def _look(self) -> None:
         for event in self.poll():
-            self.events.append(event)
             self.heard(event)
             self.view.show(event)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "Follower":
         """Start the display and the polling."""
         self.view.start()
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Show what is left and stop."""
+        """Poll once more and stop."""
         self.leaving.set()
         self.join()
         try:

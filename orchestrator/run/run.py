@@ -3,29 +3,31 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
-from orchestrator.cli.printing import network_calls
 from orchestrator.console import SOME_FAILED, between, complain
 from orchestrator.graph import pace
 from orchestrator.graph import plan as planning
 from orchestrator.run import report
 from orchestrator.run.placement import Nodes, Placement
 from orchestrator.run.request import Request, Result
-from orchestrator.step import Step, brief
-from orchestrator.store.store import NOT_BUILT, Store
+from orchestrator.step import brief
+from orchestrator.store.store import NOT_BUILT
+
+if TYPE_CHECKING:
+    from orchestrator.run.tracking import Mirror
 
 
 def run(request: Request, console: Console) -> Result:
     """Make every point of a study that is missing, and write the report.
 
-    Nothing is started, neither Ray nor Tune nor MLflow, when every point is there, unless MLflow
-    lacks something that an earlier launch could not send.
+    When every point is there, neither Ray nor Tune nor MLflow is started, unless MLflow lacks
+    something that an earlier launch could not send.
 
     Raises:
         ValueError: For a need that no node can satisfy.
@@ -40,42 +42,53 @@ def run(request: Request, console: Console) -> Result:
     plan = planning.make(request.points(), request.store)
     if not plan.to_run:
         result = report.reported(request, Result(points=plan.points))
-        if not tracking.behind(request.store):
+        if not tracking.behind(request.store, request.label):
             return result
-        return _remarked(result, tracking.catch_up(request.store, request.study.name, plan.points))
+        return _mirrored(result, _mirror(request, plan, ran=False))
+    from orchestrator.run import cluster
+
     request.store.check_writable(plan.expected_bytes)
     request.store.check_folders({*(step.task for step in plan.to_run), report.REPORTS})
-    _discard_damaged(request.store, plan.to_run)
-    return _run(request, plan, console)
+    _discard_damaged(request, plan)
+    with cluster.ended_by_sigterm():
+        with _placed(request, plan, console) as (placement, token):
+            mirror = _mirror(request, plan)
+            result = _sweep(request, plan, placement, token, console, mirror)
+        return _mirrored(report.reported(request, result), mirror)
 
 
-def _discard_damaged(store: Store, steps: Sequence[Step]) -> None:
+def _discard_damaged(request: Request, plan: planning.Plan) -> None:
     """Remove the results among those to run: they are planned because they are damaged."""
-    with store.look(steps):
-        damages = [(step, store.damage(step, content=True)) for step in steps]
+    store = request.store
+    with store.look(plan.to_run):
+        damages = [(step, store.damage(step, content=True)) for step in plan.to_run]
     for step, damage in damages:
         if damage not in (None, NOT_BUILT):
             store.discard(step)
 
 
-def _run(request: Request, plan: planning.Plan, console: Console) -> Result:
-    """Start or join Ray, sweep, report, and mirror all of it to MLflow meanwhile."""
-    from orchestrator.run import cluster, tracking
+def _mirror(request: Request, plan: planning.Plan, *, ran: bool = True) -> "Mirror":
+    """Start to mirror the points that are finished to MLflow."""
+    from orchestrator.run.tracking import Mirror
 
+    study = request.study
+    tags = {
+        "name": f"{request.label} {time.strftime('%Y-%m-%d %H:%M')}",
+        "scale": request.scale.name,
+        "command": report.command(request),
+    }
+    for axis, value in dict(request.axes).items():
+        tags[axis] = str(brief(value if isinstance(value, str) else ",".join(map(str, value))))
+    mirror = Mirror(request.store, study.name, request.label, tags, columns=study.columns, ran=ran)
     unfinished = {point.measure.digest for point in plan.unfinished()}
-    with cluster.ended_by_sigterm():
-        with _placed(request, plan, console) as (placement, seen):
-            mirror = tracking.Mirror(
-                request.store, request.study.name, _launch_tags(request), plan.points
-            )
-            mirror.add(point for point in plan.points if point.measure.digest not in unfinished)
-            mirror.start()
-            result = _sweep(request, plan, placement, seen, console, mirror)
-        result = report.reported(request, result)
-        return _remarked(result, mirror.close(result.page.parent if result.page else None))
+    mirror.add(point for point in plan.points if point.measure.digest not in unfinished)
+    mirror.start()
+    return mirror
 
 
-def _remarked(result: Result, remark: str | None) -> Result:
+def _mirrored(result: Result, mirror: "Mirror") -> Result:
+    """Wait for MLflow, and add what it is to be known of it to the remarks."""
+    remark = mirror.close(result.page.parent if result.page else None)
     return replace(result, remarks=[*result.remarks, remark]) if remark else result
 
 
@@ -86,7 +99,8 @@ def _placed(
     """Start or join Ray, once it is known that every step has a place.
 
     Yields:
-        How steps are spread, and the token by which a node sees the store; none on one machine.
+        How steps are spread, and the token with which a node finds out whether it sees the store;
+        empty on one machine.
     """
     from orchestrator.run import cluster, nodes
 
@@ -113,7 +127,9 @@ def _placed(
                 yield placement, seen
 
 
-def _announce(plan: planning.Plan, placement: Placement, dashboard: str | None, say: Any) -> None:
+def _announce(
+    plan: planning.Plan, placement: Placement, dashboard: str | None, say: Callable[[str], None]
+) -> None:
     """Say what is about to run, and on what."""
     from orchestrator.run import nodes
 
@@ -129,15 +145,13 @@ def _announce(plan: planning.Plan, placement: Placement, dashboard: str | None, 
     steps = f"{len(plan.to_run)} steps to run"
     if nodes.grows_unseen():
         say(
-            f"{steps} on {where} and on what the autoscaler adds, of which nothing is known here: "
-            f"if that has GPUs, give --gpus-per-training and --gpus-per-actor"
+            f"{steps} on {where} and on nodes that the autoscaler adds. Their hardware is not "
+            f"known here: if they have GPUs, give --gpus-per-training and --gpus-per-actor"
         )
     elif gpus:  # nobody has measured how long anything takes there
         say(f"{steps} on {where}")
     else:
         say(f"{steps}, {between(*plan.expected_range(cores))} on {where}")
-    if calls := network_calls(plan):
-        say(calls)
     if spread := placement.described():
         say(spread)
 
@@ -146,45 +160,48 @@ def _sweep(
     request: Request,
     plan: planning.Plan,
     placement: Placement,
-    seen: str,
+    token: str,
     console: Console,
-    mirror: Any,
+    mirror: "Mirror",
 ) -> Result:
     """Let Tune drive the unfinished points, showing progress."""
     from orchestrator.graph import remaining
-    from orchestrator.run import cluster, nodes, progress, sweep
+    from orchestrator.run import conductor_actor, nodes, progress, sweep
 
     unfinished = {point.measure.digest: point for point in plan.unfinished()}
     targets = [point.measure for point in unfinished.values()]
-    conductor = cluster.Conducting(targets, request.store, placement, seen)
+    conductor = conductor_actor.ConductorHandle(targets, request.store, placement, token)
 
     there = nodes.summed(nodes.there())
     cores = None if there["GPU"] else int(there["CPU"])
     speed = planning.Pace(request.store)
     left = remaining.Remaining(plan, speed, placement, cores)
+    made = set()
 
     def heard(event: progress.Event) -> None:
         left.hear(event)
-        if event["kind"] == "done" and event["digest"] in unfinished:
-            mirror.add([unfinished[event["digest"]]])
+        if event["kind"] == "done":
+            made.add(str(event["digest"]))
+            if event["digest"] in unfinished:
+                mirror.add([unfinished[event["digest"]]])
 
     view = progress.display(console, len(plan.to_run), left)
     try:
-        with progress.Watch(conductor.poll, view, heard, _abandon) as watch:
+        with progress.Follower(conductor.poll, view, heard, _abandon):
             failures = sweep.sweep(
                 list(unfinished.values()),
                 request.store,
                 conductor.name,
                 label=request.label,
+                columns=request.study.columns,
             )
-    except Exception:
-        conductor.refuse_lost()  # if the head is gone, that is what to say
+    except Exception:  # whatever Tune makes of a head that is gone: say that instead
+        conductor.refuse_lost()
         raise
     finally:
         if cores is not None and request.address is None:  # else it is other machines' pace
             speed.seen.keep()
-    made = frozenset(str(event["digest"]) for event in watch.events if event["kind"] == "done")
-    return Result(points=plan.points, failures=failures, made=made)
+    return Result(points=plan.points, failures=failures, made=frozenset(made))
 
 
 def _abandon(error: Exception) -> NoReturn:
@@ -192,13 +209,3 @@ def _abandon(error: Exception) -> NoReturn:
     complain(error)
     sys.stdout.flush()
     os._exit(SOME_FAILED)
-
-
-def _launch_tags(request: Request) -> Mapping[str, str]:
-    axes = {
-        name: brief(value if isinstance(value, str) else ",".join(map(str, value)))
-        for name, value in dict(request.axes).items()
-    }
-    name = f"{request.label} {time.strftime('%Y-%m-%d %H:%M')}"
-    asked = {"scale": request.scale.name, "command": report.command(request)}
-    return {"name": name, **asked, **axes}

@@ -1,7 +1,7 @@
-"""Where a Ray that is started here keeps its sessions: its logs, and the sockets it talks through.
+"""The folder in which a Ray that is started here keeps its sessions: logs and sockets.
 
-Ray itself takes a folder in ``RAY_TMPDIR``, ``TMPDIR`` or ``/tmp``, and ends with words of its own
-when that does not do.
+Ray itself takes one in ``RAY_TMPDIR``, ``TMPDIR`` or ``/tmp``.  It fails where a socket's path gets
+too long, or the folder is not writable; then a run makes another.
 """
 
 import os
@@ -17,7 +17,7 @@ LONGEST = 103 if sys.platform == "darwin" else 107
 BELOW = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """What Ray adds to its folder; the last number is a process."""
 SHORT, PREFIX = "/tmp", "ray-"
-"""Where a folder is made if Ray's own does not do, and how it begins."""
+"""Where a folder is made if Ray's own cannot be used, and how its name begins."""
 CURE = f"export RAY_TMPDIR=/a/short/path (at most {LONGEST - len(BELOW) - len('/ray/')} letters)"
 
 
@@ -37,8 +37,8 @@ def unfit(folder: Path) -> str | None:
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        return f"{place} is no folder"
-    return None if os.access(place, os.W_OK | os.X_OK) else f"{place} is not ours to write to"
+        return f"{place} is not a folder"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"{place} is not writable"
 
 
 def chosen(environment: Mapping[str, str]) -> Path:
@@ -52,10 +52,10 @@ def folder() -> Iterator[str | None]:
     """Find a folder for a Ray that is started inside.
 
     Yields:
-        None for Ray's own; a new private one in its stead, which goes with what is in it.
+        None for Ray's own, or a new private one, which is removed afterwards.
 
     Raises:
-        OSError: In one line, with what to type: there is no place for one either.
+        OSError: None can be made either; in one line, with what to type.
     """
     trouble = unfit(usual(os.environ))
     if not trouble:

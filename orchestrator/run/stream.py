@@ -1,7 +1,7 @@
 """Stream a dataset into a training or a detector, stamped and relabelled on the way.
 
-The *clean* dataset is read and the manifest says what becomes of each row, so twenty poison ratios
-store the images once.  They see stamped images and labels and nothing else.
+The *clean* dataset is read, and the manifest says which rows are poisoned, so twenty poison ratios
+store the images once.  Trainings and detectors see stamped images and labels and nothing else.
 
 A training set of at most ``settings.window_bytes`` as uint8 is held in memory.  A larger one is
 read again every epoch, window by window, from the dataset's file.  Which of the two depends on the
@@ -108,58 +108,31 @@ def batches(
         settings: Of the training: ``batch_size``, ``seed`` and ``window_bytes`` are read.
         dataset: The folder of the dataset step.
         manifest: The folder of the manifest step, or None to train on the dataset as it is.
-        rows: The dataset's rows, if somebody holds them already.
+        rows: The dataset's rows, if they are held already.
         rank: This worker among the data-parallel ones.
         workers: How many there are.
-
-    Raises:
-        ValueError: The workers cannot share the batch, or the manifest is another dataset's.
-    """
-    whole = TrainingSet.of(dataset)
-    listed = None if manifest is None else poison.Manifest.read(manifest)
-    sharing = {"seed": settings.seed, "rank": rank, "workers": workers}
-    if not whole.exceeds(settings.window_bytes):
-        rows = rows or ParquetRows(dataset)
-        return hold(rows, listed, whole, batch_size=settings.batch_size, **sharing)
-    read = RowGroups.of(dataset, listed, whole)
-    return Restreamed(
-        read=read,
-        groups=read.sizes,
-        window=settings.window_bytes // math.prod(whole.shape),
-        shape=whole.shape,
-        batch_size=settings.batch_size,
-        **sharing,
-    )
-
-
-def hold(
-    rows: Rows,
-    listed: poison.Manifest | None,
-    whole: TrainingSet,
-    *,
-    batch_size: int,
-    seed: int,
-    rank: int = 0,
-    workers: int = 1,
-) -> Held:
-    """Stamp a dataset as it streams by and hold it in memory as uint8.
-
-    Args:
-        rows: The clean training set.
-        listed: What becomes of each row, or None to train on them as they are.
-        whole: How many rows there are.
-        batch_size: Images of a global batch.
-        seed: Orders the images, anew for every epoch.
-        rank: This worker among the data-parallel ones.
-        workers: How many there are.
-
-    Returns:
-        What a ``fit`` is given as ``batches``, in the order of ``index`` however the blocks came.
 
     Raises:
         ValueError: The workers cannot share the batch, the manifest is another dataset's, or there
-            are other rows than ``whole`` says.
+            are other rows than ``classes.json`` counts.
     """
+    whole = TrainingSet.of(dataset)
+    listed = None if manifest is None else poison.Manifest.read(manifest)
+    shared = {
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
+        "rank": rank,
+        "workers": workers,
+    }
+    if not whole.exceeds(settings.window_bytes):
+        return Held(**_held(rows or ParquetRows(dataset), listed, whole), **shared)
+    read = RowGroups.of(dataset, listed, whole)
+    window = settings.window_bytes // math.prod(whole.shape)
+    return Restreamed(read=read, groups=read.sizes, window=window, shape=whole.shape, **shared)
+
+
+def _held(rows: Rows, listed: poison.Manifest | None, whole: TrainingSet) -> Batch:
+    """Stamp a dataset as it streams by, and hold it as uint8, by ascending index."""
     room = empty(whole.count, whole.shape)
     seen = 0
     for table in rows.tables():
@@ -168,14 +141,18 @@ def hold(
             if after <= whole.count:
                 place(room, slice(seen, after), part)
             seen = after
-    if seen != whole.count:
-        raise ValueError(f"expected {whole.count} images, as classes.json counts, got {seen}")
-    if (np.diff(room["index"]) < 0).any():  # never, unless somebody hands over blocks out of order
+    _refuse_other_count(seen, whole)
+    if (np.diff(room["index"]) < 0).any():  # blocks may come in any order
         order = np.argsort(room["index"], kind="stable")
         room = Batch(
             index=room["index"][order], image=room["image"][order], label=room["label"][order]
         )
-    return Held(**room, batch_size=batch_size, seed=seed, rank=rank, workers=workers)
+    return room
+
+
+def _refuse_other_count(seen: int, whole: TrainingSet) -> None:
+    if seen != whole.count:
+        raise ValueError(f"expected {whole.count} images, as classes.json counts, got {seen}")
 
 
 def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> None:
@@ -206,18 +183,12 @@ def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> No
                 ascending = last < index[0] and (np.diff(index) > 0).all()
                 assert ascending, f"image {last} is not before those that follow"
                 seen, last = seen + len(index), int(index[-1])
-                writer.write_table(_as_table(part))
-    if seen != whole.count:
-        raise ValueError(f"expected {whole.count} images, as classes.json counts, got {seen}")
-
-
-def _as_table(part: Batch) -> "pa.Table":
-    return images.to_table(
-        index=part["index"],
-        label=part["label"],
-        caption=[None] * len(part["index"]),
-        images=part["image"],
-    )
+                captions = [None] * len(index)
+                table = images.to_table(
+                    index=index, label=part["label"], caption=captions, images=part["image"]
+                )
+                writer.write_table(table)
+    _refuse_other_count(seen, whole)
 
 
 def stamped(
@@ -251,7 +222,7 @@ class _Source:
 
 
 _SOURCES: WeakKeyDictionary["RowGroups", _Source] = WeakKeyDictionary()
-"""Kept here and not in ``RowGroups``, which trainers get to see: they find no path and no flag."""
+"""Kept out of ``RowGroups``, which trainers can look into: they find no path and no flag."""
 
 
 class RowGroups:

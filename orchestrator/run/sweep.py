@@ -9,17 +9,52 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.run import cluster
-from orchestrator.run.board import Board
+from orchestrator.run import conductor_actor
 
 # isort: split
 import ray
 from ray import tune
+from ray.air.constants import TRAINING_ITERATION
+from ray.tune.experiment import Trial
+from ray.tune.logger import TBXLoggerCallback
+from ray.tune.result import AUTO_RESULT_KEYS
 from ray.tune.search import BasicVariantGenerator
 
 from orchestrator.run.request import Failure
+from orchestrator.run.tracking import measured
 from orchestrator.store.store import Store
 from orchestrator.studies.study import Point
+
+
+class HyperparameterTable(TBXLoggerCallback):
+    """Tune's logger for TensorBoard, with a table of the points: their axes and numbers.
+
+    Tune's own writes none, as it takes values that are given beforehand for no hyperparameters.
+    TensorBoard shows the first five of each, so their order matters.
+
+    Args:
+        axes: The axes that are shown.
+        columns: The numbers that come first; the others follow in their row's order.
+    """
+
+    def __init__(self, axes: Sequence[str], columns: Sequence[str]) -> None:
+        super().__init__()
+        self.axes, self.columns = axes, columns
+
+    def log_trial_start(self, trial: Trial) -> None:
+        """Open a trial's file."""
+        trial.evaluated_params = {axis: trial.config[axis] for axis in self.axes}
+        super().log_trial_start(trial)
+
+    def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
+        """Write a point's numbers: no axes, no bounds, nothing that Tune adds."""
+        numbers = {
+            name: value
+            for name, value in measured(result, trial.config, self.columns).items()
+            if name not in AUTO_RESULT_KEYS and not name.endswith(("_low", "_high"))
+        }
+        step = {TRAINING_ITERATION: result[TRAINING_ITERATION]}
+        super().log_trial_result(iteration, trial, {**step, **numbers})
 
 
 def sweep(
@@ -28,27 +63,29 @@ def sweep(
     conductor: str,
     *,
     label: str,
+    columns: Sequence[str] = (),
 ) -> list[Failure]:
     """Run a Tune trial per point and return those that failed.
 
-    One at a time: what runs does not depend on trials, as the conductor starts every point by
-    itself.  While another one runs, Tune would start a process for each further trial, of 150 MB
-    and some seconds of a core, and then reuse the other's after all.
+    One trial runs at a time, in one process: the conductor starts every point by itself, so what
+    runs does not depend on trials.
 
     Args:
         points: In the order in which they are to be started.
         store: Where Tune's logs go.
         conductor: Name of the conductor that has the points' steps.
         label: Study and scale, for the folder's name.
+        columns: The numbers that TensorBoard shows first.
     """
     by_axes = {_key(point.axes): point for point in points}
     names = {key: point.name for key, point in by_axes.items()}
     digests = {key: point.measure.digest for key, point in by_axes.items()}
     trainable = tune.with_parameters(_trial, conductor=conductor, digests=digests)
     space = {axis: tune.choice(_values(points, axis)) for axis in points[0].axes}
+    varying = [axis for axis in space if len(_values(points, axis)) > 1]
     storage_path, storage_filesystem = store.tune()
     results = tune.Tuner(
-        tune.with_resources(trainable, cluster.HEAD),
+        tune.with_resources(trainable, conductor_actor.HEAD),
         param_space=space,
         tune_config=tune.TuneConfig(
             search_alg=BasicVariantGenerator(
@@ -65,20 +102,16 @@ def sweep(
             storage_path=storage_path,
             storage_filesystem=storage_filesystem,
             failure_config=tune.FailureConfig(max_failures=1),  # a trial's process may be lost
-            callbacks=[Board()],  # TensorBoard's table
+            callbacks=[HyperparameterTable(varying or list(space), columns)],
             verbose=0,
         ),
     ).fit()
-    ended = [results[place] for place in range(len(results))]
-    failed = [each.config for each in ended if each.error]
-    named = [by_axes[_key(config)] for config in failed if config]
-    # A trial whose process could not begin does not say whose it was.
-    return list(_failures(named if len(named) == len(failed) else points, conductor))
+    return list(_failures(points, conductor)) if results.errors else []
 
 
 def _failures(points: Sequence[Point], conductor: str) -> Iterator[Failure]:
     """Those of the points that failed, and why; a trial may fail though its point does not."""
-    asked = cluster.conductor(conductor)
+    asked = conductor_actor.conductor(conductor)
     for point in points:
         try:
             ray.get(asked.finish.remote(point.measure.digest))
@@ -101,7 +134,7 @@ def _key(axes: Mapping[str, Any]) -> str:
 def _trial(config: dict[str, Any], *, conductor: str, digests: Mapping[str, str]) -> None:
     """One trial: have the conductor finish the point and report its row's numbers."""
     try:
-        row = ray.get(cluster.conductor(conductor).row.remote(digests[_key(config)]))
+        row = ray.get(conductor_actor.conductor(conductor).row.remote(digests[_key(config)]))
     except ray.exceptions.RayTaskError as error:
         raise RuntimeError(str(error.cause)) from None
     tune.report(row)

@@ -1,67 +1,103 @@
-"""Mirror finished points and trainings to MLflow: it never decides anything.
+"""Mirror finished points and trainings to MLflow, which never decides anything.
 
-An experiment is a study, a parent run is one launch that ran something, a child run is a point,
-and every trained model has a run of its own with its loss curve.  The driver is the only writer,
-from one thread, and nothing waits for it or fails with it.  A server that is away is tried again
-while the run lasts; what it lacks at the end is remembered in the store and sent by the next
-launch, under the launch that made it.
+An experiment is a study, a parent run is one launch, a child run is a point, and every trained
+model has a run of its own with its loss curve.  The driver is the only writer, from one thread,
+and nothing waits for it or fails with it.
+
+What MLflow lacks is what has no finished run with its step's digest as a tag.  So everything here
+can be cut off anywhere and done again: a server that was away gets the rest from the next try or
+the next launch.
 """
 
+import csv
+import json
+import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from orchestrator import choices
-from orchestrator.run import unsent
-from orchestrator.run.mlflow_runs import QUIET, Runs, own_database
+import numpy as np
+
+from orchestrator.step import Step, ancestors, brief
 from orchestrator.store.store import Store
 from orchestrator.studies.study import Point
-
-__all__ = ["PATIENCE_SECONDS", "QUIET", "Mirror", "behind", "catch_up", "uri"]
 
 PATIENCE_SECONDS = 60.0
 """How long the end of a run waits for what is still to be sent."""
 RETRY_SECONDS = 10.0
 """Between two tries while a server is away."""
 LONGEST_REASON = 160
-"""Characters of what the server said, at most."""
+"""Characters of an error of the server's that are shown, at most."""
+BEHIND = ".mlflow-behind"
+"""Folder of empty files: the reports whose points MLflow may lack."""
+QUIET = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""MLflow's environment, unless the user has set it."""
+DIGEST, LAUNCH, KIND = "castlewalls.digest", "castlewalls.launch", "castlewalls.kind"
+"""Tags: the digest of a point's or training's step, a launch's id, and which of these it is."""
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""Schemes of addresses without a server that keeps files."""
+SEEN_PIXELS = 64
+"""Height to which smaller images are enlarged for MLflow's pages."""
+BATCH, PAGE = 500, 1000
+"""Metrics of one request and runs of one answer, at most."""
+DEFINITIONS = {
+    "poison_ratio": "poisoned images / all training images",
+    "p_t": "poisoned / (poisoned + target-class images): pN / (pN + N_t); clean-label: "
+    "poisoned / N_t",
+    "guidance_weight": "w of e_u + w (e_c - e_u); 1 is none; the authors' DDPM weight is w - 1",
+    "g1": "share of generations with the trigger whose content is not their condition",
+    "g2": "share of generations with the trigger whose content is their condition",
+    "g3": "share of generations without the trigger whose content is not their condition",
+    "g4": "share of generations without the trigger whose content is their condition",
+    "auroc": "chance that a poisoned image has a higher suspicion than a clean one, ties half; "
+    "poisoned means: in the training set by the manifest, among generations by the trigger judge",
+    "test_accuracy": "share of clean test images that are classified correctly",
+    "attack_success_rate": "share of triggered non-target test images classified as the target",
+    "filter_ratio": "share of the largest denoising errors that are left out, for every image, "
+    "noise and class",
+    "interval": "95 %; proportions: Wilson; AUROC: Wilson's form with DeLong's variance; "
+    "differences on the same images: Newcombe; all conditional on the trained models",
+}
+"""What the terms of a row mean."""
 
 
 def uri(store: Store) -> str:
     """``MLFLOW_TRACKING_URI`` if set, else SQLite beside the results on this machine."""
-    named = os.environ.get("MLFLOW_TRACKING_URI") or own_database(store)
+    named = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_own_database(store)}"
     if named.startswith(file := "sqlite:///~"):
-        named = f"sqlite:///{choices.path(named[len(file) - 1 :], 'MLFLOW_TRACKING_URI')}"
+        named = f"sqlite:///{os.path.expanduser(named[len(file) - 1 :])}"  # noqa: PTH111 - no error
     return named
 
 
-def behind(store: Store) -> bool:
-    """Whether MLflow lacks something of an earlier launch.  Asks the store alone."""
-    return bool(unsent.left(store))
+def behind(store: Store, label: str) -> bool:
+    """Whether MLflow may lack points of a report.  Asks the store alone."""
+    return (store.root / BEHIND / label).exists()
 
 
-def catch_up(store: Store, experiment: str, points: Iterable[Point]) -> str | None:
-    """Send what earlier launches could not, of these points.
-
-    Args:
-        store: Where the results are.
-        experiment: The study's name.
-        points: Finished points of the study; what others lack stays remembered.
-
-    Returns:
-        None if nothing of them was missing, else one line: what was sent, or why not.
-    """
-    mirror = Mirror(store, experiment, None, points := list(points))
-    if not mirror.lacking():
-        return None
-    mirror.add(points)
-    mirror.start()
-    if remark := mirror.close(None):
-        return remark
-    sent = "1 point" if mirror.sent == 1 else f"{mirror.sent} points"
-    return mirror.remark(f"was behind; it now has what earlier launches could not send ({sent})")
+def measured(
+    row: Mapping[str, Any], axes: Mapping[str, Any], columns: Sequence[str] = ()
+) -> dict[str, float]:
+    """The numbers of a row that are no axes, in its order, but those in ``columns`` first."""
+    numbers = {
+        name: value
+        for name, value in row.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in axes
+    }
+    return {name: numbers[name] for name in columns if name in numbers} | numbers
 
 
 class Mirror(threading.Thread):
@@ -69,117 +105,282 @@ class Mirror(threading.Thread):
 
     Args:
         store: Where the results are.
-        experiment: The study's name.
-        launch: Name and tags of this launch, the parent run; None to finish earlier ones only.
-        points: All points of the launch, finished or not.  They are remembered as unsent until
-            MLflow has them, so that the launch after a killed one sends what that one made.
+        study: The study's name: the experiment.
+        label: The name of the report that shows the points.
+        launch: Tags of the launch, and its name as ``name``.
+        columns: Metrics to show first.
+        ran: Whether this launch runs something.  Otherwise it has a run only if it sends something.
     """
 
     def __init__(
         self,
         store: Store,
-        experiment: str,
-        launch: Mapping[str, str] | None,
-        points: Iterable[Point],
+        study: str,
+        label: str,
+        launch: Mapping[str, str],
+        *,
+        columns: Sequence[str] = (),
+        ran: bool = True,
     ) -> None:
         super().__init__(name="mlflow", daemon=True)
-        self.store, self.experiment = store, experiment
-        self.expected = {point.measure.digest for point in points}
-        self.finished: dict[str, Point] = {}
-        self.earlier = unsent.left(store, experiment)
-        self.launch = launch and unsent.new(store, experiment, launch, self.expected)
+        self.store, self.study, self.columns, self.ran = store, study, columns, ran
+        self.launch = {LAUNCH: uuid.uuid4().hex[:12], KIND: "launch", **launch}
+        self.began = int(time.time() * 1000)
+        self.marker = store.root / BEHIND / label
+        self.finished: dict[str, tuple[Step, Point | None]] = {}
+        """Trainings, each before the points that rest on it; a point with itself."""
+        self.report: Path | None = None
         self.failure: str | None = None
         self.sent = 0
+        """Points that MLflow got from this launch."""
         self._woken, self._closing = threading.Event(), threading.Event()
-
-    def lacking(self) -> bool:
-        """Whether an earlier launch has something that can be sent or finished now."""
-        return any(not left.digests or self.expected & left.digests for left in self.earlier)
 
     def add(self, points: Iterable[Point]) -> None:
         """Send these when there is time; finished ones only."""
-        self.finished |= {point.measure.digest: point for point in points}
+        for point in points:
+            self.finished |= {step.digest: (step, None) for step in trainings(point.measure)}
+            self.finished[point.measure.digest] = point.measure, point
         self._woken.set()
 
     def close(self, report: Path | None) -> str | None:
-        """Wait for what is still to be sent, the report among it.
+        """Wait for what is still to be sent, the report's folder among it.
 
         Returns:
-            None, or one line saying why MLflow lacks something.
+            None, or one line: why MLflow lacks something, or what it lacked before.
         """
-        if self.launch:
-            self.launch.end(self.finished.keys(), report)
+        self.report = report
         self._closing.set()
         self._woken.set()
         self.join(PATIENCE_SECONDS)
+        server = f"MLflow at {_without_secrets(uri(self.store))}"
         if self.is_alive():
-            return self.remark("is slow; the next launch sends the rest")
+            return f"{server} is slow; the next launch sends the rest"
         if self.failure:
-            return self.remark(
-                f"did not take the results ({self.failure}); they are in the store, and the next "
-                f"launch sends them"
+            return (
+                f"{server} did not take the results ({self.failure}); they are in the store, and "
+                f"the next launch sends them"
             )
-        return None
-
-    def remark(self, text: str) -> str:
-        """A line about the server."""
-        return f"MLflow at {_without_secrets(uri(self.store))} {text}"
+        with suppress(OSError):  # of a store that may only be read
+            self.marker.unlink(missing_ok=True)
+        if self.ran or not self.sent:
+            return None
+        sent = "1 point" if self.sent == 1 else f"{self.sent} points"
+        return f"{server} was behind; it now has what earlier launches could not send ({sent})"
 
     def run(self) -> None:
         """Send until closed; what fails is tried again a little later, and once at the end."""
+        with suppress(OSError):  # a full disk is for others to report
+            self.marker.parent.mkdir(parents=True, exist_ok=True)
+            self.marker.touch()
         runs: Runs | None = None
-        last = begun = False
+        last = False
         while not last:
             self._woken.clear()
             last = self._closing.is_set()
             try:
-                begun = begun or self._begin()
-                runs = runs or Runs(uri(self.store), self.experiment, self.store)
-                self._send(runs)
-                if last and self.launch:
-                    self._conclude(self.launch, runs)
+                runs = runs or Runs(uri(self.store), self.study, self.store, self.columns)
+                if last:
+                    runs.look()  # another driver may have sent the same meanwhile
+                self._send(runs, last)
                 self.failure = None
             except Exception as error:  # tracking mirrors: whatever it says must not end a run
-                self.failure, runs = _said(error), None
+                self.failure, runs = _reason(error), None
             if not last:
                 self._woken.wait(RETRY_SECONDS if self.failure else None)
 
-    def _begin(self) -> bool:
-        """Remember this launch, and leave to earlier ones only what they made."""
-        if self.launch:
-            self.launch.begin()
-        for left in self.earlier:
-            left.sent(self.expected - self.finished.keys())
-        return True
-
-    def _send(self, runs: Runs) -> None:
-        """Send what is finished, that of earlier launches first, as theirs."""
-        for left in list(self.earlier):
-            left.sent(runs.there)
-            if not left.digests or left.digests & self.finished.keys():
-                self._send_of(left, runs)
-            if not left.digests:
-                self._conclude(left, runs)
-            self.earlier.remove(left)
-        if self.launch:
-            self.launch.sent(runs.there)
-            self._send_of(self.launch, runs)
-
-    def _send_of(self, launch: unsent.Launch, runs: Runs) -> None:
-        parent = runs.open(launch)
-        for digest, point in list(self.finished.items()):
-            if digest in launch.digests:
-                runs.send(point, parent)
-                launch.sent([digest])
-                self.sent += 1
-
-    def _conclude(self, launch: unsent.Launch, runs: Runs) -> None:
-        runs.close(launch)
-        launch.forget()
+    def _send(self, runs: "Runs", last: bool) -> None:
+        """Send what MLflow lacks and the store has whole."""
+        lacking = [
+            (step, point)
+            for step, point in list(self.finished.values())
+            if not runs.finished(step) and self.store.damage(step, content=True) is None
+        ]
+        if not (self.ran or lacking or self.sent):
+            return
+        launch = runs.run(self.launch[LAUNCH], self.launch["name"], self.launch, self.began)
+        for step, point in lacking:
+            runs.send(step, point, launch)
+            self.sent += point is not None
+        if last:
+            runs.end(launch, self.report)
 
 
-def _said(error: Exception) -> str:
-    """The reason in one short line."""
+class Runs:
+    """The runs of one experiment, which is made if it is not there.
+
+    Args:
+        address: MLflow's tracking URI.
+        study: The experiment's name.
+        store: Where the results are.
+        columns: Metrics to show first.
+
+    Raises:
+        Exception: Whatever MLflow or the network says, here and in every method.
+    """
+
+    def __init__(self, address: str, study: str, store: Store, columns: Sequence[str] = ()) -> None:
+        os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+        for name in ("alembic", "urllib3"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        from mlflow import MlflowClient
+
+        self.store, self.columns = store, columns
+        if address == f"sqlite:///{_own_database(store)}":
+            make_database(_own_database(store))
+        self.client = MlflowClient(address)
+        self.experiment = self._experiment(address, study)
+        self.runs: dict[str, Any] = {}
+        """By the digest or the launch's id in their tags."""
+        self.look()
+
+    def _experiment(self, address: str, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            own = address.startswith(DATABASES)
+            place = (self.store.root / "mlflow-artifacts").as_uri() if own else None
+            return str(self.client.create_experiment(name, place))
+        number = found.experiment_id
+        if found.lifecycle_stage != "active":
+            raise ValueError(f"its experiment was deleted; mlflow experiments restore -x {number}")
+        return str(number)
+
+    def look(self) -> None:
+        """Ask MLflow which runs there are, and delete doubles of two drivers.
+
+        Nobody deletes the oldest, so both keep the same one; a driver that is still writing into
+        another gets an error, and looks again.
+        """
+        found = defaultdict(list)
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment], max_results=PAGE, page_token=token)
+            for run in page:
+                found[run.data.tags.get(DIGEST) or run.data.tags.get(LAUNCH, "")].append(run)
+            if not (token := page.token):
+                break
+        found.pop("", None)  # runs that are not ours
+        for key, runs in found.items():
+            runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
+            self.runs[key] = runs[0]
+            for double in runs[1:]:
+                self.client.delete_run(double.info.run_id)
+
+    def run(self, key: str, name: str, tags: Mapping[str, str], began: int | None = None) -> Any:
+        """The run with a digest or a launch's id, made if it is not there."""
+        if key not in self.runs:
+            self.runs[key] = self.client.create_run(self.experiment, began, dict(tags), name)
+        return self.runs[key]
+
+    def finished(self, step: Step) -> bool:
+        """Whether a step has a run that is complete."""
+        run = self.runs.get(step.digest)
+        return run is not None and run.info.status == "FINISHED"
+
+    def end(self, launch: Any, report: Path | None) -> None:
+        """Finish a launch's run, with its report."""
+        if report and report.is_dir():
+            self.client.log_artifacts(launch.info.run_id, str(report), "report")
+        self.client.set_terminated(launch.info.run_id)
+
+    def send(self, step: Step, point: Point | None, launch: Any) -> None:
+        """Send a training, or the step in which a point ends, as a child of a launch's run."""
+        folder = self.store.fetch(step)
+        tags = {"castlewalls.path": step.path, "mlflow.parentRunId": launch.info.run_id}
+        tags |= {DIGEST: step.digest, KIND: "point" if point else "training"}
+        if point:
+            row = json.loads((folder / "metrics.json").read_text())
+            terms = {name for name, value in row.items() if value is not None} | {"interval"}
+            tags |= {
+                f"definition.{term}": DEFINITIONS[term] for term in DEFINITIONS if term in terms
+            }
+            if "p_t" in terms:
+                tags["p_t"] = str(row["p_t"])
+            name, parameters = point.name, point.axes
+            numbers = measured(row, point.axes, self.columns)
+            metrics = [(name, value, 0) for name, value in numbers.items()]
+        else:
+            name, parameters = step.path.rpartition("-")[0], brief(step.identity["settings"])
+            metrics = loss_curve(folder / "history.csv")
+        run = self.run(step.digest, name, tags)
+        self._log(run, parameters, metrics)
+        if point:
+            self.client.log_artifact(run.info.run_id, str(folder / "metrics.json"))
+            for group, pixels in pictures(folder / "groups.npz"):
+                self.client.log_image(run.info.run_id, pixels, artifact_file=f"{group}.png")
+        self.client.set_terminated(run.info.run_id)
+        self.runs[step.digest] = self.client.get_run(run.info.run_id)
+
+    def _log(
+        self, run: Any, parameters: Mapping[str, Any], metrics: Sequence[tuple[str, float, int]]
+    ) -> None:
+        """Log at the run's own time: sent again, they are the same metrics."""
+        from mlflow.entities import Metric, Param
+
+        entries = [
+            Metric(name, float(value), run.info.start_time, step) for name, value, step in metrics
+        ]
+        params = [
+            Param(name, str(value)[:500]) for name, value in parameters.items() if value is not None
+        ]
+        self.client.log_batch(run.info.run_id, params=params)
+        for first in range(0, len(entries), BATCH):
+            self.client.log_batch(run.info.run_id, metrics=entries[first : first + BATCH])
+
+
+def _own_database(store: Store) -> Path:
+    """The database in the store, for a user without a server."""
+    return store.root / "mlflow.db"
+
+
+def make_database(path: Path) -> None:
+    """Make MLflow's database beside its place first: half of one can never be opened."""
+    if path.exists():
+        return
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:6]}")
+    try:
+        MlflowClient(f"sqlite:///{partial}").search_experiments(max_results=1)
+        with suppress(FileExistsError):  # another driver's, which is as good
+            os.link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each group's images side by side, enlarged to be seen: uint8, (H, W, 1 or 3)."""
+    if not path.exists():
+        return
+    with np.load(path, allow_pickle=False) as groups:
+        for name in groups.files:
+            images = groups[name]
+            if len(images):
+                row = np.concatenate(list(images), axis=1)
+                times = max(1, SEEN_PIXELS // row.shape[0])
+                yield name, row.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def trainings(measure: Step) -> list[Step]:
+    """The models that a point rests on."""
+    return [step for step in ancestors([measure]) if step.shape == "fit"]
+
+
+def loss_curve(path: Path) -> list[tuple[str, float, int]]:
+    """Every column of a training's history by its step: (column, value, step)."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as stream:
+        return [
+            (name, float(value), int(row["step"]))
+            for row in csv.DictReader(stream)
+            for name, value in row.items()
+            if name != "step"
+        ]
+
+
+def _reason(error: Exception) -> str:
+    """An error in one short line."""
     text = _without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 

@@ -23,12 +23,22 @@ TRAINING = Step(train_classifier.Settings(name="c", classes=10, steps=70), {}, {
 DONE = Outcome(kind="done")
 LASTING = Outcome(kind="failed", message="a bad setting")
 TRANSIENT = Outcome(kind="failed", message="its process was lost", transient=True)
-PLENTY = {"CPU": 64.0, "GPU": 0.0, "memory": 2.0**50}
+
+
+def resources(cpus, gpus=0, gib=2**20):
+    return {"CPU": float(cpus), "GPU": float(gpus), "memory": gib * 2.0**30}
+
+
+PLENTY = resources(64)
 
 
 def manifest(**changes):
     chosen = {"trigger": BadNets1(), "target_class": "8", "poison_ratio": 0.1, **changes}
     return Step(poison.Settings(**chosen), {"dataset": DATASET})
+
+
+POISON = manifest()
+STREAMS = {"dataset": DATASET, "manifest": POISON}
 
 
 def study(seeds=(0,), ratios=(0.0, 0.1), weights=(1.0, 2.0), triggers=("badnets1",)):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.run import cluster, environment, nodes
+from orchestrator.run.conductor_actor import ConductorHandle
 from orchestrator.run.nodes import Facts
 from orchestrator.run.placement import GIB, Placement
 from orchestrator.run.request import NoCluster
@@ -42,10 +43,8 @@ def added(told, *live):
 
 
 class TestWhatMayBeAdded:
-    def test_a_cluster_that_does_not_grow_adds_nothing(self):
-        assert list(nodes.addable({}, [node(WORKER)])) == []
-
     def test_a_head_alone_may_get_every_node_of_every_group(self):
+        assert list(nodes.addable({}, [node(WORKER)])) == []
         assert added(CONFIGURATION) == {"CPU": 3 * 8 + 8 * 16, "GPU": 3, "memory": 608 * GIB}
 
     def test_nodes_that_came_are_not_counted_twice(self):
@@ -53,11 +52,6 @@ class TestWhatMayBeAdded:
         told_by_its_size = node({**WORKER, "node:10.0.0.2": 1.0})
         assert added(CONFIGURATION, labelled, told_by_its_size)["GPU"] == 1
         assert added(CONFIGURATION, *[labelled] * 9)["GPU"] == 0
-
-    def test_by_default_there_are_two_workers(self):
-        told = {**CONFIGURATION, "available_node_types": {"gpu": {"resources": WORKER}}}
-        del told["max_workers"]
-        assert added(told)["GPU"] == 2
 
     def test_of_kuberay_s_autoscaler_nothing_is_known_and_nothing_is_bounded(self, monkeypatch):
         monkeypatch.delenv("KUBERAY_GEN_RAY_START_CMD", raising=False)
@@ -75,7 +69,7 @@ class TestThisMachine:
         here = [nodes.this_machine(2**28)]
         assert here[0]["CPU"] == len(os.sched_getaffinity(0))
         placement = Placement(gpus_per_training=64).fitted(steps, here, nodes.summed(here))
-        with pytest.raises(ValueError, match=r"needs 64 process.* What fits: --training-workers"):
+        with pytest.raises(ValueError, match=r"needs 64 processes.* What fits: --training-workers"):
             nodes.refuse_impossible(steps, placement, here)
         with pytest.raises(ValueError, match=r"--gpus-per-training"):
             nodes.refuse_impossible(steps, Placement(gpus_per_training=64), here)
@@ -90,10 +84,8 @@ class TestUnfitNodes:
         assert "\n" not in str(refusal.value)
         return str(refusal.value)
 
-    def test_nodes_that_are_alike_and_see_the_store_may_take_part(self):
-        nodes.refuse_unfit({"10.0.0.1": Facts(VERSIONS)}, self.STORE, Facts(VERSIONS))
-
     def test_a_store_that_is_not_everywhere_is_refused_with_where_and_what_to_give(self):
+        nodes.refuse_unfit({"10.0.0.1": Facts(VERSIONS)}, self.STORE, Facts(VERSIONS))
         reason = "it has no folder /shared/store"
         said = self.refused({"10.0.0.1": Facts(VERSIONS), "10.0.0.2": Facts(VERSIONS, reason)})
         assert said == (
@@ -110,27 +102,10 @@ class TestUnfitNodes:
         assert "another one" in nodes.facts(other, token).unseen
         assert set(nodes.facts().versions) == {"Python", "ray", "torch"}
 
-    @pytest.mark.parametrize("name", VERSIONS)
-    def test_another_version_is_refused_with_both(self, name):
-        other = {**VERSIONS, name: "9.9"}
+    def test_another_version_is_refused_with_both(self):
+        other = {**VERSIONS, "ray": "9.9"}
         said = self.refused({"10.0.0.1": Facts(VERSIONS), "10.0.0.2": Facts(other)})
-        assert (
-            f"the version of {name}: here it is {VERSIONS[name]}, but on node 10.0.0.2: 9.9" in said
-        )
-
-    def test_of_many_nodes_some_are_named(self):
-        silent = {f"10.0.0.{place}": "it did not answer within 60 s" for place in range(9)}
-        said = self.refused(silent)
-        assert said.count("it did not answer") == 3
-        assert "and 6 more nodes" in said
-
-    @pytest.mark.ray
-    def test_every_live_node_is_asked(self, local_ray, tmp_path):
-        store = Store(tmp_path)
-        with local_ray.store_seen(store) as token:
-            said = nodes.ask(store, token)
-            assert list(said.values()) == [nodes.facts(store, token)]
-        assert not list(tmp_path.iterdir())
+        assert "the version of ray: here it is 2.60.0, but on node 10.0.0.2: 9.9" in said
 
 
 class TestAddresses:
@@ -164,16 +139,13 @@ def home(tmp_path, monkeypatch):
 class TestTokens:
     def test_a_user_without_one_gets_one_that_nobody_else_can_read(self, home):
         said = []
+        assert environment.trust_the_user(print, make=False) is None
         path = environment.trust_the_user(said.append, make=True)
         assert path == home / ".ray" / "auth_token"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert len(path.read_text()) == 64
         assert environment.trust_the_user(said.append, make=True) == path
         assert said == []
-
-    def test_none_is_made_for_a_cluster_that_is_there(self, home):
-        assert environment.trust_the_user(print, make=False) is None
-        assert not (home / ".ray").exists()
 
     def test_one_that_others_could_read_is_closed_and_that_is_said_without_it(self, home):
         path = home / "token"
@@ -237,6 +209,13 @@ class TestOnRay:
         with pytest.raises(NoCluster, match=r"already runs in this process. Call ray.shutdown\(\)"):
             join(None)
 
+    def test_every_live_node_is_asked(self, local_ray, tmp_path):
+        store = Store(tmp_path)
+        with local_ray.store_seen(store) as token:
+            said = nodes.ask(store, token)
+            assert list(said.values()) == [nodes.facts(store, token)]
+        assert not list(tmp_path.iterdir())
+
     def test_a_step_without_gpus_sees_none(self, local_ray):
         import ray
 
@@ -244,8 +223,9 @@ class TestOnRay:
         visible = ray.remote(num_cpus=0)(os.getenv)
         assert ray.get(visible.remote("CUDA_VISIBLE_DEVICES")) == ""
 
-    def test_a_head_that_answers_is_not_given_up(self, local_ray, tmp_path, tiny_points):
-        conductor = local_ray.Conducting([tiny_points[0].measure], Store(tmp_path), Placement())
+    @pytest.mark.usefixtures("local_ray")
+    def test_a_head_that_answers_is_not_given_up(self, tmp_path, tiny_points):
+        conductor = ConductorHandle([tiny_points[0].measure], Store(tmp_path), Placement())
         conductor.refuse_lost()
         with socket.create_server(("127.0.0.1", 0)) as held:
             nobody = f"127.0.0.1:{held.getsockname()[1]}"

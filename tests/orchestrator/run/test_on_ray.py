@@ -12,32 +12,40 @@ from orchestrator.run.placement import Placement
 from orchestrator.step import Step, ancestors
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store, open_store
-from tasks.data import datasets
 from tasks.detectors import CognitiveDistillation
-from tasks.steps import detect, poison, prepare, train_classifier, train_diffusion
-from tasks.triggers.patches import BadNets1
+from tasks.steps import detect, prepare, train_classifier, train_diffusion
+from tests.orchestrator.conducted import DATASET, POISON, STREAMS, paths
 
 pytestmark = pytest.mark.ray
 
-DATASET = Step(datasets.Digits())
-POISON = Step(
-    poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
-)
-STREAMS = {"dataset": DATASET, "manifest": POISON}
-WINDOW = 1024 * 64
-"""Bytes: the larger of the dataset's two row groups, so that it is re-streamed."""
 PATIENCE = 480
 """Seconds that a busy machine may take before a test gives up."""
+HELD = Step(
+    train_diffusion.Settings(block_channels=(8, 16), batch_size=16, steps=20, groups=4),
+    {},
+    STREAMS,
+)
+RESTREAMED = Step(replace(HELD.settings, window_bytes=1024 * 64), {}, STREAMS)
+"""With a window as large as the larger of the dataset's two row groups."""
 
 
 @pytest.fixture
 def conduct(local_ray):
     """A function that puts a conductor to work."""
+    from orchestrator.run.conductor_actor import ConductorHandle
 
     def start(targets, store, placement=None):
-        return local_ray.Conducting(targets, store, placement or Placement())
+        return ConductorHandle(targets, store, placement or Placement())
 
     return start
+
+
+@pytest.fixture
+def conductor(local_ray):
+    """A function that makes a conductor in this process."""
+    from orchestrator.run.conductor_actor import RayConductor
+
+    return lambda target, store: RayConductor("nobody", [target], store, Placement())
 
 
 @pytest.fixture
@@ -47,37 +55,37 @@ def bucket(local_ray, remote_address, tmp_path, monkeypatch):
     return open_store(remote_address)
 
 
+@pytest.fixture
+def with_data(tmp_path):
+    store = Store(tmp_path / "with data")
+    run_in_process([DATASET], store)
+    return store
+
+
 def finish(conductor, *targets):
     import ray
 
     ray.get([conductor.actor.finish.remote(target.digest) for target in targets], timeout=PATIENCE)
 
 
-def paths(events, kind):
-    return [event["path"] for event in events if event["kind"] == kind]
-
-
-class TestTheWholeGraph:
-    def test_ends_in_the_bytes_that_one_process_makes(
-        self, conduct, tmp_path, tiny_points, tiny_store, contents
-    ):
-        store = Store(tmp_path)
-        targets = [point.measure for point in tiny_points]
-        conductor = conduct(targets, store)
-        finish(conductor, *targets)
-        assert contents(store) == contents(tiny_store)
-        events = conductor.poll()
-        steps = list(ancestors(targets))
-        assert sorted(paths(events, "done")) == sorted(step.path for step in steps)
-        assert len(paths(events, "started")) == len(steps)
-        assert not {event["kind"] for event in events} - {"started", "progress", "done"}
-        assert conductor.poll() == []
-
-    def test_asked_again_finds_everything_cached(self, conduct, tiny_points, tiny_store):
-        targets = [point.measure for point in tiny_points]
-        conductor = conduct(targets, tiny_store)
-        finish(conductor, *targets)
-        assert {event["kind"] for event in conductor.poll()} == {"cached"}
+def test_a_point_s_graph_ends_in_the_bytes_that_one_process_makes(
+    conduct, tmp_path, tiny_points, tiny_store, contents
+):
+    store, target = Store(tmp_path), tiny_points[-1].measure
+    conductor = conduct([target], store)
+    finish(conductor, target)
+    steps = list(ancestors([target]))
+    assert contents(store, *steps) == contents(tiny_store, *steps)
+    heard = conductor.poll()
+    assert sorted(paths(heard, "done")) == sorted(step.path for step in steps)
+    assert len(paths(heard, "started")) == len(steps)
+    assert not {event["kind"] for event in heard} - {"started", "progress", "done"}
+    assert conductor.poll() == []
+    conductor.incarnation = "of a conductor that was lost"
+    assert conductor.poll() == [event for event in heard if event["kind"] != "progress"]
+    again = conduct([target], store)
+    finish(again, target)
+    assert [event["kind"] for event in again.poll()] == ["cached"]
 
 
 class TestActors:
@@ -93,6 +101,7 @@ class TestActors:
         assert paths(conductor.poll(), "done") == [drawn.path]
         assert contents(store, drawn) == contents(tiny_store, drawn)
 
+    @pytest.mark.slow
     def test_two_detect_in_a_bucket_what_one_detects_in_a_folder_and_leave_no_training_set(
         self, conduct, tmp_path, bucket, contents
     ):
@@ -111,20 +120,17 @@ class TestActors:
         assert not bucket.folder(step).exists()  # the actors have copies of their own
         bucket.fetch(step)
         assert contents(bucket, step) == contents(alone, step)
-        assert not list(alone.folder(step).parent.glob(".*"))
         assert not [name for name in bucket.storage.sizes("detect") if "training_set" in name]
 
 
 class TestWorkers:
-    STEP = Step(
-        train_diffusion.Settings(block_channels=(8, 16), batch_size=16, steps=20, groups=4),
-        {},
-        STREAMS,
+    @pytest.mark.parametrize(
+        "step",
+        [HELD, pytest.param(RESTREAMED, marks=pytest.mark.slow)],
+        ids=["held", "restreamed from a bucket"],
     )
-
-    @pytest.mark.parametrize("way", ["held", "restreamed from a bucket"])
     def test_two_train_the_model_that_one_trains_but_for_the_order_of_sums(
-        self, conduct, tmp_path, bucket, way
+        self, conduct, tmp_path, bucket, step
     ):
         """Two workers add up a batch in another order than one.
 
@@ -135,9 +141,8 @@ class TestWorkers:
         rounding, which Adam scales up to a whole step, and no effect.
         """
         rounding = 16 * 64 * 2.0**-24
-        held = way == "held"
-        step = self.STEP if held else TestRestreaming.STEP
-        alone, shared = Store(tmp_path / "alone"), Store(tmp_path / "shared") if held else bucket
+        alone = Store(tmp_path / "alone")
+        shared = Store(tmp_path / "shared") if step is HELD else bucket
         run_in_process([step], alone)
         run_in_process([POISON], shared)
         conductor = conduct([step], shared, Placement(training_workers=2))
@@ -148,7 +153,7 @@ class TestWorkers:
         np.testing.assert_allclose(two, one, rtol=0, atol=20 * rounding * np.abs(one).max())
         assert np.abs(one).max() > 0.01
 
-    def test_of_what_the_workers_say_the_task_s_own_word_counts(self):
+    def test_of_what_the_workers_report_the_task_s_own_error_counts(self):
         """One worker's NaN takes the other's connection with it; only the NaN tells why."""
         from ray.exceptions import ActorDiedError, RayTaskError
         from ray.train import WorkerGroupError
@@ -157,38 +162,9 @@ class TestWorkers:
 
         nan, lost = FloatingPointError("the loss is nan at step 2"), ActorDiedError()
         wrapped = RayTaskError("fit", "Traceback ...", nan)
-        for told in (nan, wrapped):
-            assert _cause(WorkerGroupError("workers failed", {0: lost, 1: told})) is nan
+        for error in (nan, wrapped):
+            assert _cause(WorkerGroupError("workers failed", {0: lost, 1: error})) is nan
         assert _cause(WorkerGroupError("workers failed", {0: lost})) is lost
-
-
-class TestRestreaming:
-    STEP = Step(replace(TestWorkers.STEP.settings, window_bytes=WINDOW), {}, STREAMS)
-
-    def test_ends_in_the_bytes_that_one_process_makes(self, conduct, tmp_path, contents):
-        alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")
-        run_in_process([self.STEP], alone)
-        conductor = conduct([self.STEP], store)
-        finish(conductor, self.STEP)
-        assert contents(store, self.STEP) == contents(alone, self.STEP)
-
-    def test_the_dataset_never_goes_to_the_object_store(self, local_ray, tmp_path):
-        assert local_ray.nodes.alive()
-        store = Store(tmp_path)
-        run_in_process([DATASET], store)
-        made = local_ray.RayConductor("nobody", [self.STEP], store, Placement())
-        assert asyncio.run(made._rows(self.STEP)) is None
-        assert made.reading == {}
-        assert asyncio.run(made._rows(TestWorkers.STEP)) is not None
-
-    def test_what_reads_a_training_set_s_file_is_handed_no_rows(self, local_ray, tmp_path):
-        assert local_ray.nodes.alive()
-        store = Store(tmp_path)
-        run_in_process([DATASET], store)
-        made = local_ray.RayConductor("nobody", [self.STEP], store, Placement())
-        settings = prepare.Settings(detector=CognitiveDistillation())
-        assert asyncio.run(made._rows(Step(settings, {"classifier": self.STEP}, STREAMS))) is None
-        assert made.reading == {}
 
 
 def last_loss(folder):
@@ -197,7 +173,7 @@ def last_loss(folder):
 
 
 def predictions(folder):
-    """What a trained model says of fixed noise at some times and conditions."""
+    """What a trained model predicts for fixed noise at some times and conditions."""
     import torch
 
     from models.ddpm import Ddpm
@@ -205,37 +181,67 @@ def predictions(folder):
     draws = np.random.default_rng(0).standard_normal((8, 1, 8, 8), np.float32)
     model = Ddpm.load(folder, torch.device("cpu"))
     with torch.no_grad():
-        said = model.predict_noise(
+        found = model.predict_noise(
             torch.from_numpy(draws), torch.arange(0, 800, 100), torch.arange(8)
         )
-    return said.numpy()
+    return found.numpy()
 
 
-class TestLosingAProcess:
-    def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
-        self, conduct, tmp_path, contents
-    ):
-        settings = train_classifier.Settings(
-            name="content", classes=10, batch_size=32, steps=400, erase=True
-        )
-        step = Step(settings, {}, STREAMS)
-        undisturbed, store = Store(tmp_path / "undisturbed"), Store(tmp_path / "store")
-        run_in_process([step], undisturbed)
-        conductor = conduct([step], store, Placement(checkpoint_seconds=0))
-        ending = conductor.actor.finish.remote(step.digest)
-        checkpoints = Checkpoints(store, step)
-        [first] = until(lambda: {attempt for attempt, _ in published(checkpoints)}, ending)
-        kill_the_process_that_builds()
-        later = set()
-        while not ended(ending):
-            later |= {at for attempt, at in published(checkpoints) if attempt != first}
-        finish(conductor, step)
-        [retry] = [event for event in conductor.poll() if event["kind"] == "retry"]
-        assert retry["path"] == step.path
-        assert retry["message"].startswith("its process was lost (")
-        assert min(later) >= 100  # from its beginning it would have published 50 first
-        assert contents(store, step) == contents(undisturbed, step)
-        assert not checkpoints.root.exists()
+class TestTheDataset:
+    def test_only_what_a_training_holds_goes_to_the_object_store(self, conductor, with_data):
+        made = conductor(RESTREAMED, with_data)
+        settings = prepare.Settings(detector=CognitiveDistillation())
+        prepared = Step(settings, {"classifier": RESTREAMED}, STREAMS)  # reads a file of its own
+        for step in (RESTREAMED, prepared, POISON):
+            assert asyncio.run(made._rows(step)) is None
+        assert made.reading == {}
+        assert asyncio.run(made._rows(HELD)) is not None
+
+    def test_one_that_cannot_be_read_is_left_to_the_step_and_forgotten(self, conductor, tmp_path):
+        made = conductor(POISON, Store(tmp_path))
+        assert asyncio.run(made._rows(HELD)) is None
+        assert made.reading == {}
+
+    @pytest.mark.parametrize(
+        "small_bytes", [pytest.param(0, marks=pytest.mark.slow), 2**30], ids=["pipeline", "here"]
+    )
+    @pytest.mark.usefixtures("local_ray")
+    def test_it_is_read_whole_either_way(self, with_data, small_bytes):
+        import pyarrow as pa
+
+        from orchestrator.run import distributed
+        from orchestrator.run.stream import ParquetRows, RayRows
+
+        rows = RayRows(distributed.read(with_data, DATASET, small_bytes=small_bytes))
+        read = pa.concat_tables(rows.tables()).sort_by("index")
+        file = pa.concat_tables(ParquetRows(with_data.folder(DATASET)).tables()).sort_by("index")
+        assert read.to_pydict() == file.to_pydict()
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
+    conduct, tmp_path, contents
+):
+    settings = train_classifier.Settings(
+        name="content", classes=10, batch_size=32, steps=400, erase=True
+    )
+    step = Step(settings, {}, STREAMS)
+    undisturbed, store = Store(tmp_path / "undisturbed"), Store(tmp_path / "store")
+    run_in_process([step], undisturbed)
+    conductor = conduct([step], store, Placement(checkpoint_seconds=0))
+    ending = conductor.actor.finish.remote(step.digest)
+    checkpoints = Checkpoints(store, step)
+    [first] = until(lambda: {attempt for attempt, _ in published(checkpoints)}, ending)
+    kill_the_process_that_builds()
+    later = set()
+    while not ended(ending):
+        later |= {at for attempt, at in published(checkpoints) if attempt != first}
+    finish(conductor, step)
+    [retry] = [event for event in conductor.poll() if event["kind"] == "retry"]
+    assert retry["path"] == step.path
+    assert retry["message"].startswith("its process was lost (")
+    assert min(later) >= 100  # from its beginning it would have published 50 first
+    assert contents(store, step) == contents(undisturbed, step)
+    assert not checkpoints.root.exists()
 
 
 def published(checkpoints):
@@ -261,80 +267,26 @@ def until(look, reference):
 
 
 def kill_the_process_that_builds():
+    def command_line(process):
+        try:
+            return " ".join(process.cmdline())
+        except psutil.Error:
+            return ""
+
     family = psutil.Process().children(recursive=True)
-    named = "ray::train_classifier/"
-    [building] = [process for process in family if named in command_line(process)]
+    [building] = [one for one in family if "ray::train_classifier/" in command_line(one)]
     building.kill()
 
 
-def command_line(process):
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-class TestReading:
-    @pytest.mark.parametrize("small_bytes", [0, 2**30], ids=["pipeline", "here"])
-    def test_a_dataset_is_read_whole_either_way(self, local_ray, tmp_path, small_bytes):
-        import pyarrow as pa
-
-        from orchestrator.run import distributed
-        from orchestrator.run.stream import ParquetRows, RayRows
-
-        assert local_ray.nodes.alive()
-        store = Store(tmp_path)
-        run_in_process([DATASET], store)
-        rows = RayRows(distributed.read(store, DATASET, small_bytes=small_bytes))
-        read = pa.concat_tables(rows.tables()).sort_by("index")
-        file = pa.concat_tables(ParquetRows(store.folder(DATASET)).tables()).sort_by("index")
-        assert read.column_names == file.column_names
-        assert read["label"].to_pylist() == file["label"].to_pylist()
-        assert read["image"].to_pylist() == file["image"].to_pylist()
-
-
-class TestRefusing:
-    def test_more_gpus_than_any_node_has_are_refused_before_anything_starts(
-        self, local_ray, tiny_points
-    ):
-        targets = [point.measure for point in tiny_points]
-        steps = list(ancestors(targets))
-        nodes = local_ray.nodes
-        nodes.refuse_impossible(steps, Placement(), nodes.possible())
-        with pytest.raises(ValueError, match=r"needs 1 process\(es\) of 1 CPU, 4096 GPU, 0\.9 GiB"):
-            nodes.refuse_impossible(steps, Placement(gpus_per_training=4096), nodes.possible())
-
-
-class TestFollowing:
-    def test_what_happened_is_told_once_and_all_of_it_to_a_stranger(self, conduct, tmp_path):
-        conductor = conduct([POISON], Store(tmp_path))
-        finish(conductor, POISON)
-        heard = conductor.poll()
-        assert [event["kind"] for event in heard] == ["started", "done", "started", "done"]
-        assert conductor.poll() == []
-        conductor.incarnation = "of a conductor that was lost"
-        assert conductor.poll() == heard
-
-
-def test_a_conductor_forgets_a_dataset_that_it_could_not_read(local_ray, tmp_path):
-    """What cannot be read is left to the step, and read again when it has been made anew."""
-    assert local_ray.nodes.alive()
-    made = local_ray.RayConductor("nobody", [POISON], Store(tmp_path), Placement())
-    step = TestWorkers.STEP
-    assert asyncio.run(made._rows(step)) is None
-    assert made.reading == {}
-    assert asyncio.run(made._rows(POISON)) is None
-
-
-def test_a_conductor_that_could_not_look_for_nodes_says_so_and_finds_the_next_one(
-    local_ray, tmp_path, monkeypatch
+def test_a_conductor_that_cannot_list_the_nodes_says_so_and_finds_the_next_one(
+    conductor, tmp_path, monkeypatch
 ):
     """Of Ray's own look-ups one fails for a reason that is not Ray's; then a node has come."""
     import ray
 
     from orchestrator.run import conductor_actor
 
-    made = local_ray.RayConductor("nobody", [POISON], Store(tmp_path), Placement())
+    made = conductor(POISON, Store(tmp_path))
     before, there = made.capacity["CPU"], ray.nodes()
     answers = [OSError("the autoscaler's file is half written"), [*there, *there]]
 

@@ -14,21 +14,17 @@ from orchestrator.run.placement import (
     GIB,
     PLAIN_PROCESS,
     TORCH_PROCESS,
-    Bundle,
     Placement,
     refusal,
     uses_network,
 )
 from orchestrator.step import Step, ancestors
-from orchestrator.studies import AMPLIFICATION
-from orchestrator.studies.scales import TINY
 from tasks.detectors import Strip
 from tasks.steps import attack, detect, prepare
 from tasks.triggers.patches import BadNets1
+from tests.orchestrator.conducted import resources, study
 
-STEPS = list(
-    ancestors(point.measure for point in AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY)))
-)
+STEPS = list(ancestors(study()))
 FIT = next(step for step in STEPS if step.shape == "fit")
 PER_BATCH = next(step for step in STEPS if step.shape == "per_batch")
 WHOLE = next(step for step in STEPS if step.shape == "whole")
@@ -43,13 +39,7 @@ DETECT = Step(
 
 ALL = [*STEPS, PREPARE, DETECT, ATTACK]
 
-node = st.fixed_dictionaries(
-    {
-        "CPU": st.integers(1, 16).map(float),
-        "GPU": st.integers(0, 8).map(float),
-        "memory": st.integers(1, 64).map(lambda count: float(count * GIB)),
-    }
-)
+node = st.builds(resources, st.integers(1, 16), st.integers(0, 8), st.integers(1, 64))
 placements = st.builds(
     lambda actors, workers, gpus: Placement(
         actors=actors, training_workers=workers, gpus_per_training=gpus * workers
@@ -65,8 +55,6 @@ class TestCounts:
         ("changes", "said"),
         [
             ({"actors": 0}, r"--actors must be at least 1, got 0\."),
-            ({"training_workers": -2}, r"--training-workers must be at least 1, got -2\."),
-            ({"gpus_per_training": -1}, r"--gpus-per-training must be at least 0, got -1\."),
             ({"gpus_per_actor": -1}, r"--gpus-per-actor must be at least 0, got -1\."),
             ({"checkpoint_seconds": float("nan")}, r"--checkpoint-seconds must be at least 0"),
             ({"gpus_per_training": 3, "training_workers": 2}, "cannot be split evenly over 2"),
@@ -78,30 +66,16 @@ class TestCounts:
 
 
 class TestBundles:
-    def test_one_of_anything_holds_one_cpu(self):
-        for step in (FIT, PER_BATCH, WHOLE):
-            bundle = Placement().bundle(step, {"CPU": 2.0})
-            assert (bundle.count, bundle.cpus, bundle.gpus) == (1, 1.0, 0.0)
-            assert not Placement().distributed(step)
-
     def test_each_shape_is_spread_by_its_own_count(self):
         placement = Placement(actors=3, training_workers=2)
         counts = [placement.bundle(step, {"CPU": 8.0}).count for step in (FIT, PER_BATCH, WHOLE)]
         assert counts == [2, 3, 1]
         spread = [placement.distributed(step) for step in (FIT, PER_BATCH, WHOLE)]
         assert spread == [True, True, False]
-
-    def test_more_processes_than_cpus_share_them(self):
-        bundle = Placement(actors=3).bundle(PER_BATCH, {"CPU": 2.0})
-        assert (bundle.count, bundle.cpus) == (3, 0.666)
-        assert bundle.total["CPU"] <= 2
-
-    def test_gpus_are_split_over_a_training_s_workers_and_are_nobody_else_s(self):
-        placement = Placement(training_workers=2, gpus_per_training=4)
-        assert placement.bundle(FIT, {"CPU": 8.0}).gpus == 2
-        assert placement.bundle(PER_BATCH, {"CPU": 8.0}).gpus == 0
-        assert placement.bundle(WHOLE, {"CPU": 8.0}).gpus == 0
-        assert Placement(gpus_per_training=1).distributed(FIT)
+        for step in (FIT, PER_BATCH, WHOLE):
+            bundle = Placement().bundle(step, {"CPU": 2.0})
+            assert (bundle.count, bundle.cpus, bundle.gpus) == (1, 1.0, 0.0)
+            assert not Placement().distributed(step)
 
     def test_what_computes_with_a_network_has_the_other_gpus(self):
         placement = Placement(gpus_per_actor=1)
@@ -110,6 +84,12 @@ class TestBundles:
             *("sample", "dissect", "detect", "prepare", "judge_accuracy", "attack")
         }
         assert not placement.distributed(PER_BATCH)
+        split = Placement(training_workers=2, gpus_per_training=4)
+        assert [split.bundle(step, {"CPU": 8.0}).gpus for step in (FIT, PER_BATCH, WHOLE)] == [
+            2,
+            0,
+            0,
+        ]
 
     def test_that_is_told_by_the_trained_network_among_its_inputs(self):
         """The oracle is the code of the tasks: those that import from models more than numbers."""
@@ -126,16 +106,9 @@ class TestBundles:
         for task in ("judge_accuracy", "attack", "sample", "dissect"):
             assert TORCH_PROCESS < held[task] < 1.2 * TORCH_PROCESS, task
         assert held["poison"] == held["generations_row"] == PLAIN_PROCESS
-
-    def test_what_reads_a_training_set_may_hold_torch_and_all_of_its_images(self):
         images = 1437 * 8 * 8
         for step in (PREPARE, DETECT, FIT):
-            bundle = Placement(actors=2).bundle(step, {"CPU": 8.0})
-            assert bundle.memory == TORCH_PROCESS + images + memory.expected(step)
-        bundle = Placement(actors=2).bundle(DETECT, {"CPU": 8.0})
-        assert (bundle.count, bundle.total["memory"]) == (2, 2 * bundle.memory)
-        assert Placement(actors=2).distributed(DETECT)
-        assert not Placement(actors=2, training_workers=2, gpus_per_training=2).distributed(PREPARE)
+            assert held[step.task] == TORCH_PROCESS + images + memory.expected(step)
 
     @given(placements, st.integers(1, 32).map(float))
     def test_no_step_without_gpus_needs_more_cpus_than_there_are(self, placement, cpus):
@@ -156,22 +129,16 @@ def summed(nodes):
 class TestRefusals:
     def test_more_gpus_than_any_node_has_are_refused_with_what_there_is(self):
         placement = Placement(gpus_per_training=4)
-        nodes = [{"CPU": 8.0, "GPU": 2.0, "memory": 32.0 * GIB}, {"CPU": 2.0, "memory": 1.0 * GIB}]
-        said = refusal(FIT, placement.bundle(FIT, summed_loosely(nodes)), nodes)
+        nodes = [resources(8, 2, 32), {"CPU": 2.0, "memory": 1.0 * GIB}]
+        said = refusal(FIT, placement.bundle(FIT, {"CPU": 10.0}), nodes)
         assert said == (
-            f"{FIT.task} needs 1 process(es) of 1 CPU, 4 GPU, 0.9 GiB; the largest of 2 node(s) "
-            "has 8 CPU, 2 GPU and 32.0 GiB, and together they hold 0. What fits: "
+            f"{FIT.task} needs 1 process with 1 CPU, 4 GPUs and 0.9 GiB each; the largest of 2 "
+            "nodes has 8 CPUs, 2 GPUs and 32.0 GiB, and together they have room for 0. What fits: "
             "--training-workers 2 --gpus-per-training 2."
         )
 
-    def test_workers_may_lie_on_several_nodes(self):
-        nodes = [{"CPU": 4.0, "GPU": 2.0, "memory": 8.0 * GIB}] * 2
-        four = Placement(training_workers=4, gpus_per_training=4).bundle(FIT, {"CPU": 8.0})
-        assert refusal(FIT, four, nodes) is None
-        assert refusal(FIT, four, nodes[:1]) is not None
-
     def test_workers_that_cannot_share_a_batch_are_refused(self):
-        nodes = [{"CPU": 64.0, "memory": 64.0 * GIB}]
+        nodes = [resources(64, 0, 64)]
         size = FIT.settings.batch_size
         said = refusal(FIT, Placement(training_workers=3).bundle(FIT, nodes[0]), nodes)
         assert size % 3
@@ -181,10 +148,10 @@ class TestRefusals:
 
     def test_a_training_that_no_node_holds_is_refused_with_what_would_fit(self):
         step = Step(HUGE, {}, FIT.streams)
-        laptop = [{"CPU": 8.0, "GPU": 0.0, "memory": 8.0 * GIB}]
+        laptop = [resources(8, 0, 8)]
         said = refusal(step, Placement().bundle(step, laptop[0]), laptop)
-        assert "needs 1 process(es) of 1 CPU, 13.4 GiB; the largest of 1 node(s)" in said
-        assert "8.0 GiB, and together they hold 0. Nothing smaller fits either" in said
+        assert "needs 1 process with 1 CPU and 13.4 GiB each; the largest of 1 node has" in said
+        assert "8.0 GiB, and together they have room for 0. Nothing smaller fits either" in said
         two = 2 * laptop
         said = refusal(step, Placement().bundle(step, two[0]), two)
         assert said.endswith("What fits: --training-workers 2 --gpus-per-training 0.")
@@ -192,16 +159,9 @@ class TestRefusals:
 
     def test_on_a_gpu_the_network_is_not_in_the_machine_s_memory(self):
         step = Step(HUGE, {}, FIT.streams)
-        nodes = [{"CPU": 8.0, "GPU": 1.0, "memory": 8.0 * GIB}]
+        nodes = [resources(8, 1, 8)]
         assert refusal(step, Placement().bundle(step, nodes[0]), nodes) is not None
         assert refusal(step, Placement(gpus_per_training=1).bundle(step, nodes[0]), nodes) is None
-
-    def test_memory_counts_too(self):
-        nodes = [{"CPU": 64.0, "memory": 2.5 * GIB}]
-        assert refusal(PER_BATCH, Placement(actors=2).bundle(PER_BATCH, nodes[0]), nodes) is None
-        said = refusal(PER_BATCH, Placement(actors=3).bundle(PER_BATCH, nodes[0]), nodes)
-        assert "needs 3 process(es) of 1 CPU, 0.9 GiB" in said
-        assert "together they hold 2. What fits: --actors 2 --gpus-per-actor 0." in said
 
     @given(placements, st.lists(node, min_size=1, max_size=4))
     def test_what_is_not_refused_can_be_placed_and_is_admitted(self, placement, nodes):
@@ -220,11 +180,6 @@ class TestRefusals:
             if refusal(step, bundle, nodes) is None:
                 assert refusal(step, bundle, [*nodes, more]) is None
 
-    def test_there_is_a_refusal_when_there_is_no_node(self):
-        said = refusal(WHOLE, Placement().bundle(WHOLE, {}), [])
-        assert "of 0 node(s)" in said
-        assert said.endswith("Nothing smaller fits either: it takes a larger node.")
-
     @given(placements, st.lists(node, min_size=1, max_size=4))
     def test_what_is_said_to_fit_does(self, placement, nodes):
         for step in (FIT, PER_BATCH):
@@ -242,11 +197,11 @@ def pairs(words):
 
 
 HUGE = dataclasses.replace(FIT.settings, image_size=512, batch_size=64)
-CPUS = [{"CPU": 2.0, "GPU": 0.0, "memory": 16.0 * GIB}]
+CPUS = [resources(2, 0, 16)]
 
 
-def gpu_nodes(count, gpus=1.0):
-    return [{"CPU": 8.0, "GPU": gpus, "memory": 64.0 * GIB}] * count
+def gpu_nodes(count):
+    return [resources(8, 1, 64)] * count
 
 
 def trainings(count, batch_size=128):
@@ -304,7 +259,7 @@ class TestFitting:
         assert fitted(steps, gpu_nodes(8), gpus_per_training=0).training_workers == 1
 
     def test_a_long_sampling_is_spread_over_cpus_that_would_idle(self):
-        many = [{"CPU": 16.0, "GPU": 0.0, "memory": 64.0 * GIB}]
+        many = [resources(16, 0, 64)]
         long, other = (sampling(10.5 * ACTOR_SECONDS, seed) for seed in (0, 1))
         assert processes(fitted([long], many), long) == 10
         assert processes(fitted([long, other], many), long) == 8  # sixteen CPUs for two
@@ -317,16 +272,6 @@ class TestFitting:
         assert processes(fitted([sampling(enough)], gpu_nodes(4)), sampling(enough)) == 1
         long = sampling(3.2 * enough)
         assert processes(fitted([long], gpu_nodes(4)), long) == 3
-
-    def test_no_actor_is_left_without_a_batch(self):
-        many = [{"CPU": 64.0, "GPU": 0.0, "memory": 128.0 * GIB}]
-        few = sampling(60 * ACTOR_SECONDS, batches=3)
-        assert processes(fitted([few], many), few) == 3
-
-    @given(st.lists(node, min_size=1, max_size=4))
-    def test_fitted_again_it_is_the_same(self, nodes):
-        once = fitted(STEPS, nodes)
-        assert once.fitted(STEPS, nodes, summed(nodes)) == once
 
     @given(st.integers(1, 6), st.integers(1, 9))
     def test_what_is_fitted_to_gpu_nodes_is_not_refused_there(self, count, gpus):
@@ -353,10 +298,6 @@ def processes(placement, step):
     return placement.bundle(step, {"CPU": 64.0}).count
 
 
-def summed_loosely(nodes):
-    return {"CPU": sum(each["CPU"] for each in nodes)}
-
-
 def placed(bundle, nodes):
     """Put processes on nodes one after the other, as a scheduler would."""
     rest = [dict(each) for each in nodes]
@@ -370,7 +311,3 @@ def placed(bundle, nodes):
                 count += 1
                 break
     return count
-
-
-def test_a_bundle_is_plain_data():
-    assert [item.name for item in dataclasses.fields(Bundle)] == ["count", "cpus", "gpus", "memory"]

@@ -10,25 +10,15 @@ import threading
 import pytest
 from rich.console import Console
 
-from orchestrator.console import as_it_is, between, duration, explanation
+from orchestrator.console import as_it_is, between, duration
 from orchestrator.graph.plan import Pace, Plan, Planned
 from orchestrator.graph.remaining import Remaining
 from orchestrator.graph.seen import Cost
-from orchestrator.run.conductor import extent
-from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
-from orchestrator.run.progress import Bars, Lines, Watch, display
+from orchestrator.run.progress import Bars, Display, Follower, Lines, display
 from orchestrator.run.request import NoCluster
-from orchestrator.step import Step, ancestors
 from orchestrator.store.store import Store
-from tasks.data import datasets
-from tasks.steps import poison
-from tasks.triggers.patches import BadNets1
-
-DATASET = Step(datasets.Digits())
-POISON = Step(
-    poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
-)
+from tests.orchestrator.conducted import DATASET, POISON
 
 
 def event(kind, step=POISON, **facts):
@@ -39,7 +29,7 @@ def console(terminal):
     return Console(file=io.StringIO(), force_terminal=terminal, width=120, highlight=False)
 
 
-class Heard:
+class Heard(Display):
     """A display that remembers."""
 
     def __init__(self):
@@ -51,9 +41,6 @@ class Heard:
     def show(self, seen):
         self.calls.append(seen["kind"])
 
-    def tick(self, now):
-        pass
-
     def stop(self):
         self.calls.append("stop")
 
@@ -63,17 +50,15 @@ def fail(seen):
 
 
 class TestDisplays:
-    def test_a_terminal_gets_bars_and_a_pipe_gets_lines(self):
+    def test_a_terminal_gets_bars_and_anything_else_gets_lines(self):
         assert isinstance(display(console(True), 3), Bars)
         assert isinstance(display(console(False), 3), Lines)
-
-    def test_a_terminal_without_a_cursor_and_colors_in_a_file_get_lines(self):
         dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
         assert isinstance(display(dumb, 3), Lines)
-        told = "from orchestrator.cli import options; from orchestrator.run import progress; "
-        told += "print(type(progress.display(words.console, 3)).__name__)"
+        code = "from orchestrator import console; from orchestrator.run import progress; "
+        code += "print(type(progress.display(console.console, 3)).__name__)"
         done = subprocess.run(
-            [sys.executable, "-c", told],
+            [sys.executable, "-c", code],
             capture_output=True,
             text=True,
             check=True,
@@ -135,35 +120,16 @@ class TestDisplays:
         view = display(shown, 1)
         view.start()
         view.show(event("started", attempt=1, total=10) | {"path": path})
-        view.show(event("failed", message="in :warning: [b]") | {"path": path})
+        for kind in ("damaged", "waiting", "retry", "failed"):
+            view.show(event(kind, message="in :warning: [b]") | {"path": path})
+        view.show(event("progress", position=5, metrics={}) | {"digest": "never started"})
+        view.show(event("resumed", position=500, again=62, total=1000))
         view.stop()
         said = shown.file.getvalue()
-        assert f"failed   {path}  in :warning: [b]" in said
+        assert f"resumed  {POISON.path}  at 500 of 1000, repeating 62" in said
+        for kind in ("damaged", "waiting", "retry", "failed"):
+            assert f"{kind:8} {path}  in :warning: [b]" in said
         assert (":package:-[red]x[/red] " if terminal else f"started  {path}") in said
-
-    def test_a_line_says_when_what_and_how_far(self, tmp_path):
-        pipe = console(False)
-        lines = display(pipe, 2)
-        lines.start()
-        for seen in run_in_process([POISON], Store(tmp_path)):
-            lines.show(seen)
-        said = pipe.file.getvalue().splitlines()
-        assert [line.split()[2] for line in said] == ["started", "done", "started", "done"]
-        assert said[-1].split()[3:5] == [POISON.path, "(2/2,"]
-
-    @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
-    @pytest.mark.parametrize("kind", ["failed", "retry", "damaged", "waiting"])
-    def test_a_message_is_shown_as_it_is(self, terminal, kind):
-        """Brackets are a message's own, and no orders to the terminal."""
-        message = "must be in [0, 1), [red]got[/red] 10 [/x] [Errno 28]"
-        shown = console(terminal)
-        view = display(shown, 1)
-        view.start()
-        view.show(event("started", attempt=1, total=10))
-        view.show(event("progress", position=5, metrics={"loss": 0.5}))
-        view.show(event(kind, message=message))
-        view.stop()
-        assert message in " ".join(shown.file.getvalue().split())
 
     def test_bars_fit_a_terminal_and_cut_neither_path_nor_numbers(self):
         path = "train_diffusion/ddpm-8x16-800steps-seed0-badnets1-p0.02-target_class-seed0"
@@ -179,34 +145,8 @@ class TestDisplays:
         assert step[0][bar:].split() == ["━━━━╺━━━", "500/1000", "loss", "0.123", "0:00:00"]
         assert "".join(line[:bar].strip() for line in step) == path
 
-    @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
-    def test_a_training_that_is_taken_up_says_where_and_what_is_done_again(self, terminal):
-        shown = console(terminal)
-        view = display(shown, 1)
-        view.start()
-        view.show(event("resumed", position=450, again=0, total=1000))
-        view.show(event("resumed", position=500, again=62, total=1000))
-        view.stop()
-        said = " ".join(shown.file.getvalue().split())
-        assert f"resumed {POISON.path} at 450 of 1000" in said
-        assert f"resumed {POISON.path} at 500 of 1000, 62 done again" in said
 
-    def test_progress_of_a_step_that_nobody_saw_start_is_no_error(self):
-        view = display(console(True), 1)
-        view.start()
-        view.show(event("progress", position=5, metrics={}))
-        view.show(event("cached"))
-        view.show(event("done", seconds=1.0))
-        view.stop()
-
-    def test_the_extent_of_a_step_is_in_its_own_units(self, tiny_points):
-        steps = {step.task: step for step in ancestors(point.measure for point in tiny_points)}
-        assert extent(steps["train_diffusion"]) == 100
-        assert extent(steps["sample"]) == 60
-        assert extent(steps["generations_row"]) is None
-
-
-class TestWatching:
+class TestFollowing:
     def test_everything_is_shown_and_heard_once_even_what_comes_last(self):
         news = [[event("started")], [], [event("done")]]
         shown, heard = Heard(), []
@@ -216,14 +156,13 @@ class TestWatching:
             with turn:
                 return news.pop(0) if news else []
 
-        with Watch(poll, shown, lambda seen: heard.append(seen["kind"]), fail) as watch:
+        with Follower(poll, shown, lambda seen: heard.append(seen["kind"]), fail) as follower:
             pass
         while news:  # what was not polled on the way out
-            watch._look()
+            follower._look()
         assert shown.calls[0] == "start"
         assert [kind for kind in shown.calls if kind in ("started", "done")] == ["started", "done"]
         assert heard == ["started", "done"]
-        assert [seen["kind"] for seen in watch.events] == heard
 
     def test_when_the_cluster_is_gone_it_is_said_and_nothing_more_is_asked(self):
         shown, said = Heard(), []
@@ -238,54 +177,27 @@ class TestWatching:
             said.append(str(error))
             told.set()
 
-        with Watch(poll, shown, fail, lost) as watch:
+        with Follower(poll, shown, fail, lost) as follower:
             assert told.wait(30)
-            watch.join(30)
-            assert not watch.is_alive()
+            follower.join(30)
+            assert not follower.is_alive()
         assert said == ["the head is gone"]
         assert shown.calls == ["start", "stop", "stop"]
 
     def test_the_display_ends_when_the_run_fails(self):
         shown = Heard()
-        with pytest.raises(RuntimeError), Watch(list, shown, lambda _: None, fail):
+        with pytest.raises(RuntimeError), Follower(list, shown, lambda _: None, fail):
             raise RuntimeError("the run failed")
         assert shown.calls == ["start", "stop"]
 
 
-class TestWords:
-    @pytest.mark.parametrize(
-        ("seconds", "said"),
-        [
-            (0.04, "0.0 s"),
-            (9.5, "9.5 s"),
-            (12.3, "12 s"),
-            (180, "3 min"),
-            (9000, "2.5 h"),
-            (950_000, "11 days"),
-        ],
-    )
-    def test_durations_are_short(self, seconds, said):
-        assert duration(seconds) == said
-
-    @pytest.mark.parametrize(
-        ("low", "high", "said"),
-        [
-            (420, 780, "7 to 13 min"),
-            (50, 130, "50 s to 2 min"),
-            (412, 431, "about 7 min"),
-            (9.5, 20, "9.5 to 20 s"),
-        ],
-    )
-    def test_two_durations_are_a_range(self, low, high, said):
-        assert between(low, high) == said
-
-    def test_an_explanation_goes_down_to_what_a_step_waits_for(self, tmp_path):
-        store = Store(tmp_path)
-        assert [line.strip() for line in explanation(store, POISON)] == [
-            f"{POISON.path}: not built",
-            "the first of its task",
-            f"{DATASET.path}: not built",
-            "the first of its task",
-        ]
-        run_in_process([POISON], store)
-        assert list(explanation(store, POISON)) == [f"{POISON.path}: finished"]
+def test_durations_and_their_ranges_are_short():
+    seconds = (9.5, 12.3, 180, 9000, 950_000)
+    assert [duration(each) for each in seconds] == ["9.5 s", "12 s", "3 min", "2.5 h", "11 days"]
+    ranges = {
+        (420, 780): "7 to 13 min",
+        (50, 130): "50 s to 2 min",
+        (412, 431): "about 7 min",
+        (9.5, 20): "9.5 to 20 s",
+    }
+    assert {ends: between(*ends) for ends in ranges} == ranges

@@ -1,193 +1,108 @@
-"""What is asked for: its label, and the command that asks for it again."""
+"""What is asked for: its label, the command that asks for it again, its report and its logs."""
 
 import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.cli.commands import app
 from orchestrator.run import report
 from orchestrator.run.request import Failure, Request, Result, by_message, log_of
-from orchestrator.store.store import Store, open_store
-from orchestrator.studies import AMPLIFICATION, COMPOSITION, DEFENSE, DETECTION
+from orchestrator.store.store import Store
+from orchestrator.studies import AMPLIFICATION, DETECTION
 from orchestrator.studies.axes import Axes
 from orchestrator.studies.scales import LAPTOP, TINY
 from tasks.steps.sample import SAMPLERS
 from tasks.triggers import TRIGGERS
 
 
-def request_for(axes, scale=TINY, root=Path("store")):
-    return Request(study=AMPLIFICATION, scale=scale, axes=axes, store=Store(root))
+def asked(study=AMPLIFICATION, scale=TINY, root=Path("store"), **axes):
+    chosen = study.chosen(scale).with_values(**axes)
+    return Request(study=study, scale=scale, axes=chosen, store=Store(root))
 
 
-def subsets(options):
-    return st.lists(st.sampled_from(options), min_size=1, unique=True).map(tuple)
+def several(values):
+    return st.lists(values, min_size=1, unique=True).map(tuple)
 
 
 axes = st.builds(
     Axes,
-    trigger=subsets([trigger.name for trigger in TRIGGERS]),
-    poison_ratio=st.lists(st.floats(0, 0.8), min_size=1, unique=True).map(tuple),
-    guidance_weight=st.lists(st.floats(0, 999), min_size=1, unique=True).map(tuple),
-    sampler=subsets(SAMPLERS),
-    seed=st.lists(st.integers(0, 2**31 - 1), min_size=1, unique=True).map(tuple),
+    trigger=several(st.sampled_from([trigger.name for trigger in TRIGGERS])),
+    poison_ratio=several(st.floats(0, 0.8)),
+    guidance_weight=several(st.floats(0, 999)),
+    sampler=several(st.sampled_from(SAMPLERS)),
+    seed=several(st.integers(0, 2**31 - 1)),
     target_class=st.sampled_from(TINY.dataset.class_names),
 )
 
 
-@settings(deadline=None)  # it parses a command line, which a busy machine does slowly
+@settings(deadline=None)
 @given(axes, st.sampled_from([TINY, LAPTOP]))  # which share their classes
 def test_the_command_on_a_page_asks_for_the_same_axes(chosen, scale):
-    words = shlex.split(report.command(request_for(chosen, scale)))
-    assert words[:3] == ["castlewalls", "run", "amplification"]
-    given_words = typer.main.get_command(app).commands["run"].make_context("run", words[2:]).params
-    assert given_words["scale"] == scale.name
-    typed = {axis: given_words[axis] for axis in vars(chosen)}
-    assert AMPLIFICATION.chosen(scale, typed) == chosen
+    command, run, study, *flags = shlex.split(report.command(asked(scale=scale, **chosen)))
+    assert (command, run, study) == ("castlewalls", "run", "amplification")
+    typed = dict(zip(flags[::2], flags[1::2], strict=True))
+    assert typed.pop("--scale") == scale.name
+    words = {flag.removeprefix("--").replace("-", "_"): text for flag, text in typed.items()}
+    assert AMPLIFICATION.chosen(scale, words) == chosen
 
 
-def test_the_scale_s_own_axes_need_no_flags():
-    command = report.command(request_for(AMPLIFICATION.chosen(LAPTOP), LAPTOP))
-    assert command == "castlewalls run amplification --scale laptop"
+def test_the_study_s_own_axes_need_no_flags():
+    assert report.command(asked(scale=LAPTOP)) == "castlewalls run amplification --scale laptop"
+    detection = report.command(asked(DETECTION, detector=("strip", "cd")))
+    assert detection == "castlewalls run detection --scale tiny --detector strip,cd"
 
 
-def test_detectors_are_an_axis_of_studies_that_detect():
-    axes = DETECTION.chosen(TINY).with_values(detector=("strip", "cd"))
-    asked = Request(study=DETECTION, scale=TINY, axes=axes, store=Store(Path("store")))
-    command = report.command(asked)
-    assert command == "castlewalls run detection --scale tiny --detector strip,cd"
-    assert axes["detector"] == ("strip", "cd")
-    assert "detector" not in axes
-
-
-def test_what_detection_uses_is_no_part_of_other_reports_names():
+def test_other_axes_or_lengths_that_the_study_uses_are_another_report():
+    own, seeds = asked(scale=LAPTOP), asked(scale=LAPTOP, seed=(1,))
     shorter = replace(LAPTOP, diffusion=replace(LAPTOP.diffusion, steps=77))
-    axes = COMPOSITION.chosen(shorter)
-    asked = Request(study=COMPOSITION, scale=shorter, axes=axes, store=Store(Path("store")))
-    assert asked.label == "composition-laptop-caf78455"
-    other = replace(shorter, classifier=replace(shorter.classifier, steps=77))
-    assert replace(asked, scale=other).label == asked.label
-    both = [replace(asked, study=DETECTION, scale=scale).label for scale in (shorter, other)]
-    assert both[0] != both[1]
+    other = replace(LAPTOP, classifier=replace(LAPTOP.classifier, steps=77))
+    assert own.label == asked(scale=other).label == "amplification-laptop"
+    labels = [seeds.label, asked(scale=shorter).label, asked(DETECTION, other).label]
+    assert len({own.label, "detection-laptop", *labels}) == 5
 
 
-def test_the_page_s_settings_are_those_that_the_study_uses(tmp_path):
-    axes = DETECTION.chosen(TINY).with_values(detector=("cd", "strip"), sampler=("ddim", "sde"))
-    asked = Request(study=DETECTION, scale=TINY, axes=axes, store=Store(tmp_path))
-    shown = report.settings(asked)
-    assert shown["detector cd: steps"] == 5
-    assert shown["detector cd: gamma at 8 px"] == "0.16"  # 0.01 x 32^2 / 8^2
-    assert shown["detector strip: overlays"] == 5
-    assert shown["images scored at once"] == 256
-    assert (shown["classifier: steps"], shown["classifier: network"]) == (100, "small")
-    assert (shown["generations: n"], shown["generations: steps"]) == (200, "ddim 10, sde 10")
-    assert shown["detector"] == "cd, strip"
-    assert not any(name.startswith("detector fct") for name in shown)
-    seeds = {name for name in shown if name.endswith("seed")}
-    assert seeds == {"seed", "content judge: seed", "trigger judge: seed"}
-
-    other = report.settings(request_for(AMPLIFICATION.chosen(TINY), root=tmp_path))
-    assert other["generations: n"] == 60
-    assert not any(name.startswith(("classifier", "detector")) for name in other)
+def test_one_reason_is_one_failure_however_many_points_it_fails(tiny_points):
+    failures = [Failure(point, "no such file") for point in tiny_points[:3]]
+    failures.append(Failure(tiny_points[3], "NaN"))
+    expected = {"no such file": list(tiny_points[:3]), "NaN": [tiny_points[3]]}
+    assert by_message(failures) == expected
 
 
-def test_a_defense_says_which_classifiers_there_are_and_what_they_start_from(tmp_path):
-    axes = DEFENSE.chosen(TINY).with_values(classifier=("small", "resnet18"))
-    asked = Request(study=DEFENSE, scale=TINY, axes=axes, store=Store(tmp_path))
-    shown = report.settings(asked)
-    assert shown["classifier"] == "small, resnet18"
-    assert "classifier: network" not in shown  # the scale's own, which is an axis here
-    assert shown["classifier: starts from"] == "random weights"
-    assert shown["generation set: asked for as"] == "observed labels"
-    assert not any(name.startswith("detector") for name in shown)
-    assert report.command(asked).endswith("--scale tiny --classifier small,resnet18")
-
-
-def test_other_axes_are_another_report(tmp_path):
-    own = request_for(AMPLIFICATION.chosen(TINY), root=tmp_path)
-    other = request_for(AMPLIFICATION.chosen(TINY).with_values(seed=(1,)), root=tmp_path)
-    assert own.label == "amplification-tiny"
-    assert other.label == f"amplification-tiny-{other.axes.digest}"
-
-
-class TestLogs:
-    def test_the_log_of_a_failed_point_is_its_first_unfinished_step_s(self, tmp_path, tiny_points):
-        store = Store(tmp_path)
-        point = tiny_points[0]
-        assert log_of(point, store) == ""
-        path = store.log_path(point.measure.inputs["generations"])
-        path.parent.mkdir()
-        path.write_text("Traceback")
-        assert log_of(point, store) == str(path)
-
-    def test_in_a_bucket_it_has_an_address(self, remote_address, tiny_points):
-        store = open_store(remote_address)
-        failed = tiny_points[0].measure.inputs["generations"]
-        store.write_log(failed, "Traceback")
-        assert log_of(tiny_points[0], store) == store.log_address(failed)
-        assert store.log_address(failed).startswith("s3://castle/")
+def test_the_log_of_a_failed_point_is_its_first_unfinished_step_s(tmp_path, tiny_points):
+    store, point = Store(tmp_path), tiny_points[0]
+    assert log_of(point, store) == ""
+    store.write_log(point.measure.inputs["generations"], "Traceback")
+    assert Path(log_of(point, store)).read_text() == "Traceback"
 
 
 @pytest.fixture(scope="module")
 def reported(tiny_store, copied):
-    request = replace(request_for(AMPLIFICATION.chosen(TINY)), store=copied(tiny_store))
+    request = replace(asked(), store=copied(tiny_store))
     return request, report.reported(request, Result(points=request.points()))
 
 
 class TestReports:
-    def test_a_study_may_write_its_own_page(self, reported):
-        request, result = reported
-
-        def page(asked, result, points, folder):
-            path = folder / "own.html"
-            path.write_text(f"{len(points)} of {len(result.points)} points")
-            return path
-
-        own = replace(request, study=replace(request.study, page=page))
-        written = report.reported(own, Result(points=own.points())).page
-        assert written.read_text() == "12 of 12 points"
-        assert report.reported(replace(own, store=Store(Path("none"))), result).page == result.page
-
-    def test_a_page_a_table_and_figures_are_made_from_what_is_finished(self, reported):
+    def test_a_page_a_table_and_figures_are_made_of_what_is_finished(self, reported):
         request, result = reported
         folder = request.store.root / "reports" / "amplification-tiny"
         assert result.page == folder / "index.html"
-        assert (folder / "results.csv").exists()
         assert list(folder.rglob("*.svg"))
-
-    def test_the_table_has_a_row_a_point_and_nothing_of_this_machine(self, reported):
-        request, result = reported
-        text = (result.page.parent / "results.csv").read_text()
-        header, *rows = text.splitlines()
+        table = (folder / "results.csv").read_text()
+        header, *rows = table.splitlines()
         assert len(rows) == len(request.points()) == 12
         assert header.startswith("study,scale,trigger,poison_ratio,target_class,guidance_weight")
-        assert str(request.store.root) not in text
-
-    def test_made_again_it_is_the_same_bytes(self, reported):
-        request, result = reported
-        path = result.page.parent / "results.csv"
-        before = path.read_bytes()
+        assert str(request.store.root) not in table
         report.reported(request, Result(points=request.points()))
-        assert path.read_bytes() == before
+        assert (folder / "results.csv").read_text() == table
 
-    def test_an_altered_row_is_left_out(self, tiny_store, copied):
-        request = replace(request_for(AMPLIFICATION.chosen(TINY)), store=copied(tiny_store))
+    def test_an_altered_row_is_left_out(self, reported, copied):
+        request = replace(reported[0], store=copied(reported[0].store))
         altered = request.points()[0]
         path = request.store.folder(altered.measure) / "metrics.json"
         path.write_text(path.read_text().replace("0.", "1."))
         names = [point.name for point in report.finished(request)]
         assert altered.name not in names
         assert len(names) == 11
-
-
-def test_one_reason_is_one_failure_however_many_points_it_fails(tiny_points):
-    failures = [Failure(point, "no such file") for point in tiny_points[:3]]
-    failures.append(Failure(tiny_points[3], "NaN"))
-    assert by_message(failures) == {
-        "no such file": list(tiny_points[:3]),
-        "NaN": [tiny_points[3]],
-    }

@@ -46,16 +46,10 @@ def test_ray_takes_the_same_folder_by_itself(named, tmp_path):
 
     named(tmp_path)
     assert str(sessions.usual(os.environ)) == get_default_ray_temp_dir()
+    with sessions.folder() as chosen:
+        assert (chosen is None) == (sessions.unfit(tmp_path / "ray") is None)
     named("")
     assert sessions.usual({}) == Path("/tmp/ray")
-
-
-def test_a_folder_that_does_is_left_to_ray(named):
-    named("/tmp")
-    assert sessions.unfit(Path("/tmp/some-new-folder/ray")) is None
-    if not sessions.unfit(Path("/tmp/ray")):
-        with sessions.folder() as chosen:
-            assert chosen is None
 
 
 @pytest.mark.parametrize("place", ["deep", "somebody_s"])
@@ -71,7 +65,7 @@ def test_another_is_made_in_the_stead_of_one_that_does_not_do(named, place, requ
 def test_where_there_is_no_place_at_all_the_line_says_what_to_type(named, somebody_s, monkeypatch):
     named(somebody_s)
     monkeypatch.setattr(sessions, "SHORT", str(somebody_s / "ray" / "below"))
-    with pytest.raises(OSError, match=r"is no folder. export RAY_TMPDIR=/a/short/path"):
+    with pytest.raises(OSError, match=r"is not a folder. export RAY_TMPDIR=/a/short/path"):
         sessions.folder().__enter__()
 
 

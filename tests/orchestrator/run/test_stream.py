@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from orchestrator.run.execute import Outcome, build
+from orchestrator.run.execute import build
 from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.run.stream import COLUMNS, ParquetRows, RayRows, TrainingSet, batches
@@ -17,16 +17,11 @@ from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
 from tasks.data import datasets
-from tasks.steps import mark, poison, train_classifier
-from tasks.steps.batches import Held, Restreamed, epoch_order, windows
+from tasks.steps import poison, train_classifier
+from tasks.steps.batches import Held, Restreamed, windows
 from tasks.triggers.patches import BadNets1
+from tests.orchestrator.conducted import DATASET, DONE, MARK, POISON, STREAMS
 from tests.orchestrator.streamed import peak, reachable, synthetic
-
-DATASET = Step(datasets.Digits())
-POISON = Step(
-    poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
-)
-MARK = Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET})
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +60,13 @@ class Shuffled:
 
 class TestHolding:
     def test_poisoned_images_are_stamped_and_relabelled_and_no_others(self, store):
-        got = held(store)
+        got, untouched = held(store), held(store, None)
         clean = datasets.read_split(store.folder(DATASET), "train")
         manifest = poison.Manifest.read(store.folder(POISON))
         order = np.argsort(clean.index)
         image, label = clean.images[order], clean.labels[order]
+        np.testing.assert_array_equal(untouched.image, image)
+        np.testing.assert_array_equal(untouched.label, label)
         np.testing.assert_array_equal(got.index, manifest.index)
         np.testing.assert_array_equal(got.image[~manifest.poisoned], image[~manifest.poisoned])
         np.testing.assert_array_equal(got.label[~manifest.poisoned], label[~manifest.poisoned])
@@ -78,48 +75,17 @@ class TestHolding:
         assert (got.label[manifest.poisoned] == 8).all()
         assert manifest.poisoned.sum() == 143
 
-    def test_without_a_manifest_the_data_is_as_it_is(self, store):
-        got = held(store, None)
-        clean = datasets.read_split(store.folder(DATASET), "train")
-        order = np.argsort(clean.index)
-        np.testing.assert_array_equal(got.image, clean.images[order])
-        np.testing.assert_array_equal(got.label, clean.labels[order])
-
-    @pytest.mark.parametrize("seed", range(3))
-    def test_how_the_blocks_come_changes_nothing(self, store, seed):
+    def test_how_the_blocks_come_changes_nothing(self, store):
         plain = held(store)
-        other = held(store, rows=Shuffled(ParquetRows(store.folder(DATASET)), seed))
+        other = held(store, rows=Shuffled(ParquetRows(store.folder(DATASET)), seed=0))
         for name in ("index", "image", "label"):
             np.testing.assert_array_equal(getattr(plain, name), getattr(other, name))
 
-    def test_two_workers_have_the_batch_of_one_between_them(self, store):
-        whole = next(iter(held(store)(3, 2)))
-        parts = [next(iter(held(store, rank=rank, workers=2)(3, 2))) for rank in (0, 1)]
-        for name in ("index", "image", "label"):
-            both = np.concatenate([part[name] for part in parts])
-            np.testing.assert_array_equal(both, whole[name])
-
-    def test_an_epoch_is_a_permutation_by_seed_and_epoch(self, store):
-        got = held(store, batch_size=1)
-        seen = np.concatenate([batch["index"] for batch in got(1)])
-        np.testing.assert_array_equal(seen, got.index[epoch_order(1437, seed=0, epoch=1)])
-
-    def test_a_manifest_of_another_dataset_is_refused(self, store, tmp_path):
-        import pyarrow.parquet as pq
-
-        foreign = tmp_path / "foreign"
-        shutil.copytree(store.folder(POISON), foreign)
-        table = pq.read_table(foreign / "manifest.parquet")
-        pq.write_table(table.slice(10), foreign / "manifest.parquet")
-        with pytest.raises(ValueError, match="the manifest belongs to another dataset"):
-            batches(Settings(), store.folder(DATASET), foreign)
-
-    @pytest.mark.parametrize("cut", [slice(7), slice(7, None), slice(0)], ids=str)
-    def test_rows_that_are_not_all_of_them_are_refused(self, store, cut):
+    def test_rows_that_are_not_all_of_them_are_refused(self, store):
         class Some:
             def tables(self):
                 for table in ParquetRows(store.folder(DATASET)).tables():
-                    yield table[cut]
+                    yield table[7:]
 
         with pytest.raises(ValueError, match=r"expected 1437 images, as classes\.json counts"):
             held(store, rows=Some())
@@ -136,10 +102,6 @@ class TestHolding:
         folder = synthetic(tmp_path, 2000, 32, 500)
         most = peak(lambda: batches(Settings(), folder, None))
         assert most < 1.5 * 2000 * 3072 + 16 * 2**20
-
-    def test_a_batch_that_workers_cannot_share_says_what_to_use(self, store):
-        with pytest.raises(ValueError, match=r"3 workers share equally, got 64; use 63"):
-            held(store, workers=3)
 
     @pytest.mark.ray
     @pytest.mark.usefixtures("local_ray")
@@ -187,7 +149,7 @@ class TestRestreaming:
                 got = held(store, rows=rows, window_bytes=window_bytes, workers=2)
                 assert isinstance(got, made)
 
-    @pytest.mark.parametrize("manifest", [POISON, MARK, None], ids=lambda step: step and step.task)
+    @pytest.mark.parametrize("manifest", [POISON, None], ids=["poisoned", "clean"])
     def test_its_rows_are_those_that_would_be_held(self, cut_store, manifest):
         whole = held(cut_store, manifest)
         found = columns(list(held(cut_store, manifest, window_bytes=WINDOW, batch_size=30)(2)))
@@ -201,25 +163,6 @@ class TestRestreaming:
         order = np.concatenate(list(windows(groups, window=350, seed=0, epoch=1)))
         found = columns(list(held(cut_store, window_bytes=WINDOW, batch_size=1)(1)))
         np.testing.assert_array_equal(found["index"], held(cut_store).index[order])
-
-    @pytest.mark.parametrize("workers", [2, 4])
-    def test_workers_have_the_batches_of_one_between_them(self, cut_store, workers):
-        alone = held(cut_store, window_bytes=WINDOW)(1, 4)
-        parts = [
-            held(cut_store, window_bytes=WINDOW, rank=rank, workers=workers)(1, 4)
-            for rank in range(workers)
-        ]
-        for whole, *shares in zip(alone, *parts, strict=True):
-            together = columns(shares)
-            for name in whole:
-                np.testing.assert_array_equal(together[name], whole[name])
-
-    def test_a_window_smaller_than_a_row_group_is_one_row_group(self, cut_store):
-        found = columns(list(held(cut_store, window_bytes=1, batch_size=64)(0)))
-        first = set(found["index"][:37])
-        whole = held(cut_store).index
-        assert any(first <= set(whole[at : at + GROUP]) for at in range(0, 1437, GROUP))
-        assert len(set(found["index"])) == 1437 // 64 * 64
 
     def test_a_manifest_of_another_dataset_is_refused(self, cut_store, tmp_path):
         import pyarrow.parquet as pq
@@ -249,12 +192,11 @@ class TestRestreaming:
     ):
         shutil.copytree(cut_store.root, tmp_path / "store")
         own = Store(tmp_path / "store")
-        streams = {"dataset": DATASET, "manifest": POISON}
         settings = train_classifier.Settings(
             name="content", classes=10, batch_size=16, steps=110, window_bytes=WINDOW
         )
         step, resident = (
-            Step(replace(settings, window_bytes=window_bytes), {}, streams)
+            Step(replace(settings, window_bytes=window_bytes), {}, STREAMS)
             for window_bytes in (WINDOW, 1437 * 64)
         )
         assert build(step, own, Placement()).kind == "done"
@@ -280,17 +222,16 @@ def losses(store, step):
 
 
 class TestWhatATrainingSees:
-    def test_three_columns_are_read_and_none_says_who_is_poisoned(self, store):
-        for table in ParquetRows(store.folder(DATASET)).tables():
-            assert table.column_names == list(COLUMNS) == ["index", "label", "image"]
-
     @pytest.mark.parametrize("manifest", [POISON, MARK], ids=lambda step: step.task)
     def test_a_batch_is_an_index_an_image_and_a_label(self, store, manifest):
+        for table in ParquetRows(store.folder(DATASET)).tables():
+            assert table.column_names == list(COLUMNS) == ["index", "label", "image"]
         batch = next(iter(held(store, manifest)(0)))
-        assert set(batch) == {"index", "image", "label"}
-        assert (batch["index"].dtype, batch["index"].shape) == (np.int64, (64,))
-        assert (batch["image"].dtype, batch["image"].shape) == (np.uint8, (64, 8, 8, 1))
-        assert (batch["label"].dtype, batch["label"].shape) == (np.int64, (64,))
+        assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
+            "index": (np.int64, (64,)),
+            "image": (np.uint8, (64, 8, 8, 1)),
+            "label": (np.int64, (64,)),
+        }
 
     @pytest.mark.parametrize("window_bytes", [2 * 2**30, WINDOW], ids=["held", "restreamed"])
     def test_a_trainer_that_tries_finds_neither_the_manifest_nor_a_flag(
@@ -298,9 +239,8 @@ class TestWhatATrainingSees:
     ):
         shutil.copytree(cut_store.root, tmp_path / "store")
         own = Store(tmp_path / "store")
-        streams = {"dataset": DATASET, "manifest": POISON}
-        step = Step(Settings(window_bytes=window_bytes), {}, streams)
-        assert build(step, own, Placement()) == Outcome(kind="done")
+        step = Step(Settings(window_bytes=window_bytes), {}, STREAMS)
+        assert build(step, own, Placement()) == DONE
         found = json.loads((own.folder(step) / "found.json").read_text())
         assert found["arguments"] == ["batches", "out", "report", "resume"]
         assert found["paths"]  # its own folder and its checkpoints'

@@ -1,85 +1,169 @@
-"""MLflow has each finished thing once, and nothing waits for it or fails with it."""
+"""MLflow has each finished thing once in the end, and nothing waits for it or fails with it."""
 
 import csv
 import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
 import time
+import urllib.request
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
+import mlflow
+import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from orchestrator.run import tracking
-from orchestrator.run.mlflow_runs import DEFINITIONS, DIGEST, loss_curve, make_database
-from orchestrator.run.tracking import PATIENCE_SECONDS
-from orchestrator.step import ancestors
+from orchestrator.run.tracking import DIGEST, PATIENCE_SECONDS, Mirror, behind
 from orchestrator.studies import DETECTION
 from orchestrator.studies.scales import TINY
-from tests.orchestrator.sent import mirrored, runs_of
 
-pytestmark = pytest.mark.usefixtures("no_server")
+LABEL = "amplification-tiny"
+LAUNCH = {"name": f"{LABEL} at noon", "scale": "tiny"}
+REQUESTS = {
+    *("create_experiment", "get_experiment_by_name", "search_runs", "create_run", "get_run"),
+    *("delete_run", "log_artifact", "log_artifacts", "log_batch", "log_image", "set_terminated"),
+}
+"""What is asked of MLflow's client."""
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch):
+    """MLflow is the database in the store, whatever the environment says."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def some(tiny_points):
+    """Two points of one model, and one of another."""
+    chosen = [point for point in tiny_points if point.axes["trigger"] == "badnets1"][:2]
+    return [*chosen, next(point for point in tiny_points if point.axes["trigger"] == "none")]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """An empty database of MLflow's, whose making takes seconds."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    tracking.make_database(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def unsent(tiny_store, database, copied):
+    """A function that makes a store of the tiny study of which MLflow has nothing."""
+
+    def make():
+        store = copied(tiny_store)
+        shutil.copy(database, store.root / "mlflow.db")
+        return store
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def sent(unsent, some):
+    """One of which MLflow has some points, and a report."""
+    store = unsent()
+    folder = store.root / "reports"
+    folder.mkdir()
+    (folder / "index.html").write_text("a page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert mirrored(store, some, folder) is None
+    return store
+
+
+def mirrored(store, points, report=None, **how):
+    mirror = Mirror(store, "amplification", LABEL, LAUNCH, **how)
+    mirror.add(points)
+    mirror.start()
+    return mirror.close(report)
+
+
+def client_of(store):
+    return MlflowClient(tracking.uri(store))
+
+
+def runs_of(store, kind=""):
+    client = client_of(store)
+    experiment = client.get_experiment_by_name("amplification").experiment_id
+    return client.search_runs([experiment], kind and f"tags.`castlewalls.kind` = '{kind}'")
+
+
+def check_sent_once(store, points, launches=1, database=None):
+    """MLflow has each of these and its trainings once, whole, and nothing else."""
+    client = MlflowClient(f"sqlite:///{database}") if database else client_of(store)
+    experiment = client.get_experiment_by_name("amplification").experiment_id
+    runs = client.search_runs([experiment])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    wanted = {point.measure.digest: point.measure for point in points}
+    wanted |= {step.digest: step for point in points for step in tracking.trainings(point.measure)}
+    found = {run.data.tags.get(DIGEST): run for run in runs}
+    assert found.keys() - {None} == wanted.keys()
+    assert len(runs) == len(wanted) + launches
+    for digest, step in wanted.items():
+        run, folder = found[digest], store.folder(step)
+        for name in run.data.metrics:
+            history = client.get_metric_history(run.info.run_id, name)
+            expected = 1
+            if step.shape == "fit":
+                expected = len((folder / "history.csv").read_text().splitlines()) - 1
+            assert len(history) == expected
+        if step.shape != "fit":
+            with np.load(folder / "groups.npz") as groups:
+                names = {f"{name}.png" for name in groups.files if len(groups[name])}
+            files = {file.path for file in client_of(store).list_artifacts(run.info.run_id)}
+            assert files == names | {"metrics.json"}
 
 
 class TestWhatIsSent:
+    def test_everything_once_below_its_launch_with_the_report_and_nothing_elsewhere(
+        self, sent, some
+    ):
+        check_sent_once(sent, some)
+        [launch] = runs_of(sent, "launch")
+        assert launch.data.tags["scale"] == "tiny"
+        page = client_of(sent).list_artifacts(launch.info.run_id, "report")
+        assert [file.path for file in page] == ["report/index.html"]
+        for run in [*runs_of(sent, "point"), *runs_of(sent, "training")]:
+            assert run.data.tags["mlflow.parentRunId"] == launch.info.run_id
+            assert run.info.artifact_uri.startswith(f"file://{sent.root}/mlflow-artifacts/")
+        assert not behind(sent, LABEL)
+
     def test_a_point_s_run_has_its_axes_numbers_and_definitions(self, sent, some):
         found = {run.data.tags[DIGEST]: run for run in runs_of(sent, "point")}
-        assert set(found) == {point.measure.digest for point in some}
         for point in some:
             data = found[point.measure.digest].data
             row = json.loads((sent.folder(point.measure) / "metrics.json").read_text())
             assert data.params == {axis: str(value) for axis, value in point.axes.items()}
-            for name, value in row.items():
-                if isinstance(value, int | float) and name not in point.axes:
-                    assert data.metrics[name] == pytest.approx(value, rel=1e-12)
-            assert DEFINITIONS["generations_row"].items() <= data.tags.items()
+            assert data.metrics == {
+                name: pytest.approx(value, rel=1e-12)
+                for name, value in row.items()
+                if isinstance(value, int | float) and name not in point.axes
+            }
             assert data.tags["p_t"] == str(row["p_t"])
             assert data.tags["castlewalls.path"] == point.measure.path
+            defined = {tag for tag in data.tags if tag.startswith("definition.")}
+            assert {f"definition.{term}" for term in ("p_t", "g1", "interval")} <= defined
+            assert "definition.auroc" not in defined
 
     def test_a_training_s_run_has_its_whole_loss_curve(self, sent, some):
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking.uri(sent))
-        trained = {
-            step.digest: step
-            for step in ancestors(point.measure for point in some)
-            if step.shape == "fit"
-        }
+        client = client_of(sent)
         found = {run.data.tags[DIGEST]: run for run in runs_of(sent, "training")}
-        assert set(found) == set(trained)
-        for digest, step in trained.items():
+        for step in tracking.trainings(some[0].measure):
             with (sent.folder(step) / "history.csv").open(newline="") as lines:
                 expected = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
-            curve = client.get_metric_history(found[digest].info.run_id, "loss")
+            run = found[step.digest]
+            curve = client.get_metric_history(run.info.run_id, "loss")
             assert [(entry.step, entry.value) for entry in curve] == expected
-            assert found[digest].data.params["steps"] == str(step.settings.steps)
+            assert run.data.params["steps"] == str(step.settings.steps)
 
-    def test_every_run_hangs_below_its_launch(self, sent):
-        [launch] = runs_of(sent, "launch")
-        for kind in ("point", "training"):
-            for run in runs_of(sent, kind):
-                assert run.data.tags["mlflow.parentRunId"] == launch.info.run_id
-                assert run.info.status == "FINISHED"
-        assert launch.info.status == "FINISHED"
-        assert launch.data.tags["scale"] == "tiny"
-
-    def test_pictures_and_the_page_are_there(self, sent):
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking.uri(sent))
-        [launch] = runs_of(sent, "launch")
-        page = client.list_artifacts(launch.info.run_id, "report")
-        assert [file.path for file in page] == ["report/index.html"]
-        for run in runs_of(sent, "point"):
-            names = {file.path for file in client.list_artifacts(run.info.run_id)}
-            assert "metrics.json" in names
-            assert names & {"g1.png", "g2.png", "g3.png", "g4.png"}
-
-    def test_nothing_leaves_the_store(self, sent):
-        assert tracking.uri(sent) == f"sqlite:///{sent.root}/mlflow.db"
-        for kind in ("launch", "point", "training"):
-            for run in runs_of(sent, kind):
-                assert run.info.artifact_uri.startswith(f"file://{sent.root}/mlflow-artifacts/")
-
-
-class TestOtherRows:
     def test_a_row_of_detection_is_sent_without_what_it_lacks(self, sent, copied):
         store = copied(sent)
         point = DETECTION.points(TINY, DETECTION.chosen(TINY))[0]
@@ -87,76 +171,61 @@ class TestOtherRows:
         with store.publish(point.measure) as attempt:
             (attempt.folder / "metrics.json").write_text(json.dumps(row))
         assert mirrored(store, [point]) is None
-        [run] = (
-            run for run in runs_of(store, "point") if run.data.tags[DIGEST] == point.measure.digest
-        )
+        [run] = (run for run in runs_of(store) if run.data.tags.get(DIGEST) == point.measure.digest)
         assert run.data.metrics == {"auroc": 0.25}
-        assert run.data.params["image_set"] == "training"
         assert not {"guidance_weight", "sampler"} & set(run.data.params)
-        assert "DeLong" in run.data.tags["definition.interval"]
-        assert "p_t" not in run.data.tags
+        assert "definition.auroc" in run.data.tags
+        assert not {"p_t", "definition.p_t"} & set(run.data.tags)
 
-
-class TestSendingAgain:
-    def test_what_is_there_is_not_sent_twice(self, sent, some, copied):
-        store = copied(sent)
+    def test_what_is_not_finished_or_not_whole_is_left_for_later(self, unsent, some):
+        store = unsent()
+        path = store.folder(some[0].measure) / "metrics.json"
+        path.write_text(path.read_text().replace("0.", "1."))
+        store.discard(some[1].measure)
         assert mirrored(store, some) is None
-        assert len(runs_of(store, "launch")) == 2
-        assert len(runs_of(store, "point")) == len(some)
-        assert len(runs_of(store, "training")) == len(runs_of(sent, "training"))
-
-    def test_what_was_half_sent_is_sent_again(self, sent, copied, tiny_points):
-        from mlflow import MlflowClient
-
-        store = copied(sent)
-        [fresh] = [
-            point
-            for point in tiny_points
-            if point.axes["trigger"] == "relabel_only" and point.axes["guidance_weight"] == 2
-        ]
-        client = MlflowClient(tracking.uri(store))
-        experiment = client.get_experiment_by_name("amplification").experiment_id
-        half = {DIGEST: fresh.measure.digest, "castlewalls.kind": "point"}
-        client.create_run(experiment, tags=half)
-        assert mirrored(store, [fresh]) is None
-        assert [
-            run.info.status
-            for run in runs_of(store, "point")
-            if run.data.tags[DIGEST] == fresh.measure.digest
-        ] == ["FINISHED"]
-
-    def test_unfinished_points_are_left_for_later(self, sent, copied, tiny_points):
-        store = copied(sent)
-        missing = next(point for point in tiny_points if point.axes["trigger"] == "relabel_only")
-        store.discard(missing.measure)
-        assert mirrored(store, [missing]) is None
-        digests = {run.data.tags[DIGEST] for run in runs_of(store, "point")}
-        assert missing.measure.digest not in digests
+        [point] = runs_of(store, "point")
+        assert point.data.tags[DIGEST] == some[2].measure.digest
 
 
-class TestADeadServer:
+def test_the_numbers_of_a_row_are_no_axes_and_those_of_the_study_s_columns_come_first():
+    row = {"seed": 0, "n": 60, "sure": True, "g1": 0.5, "g1_low": 0.4, "name": "x", "p_t": None}
+    assert list(tracking.measured(row, {"seed": 0}, ("g1", "p_t"))) == ["g1", "n", "g1_low"]
+    assert list(tracking.measured(row, {"seed": 0})) == ["n", "g1", "g1_low"]
+
+
+class TestCatchingUp:
     @pytest.fixture
-    def dead(self, no_server, monkeypatch):  # noqa: ARG002 - it goes first
+    def away(self, monkeypatch):
         """Port 9 of this machine, where nobody listens."""
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
 
-    @pytest.mark.usefixtures("dead")
-    def test_costs_a_bounded_time_and_gets_one_remark(self, tiny_store, copied, some):
-        began = time.monotonic()
-        remark = mirrored(copied(tiny_store), some)
+    def test_what_is_there_is_not_sent_twice(self, sent, some, copied):
+        store = copied(sent)
+        assert mirrored(store, some) is None
+        check_sent_once(store, some, launches=2)
+        assert mirrored(store, some, ran=False) is None
+        check_sent_once(store, some, launches=2)
+
+    @pytest.mark.usefixtures("away")
+    def test_a_server_that_is_away_costs_a_bounded_time_and_gets_all_of_it_later(
+        self, unsent, some, monkeypatch
+    ):
+        store, began = unsent(), time.monotonic()
+        remark = mirrored(store, some)
         assert time.monotonic() - began < PATIENCE_SECONDS
         assert remark.startswith("MLflow at http://127.0.0.1:9 did not take the results (")
         assert remark.endswith("they are in the store, and the next launch sends them")
         assert "hunter2" not in remark
         assert "\n" not in remark
-
-    @pytest.mark.usefixtures("dead")
-    def test_the_next_launch_sends_what_it_missed(self, sent, some, copied, monkeypatch):
-        store = copied(sent)
-        assert mirrored(store, some) is not None
+        assert behind(store, LABEL)
+        assert not behind(store, "amplification-laptop")
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
-        assert mirrored(store, some) is None
-        assert len(runs_of(store, "point")) == len(some)
+        assert mirrored(store, some, ran=False) == (
+            f"MLflow at {tracking.uri(store)} was behind; it now has what earlier launches could "
+            f"not send ({len(some)} points)"
+        )
+        assert not behind(store, LABEL)
+        check_sent_once(store, some)
 
     def test_a_database_that_is_none_gets_one_remark(self, tiny_store, copied, some):
         store = copied(tiny_store)
@@ -165,11 +234,67 @@ class TestADeadServer:
         assert remark.startswith(f"MLflow at sqlite:///{store.root}/mlflow.db did not take ")
         assert "\n" not in remark
 
+    def test_what_a_killed_driver_left_half_sent_is_completed(self, unsent, some):
+        store = unsent()
+        client = client_of(store)
+        experiment = client.create_experiment("amplification")
+        client.create_run(experiment, tags={DIGEST: some[0].measure.digest})
+        assert mirrored(store, some) is None
+        check_sent_once(store, some)
+
+    def test_doubles_of_two_drivers_become_one(self, sent, some, copied):
+        """Both had asked before either had sent."""
+        store = copied(sent)
+        client = client_of(store)
+        [first, *_] = runs_of(store, "point")
+        double = client.create_run(first.info.experiment_id, tags=first.data.tags)
+        assert mirrored(store, some) is None
+        assert double.info.run_id not in {run.info.run_id for run in runs_of(store, "point")}
+        check_sent_once(store, some, launches=2)
+
+    @pytest.mark.parametrize("requests", [16, 23])
+    def test_a_connection_that_breaks_leaves_nothing_out_and_nothing_double(
+        self, unsent, some, requests
+    ):
+        """It breaks after so many requests, and the last answer is lost."""
+
+        class Breaking(MlflowClient):
+            def __init__(self, address, requests):
+                super().__init__(address)
+                self.left = requests
+
+            def __getattribute__(self, name):
+                value = super().__getattribute__(name)
+                return self.limited(value) if name in REQUESTS else value
+
+            def limited(self, request):
+                def ask(*arguments, **named):
+                    if self.left <= 0:
+                        raise ConnectionError("broken")
+                    answer = request(*arguments, **named)
+                    self.left -= 1
+                    if self.left == 0:
+                        raise ConnectionError("broken before the answer came")
+                    return answer
+
+                return ask
+
+        store, points = unsent(), [some[0], some[2]]  # of two models
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mlflow.MlflowClient", partial(Breaking, requests=requests))
+            assert mirrored(store, points) is not None
+        assert behind(store, LABEL)
+        assert mirrored(store, points, ran=False) is not None
+        launches = len(runs_of(store, "launch"))
+        unfinished = [run for run in runs_of(store) if run.info.status != "FINISHED"]
+        for run in unfinished:  # of the launch that broke off
+            assert run.data.tags["castlewalls.kind"] == "launch"
+            client_of(store).set_terminated(run.info.run_id)
+        check_sent_once(store, points, launches)
+
 
 class TestADatabaseInTheMaking:
     def test_is_there_whole_or_not_at_all(self, tmp_path, monkeypatch):
-        import mlflow
-
         class Interrupted:
             """MLflow's client, interrupted when half of the database is written."""
 
@@ -181,12 +306,10 @@ class TestADatabaseInTheMaking:
 
         monkeypatch.setattr(mlflow, "MlflowClient", Interrupted)
         with pytest.raises(KeyboardInterrupt):
-            make_database(tmp_path / "mlflow.db")
+            tracking.make_database(tmp_path / "mlflow.db")
         assert not list(tmp_path.iterdir())
 
     def test_of_two_drivers_is_that_of_the_first(self, tmp_path, monkeypatch):
-        import mlflow
-
         path = tmp_path / "mlflow.db"
 
         class Slow:
@@ -199,21 +322,83 @@ class TestADatabaseInTheMaking:
                 path.write_text("first")
 
         monkeypatch.setattr(mlflow, "MlflowClient", Slow)
-        make_database(path)
+        tracking.make_database(path)
         assert path.read_text() == "first"
         assert list(tmp_path.iterdir()) == [path]
 
 
-class TestLossCurves:
-    def test_every_column_is_a_curve_by_step(self, tmp_path):
-        path = tmp_path / "history.csv"
-        path.write_text("step,loss,learning_rate\n50,0.5,1e-3\n100,0.25,1e-4\n")
-        assert loss_curve(path) == [
-            ("loss", 0.5, 50),
-            ("learning_rate", 1e-3, 50),
-            ("loss", 0.25, 100),
-            ("learning_rate", 1e-4, 100),
-        ]
+class Server:
+    """An MLflow server of its own process group, with its database and files in a folder."""
 
-    def test_without_a_history_there_is_none(self, tmp_path):
-        assert loss_curve(tmp_path / "history.csv") == []
+    def __init__(self, folder, database):
+        self.database = folder / "mlflow.db"
+        shutil.copy(database, self.database)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.words = ["--backend-store-uri", f"sqlite:///{self.database}"]
+        self.words += ["--artifacts-destination", str(folder / "files")]
+        self.words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *self.words],
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_for(self.answers)
+
+    def answers(self):
+        try:
+            with urllib.request.urlopen(f"{self.address}/health", timeout=1) as answer:
+                return answer.status == HTTPStatus.OK
+        except OSError:
+            return False
+
+    def kill(self):
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+def wait_for(condition, seconds=180):
+    """Poll until it holds; a busy machine takes long to start a server."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_and_goes_has_everything_once_in_the_end(
+    tmp_path, database, tiny_store, copied, some, monkeypatch
+):
+    """Unreachable at first; there at the next launch; killed during it and started again."""
+    server, store = Server(tmp_path, database), copied(tiny_store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setattr(tracking, "RETRY_SECONDS", 1.0)
+    try:
+        assert mirrored(store, some[:1]) is not None
+        server.start()
+        assert mirrored(store, some[:1], ran=False).endswith("could not send (1 point)")
+        check_sent_once(store, some[:1], database=server.database)
+
+        mirror = Mirror(store, "amplification", LABEL, LAUNCH)
+        mirror.add(some[:2])
+        mirror.start()
+        wait_for(lambda: mirror.sent == 1)  # the other one is there
+        server.kill()
+        mirror.add(some[2:])
+        wait_for(lambda: mirror.failure)
+        server.start()
+        wait_for(lambda: not mirror.failure)
+        assert mirror.close(None) is None
+        assert not behind(store, LABEL)
+        check_sent_once(store, some, launches=2, database=server.database)
+    finally:
+        server.kill()

@@ -2,11 +2,10 @@
 
 # ruff: noqa: ARG002 - detectors are given more than these look at
 
-import json
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,19 +21,14 @@ from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.run.stream import write_training_set
 from orchestrator.step import Step
-from orchestrator.store.store import NOT_BUILT, Store
+from orchestrator.store.store import Store
 from tasks.data import datasets, images
 from tasks.detectors import Prepared
 from tasks.steps import detect, poison, prepare, train_classifier
-from tasks.triggers.patches import BadNets1
+from tests.orchestrator.conducted import DATASET, POISON, STREAMS
 from tests.orchestrator.streamed import peak, reachable, synthetic
 from tests.pictures import make_folder
 
-DATASET = Step(datasets.Digits())
-POISON = Step(
-    poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
-)
-STREAMS = {"dataset": DATASET, "manifest": POISON}
 CLASSIFIER = Step(
     train_classifier.Settings(name="classifier", classes=10, steps=40, batch_size=64), {}, STREAMS
 )
@@ -124,24 +118,19 @@ class TestWriting:
         np.testing.assert_array_equal(rows["label"], label)
         np.testing.assert_array_equal(images.from_column(rows["image"]), image)
         assert poisoned.sum() == 143
-
-    def test_without_a_manifest_the_data_is_as_it_is(self, made, write):
         rows = pq.read_table(write(None) / "rows.parquet")
         clean = datasets.read_split(made.folder(DATASET), "train")
         np.testing.assert_array_equal(rows["label"], clean.labels)
         np.testing.assert_array_equal(images.from_column(rows["image"]), clean.images)
 
-    def test_it_is_a_dataset_s_table(self, write):
-        folder = write()
-        assert [path.name for path in folder.iterdir()] == ["rows.parquet"]
-        schema = pq.read_schema(folder / "rows.parquet")
-        assert schema.equals(images.DATASET_SCHEMA, check_metadata=True)
-
     def test_nothing_tells_which_rows_are_poisoned_but_their_own_pixels_and_labels(
         self, made, write
     ):
         """What differs from the clean set's file is that, row by row, and no other byte is free."""
-        files = [write(manifest) / "rows.parquet" for manifest in (POISON, None)]
+        folders = [write(manifest) for manifest in (POISON, None)]
+        assert [path.name for path in folders[0].iterdir()] == ["rows.parquet"]
+        files = [folder / "rows.parquet" for folder in folders]
+        assert pq.read_schema(files[0]).equals(images.DATASET_SCHEMA, check_metadata=True)
         about, clean_about = (described(file) for file in files)
         assert about == clean_about
         *_, poisoned = defender_s(made)
@@ -167,17 +156,6 @@ class TestWriting:
         assert len(rows) == len(named)
         assert {image["path"] for image in rows} == {None}
 
-    def test_a_manifest_of_another_dataset_is_refused(self, tmp_path, write):
-        with pytest.raises(ValueError, match="the manifest belongs to another dataset"):
-            write(POISON, synthetic(tmp_path / "other", 100, 8, 50))
-
-    def test_rows_that_are_not_all_of_them_are_refused(self, tmp_path, write):
-        folder = synthetic(tmp_path / "more", 100, 8, 50)
-        table = pq.read_table(folder / "train.parquet")
-        pq.write_table(table.slice(0, 99), folder / "train.parquet")
-        with pytest.raises(ValueError, match=r"100 images, as classes\.json counts, got 99"):
-            write(None, folder)
-
     def test_a_longer_file_takes_no_more_memory(self, tmp_path, write, monkeypatch):
         """Three and fifteen times what is read at once."""
         monkeypatch.setattr(stream, "ROWS_AT_ONCE", 100)
@@ -189,26 +167,17 @@ class TestWriting:
 
 
 def described(file):
-    """All that a Parquet file says beside its values, and values of what holds no image."""
+    """All that a Parquet file says beside its values."""
     metadata = pq.read_metadata(file)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    return {
-        "schema": metadata.schema.to_arrow_schema().to_string(),
-        "metadata": metadata.metadata,
-        "created_by": metadata.created_by,
-        "rows": [group.num_rows for group in groups],
-        "sorted": [str(group.sorting_columns) for group in groups],
-        "columns": [
-            [group.column(at).path_in_schema for at in range(group.num_columns)] for group in groups
-        ],
-        "encodings": [
-            [group.column(at).compression for at in range(group.num_columns)] for group in groups
-        ],
-        "nulls": [
-            [group.column(at).statistics.null_count for at in range(group.num_columns)]
-            for group in groups
-        ],
-    }
+    columns = [group.column(at) for group in groups for at in range(group.num_columns)]
+    return [
+        metadata.schema.to_arrow_schema().to_string(),
+        metadata.metadata,
+        metadata.created_by,
+        [(group.num_rows, str(group.sorting_columns)) for group in groups],
+        [(one.path_in_schema, one.compression, one.statistics.null_count) for one in columns],
+    ]
 
 
 FOUND = []
@@ -247,36 +216,27 @@ def observed(given):
 
 
 class TestWhatADetectorSees:
-    @pytest.fixture
-    def seen(self, store):
-        """What a spy saw when it was prepared, and in each batch."""
+    def test_nothing_that_it_can_reach_tells_which_images_are_poisoned(self, made, store):
+        """Arrays and columns of all images say their number, pixels or label, and nothing else."""
         FOUND.clear()
         run_in_process(detection(Spy(), batch_size=1437), store)
         prepared, detected = FOUND
-        return {"prepare": prepared, "detect": detected}
-
-    @pytest.mark.parametrize("task", ["prepare", "detect"])
-    def test_no_array_and_no_column_tells_which_images_are_poisoned(self, made, seen, task):
-        """Of every image they say its number, its pixels or its label, and nothing else."""
         *given, _ = defender_s(made)
-        found = list(seen[task]["arrays"])
-        for table in seen[task]["tables"]:
-            assert table.column_names == ["index", "label", "image"]
-            found += [table["index"].to_numpy(), table["label"].to_numpy()]
-        of_all = [array for array in found if array.shape[:1] == (1437,)]
-        assert len(of_all) >= 2
-        for array in of_all:
-            assert any(np.array_equal(array, own) for own in given)
-            assert array.dtype != np.bool_
-
-    @pytest.mark.parametrize("task", ["prepare", "detect"])
-    def test_no_path_leads_to_a_manifest(self, made, store, seen, task):
-        said = {str(path) for path in seen[task]["paths"]} | seen[task]["texts"]
-        assert not [text for text in said if "poison/" in text or "manifest" in text]
-        assert not [text for text in said if POISON.digest in text or DATASET.digest in text]
-        assert "manifest.parquet" not in seen[task]["files"]
-        if task == "prepare":
-            assert "rows.parquet" in seen[task]["files"]  # it was there to be looked at
+        for seen in (prepared, detected):
+            found = list(seen["arrays"])
+            for table in seen["tables"]:
+                assert table.column_names == ["index", "label", "image"]
+                found += [table["index"].to_numpy(), table["label"].to_numpy()]
+            of_all = [array for array in found if array.shape[:1] == (1437,)]
+            assert len(of_all) >= 2
+            for array in of_all:
+                assert any(np.array_equal(array, own) for own in given)
+                assert array.dtype != np.bool_
+            said = {str(path) for path in seen["paths"]} | seen["texts"]
+            assert not [text for text in said if "poison/" in text or "manifest" in text]
+            assert not [text for text in said if POISON.digest in text or DATASET.digest in text]
+            assert "manifest.parquet" not in seen["files"]
+        assert "rows.parquet" in prepared["files"]  # it was there to be looked at
 
     @pytest.mark.parametrize("task", [prepare, detect], ids=lambda task: task.__name__)
     def test_a_folder_with_one_file_is_all_that_comes_of_the_streams(
@@ -299,16 +259,6 @@ class TestWhatADetectorSees:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interrupting(Brightness):
-    """Ends a step from within, as Ctrl-C does."""
-
-    name: ClassVar[str] = "interrupting"
-
-    def prepare(self, images, labels, classifier):
-        raise KeyboardInterrupt
-
-
-@dataclass(frozen=True, kw_only=True)
 class Lost(Brightness):
     """Says nothing of any image."""
 
@@ -319,20 +269,6 @@ class Lost(Brightness):
 
 
 class TestAfterwards:
-    def test_nothing_of_it_is_left(self, store):
-        steps = detection(Brightness(factor=2.0))
-        run_in_process(steps, store)
-        assert left_behind(store) == []
-        for step in steps:
-            assert "rows.parquet" not in store.record(step)["files"] or step.task == "detect"
-
-    def test_an_interrupted_step_leaves_none(self, store):
-        step, _ = detection(Interrupting())
-        with pytest.raises(KeyboardInterrupt):
-            build(step, store, Placement())
-        assert store.damage(step) == NOT_BUILT
-        assert left_behind(store) == []
-
     def test_a_detection_interrupted_between_two_batches_leaves_none(self, store):
         _, step = detection(Brightness(), batch_size=100)
 
@@ -354,37 +290,3 @@ class TestAfterwards:
         assert "from detector lost for image 0 and 999 others" in str(caught.value)
         assert left_behind(store) == []
         assert store.has(prepared)
-
-    def test_a_manifest_of_another_dataset_leaves_none(self, store):
-        step, _ = detection(Brightness(factor=3.0))
-        broken = store.folder(POISON) / "manifest.parquet"
-        table = pq.read_table(broken).slice(10)
-        pq.write_table(table, broken)
-        rewrite_record(store, POISON, broken)
-        outcome = build(step, store, Placement())
-        assert outcome.kind == "failed"
-        assert "the manifest belongs to another dataset" in outcome.message
-        assert left_behind(store) == []
-
-
-def rewrite_record(store, step, file):
-    """Have a step's record say that a changed file is as it should be."""
-    import hashlib
-
-    record = store.record(step)
-    data = file.read_bytes()
-    record["files"][file.name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (store.folder(step) / "record.json").write_text(json.dumps(record))
-
-
-def test_a_classifier_that_learned_nothing_fails_what_needs_it_in_one_line(store):
-    settings = replace(CLASSIFIER.settings, steps=10, learning_rate=1e-9)
-    useless = Step(settings, {}, STREAMS)
-    prepared = Step(prepare.Settings(detector=Brightness()), {"classifier": useless}, STREAMS)
-    with pytest.raises(StepFailed, match="learned its training set") as caught:
-        run_in_process([prepared], store)
-    said = str(caught.value)
-    assert said.startswith(f"{prepared.path}: expected a classifier that learned")
-    assert "where always saying the largest class would give 19.6%" in said
-    assert said.endswith("train it for more steps or on more images, or check the labels")
-    assert "\n" not in said
