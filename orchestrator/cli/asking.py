@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import choices, own_triggers
-from orchestrator.graph import budget as budget_for
+from orchestrator.cli.printing import duration
+from orchestrator.graph.budget import TooLittle, percent_within
+from orchestrator.process import cores
 from orchestrator.run.request import Request
 from orchestrator.store.store import Store, open_store
 from orchestrator.studies import STUDIES
 from orchestrator.studies.own_images import own_images
-from orchestrator.studies.scales import SCALES, Scale, chosen_axes
-from orchestrator.studies.study import Axes, Study
+from orchestrator.studies.scales import SCALES, Scale, chosen_axes, shortened
+from orchestrator.studies.study import Axes, Point, Study
 from tasks.data import datasets
 from tasks.steps import conditions, weights
 
@@ -304,11 +306,20 @@ def _with_lengths(study: Study, scale: Scale, steps: int | None, n: int | None) 
 def _within(
     study: Study, scale: Scale, axes: Axes, store: Store, seconds: float, say: Say
 ) -> Scale:
-    from orchestrator.graph import pace
+    def points_at(percent: int) -> Sequence[Point]:
+        return study.points(shortened(scale, percent), axes)
 
-    if scale.to_be_timed:
-        pace.measure((point.measure for point in study.points(scale, axes)), store, say)
-    shorter = budget_for.fitting(study, scale, axes, seconds, store)
+    try:
+        percent = percent_within(points_at, seconds, store, cores())
+    except TooLittle as error:
+        least = shortened(scale, 1)
+        raise ValueError(
+            f"--budget {duration(seconds)} is too little: with the shortest trainings "
+            f"({least.diffusion.steps} steps) and the fewest images "
+            f"({study.images_a_point(least)} a point) it takes about {duration(error.least)} on "
+            f"{cores()} cores. Give more, or sweep less, e.g. --poison-ratio 0,0.1."
+        ) from None
+    shorter = shortened(scale, percent)
     steps, n = shorter.diffusion.steps, study.images_a_point(shorter)
     say(
         f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model, "

@@ -94,14 +94,7 @@ def _is_report(store: Store, label: str) -> bool:
 
 def _said(store: Store, label: str) -> bytes | None:
     """A report's ``run.json``, None where there is none."""
-    path = f"{REPORTS}/{label}/{RUN}"
-    if store.remote:
-        from orchestrator.store.remote import RemoteStore
-
-        assert isinstance(store, RemoteStore)
-        return store.storage.read(path)
-    file = store.root / path
-    return file.read_bytes() if file.exists() else None
+    return store.storage.read(f"{REPORTS}/{label}/{RUN}")
 
 
 def _run(label: str, library: Library) -> Side:

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from orchestrator.cli import printing
 from orchestrator.cli.options import SOME_FAILED, complain
-from orchestrator.graph import pace
 from orchestrator.graph import plan as planning
+from orchestrator.graph.costs import Costs
 from orchestrator.run import report
 from orchestrator.run.placement import Nodes, Placement
 from orchestrator.run.request import Request, Result
@@ -34,17 +34,14 @@ def run(request: Request, console: Console) -> Result:
     """
     from orchestrator.run import tracking
 
-    if request.scale.to_be_timed:
-        targets = [point.measure for point in request.points()]
-        pace.measure(targets, request.store, console.print)
     plan = planning.make(request.points(), request.store)
     if not plan.to_run:
         result = report.reported(request, Result(points=plan.points))
         if not tracking.behind(request.store):
             return result
         return _remarked(result, tracking.catch_up(request.store, request.study.name, plan.points))
-    request.store.check_writable(plan.expected_bytes)
-    request.store.check_folders({*(step.task for step in plan.to_run), report.REPORTS})
+    written = {*(step.task for step in plan.to_run), report.REPORTS}
+    request.store.check_writable(plan.expected_bytes, written)
     _discard_damaged(request.store, plan.to_run)
     return _run(request, plan, console)
 
@@ -160,8 +157,8 @@ def _sweep(
 
     there = nodes.summed(nodes.there())
     cores = None if there["GPU"] else int(there["CPU"])
-    speed = planning.Pace(request.store)
-    left = remaining.Remaining(plan, speed, placement, cores)
+    costs = Costs(request.store)
+    left = remaining.Remaining(plan, costs, placement.distributed, cores)
 
     def heard(event: progress.Event) -> None:
         left.hear(event)
@@ -182,7 +179,7 @@ def _sweep(
         raise
     finally:
         if cores is not None and request.address is None:  # else it is other machines' pace
-            speed.seen.keep()
+            costs.keep()
     made = frozenset(str(event["digest"]) for event in watch.events if event["kind"] == "done")
     return Result(points=plan.points, failures=failures, made=made)
 

@@ -24,6 +24,8 @@ CLASSIFICATION: Mapping[str, str] = {"of": "classification"}
 """Metadata of what only studies use in which diffusion models classify."""
 BOTH: Mapping[str, str] = {"of": "detection defense"}
 """Metadata of what the first two use and no others."""
+LEAST_STEPS, LEAST_IMAGES = 100, 100
+"""A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
 HEUN_STEPS = 18
 """Of sampler ``heun`` at every scale, 35 network evaluations (Karras et al. 2022, for CIFAR10)."""
 ALL: Mapping[str, str] = {"of": "detection defense classification"}
@@ -122,11 +124,6 @@ class Scale:
         """Images of a generation set: as many as there are to train on, unless fewer are set."""
         n = sum(self.dataset.counts()["train"])
         return n if self.generation_set_n is None else min(n, self.generation_set_n)
-
-    @property
-    def to_be_timed(self) -> bool:
-        """Whether costs are measured before planning; those of the digits are known."""
-        return not isinstance(self.dataset, datasets.Digits)
 
     def digest(self, *uses: str) -> str:
         """Hex digits of what a study uses: two scales of one name may have other data or lengths.
@@ -376,3 +373,25 @@ def chosen_axes(
     given |= {**numbers, "target_class": target_class}
     chosen = {axis: value for axis, value in given.items() if value}
     return replace(axes or scale.axes, **chosen)
+
+
+def shortened(scale: Scale, percent: int) -> Scale:
+    """The scale with so many percent of its training steps and of its images a point.
+
+    Neither falls below LEAST_STEPS or LEAST_IMAGES, unless it was there already.
+    """
+
+    def part(whole: int, least: int) -> int:
+        return min(whole, max(least, whole * percent // 100))
+
+    n = part(scale.generations.n, LEAST_IMAGES)
+    whole_set = part(scale.generation_set_size, LEAST_IMAGES)
+    steps = part(scale.diffusion.steps, LEAST_STEPS)
+    return replace(
+        scale,
+        diffusion=replace(scale.diffusion, steps=steps),
+        edm=replace(scale.edm, steps=part(scale.edm.steps, LEAST_STEPS)),
+        generations=replace(scale.generations, n=n),
+        others=replace(scale.others, n=min(scale.others.n, n)),
+        generation_set_n=scale.generation_set_n if percent == 100 else whole_set,
+    )

@@ -92,7 +92,7 @@ class TestStore:
         probe = open_store(str(here)).probe()
         assert machine.look_at_node([], "/tmp", (str(here), probe))[1] is None
         _, blind = machine.look_at_node([], "/tmp", (str(there), probe))
-        assert f"its folder {there} is another one" in blind
+        assert f"it does not find in {there} what was just written" in blind
         assert list(there.iterdir()) == []
         assert "s3://" in doctor.unseen(blind, str(there)).cure
         assert "credentials" in doctor.unseen("access denied", "s3://bucket/x").cure

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from orchestrator.cli.options import as_it_is
 from orchestrator.cli.printing import between, duration, explanation
-from orchestrator.graph.plan import Pace, Plan, Planned
+from orchestrator.graph.costs import Cost, Costs
+from orchestrator.graph.plan import Plan, Planned
 from orchestrator.graph.remaining import Remaining
-from orchestrator.graph.seen import Cost
 from orchestrator.run.conductor import extent
 from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
@@ -113,7 +113,7 @@ class TestDisplays:
     def test_a_line_says_how_long_the_step_and_the_run_still_take(self, tmp_path):
         """An update a second, and another step of 100 s to come on the same core."""
         costs = [Planned(step, True, "", Cost(0, 100, 0)) for step in (DATASET, POISON)]
-        left = Remaining(Plan([], costs), Pace(Store(tmp_path)), Placement(), 1)
+        left = Remaining(Plan([], costs), Costs(Store(tmp_path)), Placement().distributed, 1)
         pipe = console(False)
         lines = display(pipe, 2, left)
         for seen in (

@@ -119,10 +119,9 @@ class TestLogs:
         store = Store(tmp_path)
         point = tiny_points[0]
         assert log_of(point, store) == ""
-        path = store.log_path(point.measure.inputs["generations"])
-        path.parent.mkdir()
-        path.write_text("Traceback")
-        assert log_of(point, store) == str(path)
+        failed = point.measure.inputs["generations"]
+        store.write_log(failed, "Traceback")
+        assert log_of(point, store) == f"{tmp_path}/logs/{failed.task}-{failed.digest}.log"
 
     def test_in_a_bucket_it_has_an_address(self, remote_address, tiny_points):
         store = open_store(remote_address)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.step import Step, difference
-from orchestrator.store.siblings import Siblings
+from orchestrator.store.reasons import Siblings
 from orchestrator.studies.scales import TINY
 from tasks.steps import poison
 from tasks.triggers.blending import Blend

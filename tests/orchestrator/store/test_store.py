@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.run.local import run_in_process
 from orchestrator.step import Step
+from orchestrator.store.reasons import Reasons
 from orchestrator.store.record import RECORD, folder_damage, write_record
 from orchestrator.store.store import NOT_BUILT, Store
 from tasks.data import datasets
@@ -46,6 +47,10 @@ def made(tmp_path_factory):
 def store(made, tmp_path):
     shutil.copytree(made.root, tmp_path / "store")
     return Store(tmp_path / "store")
+
+
+def explain(store, step):
+    return Reasons(store).why(step, store.damage(step))
 
 
 def rewrite(store, step, change):
@@ -80,7 +85,7 @@ class TestPublishing:
     def test_a_process_killed_in_the_middle_publishes_nothing(self, tmp_path):
         code = (
             "import os, sys; from pathlib import Path; from orchestrator.step import Step\n"
-            "from orchestrator.store.store import Store; from tasks import datasets\n"
+            "from orchestrator.store.store import Store; from tasks.data import datasets\n"
             "with Store(Path(sys.argv[1])).publish(Step(datasets.Digits())) as attempt:\n"
             "    (attempt.folder / 'train.parquet').write_text('half')\n"
             "    os.kill(os.getpid(), 9)\n"
@@ -192,7 +197,7 @@ class TestDamage:
     def test_a_record_that_cannot_be_read_is_damaged(self, store):
         (store.folder(DATASET) / RECORD).unlink()
         (store.folder(DATASET) / RECORD).mkdir()
-        assert store.damage(DATASET) == f"{RECORD} cannot be read: Is a directory"
+        assert store.damage(DATASET).startswith(f"{RECORD} cannot be read: ")
 
     def test_a_record_of_another_result_is_not_believed(self, store):
         def relabel(record):
@@ -245,33 +250,33 @@ class TestDamage:
         if place != "files" or value != {}:
             assert isinstance(store.damage(DATASET, content=True), str)
             assert isinstance(folder_damage(store.folder(DATASET)), str | None)
-        assert len(store.explain(DATASET)) >= 1
+        assert len(explain(store, DATASET)) >= 1
         list(store.records("datasets"))
 
 
 class TestExplaining:
     def test_the_nearest_finished_sibling_says_what_is_new(self, made):
-        assert made.explain(manifest(poison_ratio=0.2)) == ["settings.poison_ratio: 0.1 -> 0.2"]
+        assert explain(made, manifest(poison_ratio=0.2)) == ["settings.poison_ratio: 0.1 -> 0.2"]
 
     def test_of_several_siblings_the_one_with_fewest_changes_is_named(self, store):
         run_in_process([manifest(poison_ratio=0.2, seed=1)], store)
-        assert store.explain(manifest(poison_ratio=0.3, seed=1)) == [
+        assert explain(store, manifest(poison_ratio=0.3, seed=1)) == [
             "settings.poison_ratio: 0.2 -> 0.3"
         ]
 
     def test_the_first_of_a_task_is_said_to_be(self, tmp_path):
-        assert Store(tmp_path).explain(DATASET) == ["the first of its task"]
+        assert explain(Store(tmp_path), DATASET) == ["the first of its task"]
 
     def test_damage_is_the_reason_when_there_is_some(self, store):
         (store.folder(DATASET) / "test.parquet").unlink()
-        assert store.explain(DATASET) == ["test.parquet is missing"]
+        assert explain(store, DATASET) == ["test.parquet is missing"]
 
     def test_unreadable_records_of_siblings_are_passed_over(self, store):
         other = manifest(poison_ratio=0.2)
         run_in_process([other], store)
         for text in ("", "[]", "{}"):
             (store.folder(other) / RECORD).write_text(text)
-            assert store.explain(manifest(poison_ratio=0.3)) == [
+            assert explain(store, manifest(poison_ratio=0.3)) == [
                 "settings.poison_ratio: 0.1 -> 0.3"
             ]
 
@@ -293,14 +298,13 @@ class TestSeeing:
         token = here.probe()
         there.root.mkdir()  # what another node has that does not share the folder
         assert pickle.loads(pickle.dumps(here)).sees(token) is None
-        assert there.sees(token) == (
-            f"its folder {there.root} is another one: what is written here does not appear there"
-        )
-        assert nowhere.sees(token) == f"it has no folder {nowhere.root}"
+        for other in (there, nowhere):
+            said = f"it does not find in {other.root} what was just written there"
+            assert other.sees(token) == said
         assert not nowhere.root.exists()
         name, _, content = token.partition(":")
         (there.root / f".probe-{name}").write_text(content[::-1])
-        assert "is another one" in str(there.sees(token))
+        assert there.sees(token) is not None
         here.unprobe(token)
         assert not files(here.root)
         assert here.sees(token) is not None
