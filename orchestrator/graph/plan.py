@@ -104,18 +104,17 @@ def make(points: Sequence[T], store: Store) -> Plan[T]:
     targets = [point.measure for point in points]
     rows = {target.digest for target in targets}  # every report reads them
     steps = list(ancestors(targets))
-    with store.look(steps, content=rows):
-        damages = {step.digest: store.damage(step, content=step.digest in rows) for step in steps}
-        needed = _needed(targets, {digest for digest, damage in damages.items() if damage})
-        reasons, costs = Reasons(store), Costs(store)
-        planned = []
-        for step in steps:
-            damage = damages[step.digest]
-            if step.digest in needed:
-                why = "; ".join(reasons.why(step, damage))
-                planned.append(Planned(step, True, why, costs.cost(step)))
-            elif damage is None:
-                planned.append(Planned(step, False, "cached", NOTHING))
+    damages = store.damages(steps, content=rows)
+    needed = _needed(targets, {digest for digest, damage in damages.items() if damage})
+    reasons, costs = Reasons(store), Costs(store)
+    planned = []
+    for step in steps:
+        damage = damages[step.digest]
+        if step.digest in needed:
+            why = "; ".join(reasons.why(step, damage))
+            planned.append(Planned(step, True, why, costs.cost(step)))
+        elif damage is None:
+            planned.append(Planned(step, False, "cached", NOTHING))
     return Plan(points, planned)
 
 

@@ -48,10 +48,9 @@ def run(request: Request, console: Console) -> Result:
 
 def _discard_damaged(store: Store, steps: Sequence[Step]) -> None:
     """Remove the results among those to run: they are planned because they are damaged."""
-    with store.look(steps):
-        damages = [(step, store.damage(step, content=True)) for step in steps]
-    for step, damage in damages:
-        if damage not in (None, NOT_BUILT):
+    damages = store.damages(steps, content={step.digest for step in steps})
+    for step in steps:
+        if damages[step.digest] not in (None, NOT_BUILT):
             store.discard(step)
 
 

@@ -47,11 +47,7 @@ class Checkpoints:
         return next((int(path.name) for path in self._listed()), 0)
 
     def newest(self) -> Path | None:
-        """The newest whole checkpoint of any attempt; damaged ones are logged and skipped.
-
-        Returns:
-            Its folder on this machine, whose name is its position; None if there is none.
-        """
+        """The newest whole checkpoint of any attempt, on this machine; its name is its position."""
         for path in self._listed():
             where = self.store.root / path
             if (damage := self.store.bring(str(path))) is None:

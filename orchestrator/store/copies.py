@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from orchestrator.store.record import RECORD, files_damage, files_of, folder_damage, list_damage
+from orchestrator.store.record import RECORD, folder_damage, read_record
 
 
 def place(address: str) -> Path:
@@ -36,18 +36,17 @@ def bring(
     with _alone(final, root):
         if _is_copy(final, record):  # another process was just doing the same
             return None
-        if (files := files_of(record)) is None:
-            return f"{RECORD} is missing or damaged"
-        if damage := list_damage(files):
+        found, damage = read_record(record)
+        if damage:
             return damage
         with private_folder(final) as fresh:
             try:
-                download(files, fresh)
+                download(found["files"], fresh)
             except (FileNotFoundError, FileExistsError, NotADirectoryError):
                 return f"{RECORD} names files that are not there"
-            if damage := files_damage(fresh, files):
-                return damage
             (fresh / RECORD).write_bytes(record)
+            if damage := folder_damage(fresh):
+                return damage
             _replace(fresh, final)
     return None
 

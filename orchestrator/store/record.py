@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.step import Step, difference
 
 RECORD = "record.json"
-DAMAGED = f"{RECORD} is damaged"
+DAMAGED = f"{RECORD} is damaged or cannot be read"
 VERSIONS_OF = ("torch", "diffusers", "accelerate", "numpy", "pyarrow", "ray", "scikit-learn")
 
 
@@ -53,38 +53,32 @@ def write_whole(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def record_of(text: bytes, step: Step) -> tuple[dict[str, Any], str | None]:
-    """Read a record, and say why it is not one of this step; None if it is."""
+def read_record(text: bytes, step: Step | None = None) -> tuple[dict[str, Any], str | None]:
+    """Read a record; also say what is wrong with it, as that of ``step`` if one is given.
+
+    No name that a whole record lists leads out of its folder.
+    """
     try:
         record = json.loads(text)
-        files, identity = record["files"], record["identity"]
-        same = identity == step.identity  # nearly always, and faster than listing differences
-        changes = [] if same else list(difference(identity, step.identity))
+        files, wanted = record["files"].items(), step.identity if step else None
+        same = step is None or record["identity"] == wanted  # nearly always, and quickly told
+        changes = [] if same else list(difference(record["identity"], wanted))
     except (ValueError, KeyError, AttributeError, TypeError):
         return {}, DAMAGED
     if changes:
         return {}, f"{RECORD} describes another result: {'; '.join(changes)}"
-    damage = list_damage(files)
-    return ({}, damage) if damage else (record, None)
-
-
-def files_of(text: bytes) -> dict[str, Any] | None:
-    """The files that a record lists; None if it is no record."""
-    try:
-        files = json.loads(text)["files"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return files if isinstance(files, dict) else None
+    for name, file in files:
+        path = PurePosixPath(name)
+        down = path.parts and not path.is_absolute() and ".." not in path.parts
+        if not down or str(path) != name or "\0" in name:
+            return {}, _outside(name)
+        if not isinstance(file, dict) or not {"size", "sha256"} <= file.keys():
+            return {}, DAMAGED
+    return record, None
 
 
 def sizes_damage(files: Mapping[str, Any], sizes: Mapping[str, int], below: str = "") -> str | None:
-    """Say which file is missing or has another size than recorded, or None.
-
-    Args:
-        files: What the record lists.
-        sizes: Bytes of what is there, by path.
-        below: What comes before the recorded names in those paths.
-    """
+    """Say which file is missing below a folder, or has another size than recorded, or None."""
     for name, expected in files.items():
         size = sizes.get(below + name)
         if size is None:
@@ -95,45 +89,26 @@ def sizes_damage(files: Mapping[str, Any], sizes: Mapping[str, int], below: str 
 
 
 def folder_damage(folder: Path) -> str | None:
-    """Say what is wrong with a folder and the contents of its files, or None."""
+    """Say what is wrong with a folder, its record and the contents of its files, or None."""
     try:
-        files = files_of((folder / RECORD).read_bytes())
+        record, damage = read_record((folder / RECORD).read_bytes())
     except OSError:
-        files = None
-    return f"{RECORD} is missing or damaged" if files is None else files_damage(folder, files)
-
-
-def files_damage(folder: Path, files: Mapping[str, Any]) -> str | None:
-    """Say which file of a folder is not as recorded, its content included, or None."""
-    if damage := list_damage(files):
+        return DAMAGED
+    if damage:
         return damage
     root, sizes = os.path.realpath(folder), {}
-    for name in files:
+    for name in record["files"]:
         path = Path(os.path.realpath(folder / name))
         if not path.is_relative_to(root):
             return _outside(name)
         if path.is_file():
             sizes[name] = path.stat().st_size
-    if damage := sizes_damage(files, sizes):
+    if damage := sizes_damage(record["files"], sizes):
         return damage
-    for name, expected in files.items():
+    for name, expected in record["files"].items():
         path = folder / name
         if _sha256_once(path, sizes[name], path.stat().st_mtime_ns) != expected["sha256"]:
             return f"{name} was altered after it was written"
-    return None
-
-
-def list_damage(files: Any) -> str | None:
-    """Say what is wrong with a list of files as such: hostile names, missing facts."""
-    if not isinstance(files, dict):
-        return DAMAGED
-    for name, file in files.items():
-        path = PurePosixPath(name)
-        down = path.parts and not path.is_absolute() and ".." not in path.parts
-        if not down or str(path) != name or "\0" in name:
-            return _outside(name)
-        if not isinstance(file, dict) or not {"size", "sha256"} <= file.keys():
-            return DAMAGED
     return None
 
 

@@ -37,25 +37,15 @@ class Recorded:
     path: str
     """Its folder, from the store."""
     digest: str
+    task: str
+    settings: Mapping[str, Any]
+    """As JSON."""
+    sources: Mapping[str, str]
+    """Digests of what it was computed from, by role."""
     identity: Mapping[str, Any]
-    """Task, revision, settings, and the digests of what it was computed from."""
+    """All of these, and the task's revision."""
     versions: Mapping[str, Any]
     """Of the software that made it."""
-
-    @property
-    def task(self) -> str:
-        """Name of its task."""
-        return str(self.identity["task"])
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Its settings, as JSON."""
-        return cast("Mapping[str, Any]", self.identity["settings"])
-
-    @property
-    def sources(self) -> dict[str, str]:
-        """Digests of what it was computed from, by role."""
-        return {**self.identity["inputs"], **self.identity["streams"]}
 
     @property
     def name(self) -> str:
@@ -147,22 +137,18 @@ class Library:
 
 def _recorded(path: str, record: Mapping[str, Any]) -> Recorded | None:
     """A step from its record; None where the record describes no step of this folder."""
-    identity, versions = record.get("identity"), record.get("versions", {})
-    if not isinstance(identity, dict) or not isinstance(versions, dict):
-        return None
-    parts = [identity.get(name) for name in ("settings", "inputs", "streams")]
-    if not isinstance(identity.get("task"), str) or not all(isinstance(x, dict) for x in parts):
-        return None
-    sources = [*identity["inputs"].values(), *identity["streams"].values()]
-    if not all(isinstance(digest, str) for digest in sources):
-        return None
     try:
+        identity, versions = dict(record["identity"]), dict(record.get("versions", {}))
+        task, settings = identity["task"], dict(identity["settings"])
+        sources = {**identity["inputs"], **identity["streams"]}
         text = json.dumps(identity, sort_keys=True, allow_nan=False)
-    except ValueError:  # NaN identifies nothing
+    except (KeyError, TypeError, ValueError):  # NaN identifies nothing
         return None
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    named = path.startswith(f"{identity['task']}/") and path.endswith(f"-{digest}")
-    return Recorded(path, digest, identity, versions) if named and path.isprintable() else None
+    named = path.startswith(f"{task}/") and path.endswith(f"-{digest}") and path.isprintable()
+    if not named or not all(isinstance(source, str) for source in sources.values()):
+        return None
+    return Recorded(path, digest, task, settings, sources, identity, versions)
 
 
 def _fits(column: str, value: Any) -> bool:

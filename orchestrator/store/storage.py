@@ -8,7 +8,7 @@ import mimetypes
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -46,14 +46,16 @@ class NoAccess(PermissionError):
 class Storage:
     """What lies below an address: a local folder, or remote storage that pyarrow supports.
 
-    Paths are relative to the address and use slashes.  Unanswered remote requests are repeated.
+    Paths are relative to the address and use slashes.
 
     Args:
         address: An absolute path, or an address such as ``s3://bucket/folder``.
+        pauses: Seconds after which an unanswered remote request is repeated; ``PAUSES`` by default.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, pauses: Sequence[float] | None = None) -> None:
         self.address = address
+        self.pauses = PAUSES if pauses is None else pauses
         self.remote = "://" in address
 
     def at(self, path: str) -> str:
@@ -76,10 +78,8 @@ class Storage:
         files, path = fs.FileSystem.from_uri(address)
         return files, path.rstrip("/")
 
-    def _do(
-        self, what: str, ask: Callable[[Any, str], T], pauses: Iterable[float] | None = None
-    ) -> T:
-        """Call ``ask(file system, base path)``, again after ``pauses`` if there is no answer.
+    def _do(self, what: str, ask: Callable[[Any, str], T]) -> T:
+        """Call ``ask(file system, base path)``, again after pauses if there is no answer.
 
         Raises:
             FileNotFoundError: There is no such file or object.
@@ -87,14 +87,14 @@ class Storage:
             NoAnswer: The storage does not answer.
             OSError: From a local disk.
         """
-        waits = iter(PAUSES if pauses is None else pauses)
+        waits = iter(self.pauses)
         while True:
             try:
                 return ask(*self._place)
             except OSError as error:
                 if error.errno is not None or not self.remote:
                     raise
-                line = f"cannot {what} the store {self.address}: {in_short(error)}"
+                line = f"cannot {what} the store {self.address}: {_in_short(error)}"
                 if NO_BUCKET.search(line):
                     raise NoAccess(line) from error
                 if PERMANENT.search(line):
@@ -114,11 +114,11 @@ class Storage:
 
         absent = f"the store {self.address} is in a bucket that does not exist; create the bucket"
         try:
-            bucket = self._do("open", lambda _, base: base.partition("/")[0], ())
+            bucket = self._do("open", lambda _, base: base.partition("/")[0])
             if not bucket:
                 raise ValueError("it names no bucket")
-            there = self._do("open", lambda files, _: files.get_file_info(bucket), ())
-            self.sizes("logs", ())  # the bucket may exist and refuse us
+            there = self._do("open", lambda files, _: files.get_file_info(bucket))
+            self.sizes("logs")  # the bucket may exist and refuse us
         except ValueError as error:
             raise ValueError(
                 f"--store takes a folder, or an address such as s3://bucket/folder or "
@@ -129,18 +129,23 @@ class Storage:
         if there.type == fs.FileType.NotFound:
             raise ValueError(absent)
 
-    def read(self, path: str, pauses: Iterable[float] | None = None) -> bytes | None:
-        """The bytes of a small file, or None if there is none."""
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a small file, or None if there is none; an unreadable local one is empty."""
 
         def ask(files: Any, base: str) -> bytes:
             with files.open_input_stream(f"{base}/{path}") as stream:
                 return bytes(stream.read())
 
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return self._do("read", ask, pauses)
-        return None
+        try:
+            return self._do("read", ask)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            if self.remote:
+                raise
+            return b""
 
-    def write(self, path: str, content: bytes, pauses: Iterable[float] | None = None) -> None:
+    def write(self, path: str, content: bytes) -> None:
         """Write a small file; a remote one appears whole or not at all."""
 
         def ask(files: Any, base: str) -> None:
@@ -149,10 +154,10 @@ class Storage:
             with files.open_output_stream(f"{base}/{path}", metadata=_kind(path)) as stream:
                 stream.write(content)
 
-        self._do("write to", ask, pauses)
+        self._do("write to", ask)
 
-    def sizes(self, path: str, pauses: Iterable[float] | None = None) -> dict[str, int]:
-        """The size in bytes of each file below a path, by its path from there."""
+    def sizes(self, path: str) -> dict[str, int]:
+        """The bytes of each file below a path, by its path from there; local ones if readable."""
         from pyarrow import fs
 
         def ask(files: Any, base: str) -> dict[str, int]:
@@ -161,9 +166,12 @@ class Storage:
             found = files.get_file_info(below)
             return {info.path[len(where) + 1 :]: info.size for info in found if info.is_file}
 
-        with suppress(NotADirectoryError):
-            return self._do("read", ask, pauses)
-        return {}
+        try:
+            return self._do("read", ask)
+        except OSError:
+            if self.remote:
+                raise
+            return {}
 
     def upload(self, folder: Path, path: str, names: Iterable[str]) -> None:
         """Copy files of a folder to below a path, several at a time."""
@@ -178,7 +186,9 @@ class Storage:
                     target.write(part)
                     target.flush()  # else a slow network keeps the whole file in memory
 
-        each(lambda name: self._do("write to", lambda files, base: send(files, base, name)), names)
+        self.each(
+            lambda name: self._do("write to", lambda files, base: send(files, base, name)), names
+        )
 
     def download(self, path: str, names: Iterable[str], folder: Path) -> None:
         """Copy files below a path into a folder, several at a time."""
@@ -191,7 +201,9 @@ class Storage:
                 while part := source.read(PART):
                     target.write(part)
 
-        each(lambda name: self._do("read", lambda files, base: receive(files, base, name)), names)
+        self.each(
+            lambda name: self._do("read", lambda files, base: receive(files, base, name)), names
+        )
 
     def delete(self, path: str) -> None:
         """Delete a file, if it is there."""
@@ -207,17 +219,19 @@ class Storage:
         """A path as ``pyarrow.fs`` takes it, and its file system."""
         return self._do("open", lambda files, base: (f"{base}/{path}", files))
 
+    def each(self, do: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
+        """Call ``do`` on every item, several at a time if each waits for the network.
 
-def each(do: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-    """Call ``do`` on every item, several at a time; raise the first error when all have ended."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [future.result() for future in [pool.submit(do, item) for item in items]]
+        The first error is raised when all have ended.
+        """
+        if not self.remote:
+            return list(map(do, items))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return [future.result() for future in [pool.submit(do, item) for item in items]]
 
 
-def in_short(error: OSError) -> str:
+def _in_short(error: OSError) -> str:
     """An error without what was asked and without the request's number."""
-    if error.errno is not None:
-        return os.strerror(error.errno)
     said = re.sub(r" \(Request ID:.*?\)", "", " ".join(str(error).split()))
     return re.sub(r"^When .*?: (?=AWS Error)", "", said)
 

@@ -14,8 +14,10 @@ import json
 import secrets
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from re import fullmatch
 from typing import Any
@@ -28,11 +30,11 @@ from orchestrator.store.record import (
     DAMAGED,
     RECORD,
     folder_damage,
-    record_of,
+    read_record,
     sizes_damage,
     write_record,
 )
-from orchestrator.store.storage import Storage, each, in_short, refuse_secrets
+from orchestrator.store.storage import Storage, refuse_secrets
 
 NOT_BUILT = "not built"
 
@@ -50,26 +52,22 @@ def open_store(address: str) -> "Store":
             not exist, a password in the address.
         OSError: In one line: the storage does not answer, or refuses access.
     """
-    if "://" in address and not address.startswith("file://"):
-        refuse_secrets(address)
-        store = Store(address)
-        store.storage.refuse_absent()
-        return store
     place = urlsplit(address)
-    if "://" not in address:
-        folder = Path(address)
-    elif place.netloc in ("", "localhost") and place.path.startswith("/"):
-        folder = Path(unquote(place.path))
-    else:
+    if "://" in address and place.scheme != "file":
+        refuse_secrets(address)
+        Storage(address, ()).refuse_absent()
+        return Store(address)
+    if place.scheme == "file" and (
+        place.netloc not in ("", "localhost") or not place.path.startswith("/")
+    ):
         raise ValueError(f"--store takes file:///folder with three slashes, got {address!r}.")
-    if not address.strip():
+    text = unquote(place.path) if place.scheme == "file" else address
+    if not text.strip():
         raise ValueError("--store is empty; give a folder or leave it out.")
     try:
-        folder = folder.expanduser()
-    except RuntimeError:
-        raise ValueError(
-            f"--store {address}: there is no home folder that ~ stands for; give the whole path."
-        ) from None
+        folder = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"--store {address}: {error} Give the whole path.") from None
     for one in (folder, *folder.parents):
         if one.is_file():
             raise ValueError(f"--store takes a folder, but {str(one)!r} is a file.")
@@ -77,19 +75,13 @@ def open_store(address: str) -> "Store":
 
 
 class Store:
-    """Results, checkpoints and logs below one folder or address, which every node can reach.
-
-    Args:
-        place: A folder, or the address of remote storage.
-    """
+    """Results, checkpoints and logs below a folder, or below the address of remote storage."""
 
     def __init__(self, place: Path | str) -> None:
         remote = isinstance(place, str) and "://" in place
         self.storage = Storage(str(place) if remote else str(Path(place).absolute()))
         self.root = copies.place(self.address) if remote else Path(self.address)
         """What lies on this machine: the store itself, or the copies of a remote one."""
-        self._listings: dict[str, dict[str, int]] | None = None
-        self._texts: dict[str, bytes | None] = {}
 
     @property
     def remote(self) -> bool:
@@ -106,18 +98,11 @@ class Store:
         return Store, (self.address,)
 
     def folder(self, step: Step) -> Path:
-        """Where the step's result is or will be, on this machine.
-
-        That of a remote store is there after ``fetch``, or after ``damage(content=True)`` found
-        nothing.
-        """
+        """Where the step's result is on this machine; of a remote store, once it is fetched."""
         return self.root / step.path
 
     def fetch(self, step: Step) -> Path:
-        """Bring a finished step's result to this machine.
-
-        Returns:
-            Its folder.
+        """Bring a finished step's result to this machine, and return its folder.
 
         Raises:
             OSError: It is not in the remote store, or not whole.
@@ -131,34 +116,24 @@ class Store:
 
         Args:
             step: The step to look for.
-            content: Also hash every file; of a remote store, copy them to this machine first.
+            content: Also hash every file; those of a remote store are copied to this machine first.
                 Sizes are enough to plan; content is checked when a step is about to read.
-
-        Returns:
-            None for a finished, whole result; ``"not built"`` when there is none; else what is
-            wrong with the one that is there.
 
         Raises:
             OSError: A remote store does not answer or refuses access.
         """
-        try:
-            text = self._text(step.path)
-        except OSError as error:
-            if self.remote:
-                raise
-            return f"{RECORD} cannot be read: {in_short(error)}"
-        if text is None:
+        if (text := self._text(step)) is None:
             return NOT_BUILT
-        record, damage = record_of(text, step)
+        record, damage = read_record(text, step)
         if damage:
             return damage
         if (attempt := self._attempt(record)) is None:
             return DAMAGED
-        damage = sizes_damage(record["files"], self._sizes(step.path), below=attempt)
+        damage = sizes_damage(record["files"], self.storage.sizes(step.path), below=attempt)
         if damage or not content:
             return damage
         damage = self._bring(f"{step.path}/{attempt}".rstrip("/"), text, self.folder(step))
-        if damage and self.remote and self._text(step.path) != text:  # published anew meanwhile
+        if damage and self.remote and self._text(step) != text:  # published anew meanwhile
             return self.damage(step, content=True)
         return damage
 
@@ -168,16 +143,13 @@ class Store:
 
     def record(self, step: Step) -> dict[str, Any]:
         """The record of a finished step."""
-        return dict(json.loads(self._text(step.path) or b""))
+        return dict(json.loads(self._text(step) or b""))
 
     def records(self, task: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield path and record of every finished step of a task; unreadable ones are skipped."""
-        if self._listings is None:
-            below = map(PurePosixPath, self._sizes(task))
-            paths = [f"{task}/{x.parent}" for x in below if x.name == RECORD and len(x.parts) == 2]
-        else:
-            paths = [path for path in self._listings if path.startswith(f"{task}/")]
-        texts = each(self._text, paths) if self.remote else map(self._readable, paths)
+        below = map(PurePosixPath, self.storage.sizes(task))
+        paths = [f"{task}/{x.parent}" for x in below if x.name == RECORD and len(x.parts) == 2]
+        texts = self.storage.each(lambda path: self.storage.read(f"{path}/{RECORD}"), paths)
         for path, text in sorted(zip(paths, texts, strict=True)):
             record = None
             with suppress(ValueError):
@@ -185,35 +157,18 @@ class Store:
             if isinstance(record, dict):
                 yield path, record
 
-    @contextmanager
-    def look(self, steps: Iterable[Step], *, content: Collection[str] = ()) -> Iterator[None]:
-        """List what a remote store has of many steps, and remember it until the ``with`` ends.
-
-        This is for planning: it takes a few requests instead of several for each step.
+    def damages(self, steps: Iterable[Step], content: Container[str] = ()) -> dict[str, str | None]:
+        """What ``damage`` says of each step, by digest; several are asked about at a time.
 
         Args:
-            steps: The steps that will be asked about.
-            content: Digests of those whose files will be read too.
+            steps: The steps to look for.
+            content: Digests of those whose files are hashed too.
         """
-        if not self.remote:
-            yield
-            return
         steps = list(steps)
-        tasks = sorted({step.task for step in steps})
-        listings: dict[str, dict[str, int]] = {}
-        for task, found in zip(tasks, each(self.storage.sizes, tasks), strict=True):
-            for path, size in found.items():
-                folder, _, name = path.partition("/")
-                listings.setdefault(f"{task}/{folder}", {})[name] = size
-        try:
-            self._listings = listings
-            each(self._text, {step.path for step in steps})
-            needed = {step.path: step for step in steps if step.digest in content}
-            each(lambda step: self.damage(step, content=True), needed.values())
-            yield
-        finally:
-            self._listings = None
-            self._texts.clear()
+        found = self.storage.each(
+            lambda step: self.damage(step, content=step.digest in content), steps
+        )
+        return {step.digest: damage for step, damage in zip(steps, found, strict=True)}
 
     @contextmanager
     def publish(self, step: Step) -> Iterator["Attempt"]:
@@ -245,11 +200,14 @@ class Store:
     def discard(self, step: Step) -> None:
         """Remove a damaged result, so that it is built again: remotely the record first."""
         if self.remote:
-            record, _ = record_of(self._text(step.path) or b"", step)
+            record, _ = read_record(self._text(step) or b"", step)
             self.storage.delete(f"{step.path}/{RECORD}")
             if attempt := self._attempt(record):
                 self.storage.delete_below(f"{step.path}/{attempt}")
         shutil.rmtree(self.folder(step), ignore_errors=True)
+
+    def _text(self, step: Step) -> bytes | None:
+        return self.storage.read(f"{step.path}/{RECORD}")
 
     def _attempt(self, record: Mapping[str, Any]) -> str | None:
         """Where a record's files lie, from the record's folder; None if it says so wrongly."""
@@ -257,31 +215,6 @@ class Store:
             return ""
         name = record.get("attempt")
         return f"{name}/" if isinstance(name, str) and fullmatch("[0-9a-f]{12}", name) else None
-
-    def _readable(self, path: str) -> bytes | None:
-        """The record of a local result, or None if there is none that can be read."""
-        with suppress(OSError):
-            return self._text(path)
-        return None
-
-    def _text(self, path: str) -> bytes | None:
-        """The record of the result at a path, or None if there is none."""
-        if self._listings is None:
-            return self.storage.read(f"{path}/{RECORD}")
-        if path not in self._texts and RECORD in self._listings.get(path, {}):
-            self._texts[path] = self.storage.read(f"{path}/{RECORD}")
-        return self._texts.get(path)
-
-    def _sizes(self, path: str) -> dict[str, int]:
-        """The size of each file below a path; none where a local folder cannot be listed."""
-        if self._listings is not None:
-            return self._listings.get(path, {})
-        try:
-            return self.storage.sizes(path)
-        except OSError:
-            if self.remote:
-                raise
-            return {}
 
     def marked(self, below: str) -> list[str]:
         """Folders two levels below a folder that have a record, as paths from the store."""
@@ -294,12 +227,10 @@ class Store:
         return self._bring(path, self.storage.read(f"{path}/{RECORD}") or b"", self.root / path)
 
     def _bring(self, path: str, text: bytes, final: Path) -> str | None:
-        """Bring the files of a record to this machine; say what is wrong with them, or None."""
         if not self.remote:
             return folder_damage(final)
-        return copies.bring(
-            lambda names, to: self.storage.download(path, names, to), text, final, self.root
-        )
+        download = partial(self.storage.download, path)
+        return copies.bring(download, text, final, self.root)
 
     def keep(self, folder: Path) -> None:
         """Upload a folder that lies below ``root`` to a remote store, its record last if any."""
@@ -340,31 +271,27 @@ class Store:
         Returns:
             A token for ``sees``, on other nodes, and ``unprobe``.
         """
-        name, content = uuid.uuid4().hex, secrets.token_hex(16)
-        self.storage.write(probe_name(name), content.encode(), ())
+        name, content = f".probe-{uuid.uuid4().hex}", secrets.token_hex(16)
+        Storage(self.address, ()).write(name, content.encode())
         return f"{name}:{content}"
 
     def sees(self, token: str) -> str | None:
         """Why this process does not read what ``probe`` wrote, or None if it does."""
         name, _, content = token.partition(":")
         try:
-            found = self.storage.read(probe_name(name), ())
+            found = Storage(self.address, ()).read(name)
         except (OSError, ValueError) as error:
-            return str(error) if self.remote else f"{self.root} cannot be read: {error}"
+            return str(error)
         if found == content.encode():
             return None
         return f"it does not find in {self.address} what was just written there"
 
     def unprobe(self, token: str) -> None:
         """Remove what ``probe`` wrote."""
-        self.storage.delete(probe_name(token.partition(":")[0]))
+        self.storage.delete(token.partition(":")[0])
 
     def check_writable(self, expected_bytes: int, folders: Iterable[str] = ()) -> None:
-        """Fail before any work if the store cannot hold what is coming.
-
-        Args:
-            expected_bytes: Room that is needed; of remote storage nobody knows how much there is.
-            folders: Folders of the store that will be written to, if they are there already.
+        """Fail before any work if the store, or one of its ``folders``, cannot hold what is coming.
 
         Raises:
             OSError: With one clear line: it is read-only, cannot be made, or is too small.
@@ -381,19 +308,19 @@ class Store:
                 check_folder(folder, f"the store's folder {folder}", how, 0)
 
 
+@dataclass
 class Attempt:
     """A result being made: its private folder and the facts that go into its record."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.facts: dict[str, Any] = {}
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def check_folder(folder: Path, what: str, how: str, expected_bytes: int) -> None:
     """Make a folder; fail in one line if it takes nothing, or its disk has too little room."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / probe_name(uuid.uuid4().hex)
+        probe = folder / f".probe-{uuid.uuid4().hex}"
         try:
             probe.write_bytes(bytes(1 << 20))
         finally:
@@ -408,11 +335,6 @@ def check_folder(folder: Path, what: str, how: str, expected_bytes: int) -> None
             f"{what} has {free / 1e6:.0f} MB free and this run is expected to write "
             f"{expected_bytes / 1e6:.0f} MB. Give a larger place {how}."
         )
-
-
-def probe_name(name: str) -> str:
-    """The file of a probe, in the store."""
-    return f".probe-{name}"
 
 
 def log_name(step: Step) -> str:

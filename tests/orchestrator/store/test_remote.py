@@ -13,7 +13,7 @@ from orchestrator.step import Step
 from orchestrator.store import storage
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.reasons import Reasons
-from orchestrator.store.record import RECORD
+from orchestrator.store.record import DAMAGED, RECORD
 from orchestrator.store.store import NOT_BUILT, Store
 from tasks.data import datasets
 from tasks.steps import poison, train_classifier
@@ -214,7 +214,7 @@ class TestDamage:
     @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"{}", b'{"files": []}', b"\xff"])
     def test_a_record_that_is_none_is_damaged(self, two, text):
         two.storage.write(f"{DATASET.path}/{RECORD}", text)
-        assert two.damage(DATASET, content=True) == f"{RECORD} is damaged"
+        assert two.damage(DATASET, content=True) == DAMAGED
         two.discard(DATASET)
         assert two.damage(DATASET) == NOT_BUILT
 
@@ -227,7 +227,7 @@ class TestDamage:
     @pytest.mark.parametrize("attempt", [None, "..", "../..", "0123456789ab/../x", "", 5, "/etc"])
     def test_a_record_cannot_point_to_another_folder(self, two, attempt):
         rewrite(two, DATASET, lambda record: record.update(attempt=attempt))
-        assert two.damage(DATASET, content=True) == f"{RECORD} is damaged"
+        assert two.damage(DATASET, content=True) == DAMAGED
 
     @pytest.mark.parametrize("name", ["../x", "/tmp/castlewalls-x", "a/../../x", "", ".", "b/"])
     def test_a_path_in_a_record_cannot_leave_the_copy(self, two, name):
@@ -248,7 +248,7 @@ class TestDamage:
             said = f"{RECORD} names {name}, which is outside the folder"
             assert two.bring(path) == said
         one.storage.write(f"{path}/{RECORD}", b'{"files": 5}')
-        assert two.bring(path) == f"{RECORD} is missing or damaged"
+        assert two.bring(path) == DAMAGED
         assert Checkpoints(two, DATASET).newest() is None
 
 
@@ -264,19 +264,13 @@ class TestPlanning:
         assert Reasons(two).why(other, NOT_BUILT) == ["settings.poison_ratio: 0.1 -> 0.2"]
         assert Reasons(two).why(training(), NOT_BUILT) == ["the first of its task"]
 
-    def test_what_was_looked_at_is_remembered_within_the_block_and_not_after(self, pair):
+    def test_many_steps_are_asked_about_at_once(self, pair):
         one, two = pair
         run_in_process([POISON], one)
-        with two.look([POISON, DATASET, training()], content={POISON.digest}):
-            assert (two.folder(POISON) / RECORD).exists()
-            one.discard(POISON)
-            assert two.has(POISON)
-            assert two.has(DATASET)
-            assert two.damage(POISON, content=True) is None
-            assert two.damage(training()) == NOT_BUILT
-            assert [record["identity"] for _, record in two.records("poison")] == [POISON.identity]
-        assert two.damage(POISON) == NOT_BUILT
-        assert list(two.records("poison")) == []
+        found = two.damages([POISON, DATASET, training()], content={POISON.digest})
+        assert found == {POISON.digest: None, DATASET.digest: None, training().digest: NOT_BUILT}
+        assert (two.folder(POISON) / RECORD).exists()
+        assert not two.folder(DATASET).exists()  # its content was not asked about
 
 
 class TestCheckpointsOnAnotherNode:
