@@ -56,9 +56,6 @@ NOT_OF_A_KIND = ("steps", "seed", "name")
 """Settings of a network that do not change what one step of its training costs."""
 
 
-# -- Work -------------------------------------------------------------------------------------
-
-
 def operations(step: Step) -> float:
     """Floating-point operations of a step's networks; 0 if it has none, NaN if they are unknown."""
     if step.task not in PASSES:
@@ -143,9 +140,6 @@ PASSES: Mapping[str, Callable[[Step], float]] = {
 """Forward passes of an image through each of a step's networks."""
 
 
-# -- Seconds on this machine ------------------------------------------------------------------
-
-
 class Cost(NamedTuple):
     """Seconds of a step on one core: at best, probably, at worst."""
 
@@ -197,18 +191,20 @@ class Costs:
         of the same task only the rate of this machine is known.
         """
         seconds = stated(step)
+        if not self.known:
+            return guessed(seconds)
         if taken := self.known.get(kind(step)):
             return Cost(*(times * seconds for times in spread(taken)))
-        alike = [
-            x for name, taken in self.known.items() if name.split()[0] == step.task for x in taken
-        ]
+        kinds = {name: statistics.median(taken) for name, taken in self.known.items()}
+        alike = [times for name, times in kinds.items() if name.partition(" ")[0] == step.task]
         return guessed(statistics.median(alike) * seconds if alike else seconds)
 
     def add(self, step: Step, seconds: float) -> None:
         """Take note of a step that ran from its beginning to its end."""
-        name = kind(step)
-        self.known[name] = [*self.known.get(name, []), seconds / stated(step)][-KEPT:]
-        self.new = True
+        name, expected = kind(step), stated(step)
+        if expected > 0:
+            self.known[name] = [*self.known.get(name, []), seconds / expected][-KEPT:]
+            self.new = True
 
     def keep(self) -> None:
         """Write what is new to the store."""
@@ -217,15 +213,14 @@ class Costs:
 
 
 def kind(step: Step) -> str:
-    """What a step computes, apart from how much of it: task, detector, and a digest of networks."""
+    """What a step computes, apart from how much of it: task, detector, digests of networks."""
     words = [step.task, getattr(getattr(step.settings, "detector", None), "name", "")]
-    if nets := networks(step):
-        bare = [
-            {name: value for name, value in canonical(net).items() if name not in NOT_OF_A_KIND}
-            for net in nets
-        ]
-        words.append(hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()[:12])
-    return " ".join(filter(None, words))
+    return " ".join(filter(None, [*words, *dict.fromkeys(map(_of_network, networks(step)))]))
+
+
+def _of_network(settings: Any) -> str:
+    bare = {name: x for name, x in canonical(settings).items() if name not in NOT_OF_A_KIND}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def spread(taken: Sequence[float]) -> Cost:
@@ -240,9 +235,6 @@ def _are_numbers(values: Any) -> bool:
         and bool(values)
         and all(isinstance(x, float) and 0 <= x < math.inf for x in values)
     )
-
-
-# -- Hours on GPUs ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -72,4 +72,4 @@ def _leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             yield from _leaves(item, f"{at}.{key}" if at else key)
     else:
-        yield at, json.dumps(value, default=str)
+        yield at, json.dumps(value, sort_keys=True) if isinstance(value, list) else value

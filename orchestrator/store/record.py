@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from orchestrator.step import Step, difference
@@ -68,9 +68,7 @@ def read_record(text: bytes, step: Step | None = None) -> tuple[dict[str, Any], 
     if changes:
         return {}, f"{RECORD} describes another result: {'; '.join(changes)}"
     for name, file in files:
-        path = PurePosixPath(name)
-        down = path.parts and not path.is_absolute() and ".." not in path.parts
-        if not down or str(path) != name or "\0" in name:
+        if "\0" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
             return {}, _outside(name)
         if not isinstance(file, dict) or not {"size", "sha256"} <= file.keys():
             return {}, DAMAGED
@@ -96,18 +94,19 @@ def folder_damage(folder: Path) -> str | None:
         return DAMAGED
     if damage:
         return damage
-    root, sizes = os.path.realpath(folder), {}
+    root, found = os.path.realpath(folder), {}
     for name in record["files"]:
-        path = Path(os.path.realpath(folder / name))
-        if not path.is_relative_to(root):
+        path = os.path.realpath(f"{root}/{name}")
+        if not path.startswith(f"{root}/"):
             return _outside(name)
-        if path.is_file():
-            sizes[name] = path.stat().st_size
+        if os.path.isfile(path):  # noqa: PTH113 - pathlib takes half of a plan's time
+            found[name] = path, os.stat(path)  # noqa: PTH116
+    sizes = {name: status.st_size for name, (_, status) in found.items()}
     if damage := sizes_damage(record["files"], sizes):
         return damage
-    for name, expected in record["files"].items():
-        path = folder / name
-        if _sha256_once(path, sizes[name], path.stat().st_mtime_ns) != expected["sha256"]:
+    for name, (path, status) in found.items():
+        content = _sha256_once(path, status.st_size, status.st_mtime_ns)
+        if content != record["files"][name]["sha256"]:
             return f"{name} was altered after it was written"
     return None
 
@@ -117,8 +116,8 @@ def _outside(name: str) -> str:
 
 
 @lru_cache(maxsize=10_000)
-def _sha256_once(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they are the key
-    return _sha256(path)
+def _sha256_once(path: str, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they are the key
+    return _sha256(Path(path))
 
 
 def _sha256(path: Path) -> str:

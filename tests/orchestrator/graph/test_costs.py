@@ -224,11 +224,6 @@ class TestSeconds:
     def known(self, tmp_path):
         return costs.Costs(Store(tmp_path))
 
-    def test_training_settings_say_their_own(self):
-        for step in tiny_steps():
-            if step.shape in ("fit", "whole"):
-                assert costs.stated(step) >= step.settings.expected_seconds
-
     def test_samples_of_a_large_network_cost_its_operations(self):
         found = {step.task: costs.stated(step) for step in steps_of(AMPLIFICATION, CIFAR10)}
         # 1,000 images of 50 steps with guidance, each some 5 billion operations: hours of a core.

@@ -15,7 +15,6 @@ from orchestrator.store.store import NOT_BUILT, RECORD, Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import LAPTOP, TINY
-from tasks.triggers import RelabelOnly
 from tasks.triggers.patches import BadNets1
 
 QUICK = ("poison", "mark", "judge_accuracy", "sample", "dissect", "generations_row")
@@ -225,12 +224,6 @@ class TestChangedAxes:
         made = plan.make(with_axes(seed=(0, 1)), tiny_store)
         tasks = {step.task for step in made.to_run}
         assert tasks == {"poison", "train_diffusion", "sample", "dissect", "generations_row"}
-
-    def test_a_control_is_judged_with_the_trigger_that_it_controls(self):
-        shared = Graph(TINY, "8")
-        point = shared.point(RelabelOnly(), judged_by=BadNets1(), **CELL)
-        assert point.measure.inputs["judges"].settings.trigger == BadNets1()
-        assert point.measure.inputs["manifest"].settings.trigger == RelabelOnly()
 
 
 class Counting(Store):

@@ -26,22 +26,6 @@ POISON = Step(
 )
 
 
-class TestSeeing:
-    def test_a_node_sees_what_another_just_wrote(self, pair, node):
-        one, two = pair
-        token = one.probe()
-        assert two.sees(token) is None
-        options = one.address.partition("?")[2]
-        other = node("three", f"s3://castle/elsewhere?{options}")
-        assert other.sees(token) == (
-            f"it does not find in {other.address} what was just written there"
-        )
-        two.unprobe(token)
-        assert one.sees(token) is not None
-        one.check_writable(10**15)
-        assert one.storage.sizes(".") == {}
-
-
 @pytest.fixture
 def locked(object_storage):
     """The server lets in nobody whom it does not know, which are all."""
