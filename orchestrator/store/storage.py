@@ -158,6 +158,8 @@ class Storage:
 
     def sizes(self, path: str) -> dict[str, int]:
         """The bytes of each file below a path, by its path from there; local ones if readable."""
+        if not self.remote:
+            return _local_sizes(f"{self.address}/{path}")
         from pyarrow import fs
 
         def ask(files: Any, base: str) -> dict[str, int]:
@@ -166,12 +168,7 @@ class Storage:
             found = files.get_file_info(below)
             return {info.path[len(where) + 1 :]: info.size for info in found if info.is_file}
 
-        try:
-            return self._do("read", ask)
-        except OSError:
-            if self.remote:
-                raise
-            return {}
+        return self._do("read", ask)
 
     def upload(self, folder: Path, path: str, names: Iterable[str]) -> None:
         """Copy files of a folder to below a path, several at a time."""
@@ -228,6 +225,16 @@ class Storage:
             return list(map(do, items))
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return [future.result() for future in [pool.submit(do, item) for item in items]]
+
+
+def _local_sizes(where: str) -> dict[str, int]:
+    """The same of a folder; pyarrow follows links in circles, and fails at a name not in UTF-8."""
+    found = {}
+    for folder, _, names in os.walk(where):
+        for path in (f"{folder}/{name}" for name in names):
+            with suppress(OSError):
+                found[path[len(where) + 1 :]] = os.stat(path).st_size  # noqa: PTH116
+    return found
 
 
 def _in_short(error: OSError) -> str:

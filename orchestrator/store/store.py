@@ -66,8 +66,10 @@ def open_store(address: str) -> "Store":
         raise ValueError("--store is empty; give a folder or leave it out.")
     try:
         folder = Path(text).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"--store {address}: {error} Give the whole path.") from None
+        str(folder).encode()
+    except (RuntimeError, UnicodeEncodeError) as error:
+        said = str(error).rstrip(".")
+        raise ValueError(f"--store {text!r}: {said}; give the whole path, in UTF-8.") from None
     for one in (folder, *folder.parents):
         if one.is_file():
             raise ValueError(f"--store takes a folder, but {str(one)!r} is a file.")

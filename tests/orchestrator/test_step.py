@@ -152,6 +152,11 @@ def test_one_and_one_point_zero_are_the_same_setting_of_a_float(number):
     assert canonical(Pair(number)) == canonical(Pair(float(number)))
 
 
+def test_equal_fields_of_two_kinds_of_settings_are_two_identities():
+    other = dataclasses.make_dataclass("Other", [("rate", float), ("count", int)], frozen=True)
+    assert canonical(Pair(1.0, 1)) != canonical(other(1.0, 1))
+
+
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 

@@ -106,6 +106,11 @@ class TestOpening:
             assert (store.root, store.address, store.remote) == (root, str(root), False)
             assert open_store(store.address).root == root
 
+    @pytest.mark.parametrize("address", ["", " ", "~no-such-user/x", "caf\udce9"])
+    def test_a_folder_that_cannot_be_named_is_refused_in_a_line(self, address):
+        with pytest.raises(ValueError, match=r"^--store .*; give [^\n]*\.$"):
+            open_store(address)
+
     def test_a_remote_one_knows_its_address_and_keeps_its_copies_here(self, node, remote_address):
         store = node("one")
         assert (store.address, store.remote) == (remote_address, True)

@@ -249,6 +249,15 @@ class TestDamage:
         inside.symlink_to(inside.rename(tmp_path / "elsewhere.txt"))
         assert "outside the folder" in str(store.damage(DATASET, content=True))
 
+    def test_other_files_and_links_in_circles_do_no_harm(self, tmp_path):
+        store = Store(tmp_path)
+        write(store, DATASET, a="a")
+        folder = store.folder(DATASET)
+        (folder / "loop").symlink_to(folder.parent)
+        (folder / os.fsdecode(b"\xff")).write_text("not UTF-8")
+        assert store.damage(DATASET, content=True) is None
+        assert len(list(store.records("datasets"))) == 1
+
     @settings(max_examples=60, deadline=None)
     @given(data=st.data())
     def test_whatever_a_record_says_it_is_read_without_a_crash(self, made, data):
