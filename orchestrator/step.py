@@ -30,12 +30,12 @@ GIVEN_BY_THE_ORCHESTRATOR = {
     "fit": {"out", "batches", "report", "resume"},
 }
 """Arguments of each shape that are neither settings nor inputs."""
+TRAINING_SET = "training_set"
+"""A further argument of ``whole`` and ``per_batch`` steps with streams: a folder that holds
+``rows.parquet``."""
 
 LONGEST, SHOWN = 300, 24
-"""Characters of a setting that are shown whole, and of what is shown of a longer one."""
-
-TRAINING_SET = "training_set"
-"""One more, of a ``whole`` or ``per_batch`` step with streams: a folder with ``rows.parquet``."""
+"""Settings of more characters are shortened in messages, to so many of them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Step:
     streams: Mapping[str, "Step"] = field(default_factory=dict)
     """``dataset`` and perhaps ``manifest``: the training set as the defender has it.
 
-    The orchestrator streams it into a ``fit``; for other shapes it writes it to a temporary folder.
+    The orchestrator streams it into a ``fit``, and writes it to a temporary folder for others.
     """
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Step:
 
     @cached_property
     def shape(self) -> Shape:
-        """How the task runs, told by what its module defines."""
+        """How the task runs, by what its module defines."""
         for name, shape in (("run", "whole"), ("Worker", "per_batch"), ("fit", "fit")):
             if hasattr(self.module, name):
                 return shape  # type: ignore[return-value]
@@ -113,7 +113,7 @@ class Step:
 
     @property
     def reads_training_set(self) -> bool:
-        """Whether its streams are written to a folder for it; a ``fit`` is given batches."""
+        """Whether its streams are written to a folder for it; a ``fit`` gets batches instead."""
         return bool(self.streams) and self.shape != "fit"
 
     @cached_property
@@ -144,7 +144,7 @@ class Step:
 
     @cached_property
     def subject(self) -> str:
-        """Whose result it is, for readers of paths: the generations, the poison behind them."""
+        """What a result is of, for readers of paths: the generations and their poison."""
         if manifest := self.streams.get("manifest"):
             return str(manifest.settings.label)
         if self.shape != "per_batch" or not self.inputs:
@@ -183,8 +183,8 @@ def ancestors(targets: Iterable[Step]) -> Iterator[Step]:
 def canonical(value: Any) -> Any:
     """Reduce settings to JSON values that are equal exactly when the settings are.
 
-    A field declared with ``metadata={"since": N}`` was added later; it is left out while it
-    holds its default, so that results made before it existed keep their digests.  One declared with
+    A field declared with ``metadata={"since": N}`` was added later.  It is left out while it has
+    its default, so that results made before it existed keep their digests.  A field declared with
     ``metadata={"identity": False}`` says where something lies, not what it is, and is left out.
 
     Raises:
@@ -221,9 +221,9 @@ def canonical(value: Any) -> Any:
 
 
 def brief(value: Any) -> Any:
-    """A setting for people: of a long text or list its beginning, length and digest.
+    """Shorten a long text or list for people: its beginning, its length and its digest.
 
-    Those within a dictionary are shortened one by one; anything else is returned as it is.
+    The values of a dictionary are shortened one by one; anything else is returned unchanged.
     """
     if isinstance(value, dict):
         return {key: brief(item) for key, item in value.items()}
@@ -238,7 +238,7 @@ def brief(value: Any) -> Any:
 
 
 def difference(old: Any, new: Any, at: str = "") -> Iterator[str]:
-    """Yield one line per leaf that differs between two identities, long values in brief."""
+    """Yield a line for each value that differs between two identities; long ones are shortened."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             name = f"{at}.{key}" if at else key

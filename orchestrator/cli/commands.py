@@ -144,13 +144,10 @@ def studies() -> None:
 def plan(request: Callable[[], "Request"]) -> None:
     """Say what a run would do and why, and what it costs.  Starts nothing."""
     from orchestrator.cli.printing import print_plan
-    from orchestrator.graph import pace
     from orchestrator.graph import plan as planning
 
     asked = request()
     try:
-        if asked.scale.to_be_timed:
-            pace.measure((point.measure for point in asked.points()), asked.store, say)
         print_plan(planning.make(asked.points(), asked.store), asked.label, console)
     except OSError as error:
         fail(error, SOME_FAILED)

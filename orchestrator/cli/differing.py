@@ -49,14 +49,14 @@ def settings_of_points(first: Point, second: Point) -> list[Setting]:
             dict(_leaves({"task": x.task, "revision": x.identity.get("revision"), **x.settings}))
             for x in (one, other)
         )
-        for name in left | right:
+        for name in {**left, **right}:
             if left.get(name) != right.get(name):
                 values = word(left.get(name)), word(right.get(name))
                 found.setdefault((word(name), values), {})[role] = None
         for source in one.sources | other.sources:
             waiting.append((source, one.sources.get(source), other.sources.get(source)))
     left, right = _versions(first), _versions(second)
-    for name in left | right:
+    for name in {**left, **right}:
         if left.get(name) != right.get(name):
             values = word(left.get(name)), word(right.get(name))
             found.setdefault((name, values), {})["made with"] = None

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import choices
 from orchestrator.cli import part_settings
 from orchestrator.cli.options import Options, flag_of, split
-from orchestrator.graph import budget as budget_for
+from orchestrator.console import duration
+from orchestrator.graph.budget import TooLittle, percent_within
+from orchestrator.process import cores
 from orchestrator.run.placement import Placement
 from orchestrator.run.request import Request
 from orchestrator.step import ancestors
@@ -19,7 +21,7 @@ from orchestrator.store.store import Store, open_store
 from orchestrator.studies import STUDIES
 from orchestrator.studies.axes import Axes
 from orchestrator.studies.own_images import own_images
-from orchestrator.studies.scales import SCALES, Scale
+from orchestrator.studies.scales import SCALES, Scale, shortened
 from orchestrator.studies.study import Point, Study
 from tasks.data import datasets
 from tasks.steps import conditions, weights
@@ -253,15 +255,25 @@ def _within(
     study: Study, scale: Scale, axes: Axes, options: Options, store: Store, say: Say
 ) -> tuple[Scale, Options]:
     """The longest version of a scale that fits the budget, and the options that name it."""
-    from orchestrator.graph import pace
-
     if (options.training_steps, options.generations) != (None, None):
         raise ValueError("--budget chooses --training-steps and --generations; leave them out.")
-    if scale.to_be_timed:
-        pace.measure((point.measure for point in study.points(scale, axes)), store, say)
-    shorter = budget_for.fitting(study, scale, axes, seconds_of(options.budget or ""), store)
-    steps, n = shorter.diffusion.steps, images_a_point(study.points(shorter, axes))
-    whole = images_a_point(study.points(scale, axes))
+
+    def points_at(percent: int) -> Sequence[Point]:
+        return study.points(shortened(scale, percent), axes)
+
+    seconds = seconds_of(options.budget or "")
+    try:
+        percent = percent_within(points_at, seconds, store, cores())
+    except TooLittle as error:
+        raise ValueError(
+            f"--budget {duration(seconds)} is too little: with the shortest trainings "
+            f"({shortened(scale, 1).diffusion.steps} steps) and the fewest images it takes about "
+            f"{duration(error.least)} on {cores()} cores. Give more, or sweep less, e.g. "
+            f"--poison-ratio 0,0.1."
+        ) from None
+    shorter = shortened(scale, percent)
+    steps, n = shorter.diffusion.steps, images_a_point(points_at(percent))
+    whole = images_a_point(points_at(100))
     words = f"--training-steps {steps}" + (f" --generations {n}" if n else "")
     say(
         f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model"

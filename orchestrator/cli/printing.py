@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def print_studies(console: Console) -> None:
     """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
     from orchestrator.graph import costs as gpu_hours
-    from orchestrator.graph import pace
-    from orchestrator.graph.plan import Plan, Planned, guessed
+    from orchestrator.graph import plan as planning
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES
 
@@ -33,8 +32,10 @@ def print_studies(console: Console) -> None:
         for scale in SCALES:
             points = study.points(scale, study.chosen(scale))
             steps = list(ancestors(point.measure for point in points))
-            planned = [Planned(step, True, "", guessed(pace.estimate(step))) for step in steps]
-            cost = between(*Plan(points, planned).expected_range(cores()))
+            plan = planning.from_nothing(
+                points, lambda step: gpu_hours.guessed(gpu_hours.stated(step))
+            )
+            cost = between(*plan.expected_range(cores()))
             if gpu_hours.for_gpus(steps):
                 gpu = next(iter(gpu_hours.GPUS))
                 hours = sum(stage.hours(gpu) for stage in gpu_hours.by_stage(steps))
@@ -198,10 +199,12 @@ def print_explanation(request: "Request", wanted: str, console: Console) -> None
 
 def explanation(store: "Store", step: "Step", indent: str = "") -> Iterator[str]:
     """Yield why a step is to run, and why each source that it waits for is."""
+    from orchestrator.store.reasons import Reasons
+
     damage = store.damage(step, content=True)
     yield f"{indent}{step.path}: {damage or 'finished'}"
     if damage is not None:
-        yield from (f"{indent}  {line}" for line in store.explain(step, content=True))
+        yield from (f"{indent}  {line}" for line in Reasons(store).why(step, damage))
         for source in step.sources:
             if store.damage(source) is not None:
                 yield from explanation(store, source, indent + "    ")

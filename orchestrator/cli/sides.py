@@ -105,13 +105,9 @@ def _elsewhere(name: str) -> tuple[str, str] | None:
 
 def _run_json(store: Store, label: str) -> bytes | None:
     """What a report says of itself; None where there is no such report."""
-    path = f"{REPORTS}/{label}/{RUN}"
     if not LABEL.fullmatch(label):
         return None
-    if store.remote:
-        storage: Any = getattr(store, "storage", None)
-        return storage.read(path)
-    return (store.root / path).read_bytes() if (store.root / path).exists() else None
+    return store.storage.read(f"{REPORTS}/{label}/{RUN}")
 
 
 def _run(label: str, library: Library) -> Side:

@@ -1,89 +1,61 @@
-"""``--budget 20m``: shorter trainings and fewer images, so that a whole study fits.
+"""``--budget 20m``: how much of a study's lengths fits a time.
 
-What a budget came to is kept in the store, so the same command means the same study ever after,
-however fast the machine is the next day.
+The answer is kept in the store, so that the same command means the same study ever after, however
+fast the machine is the next day.
 """
 
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from orchestrator.console import duration
-from orchestrator.graph import plan as planning
-from orchestrator.process import cores
-from orchestrator.store import cached
+from orchestrator.graph import kept
+from orchestrator.graph.costs import Costs
+from orchestrator.graph.plan import AROUND_SECONDS, Target, from_nothing
 from orchestrator.store.store import Store
-from orchestrator.studies.axes import Axes
-from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point, Study
-
-LEAST_STEPS, LEAST_IMAGES = 100, 100
-"""A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
 
 
-def shortened(scale: Scale, percent: int) -> Scale:
-    """The scale with so many percent of its training steps and of its images a point.
+class TooLittle(ValueError):
+    """Even the shortest version of a study takes longer than the budget."""
 
-    Neither falls below LEAST_STEPS or LEAST_IMAGES, unless it was there already.
-    """
-
-    def part(whole: int, least: int) -> int:
-        return min(whole, max(least, whole * percent // 100))
-
-    n = part(scale.generations.n, LEAST_IMAGES)
-    whole_set = part(scale.generation_set_size, LEAST_IMAGES)
-    steps = part(scale.diffusion.steps, LEAST_STEPS)
-    return replace(
-        scale,
-        diffusion=replace(scale.diffusion, steps=steps),
-        edm=replace(scale.edm, steps=part(scale.edm.steps, LEAST_STEPS)),
-        generations=replace(scale.generations, n=n),
-        others=replace(scale.others, n=min(scale.others.n, n)),
-        generation_set_n=scale.generation_set_n if percent == 100 else whole_set,
-    )
+    def __init__(self, least: float) -> None:
+        super().__init__(f"it takes at least {least:.0f} s")
+        self.least = least
+        """Seconds that the shortest version takes."""
 
 
-def fitting(study: Study, scale: Scale, axes: Axes, seconds: float, store: Store) -> Scale:
-    """The longest version of a scale with which a study, made from nothing, fits a budget.
+def percent_within(
+    points_at: Callable[[int], Sequence[Target]], seconds: float, store: Store, cores: int
+) -> int:
+    """The largest percentage of a study's lengths with which it fits a budget, from nothing.
 
     Args:
-        study: What is to fit.
-        scale: Without a budget; never exceeded.
-        axes: What is swept.
+        points_at: The study's points with so many percent of its lengths, 1 to 100.
         seconds: The budget, wall time on this machine.
-        store: Has measured rates, and keeps the answer.
+        store: Has what steps took, and keeps the answer.
+        cores: How many steps run at once.
 
     Raises:
-        ValueError: When even the shortest version does not fit.
+        TooLittle: Even one percent does not fit.
     """
-    path = store.root / ".pace" / "budgets.json"
-    kept = cached.read(path, lambda value: value in range(1, 101))
-    name = _name(study.points(scale, axes), seconds)
-    if name not in kept:
-        kept[name] = _percent(study, scale, axes, seconds, planning.Pace(store))
-        cached.write(path, kept)
-    return shortened(scale, int(kept[name]))
+    path = store.root / ".costs" / "budgets.json"
+    known = kept.read(path, _is_percentage)
+    digests = sorted(point.measure.digest for point in points_at(100))
+    name = hashlib.sha256(json.dumps([digests, seconds]).encode()).hexdigest()[:12]
+    if name not in known:
+        costs = Costs(store)
+
+        def cost(percent: int) -> float:
+            plan = from_nothing(points_at(percent), costs.cost)
+            return AROUND_SECONDS + plan.expected_seconds(cores)
+
+        known[name] = bisect_right(range(1, 101), seconds, key=cost)
+        if not known[name]:
+            raise TooLittle(cost(1))
+        kept.write(path, known)
+    return int(known[name])
 
 
-def _percent(study: Study, scale: Scale, axes: Axes, seconds: float, pace: planning.Pace) -> int:
-    def cost(percent: int) -> float:
-        plan = planning.from_nothing(study.points(shortened(scale, percent), axes), pace)
-        return planning.AROUND_SECONDS + plan.expected_seconds(cores())
-
-    fitted = bisect_right(range(1, 101), seconds, key=cost)
-    if not fitted:
-        least = shortened(scale, 1)
-        raise ValueError(
-            f"--budget {duration(seconds)} is too little: with the shortest trainings "
-            f"({least.diffusion.steps} steps) and the fewest images "
-            f"({least.generations.n} a point) it takes about {duration(cost(1))} on "
-            f"{cores()} cores. Give more, or sweep less, e.g. --poison-ratio 0,0.1."
-        )
-    return fitted
-
-
-def _name(points: Sequence[Point], seconds: float) -> str:
-    digests = sorted(point.measure.digest for point in points)
-    return hashlib.sha256(json.dumps([digests, seconds]).encode()).hexdigest()[:12]
+def _is_percentage(value: Any) -> bool:
+    return isinstance(value, int) and 1 <= value <= 100

@@ -1,27 +1,39 @@
-"""What a plan for GPUs costs: floating-point operations, over rates that are stated, not measured.
+"""What steps cost: counted work over a stated rate, corrected by what such steps took.
 
-Operations are counted: those of a network's forward pass, kept below (a test counts them anew on
-the networks themselves), times the images that a step's settings name.  A multiplication and the
-addition behind it are two.  Rates are assumed: what the datasheets promise, times UTILIZATION.
+Work is counted in floating-point operations: those of one image's forward pass through a network,
+times the passes that a step's settings ask for.  A multiplication and the addition after it are
+two.  CPU seconds follow from the rate of one core; every run keeps in the store how many times
+longer or shorter its steps took.  GPU-hours follow from datasheets alone; no GPU was measured.
 """
 
+import hashlib
+import json
 import math
+import platform
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from orchestrator.step import Step
+from orchestrator.graph import kept
+from orchestrator.process import cores
+from orchestrator.step import Step, canonical
+from orchestrator.store.store import Store
 from tasks.detectors import CognitiveDistillation, FeatureConsistency, Strip
-from tasks.steps import detect, sample
+from tasks.steps import denoise_classify, detect
 
+CORE_RATE = 7e10
+"""Operations a second of one CPU core; a step of the authors' model takes it 400 s."""
 GPUS: Mapping[str, float] = {"A6000": 77.4, "A100": 156.0, "H100": 494.5, "L4": 60.0}
 """TFLOP/s in TF32 without sparsity, from NVIDIA's datasheets (RTX A6000: GA102 whitepaper, appendix
 C; H100: SXM).  Torch convolves float32 in TF32 on all of these."""
 UTILIZATION = 0.15
-"""Share of that rate assumed to be kept up: small images, narrow layers, attention in float32."""
+"""Share of that rate assumed to be reached: small images, narrow layers, attention in float32."""
 PAPER_TFLOPS = 2.07
 """TFLOP/s of each of the paper's GPUs: a diffusion model of scale ``cifar10`` in 4 x 24 hours."""
 PAPER = "4 A6000 for about 24 hours a diffusion model, appendix I"
+FOR_GPUS_SECONDS = 5 * 24 * 3600
+"""A training that takes a CPU core longer is meant for GPUs."""
 
 BACKWARD = 2
 """Operations of a backward pass, in forward passes."""
@@ -35,31 +47,194 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 }
 """Tasks that compute with a network, in the order of a run."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """Operations of one image's forward pass."""
-
-    fixed: int = 0
-    """Whatever the image's size."""
-    a_pixel: int
-    """For each pixel of the image."""
-    a_pair: float = 0.0
-    """For each pair of pixels: attention."""
-
-    def forward(self, image_size: int) -> float:
-        """Operations for an image of so many pixels a side."""
-        pixels = image_size**2
-        return self.fixed + self.a_pixel * pixels + self.a_pair * pixels**2
+BESIDE_OTHERS = 2.0
+"""How many times longer than stated a step may take in a run, where others use memory and caches;
+a main job took 1.9 times as long."""
+KEPT = 20
+"""Measurements that are kept of each kind of step, the newest."""
+NOT_OF_A_KIND = ("steps", "seed", "name")
+"""Settings of a network that do not change what one step of its training costs."""
 
 
-U_NET = Network(fixed=1_441_792, a_pixel=3_173_120, a_pair=1450.75)
-"""Of scale ``cifar10``, for three channels and ten classes; others are within 1 %."""
-RESNET18 = Network(fixed=10_240, a_pixel=1_084_800)
-"""With the stem for images below LARGE, for three channels and ten classes."""
-RESNET18_LARGE = Network(fixed=10_240, a_pixel=72_288)
-LARGE = 64
-"""Pixels a side from which ``models.classifiers`` gives it the usual stem."""
+def operations(step: Step) -> float:
+    """Floating-point operations of a step's networks; 0 if it has none, NaN if they are unknown."""
+    if step.task not in PASSES:
+        return 0.0
+    return PASSES[step.task](step) * sum(map(forward, networks(step)))
+
+
+def networks(step: Step) -> list[Any]:
+    """Settings of the trainings whose networks a step computes with; of a training its own."""
+    if step.shape == "fit":
+        return [step.settings]
+    holder = step.inputs.get("prepared", step)  # a detector scores with the classifier of that
+    return [source.settings for source in holder.inputs.values() if source.shape == "fit"]
+
+
+def forward(settings: Any) -> float:
+    """Operations of one image's forward pass through the network of a training.
+
+    Counted for the two networks of scale ``cifar10``, for three channels and ten classes (others
+    are within 1 %); estimated for others, from the seconds that their training settings expect.
+    """
+    pixels = settings.image_size**2
+    if getattr(settings, "network", "") == "resnet18":
+        return 10_240 + pixels * (1_084_800 if settings.image_size < 64 else 72_288)
+    if hasattr(settings, "block_channels"):
+        levels = settings.attention_levels, settings.attention_heads
+        shape = (settings.block_channels, settings.layers_per_block, *levels)
+        if shape == ((64, 128, 128, 128), 2, (0, 1, 2, 3), 1):
+            return 1_441_792 + 3_173_120 * pixels + 1450.75 * pixels**2
+    longer = replace(settings, steps=2 * settings.steps)
+    an_image = (longer.expected_seconds - settings.expected_seconds) / (
+        settings.steps * settings.batch_size
+    )
+    return float(an_image * CORE_RATE / (1 + BACKWARD))
+
+
+def looks(detector: Any) -> float:
+    """Forward passes for each image that a detector scores; NaN for one that is not ours."""
+    if isinstance(detector, CognitiveDistillation):  # its weights get no gradient: half a backward
+        learning = 1 + (1 + BACKWARD / 2) * detector.steps
+        return learning + 1 + detect.KEPT_COLORS
+    if isinstance(detector, Strip):
+        return detector.overlays
+    if isinstance(detector, FeatureConsistency):
+        return 1 + detector.draws
+    return math.nan
+
+
+def _trained(step: Step) -> float:
+    return float((1 + BACKWARD) * step.settings.batch_size * step.settings.steps)
+
+
+def _classified(step: Step) -> float:
+    early = denoise_classify.ELIMINATED if step.settings.stages else 1.0
+    return float(step.settings.expected_calls * early)
+
+
+def _tested(step: Step) -> float:
+    """Test images as they are and stamped."""
+    return 2.0 * sum(step.inputs["dataset"].settings.counts()["test"])
+
+
+def _prepared(step: Step) -> float:
+    """The classifier's accuracy on its training set, and what a detector fine-tunes."""
+    detector = step.settings.detector
+    epochs = detector.epochs if isinstance(detector, FeatureConsistency) else 0
+    images = sum(step.streams["dataset"].settings.counts()["train"])
+    return float((1 + (1 + BACKWARD) * epochs) * images)
+
+
+PASSES: Mapping[str, Callable[[Step], float]] = {
+    "train_diffusion": _trained,
+    "train_classifier": _trained,
+    "sample": lambda step: float(step.settings.n * step.settings.evaluations),
+    "denoise_classify": _classified,
+    "dissect": lambda step: float(step.inputs["generations"].settings.n),
+    "judge_accuracy": _tested,
+    "attack": _tested,
+    "prepare": _prepared,
+    "detect": lambda step: looks(step.settings.detector) * step.settings.n,
+}
+"""Forward passes of an image through each of a step's networks."""
+
+
+class Cost(NamedTuple):
+    """Seconds of a step on one core: at best, probably, at worst."""
+
+    low: float
+    middle: float
+    high: float
+
+
+NOTHING = Cost(0.0, 0.0, 0.0)
+
+
+def stated(step: Step) -> float:
+    """Seconds of a step on one core, when nothing like it was measured.
+
+    Settings expect seconds of their own, but only a training's know the network; a detector's are
+    those for images of 8x8 pixels.
+    """
+    seconds = float(step.settings.expected_seconds)
+    if step.shape == "fit":
+        return seconds
+    if step.task in STAGES["detection"]:
+        seconds *= max(1.0, (networks(step)[0].image_size / 8) ** 2)
+    count = operations(step)
+    return max(seconds, count / CORE_RATE) if count > 0 else seconds  # NaN is not
+
+
+def guessed(seconds: float) -> Cost:
+    """What a step takes alone, and in a run, beside others."""
+    return Cost(seconds, seconds, BESIDE_OTHERS * seconds)
+
+
+class Costs:
+    """Seconds that steps take on machines like this one, from what they took in this store.
+
+    Those are the seconds for which a step held its cores, start of the process and checks
+    included.  They are kept as multiples of what is stated, so that they hold for other lengths.
+    """
+
+    def __init__(self, store: Store) -> None:
+        machine = f"{platform.machine()}-{cores()}-cores"
+        self.path = store.root / ".costs" / f"{machine}.json"
+        self.known: dict[str, list[float]] = kept.read(self.path, _are_numbers)
+        self.new = False
+
+    def cost(self, step: Step) -> Cost:
+        """Seconds that a step is expected to take.
+
+        After steps of the same kind the range is the middle half of what they took.  After others
+        of the same task only the rate of this machine is known.
+        """
+        seconds = stated(step)
+        if not self.known:
+            return guessed(seconds)
+        if taken := self.known.get(kind(step)):
+            return Cost(*(times * seconds for times in spread(taken)))
+        kinds = {name: statistics.median(taken) for name, taken in self.known.items()}
+        alike = [times for name, times in kinds.items() if name.partition(" ")[0] == step.task]
+        return guessed(statistics.median(alike) * seconds if alike else seconds)
+
+    def add(self, step: Step, seconds: float) -> None:
+        """Take note of a step that ran from its beginning to its end."""
+        name, expected = kind(step), stated(step)
+        if expected > 0:
+            self.known[name] = [*self.known.get(name, []), seconds / expected][-KEPT:]
+            self.new = True
+
+    def keep(self) -> None:
+        """Write what is new to the store."""
+        if self.new:
+            kept.write(self.path, self.known)
+
+
+def kind(step: Step) -> str:
+    """What a step computes, apart from how much of it: task, detector, digests of networks."""
+    words = [step.task, getattr(getattr(step.settings, "detector", None), "name", "")]
+    return " ".join(filter(None, [*words, *dict.fromkeys(map(_of_network, networks(step)))]))
+
+
+def _of_network(settings: Any) -> str:
+    bare = {name: x for name, x in canonical(settings).items() if name not in NOT_OF_A_KIND}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def spread(taken: Sequence[float]) -> Cost:
+    """The median and the middle half, which one odd value does not move; of up to three all."""
+    ordered, left_out = sorted(taken), len(taken) // 4
+    return Cost(ordered[left_out], statistics.median(ordered), ordered[-1 - left_out])
+
+
+def _are_numbers(values: Any) -> bool:
+    return (
+        isinstance(values, list)
+        and bool(values)
+        and all(isinstance(x, float) and 0 <= x < math.inf for x in values)
+    )
 
 
 @dataclass(frozen=True)
@@ -71,7 +246,7 @@ class Stage:
     operations: float
     """Of those that are known."""
     unknown: int
-    """Steps whose network or method has no count here."""
+    """Steps whose method has no count here."""
 
     def hours(self, gpu: str) -> float:
         """Expected GPU-hours on a GPU of GPUS."""
@@ -84,23 +259,17 @@ class Stage:
 
 
 def for_gpus(steps: Iterable[Step]) -> bool:
-    """Whether a run of the steps is meant for GPUs: a diffusion model has the network of the paper.
-
-    Digits are quicker on a CPU, and on other networks nothing is known here.
-    """
-    return any(
-        step.task == "train_diffusion" and not math.isnan(_forward(step.settings)) for step in steps
-    )
+    """Whether a run of the steps is meant for GPUs: a training would take a CPU core days."""
+    most = FOR_GPUS_SECONDS * CORE_RATE
+    return any(step.task == "train_diffusion" and operations(step) > most for step in steps)
 
 
 def by_stage(steps: Iterable[Step]) -> list[Stage]:
-    """Where the operations of steps go, stage by stage; those without steps are left out."""
-    of_task: dict[str, list[float]] = {}
-    for step in steps:
-        of_task.setdefault(step.task, []).append(operations(step))
+    """Where the operations of steps go, stage by stage; stages without steps are left out."""
+    steps = list(steps)
     stages = []
-    for name, tasks in STAGES.items():
-        counts = [count for task in tasks for count in of_task.get(task, ())]
+    for name, of_stage in STAGES.items():
+        counts = [operations(step) for step in steps if step.task in of_stage]
         known = [count for count in counts if not math.isnan(count)]
         if counts:
             stages.append(Stage(name, len(counts), sum(known), len(counts) - len(known)))
@@ -115,110 +284,3 @@ def total(stages: Sequence[Stage]) -> Stage:
         sum(stage.operations for stage in stages),
         sum(stage.unknown for stage in stages),
     )
-
-
-def operations(step: Step) -> float:
-    """Floating-point operations of a step's networks; 0 if it has none, NaN if they are unknown."""
-    count = COUNTED.get(step.task)
-    return 0.0 if count is None else count(step)
-
-
-def evaluations(settings: sample.Settings) -> int:
-    """How often the network looks at an image while that is drawn, guidance included."""
-    return settings.evaluations
-
-
-def _training(step: Step) -> float:
-    settings = step.settings
-    return (1 + BACKWARD) * _forward(settings) * settings.batch_size * settings.steps
-
-
-def _sampling(step: Step) -> float:
-    settings, model = step.settings, step.inputs["model"].settings
-    return _forward(model) * settings.n * evaluations(settings)
-
-
-def _classifying(step: Step) -> float:
-    """As if no class was dropped early."""
-    return _forward(step.inputs["model"].settings) * float(step.settings.expected_calls)
-
-
-def _dissecting(step: Step) -> float:
-    return _judges(step) * float(step.inputs["generations"].settings.n)
-
-
-def _assessing(step: Step) -> float:
-    """Test images as they are and stamped."""
-    return _judges(step) * 2 * _count(step.inputs["dataset"], "test")
-
-
-def _attacking(step: Step) -> float:
-    """Test images as they are and, but for the target class, stamped: nearly twice all."""
-    forward = _forward(step.inputs["classifier"].settings)
-    return forward * 2 * _count(step.inputs["dataset"], "test")
-
-
-def _preparing(step: Step) -> float:
-    """The classifier's accuracy on its training set, and what a detector fine-tunes."""
-    detector = step.settings.detector
-    epochs = detector.epochs if isinstance(detector, FeatureConsistency) else 0
-    passes = 1 + (1 + BACKWARD) * epochs
-    forward = _forward(step.inputs["classifier"].settings)
-    return forward * passes * _count(step.streams["dataset"], "train")
-
-
-def _detecting(step: Step) -> float:
-    classifier = step.inputs["prepared"].inputs["classifier"].settings
-    return _forward(classifier) * looks(step.settings.detector) * float(step.settings.n)
-
-
-def looks(detector: Any) -> float:
-    """Forward passes for each image that a detector scores; NaN of one that is not ours."""
-    if isinstance(detector, CognitiveDistillation):  # its weights get no gradient: half a backward
-        learning = 1 + (1 + BACKWARD / 2) * detector.steps
-        return learning + 1 + detect.KEPT_COLORS
-    if isinstance(detector, Strip):
-        return detector.overlays
-    if isinstance(detector, FeatureConsistency):
-        return 1 + detector.draws
-    return math.nan
-
-
-COUNTED: Mapping[str, Callable[[Step], float]] = {
-    "train_diffusion": _training,
-    "train_classifier": _training,
-    "sample": _sampling,
-    "denoise_classify": _classifying,
-    "dissect": _dissecting,
-    "judge_accuracy": _assessing,
-    "attack": _attacking,
-    "prepare": _preparing,
-    "detect": _detecting,
-}
-
-
-def _judges(step: Step) -> float:
-    return sum(_forward(step.inputs[name].settings) for name in ("content_judge", "trigger_judge"))
-
-
-def _forward(settings: Any) -> float:
-    """Operations of one image's forward pass through the network of a training; NaN if unknown."""
-    network = _network(settings)
-    return math.nan if network is None else network.forward(settings.image_size)
-
-
-def _network(settings: Any) -> Network | None:
-    if hasattr(settings, "network"):
-        stem = RESNET18 if settings.image_size < LARGE else RESNET18_LARGE
-        return stem if settings.network == "resnet18" else None
-    shape = (
-        settings.block_channels,
-        settings.layers_per_block,
-        settings.attention_levels,
-        settings.attention_heads,
-    )
-    return U_NET if shape == ((64, 128, 128, 128), 2, (0, 1, 2, 3), 1) else None
-
-
-def _count(dataset: Step, part: str) -> int:
-    return sum(dataset.settings.counts()[part])

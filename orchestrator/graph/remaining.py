@@ -1,29 +1,29 @@
-"""How much longer a run takes, as its events tell, and what its steps took for the next one."""
+"""How much longer a run takes, as its events tell, and what its steps took for the next plan."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.graph.plan import Pace, Plan, wall
-from orchestrator.graph.seen import kind
-from orchestrator.run.placement import Placement
+from orchestrator.graph.costs import Costs, kind
+from orchestrator.graph.plan import Plan, wall
+from orchestrator.step import Step
 
 ENDS = ("done", "failed", "retry", "damaged")
-"""Kinds of events after which a step does not run any more."""
+"""Kinds of events after which a step no longer runs."""
 
 
 @dataclass
 class Running:
-    """A step under way; times are those of events, seconds since 1970."""
+    """A step that is running; times are those of events, seconds since 1970."""
 
     began: float
     total: int | None
     """How far it goes, in its own units."""
     first: tuple[float, int] | None = None
-    """When its first position was told, and which."""
+    """Time and place of its first reported position."""
     last: tuple[float, int] | None = None
     whole: bool = True
-    """Whether it began at its beginning."""
+    """Whether it began at its beginning, not at a checkpoint."""
 
     def left(self, now: float) -> float | None:
         """Seconds left at its own pace; None until that is known."""
@@ -38,15 +38,16 @@ class Remaining:
 
     Args:
         plan: What is run.
-        pace: What steps are expected to take; learns from those that end.
-        placement: How they are spread: what several processes share says nothing of one core.
-        cores: How many steps run at once; None where nobody knows, as with GPUs.
+        costs: What steps are expected to take; learns from those that end.
+        distributed: Whether a step is spread over several processes, which says nothing of a core.
+        cores: How many steps run at once; None where that is unknown, as with GPUs.
     """
 
-    def __init__(self, plan: Plan, pace: Pace, placement: Placement, cores: int | None) -> None:
-        self.pace, self.placement, self.cores = pace, placement, cores
+    def __init__(
+        self, plan: Plan[Any], costs: Costs, distributed: Callable[[Step], bool], cores: int | None
+    ) -> None:
+        self.costs, self.distributed, self.cores = costs, distributed, cores
         self.waiting = {step.digest: step for step in plan.to_run}
-        self.kinds = {digest: kind(step) for digest, step in self.waiting.items()}
         self.expected = {one.step.digest: one.seconds for one in plan.steps if one.runs}
         self.running: dict[str, Running] = {}
 
@@ -67,11 +68,11 @@ class Remaining:
                 self._learn(digest, event["seconds"] if step and step.whole else None)
 
     def of_step(self, digest: str, now: float) -> float | None:
-        """Seconds until a running step is done; None if that is not known."""
+        """Seconds until a running step is done; None if unknown."""
         return self.running[digest].left(now) if digest in self.running else None
 
     def of_run(self, now: float) -> float | None:
-        """Seconds until the last step is done; None if that is not known."""
+        """Seconds until the last step is done; None if unknown."""
         if self.cores is None:
             return None
         seconds = dict(self.expected)
@@ -80,14 +81,15 @@ class Remaining:
                 own = step.left(now)
                 expected = max(0.0, seconds[digest] - (now - step.began))
                 seconds[digest] = expected if own is None else own
-        return wall(self.waiting.values(), seconds, self.cores)
+        waiting = self.waiting.items()
+        return wall(((step, seconds[digest]) for digest, step in waiting), self.cores)
 
     def _learn(self, digest: str, seconds: float | None) -> None:
         step = self.waiting.pop(digest, None)
         self.expected.pop(digest, None)
-        if step is None or seconds is None or self.placement.distributed(step):
+        if step is None or seconds is None or self.distributed(step):
             return
-        self.pace.seen.add(step, seconds)
+        self.costs.add(step, seconds)
         for other, waiting in self.waiting.items():
-            if self.kinds[other] == self.kinds[digest]:
-                self.expected[other] = self.pace.seconds(waiting)
+            if kind(waiting) == kind(step):
+                self.expected[other] = self.costs.cost(waiting).middle

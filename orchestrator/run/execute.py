@@ -134,7 +134,6 @@ def published(step: Step, store: Store) -> Iterator[Path]:
     with store.publish(step) as attempt:
         yield attempt.folder
         attempt.facts["seconds"] = time.perf_counter() - started
-        attempt.facts["expected_seconds"] = step.settings.expected_seconds
         attempt.facts["peak_memory_bytes"] = _peak_memory()
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rich.console import Console
 
 from orchestrator.console import SOME_FAILED, between, complain
-from orchestrator.graph import pace
 from orchestrator.graph import plan as planning
+from orchestrator.graph.costs import Costs
 from orchestrator.run import report
 from orchestrator.run.placement import Nodes, Placement
 from orchestrator.run.request import Request, Result
@@ -36,9 +36,6 @@ def run(request: Request, console: Console) -> Result:
     """
     from orchestrator.run import tracking
 
-    if request.scale.to_be_timed:
-        targets = [point.measure for point in request.points()]
-        pace.measure(targets, request.store, console.print)
     plan = planning.make(request.points(), request.store)
     if not plan.to_run:
         result = report.reported(request, Result(points=plan.points))
@@ -47,8 +44,8 @@ def run(request: Request, console: Console) -> Result:
         return _mirrored(result, _mirror(request, plan, ran=False))
     from orchestrator.run import cluster
 
-    request.store.check_writable(plan.expected_bytes)
-    request.store.check_folders({*(step.task for step in plan.to_run), report.REPORTS})
+    written = {*(step.task for step in plan.to_run), report.REPORTS}
+    request.store.check_writable(plan.expected_bytes, written)
     _discard_damaged(request, plan)
     with cluster.ended_by_sigterm():
         with _placed(request, plan, console) as (placement, token):
@@ -59,11 +56,10 @@ def run(request: Request, console: Console) -> Result:
 
 def _discard_damaged(request: Request, plan: planning.Plan) -> None:
     """Remove the results among those to run: they are planned because they are damaged."""
-    store = request.store
-    with store.look(plan.to_run):
-        damages = [(step, store.damage(step, content=True)) for step in plan.to_run]
-    for step, damage in damages:
-        if damage not in (None, NOT_BUILT):
+    store, steps = request.store, plan.to_run
+    damages = store.damages(steps, content={step.digest for step in steps})
+    for step in steps:
+        if damages[step.digest] not in (None, NOT_BUILT):
             store.discard(step)
 
 
@@ -174,8 +170,8 @@ def _sweep(
 
     there = nodes.summed(nodes.there())
     cores = None if there["GPU"] else int(there["CPU"])
-    speed = planning.Pace(request.store)
-    left = remaining.Remaining(plan, speed, placement, cores)
+    costs = Costs(request.store)
+    left = remaining.Remaining(plan, costs, placement.distributed, cores)
     made = set()
 
     def heard(event: progress.Event) -> None:
@@ -200,7 +196,7 @@ def _sweep(
         raise
     finally:
         if cores is not None and request.address is None:  # else it is other machines' pace
-            speed.seen.keep()
+            costs.keep()
     return Result(points=plan.points, failures=failures, made=frozenset(made))
 
 

@@ -1,7 +1,7 @@
-"""Checkpoints of trainings, kept outside the unpublished result.
+"""Checkpoints of trainings, which outlive the process that trains.
 
-They lie under ``<store>/.checkpoints/<digest>/<attempt>/<step>/`` with a record written last, so
-an interrupted training of any attempt is taken up at its newest whole checkpoint, on any node.
+They lie in ``<store>/.checkpoints/<digest>/<attempt>/<step>/`` with a record written last, so a
+training that was interrupted continues from the newest whole one of any attempt, on any node.
 """
 
 import logging
@@ -24,7 +24,7 @@ KEPT = 2
 
 
 class Checkpoints:
-    """The checkpoints of one training step; one attempt's, wherever it is unpickled."""
+    """The checkpoints of one training step, and of one attempt at it, also where unpickled."""
 
     def __init__(self, store: Store, step: Step) -> None:
         self.store = store
@@ -34,12 +34,12 @@ class Checkpoints:
 
     @property
     def root(self) -> Path:
-        """Where this machine has those of every attempt."""
+        """Where those of every attempt lie on this machine."""
         return self.store.root / self.path
 
     @property
     def attempt(self) -> Path:
-        """Where this machine has this attempt's."""
+        """Where those of this attempt lie on this machine."""
         return self.root / self.name
 
     def position(self) -> int:
@@ -47,26 +47,22 @@ class Checkpoints:
         return next((int(path.name) for path in self._listed()), 0)
 
     def newest(self) -> Path | None:
-        """The newest whole checkpoint of any attempt; damaged ones are said and passed over.
-
-        Returns:
-            Its folder, on this machine; its name is its position.
-        """
+        """The newest whole checkpoint of any attempt, on this machine; its name is its position."""
         for path in self._listed():
             where = self.store.root / path
             if (damage := self.store.bring(str(path))) is None:
                 return where
-            log.warning("checkpoint %s is passed over: %s", where, damage)
+            log.warning("checkpoint %s is skipped: %s", where, damage)
         return None
 
     def _listed(self) -> list[PurePosixPath]:
-        """Every checkpoint, as a path from the store's root, the newest first."""
+        """Every checkpoint as a path from the store, the newest first."""
         found = [PurePosixPath(path) for path in self.store.marked(self.path)]
         numbered = [path for path in found if path.name.isdigit()]
         return sorted(numbered, key=lambda path: int(path.name), reverse=True)
 
     def named(self, name: str) -> Path:
-        """A checkpoint that another worker chose, ``<attempt>/<step>``, on this machine.
+        """Bring a checkpoint that another worker chose, ``<attempt>/<step>``, to this machine.
 
         Raises:
             OSError: It is not there, or not whole.
@@ -76,7 +72,7 @@ class Checkpoints:
         return self.root / name
 
     def publish(self, position: int, save: Callable[[Path], None]) -> None:
-        """Write a checkpoint to a private place and move it in whole; drop the oldest."""
+        """Write a checkpoint to a private folder, publish it whole, and remove the oldest."""
         final = self.attempt / f"{position:09d}"
         private = self.attempt / f".{final.name}"
         private.mkdir(parents=True)
@@ -84,7 +80,7 @@ class Checkpoints:
         write_record(private, {"position": position})
         private.rename(final)
         self.store.keep(final)
-        if self.store.remote:  # it is fetched if it is needed, and not always here
+        if self.store.remote:  # it is copied back where it is needed, which may be elsewhere
             shutil.rmtree(final)
         self.published.append(final.name)
         while len(self.published) > KEPT:
@@ -96,7 +92,7 @@ class Checkpoints:
 
 
 class Reporter:
-    """What a ``fit`` reports to: notes progress and takes a checkpoint when one is due."""
+    """What a ``fit`` reports to: it passes progress on and takes a checkpoint when one is due."""
 
     def __init__(
         self,
@@ -112,7 +108,7 @@ class Reporter:
     def __call__(
         self, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
     ) -> None:
-        """Note the metrics; save if ``every_seconds`` went by since the last checkpoint."""
+        """Pass the metrics on; save if the last checkpoint is ``every_seconds`` old."""
         self.note(step, metrics)
         if time.monotonic() - self.last >= self.every_seconds:
             self.checkpoints.publish(step, save)

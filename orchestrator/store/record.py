@@ -7,17 +7,18 @@ import platform
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from orchestrator.step import Step, difference
 
 RECORD = "record.json"
+DAMAGED = f"{RECORD} is damaged or cannot be read"
 VERSIONS_OF = ("torch", "diffusers", "accelerate", "numpy", "pyarrow", "ray", "scikit-learn")
 
 
 def write_record(folder: Path, content: Mapping[str, Any]) -> list[str]:
-    """Write ``record.json`` for a folder: the last write, which means that it is whole.
+    """Write ``record.json``, the last file of a folder: once it is there, the folder is whole.
 
     Returns:
         The files that it lists.
@@ -38,7 +39,7 @@ def write_record(folder: Path, content: Mapping[str, Any]) -> list[str]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that is read again, so that it is there whole or as it was before.
+    """Replace a file in one step: whoever reads it finds the old text or the new one.
 
     Raises:
         OSError: It cannot be written.
@@ -52,80 +53,71 @@ def write_whole(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def judged(text: bytes, step: Step) -> tuple[dict[str, Any], str | None]:
-    """Read a record and say what is wrong with it as that of a step, or None."""
+def read_record(text: bytes, step: Step | None = None) -> tuple[dict[str, Any], str | None]:
+    """Read a record; also say what is wrong with it, as that of ``step`` if one is given.
+
+    No name that a whole record lists leads out of its folder.
+    """
     try:
         record = json.loads(text)
-        files = record["files"].values()
-        well = all(isinstance(file, dict) and {"size", "sha256"} <= file.keys() for file in files)
-        same = record["identity"] == step.identity  # nearly always, and quicker told
-        changes = [] if same else list(difference(record["identity"], step.identity))
+        files, wanted = record["files"].items(), step.identity if step else None
+        same = step is None or record["identity"] == wanted  # nearly always, and quickly told
+        changes = [] if same else list(difference(record["identity"], wanted))
     except (ValueError, KeyError, AttributeError, TypeError):
-        return {}, f"{RECORD} is damaged"
+        return {}, DAMAGED
     if changes:
         return {}, f"{RECORD} describes another result: {'; '.join(changes)}"
-    if outside := [name for name in record["files"] if not _plain(name)]:
-        return {}, f"{RECORD} names {outside[0]}, which is outside the folder"
-    return record, None if well else f"{RECORD} is damaged"
+    for name, file in files:
+        if "\0" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
+            return {}, _outside(name)
+        if not isinstance(file, dict) or not {"size", "sha256"} <= file.keys():
+            return {}, DAMAGED
+    return record, None
 
 
-def folder_damage(folder: Path) -> str | None:
-    """Say what is wrong with a folder that has a record (a checkpoint), or None."""
-    try:
-        files = dict(json.loads((folder / RECORD).read_text())["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{RECORD} is missing or damaged"
-    return files_damage(folder, files, content=True)
-
-
-def files_damage(folder: Path, files: Mapping[str, Any], *, content: bool) -> str | None:
-    """Say which file is not as a record lists it, or None."""
-    return next(
-        filter(None, (_file_damage(folder, *file, content=content) for file in files.items())), None
-    )
-
-
-def _file_damage(
-    folder: Path, name: str, expected: Mapping[str, Any], *, content: bool
-) -> str | None:
-    path = folder / name
-    if not isinstance(expected, Mapping) or not {"size", "sha256"} <= expected.keys():
-        return f"{RECORD} is damaged"
-    if not inside(folder, name):
-        return f"{RECORD} names {name}, which is outside the folder"
-    try:
-        status = path.stat()
-    except OSError:
-        return f"{name} is missing"
-    if status.st_size != expected["size"]:
-        return f"{name} has {status.st_size} bytes, {expected['size']} were written"
-    if content and _sha256_once(path, status.st_size, status.st_mtime_ns) != expected["sha256"]:
-        return f"{name} was altered after it was written"
+def sizes_damage(files: Mapping[str, Any], sizes: Mapping[str, int], below: str = "") -> str | None:
+    """Say which file is missing below a folder, or has another size than recorded, or None."""
+    for name, expected in files.items():
+        size = sizes.get(below + name)
+        if size is None:
+            return f"{name} is missing"
+        if size != expected["size"]:
+            return f"{name} has {size} bytes, {expected['size']} were written"
     return None
 
 
-def inside(folder: Path, name: str) -> bool:
-    """Whether what a record names lies in the record's folder, links followed."""
-    if not _plain(name):
-        return False
-    path = str(folder)
-    for part in name.split("/"):
-        path = os.path.join(path, part)  # noqa: PTH118 - pathlib takes most of a plan's time
-        if os.path.islink(path):  # noqa: PTH114
-            return (folder / name).resolve().is_relative_to(folder.resolve())
-    return True
+def folder_damage(folder: Path) -> str | None:
+    """Say what is wrong with a folder, its record and the contents of its files, or None."""
+    try:
+        record, damage = read_record((folder / RECORD).read_bytes())
+    except OSError:
+        return DAMAGED
+    if damage:
+        return damage
+    root, found = os.path.realpath(folder), {}
+    for name in record["files"]:
+        path = os.path.realpath(f"{root}/{name}")
+        if not path.startswith(f"{root}/"):
+            return _outside(name)
+        if os.path.isfile(path):  # noqa: PTH113 - pathlib takes half of a plan's time
+            found[name] = path, os.stat(path)  # noqa: PTH116
+    sizes = {name: status.st_size for name, (_, status) in found.items()}
+    if damage := sizes_damage(record["files"], sizes):
+        return damage
+    for name, (path, status) in found.items():
+        content = _sha256_once(path, status.st_size, status.st_mtime_ns)
+        if content != record["files"][name]["sha256"]:
+            return f"{name} was altered after it was written"
+    return None
 
 
-def _plain(name: str) -> bool:
-    """Whether a name is a path as records write it: downwards only, without detours."""
-    path = PurePosixPath(name)
-    down = path.parts and not path.is_absolute() and ".." not in path.parts
-    return bool(down) and str(path) == name and "\0" not in name
+def _outside(name: str) -> str:
+    return f"{RECORD} names {name}, which is outside the folder"
 
 
 @lru_cache(maxsize=10_000)
-def _sha256_once(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they are the key
-    return _sha256(path)
+def _sha256_once(path: str, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they are the key
+    return _sha256(Path(path))
 
 
 def _sha256(path: Path) -> str:

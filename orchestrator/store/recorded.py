@@ -1,16 +1,14 @@
-"""Finished steps as their records tell them, whatever version of the code made them.
+"""Finished steps as their records describe them, whatever version of the code made them.
 
 A record holds a step's settings and its sources' digests, so what a result was computed from can
-be walked without the code that asked for it.  Records come from a store, which may be hostile:
-what does not fit is passed over, and no name in one becomes a path that leaves the store.
+be followed without the code that asked for it.  Records come from a store, which may be hostile:
+one whose folder does not carry its identity's digest is skipped, and no name in one becomes a path.
 """
 
 import difflib
 import hashlib
-import importlib
 import json
 import pkgutil
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,57 +34,23 @@ LISTED = 4
 class Recorded:
     """A finished step."""
 
+    path: str
+    """Its folder, from the store."""
+    digest: str
+    task: str
+    settings: Mapping[str, Any]
+    """As JSON."""
+    sources: Mapping[str, str]
+    """Digests of what it was computed from, by role."""
     identity: Mapping[str, Any]
-    """Task, revision, settings, and the digests of what it was computed from."""
+    """All of these, and the task's revision."""
     versions: Mapping[str, Any]
     """Of the software that made it."""
 
     @property
-    def task(self) -> str:
-        """Name of its task."""
-        return str(self.identity["task"])
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Its settings, as JSON."""
-        return cast("Mapping[str, Any]", self.identity["settings"])
-
-    @property
-    def sources(self) -> dict[str, str]:
-        """Digests of what it was computed from, by role."""
-        return {**self.identity["inputs"], **self.identity["streams"]}
-
-    @cached_property
-    def digest(self) -> str:
-        """As `orchestrator.step.Step.digest`."""
-        text = json.dumps(self.identity, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    @cached_property
     def name(self) -> str:
-        """Of a point, what ``plan`` calls it; empty where its settings make no such name."""
-        if self.task not in POINTS:
-            return ""
-        [module] = [name for name in _modules() if name.endswith(f".{self.task}")]
-        known = importlib.import_module(module).Settings
-        fields = {name: value for name, value in self.settings.items() if name != "type"}
-        try:
-            name = str(known(**fields).label)
-        except (TypeError, ValueError):
-            return ""
-        return name if re.fullmatch(r"\w[^/\\]*", name) and name.isprintable() else ""
-
-    @property
-    def path(self) -> str:
-        """Of a point, where its result is in a store."""
-        return f"{self.task}/{self.name}-{self.digest}"
-
-
-def _modules() -> list[str]:
-    """Every module of ``tasks``, in full."""
-    return [
-        found.name for found in pkgutil.walk_packages(tasks.__path__, "tasks.") if not found.ispkg
-    ]
+        """The readable part of its path; of a point, what ``plan`` calls it."""
+        return self.path.partition("/")[2].removesuffix(f"-{self.digest}")
 
 
 class Library:
@@ -97,22 +61,23 @@ class Library:
 
     @cached_property
     def steps(self) -> Mapping[str, Recorded]:
-        """By digest."""
-        names = [module.rpartition(".")[2] for module in _modules()]
-        records = (record for name in names for record in self.store.records(name))
-        return {step.digest: step for step in filter(None, map(_recorded, records))}
+        """Finished steps by digest."""
+        modules = pkgutil.walk_packages(tasks.__path__, "tasks.")
+        names = [module.name.rpartition(".")[2] for module in modules if not module.ispkg]
+        found = (_recorded(*record) for name in names for record in self.store.records(name))
+        return {step.digest: step for step in found if step}
 
     @cached_property
     def points(self) -> list[Recorded]:
         """Those that end a point, by path."""
-        found = [step for step in self.steps.values() if step.name]
+        found = [step for step in self.steps.values() if step.task in POINTS]
         return sorted(found, key=lambda step: step.path)
 
     def point(self, wanted: str) -> Recorded:
-        """The finished point of a name, a path, or the start of a digest.
+        """The finished point with a name, a path, or the start of a digest.
 
         Raises:
-            ValueError: None, or more than one, goes by that.
+            ValueError: None, or more than one, matches.
         """
         found = [
             step
@@ -134,7 +99,7 @@ class Library:
         """What a point measured: its ``metrics.json``, checked.
 
         Raises:
-            ValueError: It is damaged, or holds something else than numbers and words.
+            ValueError: It is damaged, or holds something other than numbers and words.
         """
         step = cast("Step", point)  # the store asks a step for its path and its identity alone
         if (damage := self.store.damage(step, content=True)) is not None:
@@ -148,7 +113,7 @@ class Library:
         return row
 
     def ancestry(self, point: Recorded) -> Iterator[Recorded]:
-        """Yield a point and everything it was computed from whose record is there."""
+        """Yield a point and every recorded step that it was computed from."""
         seen: set[str] = set()
         waiting = [point.digest]
         while waiting:
@@ -159,7 +124,7 @@ class Library:
             seen.add(digest)
 
     def _instead(self, wanted: str) -> str:
-        """What to type in place of a name that nothing goes by."""
+        """What to type in place of a name that matches nothing."""
         if not self.points:
             return (
                 f"{self.store.address} holds no finished point. Run a study first, or give --store."
@@ -170,27 +135,22 @@ class Library:
         return "give a name, a path or a digest as `castlewalls plan STUDY` prints it."
 
 
-def _recorded(record: Mapping[str, Any]) -> Recorded | None:
-    """A step from its record; None where the record tells no step."""
-    identity, versions = record.get("identity"), record.get("versions", {})
-    if not isinstance(identity, dict) or not isinstance(versions, dict):
-        return None
-    parts = [identity.get(name) for name in ("settings", "inputs", "streams")]
-    if not isinstance(identity.get("task"), str) or not all(isinstance(x, dict) for x in parts):
-        return None
-    sources = [*identity["inputs"].values(), *identity["streams"].values()]
-    if not all(isinstance(digest, str) for digest in sources):
-        return None
-    step = Recorded(identity, versions)
+def _recorded(path: str, record: Mapping[str, Any]) -> Recorded | None:
+    """A step from its record; None where the record describes no step of this folder."""
     try:
-        step.digest  # noqa: B018 - NaN among the settings has no digest
-    except ValueError:
+        identity, versions = dict(record["identity"]), dict(record.get("versions", {}))
+        task, settings = identity["task"], dict(identity["settings"])
+        sources = {**identity["inputs"], **identity["streams"]}
+        text = json.dumps(identity, sort_keys=True, allow_nan=False)
+    except (KeyError, TypeError, ValueError):  # NaN identifies nothing
         return None
-    return step
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    named = path.startswith(f"{task}/") and path.endswith(f"-{digest}") and path.isprintable()
+    if not named or not all(isinstance(source, str) for source in sources.values()):
+        return None
+    return Recorded(path, digest, task, settings, sources, identity, versions)
 
 
 def _fits(column: str, value: Any) -> bool:
-    """Whether a row's column holds what belongs into it."""
-    if value is None:
-        return True
-    return isinstance(value, str if column in WORDS else int | float)
+    """Whether a row's column holds what belongs in it."""
+    return value is None or isinstance(value, str if column in WORDS else int | float)

@@ -1,13 +1,14 @@
-"""Remote storage, asked through ``pyarrow.fs``: objects below an address, nothing about steps.
+"""Files and objects below an address, through ``pyarrow.fs``; nothing here knows steps.
 
-Credentials come from where the storage's own tools take them (environment, ``~/.aws``, the
-machine's role), never from the address, which is in records, logs and pickles.
+Credentials come from where the storage's own tools take them (the environment, ``~/.aws``, the
+machine's role), never from the address, which is kept in records, logs and pickles.
 """
 
 import mimetypes
+import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -18,231 +19,244 @@ from urllib.parse import parse_qsl, urlsplit
 T = TypeVar("T")
 
 PART = 8 * 2**20
-"""Bytes of a file in memory at once, of each that is under way."""
+"""Bytes of a file held in memory while it is copied."""
 AT_ONCE = 16
-"""Requests under way at once."""
+"""Requests sent at the same time."""
 PAUSES = (2.0, 10.0)
-"""Seconds after which a request that has no answer is repeated; the library has tried thrice."""
-FOR_GOOD = re.compile(
+"""Seconds before an unanswered request is repeated; pyarrow has tried three times by then."""
+PERMANENT = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|EXPIRED_TOKEN|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN"
     r"|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION|PERMISSION_DENIED|UNAUTHENTICATED"
     r"|Auth\w+Fail\w+|HTTP status 40[0-5]\b"
 )
-"""What S3, Google Cloud Storage and Azure say when trying again does not help."""
+"""Errors of S3, Google Cloud Storage and Azure that another try does not cure."""
 NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|Bucket '[^']*' not found")
 SECRETS = re.compile(r"secret|password|token|key|credential$|^sig$", re.IGNORECASE)
-"""Options of an address that are no business of records and logs."""
+"""Options of an address that must not be kept in records and logs."""
 
 
 class NoAnswer(ConnectionError):
-    """Remote storage does not answer; trying again later may help."""
+    """Remote storage does not answer; another try may help."""
 
 
 class NoAccess(PermissionError):
-    """Remote storage will not serve us, whenever we ask."""
+    """Remote storage refuses access; another try does not help."""
 
 
 class Storage:
-    """What lies below an address.
+    """What lies below an address: a local folder, or remote storage that pyarrow supports.
 
-    Paths are from there, with slashes.  A request that is not answered is repeated some times.
+    Paths are relative to the address and use slashes.
+
+    Args:
+        address: An absolute path, or an address such as ``s3://bucket/folder``.
+        pauses: Seconds after which an unanswered remote request is repeated; ``PAUSES`` by default.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, pauses: Sequence[float] | None = None) -> None:
         self.address = address
+        self.pauses = PAUSES if pauses is None else pauses
+        self.remote = "://" in address
 
     def at(self, path: str) -> str:
         """The address of something below this one."""
+        if not self.remote:
+            return f"{self.address}/{path}"
         place = urlsplit(self.address)
         return place._replace(path=f"{place.path.rstrip('/')}/{path}").geturl()
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
-        """The file system, and the store's path in it."""
+        """The file system, and the path of the address in it."""
         from pyarrow import fs
 
         address = self.address
-        if address.startswith("s3://"):  # a small file is one request instead of three
+        if not self.remote:
+            return fs.LocalFileSystem(), address.rstrip("/")
+        if address.startswith("s3://"):  # makes a small file one request instead of three
             address += ("&" if urlsplit(address).query else "?") + "allow_delayed_open=true"
         files, path = fs.FileSystem.from_uri(address)
         return files, path.rstrip("/")
 
-    def _do(
-        self, what: str, ask: Callable[[Any, str], T], pauses: Iterable[float] | None = None
-    ) -> T:
-        """Ask the storage, again if it does not answer.
-
-        Args:
-            what: For people: what we cannot do to the store when it fails.
-            ask: Given the file system and the store's path in it.
-            pauses: Seconds before each further try, by default ``PAUSES``.
+    def _do(self, what: str, ask: Callable[[Any, str], T]) -> T:
+        """Call ``ask(file system, base path)``, again after pauses if there is no answer.
 
         Raises:
-            FileNotFoundError: There is no such object.
-            NoAccess: It will not serve us, whenever we ask.
-            NoAnswer: It does not answer, or says that it cannot now.
-            OSError: Of this machine's own disk.
+            FileNotFoundError: There is no such file or object.
+            NoAccess: The storage refuses access: "cannot WHAT the store ...".
+            NoAnswer: The storage does not answer.
+            OSError: From a local disk.
         """
-        waits = iter(PAUSES if pauses is None else pauses)
+        waits = iter(self.pauses)
         while True:
             try:
                 return ask(*self._place)
             except OSError as error:
-                if error.errno is not None:  # an object that is not there; this machine's disk
+                if error.errno is not None or not self.remote:
                     raise
                 line = f"cannot {what} the store {self.address}: {_in_short(error)}"
                 if NO_BUCKET.search(line):
                     raise NoAccess(line) from error
-                if FOR_GOOD.search(line):
+                if PERMANENT.search(line):
                     raise NoAccess(f"{line} Check this machine's credentials.") from error
                 if (wait := next(waits, None)) is None:
                     raise NoAnswer(line) from error
             time.sleep(wait)
 
     def refuse_absent(self) -> None:
-        """Fail when there is no such storage, or it does not let us in.
+        """Fail if there is no such remote storage, or if it refuses access.
 
         Raises:
-            ValueError: In one line: an unknown scheme or option, no such bucket.
-            OSError: In one line: it does not answer, or does not let us in.
+            ValueError: In one line: an unknown scheme or option, or no such bucket.
+            OSError: In one line: it does not answer, or refuses access.
         """
         from pyarrow import fs
 
+        absent = f"the store {self.address} is in a bucket that does not exist; create the bucket"
         try:
-            bucket = self._do("open", lambda _, base: base.partition("/")[0], ())
+            bucket = self._do("open", lambda _, base: base.partition("/")[0])
             if not bucket:
                 raise ValueError("it names no bucket")
-            there = self._do("open", lambda files, _: files.get_file_info(bucket), ())
-            self.sizes("logs", ())  # there may be a bucket, and not for us
+            there = self._do("open", lambda files, _: files.get_file_info(bucket))
+            self.sizes("logs")  # the bucket may exist and refuse us
         except ValueError as error:
             raise ValueError(
                 f"--store takes a folder, or an address such as s3://bucket/folder or "
                 f"gs://bucket/folder; got {self.address}: {str(error).splitlines()[0]}"
             ) from error
         except NoAccess as error:
-            if not NO_BUCKET.search(str(error)):
-                raise
-            there = fs.FileInfo(bucket, fs.FileType.NotFound)
+            raise ValueError(absent) if NO_BUCKET.search(str(error)) else error from error
         if there.type == fs.FileType.NotFound:
-            raise ValueError(
-                f"the store {self.address} is in a bucket that does not exist; make it"
-            )
+            raise ValueError(absent)
 
-    def read(self, path: str, pauses: Iterable[float] | None = None) -> bytes | None:
-        """The bytes of a small object, or None if there is none."""
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a small file, or None if there is none; an unreadable local one is empty."""
 
         def ask(files: Any, base: str) -> bytes:
             with files.open_input_stream(f"{base}/{path}") as stream:
                 return bytes(stream.read())
 
         try:
-            return self._do("read", ask, pauses)
-        except FileNotFoundError:
+            return self._do("read", ask)
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError:
+            if self.remote:
+                raise
+            return b""
 
-    def write(self, path: str, content: bytes, pauses: Iterable[float] | None = None) -> None:
-        """Write an object in one piece: it is there whole, or not at all."""
+    def write(self, path: str, content: bytes) -> None:
+        """Write a small file; a remote one appears whole or not at all."""
 
         def ask(files: Any, base: str) -> None:
+            if not self.remote:
+                files.create_dir(os.path.dirname(f"{base}/{path}"))  # noqa: PTH120
             with files.open_output_stream(f"{base}/{path}", metadata=_kind(path)) as stream:
                 stream.write(content)
 
-        self._do("write to", ask, pauses)
+        self._do("write to", ask)
 
-    def sizes(self, path: str, pauses: Iterable[float] | None = None) -> dict[str, int]:
-        """The size of each object below a path, by its path from there."""
-        found = self._below(path, pauses, recursive=True)
-        return {name: info.size for name, info in found.items() if info.is_file}
-
-    def folders(self, path: str) -> list[str]:
-        """Names of what has objects below it, one level below a path."""
-        found = self._below(path, None, recursive=False)
-        return [name for name, info in found.items() if not info.is_file]
-
-    def _below(
-        self, path: str, pauses: Iterable[float] | None, *, recursive: bool
-    ) -> dict[str, Any]:
+    def sizes(self, path: str) -> dict[str, int]:
+        """The bytes of each file below a path, by its path from there; local ones if readable."""
+        if not self.remote:
+            return _local_sizes(f"{self.address}/{path}")
         from pyarrow import fs
 
-        def ask(files: Any, base: str) -> dict[str, Any]:
+        def ask(files: Any, base: str) -> dict[str, int]:
             where = f"{base}/{path}"
-            below = fs.FileSelector(where, recursive=recursive, allow_not_found=True)
+            below = fs.FileSelector(where, recursive=True, allow_not_found=True)
             found = files.get_file_info(below)
-            return {info.path[len(where) + 1 :]: info for info in found}
+            return {info.path[len(where) + 1 :]: info.size for info in found if info.is_file}
 
-        return self._do("read", ask, pauses)
+        return self._do("read", ask)
 
     def upload(self, folder: Path, path: str, names: Iterable[str]) -> None:
-        """Copy files of a folder to below a path, a part at a time."""
+        """Copy files of a folder to below a path, several at a time."""
 
-        def send(name: str) -> None:
-            self._do("write to", lambda files, base: copy(files, f"{base}/{path}/{name}", name))
-
-        def copy(files: Any, target: str, name: str) -> None:
+        def send(files: Any, base: str, name: str) -> None:
+            to = f"{base}/{path}/{name}"
             with (
                 (folder / name).open("rb") as source,
-                files.open_output_stream(target, metadata=_kind(name)) as stream,
+                files.open_output_stream(to, metadata=_kind(name)) as target,
             ):
                 while part := source.read(PART):
-                    stream.write(part)
-                    stream.flush()  # else a slow network has the whole file in memory
+                    target.write(part)
+                    target.flush()  # else a slow network keeps the whole file in memory
 
-        self.each(send, names)
+        self.each(
+            lambda name: self._do("write to", lambda files, base: send(files, base, name)), names
+        )
 
     def download(self, path: str, names: Iterable[str], folder: Path) -> None:
-        """Copy objects below a path into a folder, a part at a time."""
+        """Copy files below a path into a folder, several at a time."""
 
-        def receive(name: str) -> None:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            self._do("read", lambda files, base: copy(files, f"{base}/{path}/{name}", name))
-
-        def copy(files: Any, source: str, name: str) -> None:
-            with files.open_input_stream(source) as stream, (folder / name).open("wb") as target:
-                while part := stream.read(PART):
+        def receive(files: Any, base: str, name: str) -> None:
+            to = folder / name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            source = files.open_input_stream(f"{base}/{path}/{name}")
+            with source, to.open("wb") as target:
+                while part := source.read(PART):
                     target.write(part)
 
-        self.each(receive, names)
+        self.each(
+            lambda name: self._do("read", lambda files, base: receive(files, base, name)), names
+        )
 
     def delete(self, path: str) -> None:
-        """Delete an object, if it is there."""
+        """Delete a file, if it is there."""
         with suppress(FileNotFoundError):
             self._do("write to", lambda files, base: files.delete_file(f"{base}/{path}"))
 
     def delete_below(self, path: str) -> None:
-        """Delete every object below a path."""
+        """Delete every file below a path."""
         with suppress(FileNotFoundError):
             self._do("write to", lambda files, base: files.delete_dir(f"{base}/{path}"))
 
     def file_system(self, path: str) -> tuple[str, Any]:
-        """A path as a file system of ``pyarrow.fs`` takes it, and that file system."""
+        """A path as ``pyarrow.fs`` takes it, and its file system."""
         return self._do("open", lambda files, base: (f"{base}/{path}", files))
 
     def each(self, do: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-        """Do it to each, several at once; the first failure is raised when all have ended."""
+        """Call ``do`` on every item, several at a time if each waits for the network.
+
+        The first error is raised when all have ended.
+        """
+        if not self.remote:
+            return list(map(do, items))
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return [future.result() for future in [pool.submit(do, item) for item in items]]
 
 
+def _local_sizes(where: str) -> dict[str, int]:
+    """The same of a folder; pyarrow follows links in circles, and fails at a name not in UTF-8."""
+    found = {}
+    for folder, _, names in os.walk(where):
+        for path in (f"{folder}/{name}" for name in names):
+            with suppress(OSError):
+                found[path[len(where) + 1 :]] = os.stat(path).st_size  # noqa: PTH116
+    return found
+
+
 def _in_short(error: OSError) -> str:
-    """What the storage said, without what we asked it and without the request's number."""
+    """An error without what was asked and without the request's number."""
     said = re.sub(r" \(Request ID:.*?\)", "", " ".join(str(error).split()))
     return re.sub(r"^When .*?: (?=AWS Error)", "", said)
 
 
 def _kind(name: str) -> dict[str, str]:
-    """What a browser is told that opens a report where it lies."""
+    """The content type with which a browser opens an object, such as a report's page."""
     return {"Content-Type": mimetypes.guess_type(name)[0] or "application/octet-stream"}
 
 
 def refuse_secrets(address: str) -> None:
-    """Refuse an address with a user, a password or a key in it; it is not repeated.
+    """Refuse an address that holds a user, a password or a key, without repeating it.
 
     Raises:
         ValueError: In one line.
     """
     place = urlsplit(address)
-    user = "@" in place.netloc and place.scheme not in ("abfs", "abfss")  # a container, there
-    password = ":" in place.netloc and place.scheme not in ("hdfs", "viewfs")  # a port, there
+    user = "@" in place.netloc and place.scheme not in ("abfs", "abfss")  # there, a container
+    password = ":" in place.netloc and place.scheme not in ("hdfs", "viewfs")  # there, a port
     names = [name for name, _ in parse_qsl(place.query, keep_blank_values=True)]
     if user or password or any(map(SECRETS.search, names)):
         raise ValueError(

@@ -1,24 +1,40 @@
 """The artifact store: a folder per step, published whole or not at all.
 
-Every file call on the store goes through here or through ``remote``, which keeps the
-same under an address such as ``s3://bucket/folder``.  There are no status files, leases or
-remembered failures: a step is done exactly when its ``record.json``, written last, is there and
-every file it lists is as recorded.
+Every store is read and written through ``storage``, a local folder and an address such as
+``s3://bucket/folder`` alike.  There are no status files, leases or remembered failures: a step is
+done exactly when its ``record.json``, written last, is there and its files are as recorded.
+
+Locally a result is written to a private folder and renamed; of two drivers that race, the first
+one's result stays.  Remote storage cannot rename, so there files go below ``<step>/<attempt>/`` and
+``<step>/record.json`` names the attempt; of two that race, the last record counts.  What is read
+from remote storage is copied to this machine first; see ``copies``.
 """
 
 import json
 import secrets
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from re import fullmatch
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orchestrator import choices
-from orchestrator.step import Step, difference
-from orchestrator.store.record import RECORD, files_damage, folder_damage, judged, write_record
+from orchestrator.step import Step
+from orchestrator.store import copies
+from orchestrator.store.copies import private_folder
+from orchestrator.store.record import (
+    DAMAGED,
+    RECORD,
+    folder_damage,
+    read_record,
+    sizes_damage,
+    write_record,
+)
+from orchestrator.store.storage import Storage, refuse_secrets
 
 NOT_BUILT = "not built"
 
@@ -27,74 +43,74 @@ def open_store(address: str) -> "Store":
     """The store at an address, as ``--store`` takes it.
 
     Args:
-        address: A folder, ``~`` and relative ones too; ``file:///folder``; or remote storage that
-            pyarrow knows, such as ``s3://bucket/folder`` or ``gs://bucket/folder``, perhaps with
-            its options: ``?region=eu-west-1``, ``?endpoint_override=127.0.0.1:9000&scheme=http``.
+        address: A folder, which may be relative or start with ``~``; ``file:///folder``; or remote
+            storage that pyarrow supports, such as ``s3://bucket/folder``, with its options if
+            needed: ``?region=eu-west-1``, ``?endpoint_override=127.0.0.1:9000&scheme=http``.
 
     Raises:
-        ValueError: In one line: nothing at all, an unknown scheme or option, a bucket that is not
-            there, a password in the address.
-        OSError: In one line: the storage does not answer, or does not let us in.
+        ValueError: In one line: an empty address, an unknown scheme or option, a bucket that does
+            not exist, a password in the address.
+        OSError: In one line: the storage does not answer, or refuses access.
     """
-    if "://" not in address:
-        return Store(_folder(choices.path(address, "--store")))
-    if not address.startswith("file://"):
-        from orchestrator.store import remote
-
-        return remote.opened(address)
     place = urlsplit(address)
-    if place.netloc not in ("", "localhost") or not place.path.startswith("/"):
+    if "://" in address and place.scheme != "file":
+        refuse_secrets(address)
+        Storage(address, ()).refuse_absent()
+        return Store(address)
+    if place.scheme == "file" and (
+        place.netloc not in ("", "localhost") or not place.path.startswith("/")
+    ):
         raise ValueError(f"--store takes file:///folder with three slashes, got {address!r}.")
-    return Store(_folder(Path(unquote(place.path))))
-
-
-def _folder(place: Path) -> Path:
-    """A place that is a folder, or can become one.
-
-    Raises:
-        ValueError: A file is in its way.
-    """
-    for one in (place, *place.parents):
+    text = unquote(place.path) if place.scheme == "file" else address
+    if not text.strip():
+        raise ValueError("--store is empty; give a folder or leave it out.")
+    try:
+        folder = Path(text).expanduser()
+        str(folder).encode()
+    except (RuntimeError, UnicodeEncodeError) as error:
+        said = str(error).rstrip(".")
+        raise ValueError(f"--store {text!r}: {said}; give the whole path, in UTF-8.") from None
+    for one in (folder, *folder.parents):
         if one.is_file():
             raise ValueError(f"--store takes a folder, but {str(one)!r} is a file.")
-    return place
+    return Store(folder)
 
 
 class Store:
-    """Artifacts under one root folder, which every node sees if there are several."""
+    """Results, checkpoints and logs below a folder, or below the address of remote storage."""
 
-    remote: ClassVar[bool] = False
-    """Whether nodes share it through an address, and ``root`` is only this machine's copy."""
+    def __init__(self, place: Path | str) -> None:
+        remote = isinstance(place, str) and "://" in place
+        self.storage = Storage(str(place) if remote else str(Path(place).absolute()))
+        self.root = copies.place(self.address) if remote else Path(self.address)
+        """What lies on this machine: the store itself, or the copies of a remote one."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
-        """What lies on this machine: results, and the database, rates and reports beside them."""
+    @property
+    def remote(self) -> bool:
+        """Whether nodes share the store through an address, and ``root`` holds copies only."""
+        return self.storage.remote
 
     @property
     def address(self) -> str:
-        """What is typed and printed; ``open_store`` takes it anywhere."""
-        return str(self.root)
+        """What is typed and printed; ``open_store`` takes it on every node."""
+        return self.storage.address
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the address only."""
-        return Store, (self.root,)
+        """Pickle the address only: each node has its own copies and its own credentials."""
+        return Store, (self.address,)
 
     def folder(self, step: Step) -> Path:
-        """Where the step's result is or will be, on this machine.
-
-        In a remote store it is there after ``fetch``, or ``damage(content=True)`` that found none.
-        """
+        """Where the step's result is on this machine; of a remote store, once it is fetched."""
         return self.root / step.path
 
     def fetch(self, step: Step) -> Path:
-        """Have a finished step's result on this machine.
-
-        Returns:
-            Its folder.
+        """Bring a finished step's result to this machine, and return its folder.
 
         Raises:
-            OSError: It is not there, or not whole.
+            OSError: It is not in the remote store, or not whole.
         """
+        if self.remote and (damage := self.damage(step, content=True)):
+            raise OSError(f"{step.path}: {damage}")
         return self.folder(step)
 
     def damage(self, step: Step, *, content: bool = False) -> str | None:
@@ -102,25 +118,26 @@ class Store:
 
         Args:
             step: The step to look for.
-            content: Also hash every file; of a remote store, bring them to this machine first.
+            content: Also hash every file; those of a remote store are copied to this machine first.
                 Sizes are enough to plan; content is checked when a step is about to read.
 
-        Returns:
-            None for a finished, whole result; ``"not built"`` when there is none; else what is
-            wrong with the one that is there.
-
         Raises:
-            OSError: A remote store does not answer or does not let us in.
+            OSError: A remote store does not answer or refuses access.
         """
-        folder = self.folder(step)
-        try:
-            text = (folder / RECORD).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        if (text := self._text(step)) is None:
             return NOT_BUILT
-        except OSError as error:
-            return f"{RECORD} cannot be read: {error.strerror}"
-        record, damage = judged(text, step)
-        return damage or files_damage(folder, record["files"], content=content)
+        record, damage = read_record(text, step)
+        if damage:
+            return damage
+        if (attempt := self._attempt(record)) is None:
+            return DAMAGED
+        damage = sizes_damage(record["files"], self.storage.sizes(step.path), below=attempt)
+        if damage or not content:
+            return damage
+        damage = self._bring(f"{step.path}/{attempt}".rstrip("/"), text, self.folder(step))
+        if damage and self.remote and self._text(step) != text:  # published anew meanwhile
+            return self.damage(step, content=True)
+        return damage
 
     def has(self, step: Step) -> bool:
         """Whether the step is finished and its files have the recorded sizes."""
@@ -128,181 +145,184 @@ class Store:
 
     def record(self, step: Step) -> dict[str, Any]:
         """The record of a finished step."""
-        return dict(json.loads((self.folder(step) / RECORD).read_text()))
+        return dict(json.loads(self._text(step) or b""))
 
-    def records(self, task: str) -> Iterator[dict[str, Any]]:
-        """Records of every finished step of one task; unreadable ones are passed over."""
-        for path in sorted((self.root / task).glob(f"*/{RECORD}")):
+    def records(self, task: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield path and record of every finished step of a task; unreadable ones are skipped."""
+        below = map(PurePosixPath, self.storage.sizes(task))
+        paths = [f"{task}/{x.parent}" for x in below if x.name == RECORD and len(x.parts) == 2]
+        texts = self.storage.each(lambda path: self.storage.read(f"{path}/{RECORD}"), paths)
+        for path, text in sorted(zip(paths, texts, strict=True)):
             record = None
-            with suppress(ValueError, OSError):
-                record = json.loads(path.read_text())
+            with suppress(ValueError):
+                record = json.loads(text or b"")
             if isinstance(record, dict):
-                yield record
+                yield path, record
 
-    @contextmanager
-    def look(
-        self,
-        steps: Iterable[Step],  # noqa: ARG002 - a folder has nothing to gain
-        *,
-        content: Collection[str] = (),  # noqa: ARG002
-    ) -> Iterator[None]:
-        """Read what there is of many steps at once; it is remembered within the ``with`` alone.
-
-        For planning: a remote store is asked in a few requests instead of some for each step.
+    def damages(self, steps: Iterable[Step], content: Container[str] = ()) -> dict[str, str | None]:
+        """What ``damage`` says of each step, by digest; several are asked about at a time.
 
         Args:
-            steps: Those that will be asked about.
-            content: Digests of those whose files will be read too.
+            steps: The steps to look for.
+            content: Digests of those whose files are hashed too.
         """
-        yield
-
-    def discard(self, step: Step) -> None:
-        """Remove a damaged result, so that it is built again."""
-        shutil.rmtree(self.folder(step), ignore_errors=True)
+        steps = list(steps)
+        found = self.storage.each(
+            lambda step: self.damage(step, content=step.digest in content), steps
+        )
+        return {step.digest: damage for step, damage in zip(steps, found, strict=True)}
 
     @contextmanager
     def publish(self, step: Step) -> Iterator["Attempt"]:
-        """Yield a private folder; on success move it into place, record last.
+        """Yield a private folder on this machine; on success publish it, record last.
 
-        Two drivers that race on a step waste work but corrupt nothing: the second finds the
-        first one's result and keeps it.
+        Two drivers that race on a step waste work but corrupt nothing.
         """
         final = self.folder(step)
         with private_folder(final) as folder:
             attempt = Attempt(folder)
             yield attempt
-            write_record(folder, {"identity": step.identity, **attempt.facts})
+            content = {"identity": step.identity, **attempt.facts}
+            if self.remote:
+                name = uuid.uuid4().hex[:12]
+                files = write_record(folder, {**content, "attempt": name})
+                self.storage.upload(folder, f"{step.path}/{name}", files)
+                self.storage.write(f"{step.path}/{RECORD}", (folder / RECORD).read_bytes())
+                copies.replace(folder, final, self.root)
+                return
+            write_record(folder, content)
             if final.exists() and self.damage(step) is not None:
                 self.discard(step)
             try:
                 folder.rename(final)
-            except OSError:
+            except OSError:  # another driver was faster
                 if self.damage(step) is not None:
                     raise
 
-    def explain(self, step: Step, *, content: bool = False) -> list[str]:
-        """Say why a step is to run: what is damaged, or how it differs from its nearest sibling."""
-        damage = self.damage(step, content=content)
-        if damage is not None and damage != NOT_BUILT:
-            return [damage]
-        siblings = [
-            record["identity"] for record in self.records(step.task) if "identity" in record
-        ]
-        changes = [list(difference(identity, step.identity)) for identity in siblings]
-        return min(filter(None, changes), key=len, default=["the first of its task"])
+    def discard(self, step: Step) -> None:
+        """Remove a damaged result, so that it is built again: remotely the record first."""
+        if self.remote:
+            record, _ = read_record(self._text(step) or b"", step)
+            self.storage.delete(f"{step.path}/{RECORD}")
+            if attempt := self._attempt(record):
+                self.storage.delete_below(f"{step.path}/{attempt}")
+        shutil.rmtree(self.folder(step), ignore_errors=True)
+
+    def _text(self, step: Step) -> bytes | None:
+        return self.storage.read(f"{step.path}/{RECORD}")
+
+    def _attempt(self, record: Mapping[str, Any]) -> str | None:
+        """Where a record's files lie, from the record's folder; None if it says so wrongly."""
+        if not self.remote:
+            return ""
+        name = record.get("attempt")
+        return f"{name}/" if isinstance(name, str) and fullmatch("[0-9a-f]{12}", name) else None
 
     def marked(self, below: str) -> list[str]:
-        """Folders two levels below a folder that have a record, as paths from the root."""
-        found = (self.root / below).glob(f"*/*/{RECORD}")
-        return sorted(path.parent.relative_to(self.root).as_posix() for path in found)
+        """Folders two levels below a folder that have a record, as paths from the store."""
+        found = map(PurePosixPath, self.storage.sizes(below))
+        marks = (path for path in found if path.name == RECORD and len(path.parts) == 3)
+        return sorted(f"{below}/{path.parent}" for path in marks)
 
     def bring(self, path: str) -> str | None:
-        """Have a folder that ``marked`` names on this machine, at ``root / path``.
+        """Bring a folder that ``marked`` names to ``root / path``; say what is wrong with it."""
+        return self._bring(path, self.storage.read(f"{path}/{RECORD}") or b"", self.root / path)
 
-        Returns:
-            What is wrong with it, or None if it is whole.
-        """
-        return folder_damage(self.root / path)
+    def _bring(self, path: str, text: bytes, final: Path) -> str | None:
+        if not self.remote:
+            return folder_damage(final)
+        download = partial(self.storage.download, path)
+        return copies.bring(download, text, final, self.root)
 
-    def keep(self, folder: Path) -> str:
-        """Keep a folder that lies under ``root`` with everything else, its record last.
-
-        Returns:
-            Where people find it: a path, or an address.
-        """
-        return str(folder)
+    def keep(self, folder: Path) -> None:
+        """Upload a folder that lies below ``root`` to a remote store, its record last if any."""
+        if not self.remote:
+            return
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        names = [path.relative_to(folder).as_posix() for path in files]
+        for last in (False, True):
+            some = [name for name in names if (name == RECORD) == last]
+            self.storage.upload(folder, folder.relative_to(self.root).as_posix(), some)
 
     def remove(self, path: str) -> None:
-        """Remove a folder, wherever the store has it."""
+        """Remove a folder from the store and from this machine."""
+        if self.remote:
+            self.storage.delete_below(path)
         shutil.rmtree(self.root / path, ignore_errors=True)
-
-    def log_path(self, step: Step) -> Path:
-        """Where the traceback of a failed step goes, in a folder."""
-        return self.root / log_name(step)
 
     def write_log(self, step: Step, text: str) -> None:
         """Keep the traceback of a failed step."""
-        path = self.log_path(step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        self.storage.write(log_name(step), text.encode(errors="backslashreplace"))
 
     def log_address(self, step: Step) -> str | None:
         """Where people find the traceback of a step, or None when there is none."""
-        path = self.log_path(step)
-        return str(path) if path.exists() else None
+        name = log_name(step)
+        return None if self.storage.read(name) is None else self.storage.at(name)
 
     def drop_log(self, step: Step) -> None:
-        """Remove the traceback of an earlier failure: the step is made."""
-        self.log_path(step).unlink(missing_ok=True)
+        """Remove the traceback of an earlier failure."""
+        self.storage.delete(log_name(step))
+
+    def tune(self) -> tuple[str, Any]:
+        """Ray Tune's ``storage_path`` and ``storage_filesystem``, in the store."""
+        return self.storage.file_system("tune") if self.remote else (str(self.root / "tune"), None)
 
     def probe(self) -> str:
-        """Write a small file that nobody could guess.
+        """Write a small file with a random name and content.
 
         Returns:
             A token for ``sees``, on other nodes, and ``unprobe``.
         """
-        name, content = uuid.uuid4().hex, secrets.token_hex(16)
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / probe_name(name)).write_text(content)
+        name, content = f".probe-{uuid.uuid4().hex}", secrets.token_hex(16)
+        Storage(self.address, ()).write(name, content.encode())
         return f"{name}:{content}"
 
     def sees(self, token: str) -> str | None:
         """Why this process does not read what ``probe`` wrote, or None if it does."""
         name, _, content = token.partition(":")
-        if not self.root.is_dir():
-            return f"it has no folder {self.root}"
         try:
-            if (self.root / probe_name(name)).read_text() == content:
-                return None
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            return f"its folder {self.root} cannot be read: {error.strerror}"
-        return f"its folder {self.root} is another one: what is written here does not appear there"
+            found = Storage(self.address, ()).read(name)
+        except (OSError, ValueError) as error:
+            return str(error)
+        if found == content.encode():
+            return None
+        return f"it does not find in {self.address} what was just written there"
 
     def unprobe(self, token: str) -> None:
         """Remove what ``probe`` wrote."""
-        (self.root / probe_name(token.partition(":")[0])).unlink(missing_ok=True)
+        self.storage.delete(token.partition(":")[0])
 
-    def tune(self) -> tuple[str, Any]:
-        """Tune's ``storage_path`` and ``storage_filesystem``: the sweep's logs lie in the store."""
-        return str(self.root / "tune"), None
-
-    def check_writable(self, expected_bytes: int) -> None:
-        """Fail before any work if the store cannot hold what is coming.
+    def check_writable(self, expected_bytes: int, folders: Iterable[str] = ()) -> None:
+        """Fail before any work if the store, or one of its ``folders``, cannot hold what is coming.
 
         Raises:
-            OSError: With one clear line: read-only, no such place, too small.
+            OSError: With one clear line: it is read-only, cannot be made, or is too small.
         """
-        check_folder(self.root, f"the store {self.root}", "with --store", expected_bytes)
-
-    def check_folders(self, names: Iterable[str]) -> None:
-        """Fail before any work if one of these folders of the store is there and takes nothing.
-
-        Raises:
-            OSError: With one clear line.
-        """
-        for folder in sorted(self.root / name for name in names):
+        if self.remote:
+            mine = f"this machine's copy of the store, {self.root}"
+            check_folder(self.root, mine, "with CASTLEWALLS_CACHE", 0)
+            self.unprobe(self.probe())
+        else:
+            check_folder(self.root, f"the store {self.root}", "with --store", expected_bytes)
+        for folder in sorted(self.root / name for name in folders):
             if folder.is_dir():
                 how = f"with --store, or let yourself write there: chmod u+rwx {folder}"
                 check_folder(folder, f"the store's folder {folder}", how, 0)
 
 
+@dataclass
+class Attempt:
+    """A result being made: its private folder and the facts that go into its record."""
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
 def check_folder(folder: Path, what: str, how: str, expected_bytes: int) -> None:
-    """Fail if a folder cannot be written to or lies on a disk with too little room.
-
-    Args:
-        folder: Made if it is not there.
-        what: Its name for people.
-        how: How another one is given.
-        expected_bytes: Room that is wanted.
-
-    Raises:
-        OSError: With one clear line.
-    """
+    """Make a folder; fail in one line if it takes nothing, or its disk has too little room."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / probe_name(uuid.uuid4().hex)
+        probe = folder / f".probe-{uuid.uuid4().hex}"
         try:
             probe.write_bytes(bytes(1 << 20))
         finally:
@@ -319,30 +339,6 @@ def check_folder(folder: Path, what: str, how: str, expected_bytes: int) -> None
         )
 
 
-def probe_name(name: str) -> str:
-    """The file of a probe, in the store's root."""
-    return f".probe-{name}"
-
-
 def log_name(step: Step) -> str:
-    """The file of a step's traceback, from the store's root."""
+    """The file of a step's traceback, in the store."""
     return f"logs/{step.task}-{step.digest}.log"
-
-
-class Attempt:
-    """A result being made: its private folder and the facts that go into its record."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.facts: dict[str, Any] = {}
-
-
-@contextmanager
-def private_folder(final: Path) -> Iterator[Path]:
-    """Yield a new folder beside ``final``, which ends with the block unless it was moved."""
-    folder = final.with_name(f".{final.name}.{uuid.uuid4().hex[:6]}")
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

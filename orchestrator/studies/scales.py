@@ -11,6 +11,8 @@ from tasks.detectors import Detector
 from tasks.steps import denoise_classify, sample, train_classifier, train_diffusion, weights
 from tasks.triggers import Trigger, patches
 
+LEAST_STEPS, LEAST_IMAGES = 100, 100
+"""A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
 HEUN_STEPS = 18
 """Of sampler ``heun`` at every scale, 35 network evaluations (Karras et al. 2022, for CIFAR10)."""
 
@@ -79,11 +81,6 @@ class Scale:
         """Images of a generation set: as many as there are to train on, unless fewer are set."""
         n = sum(self.dataset.counts()["train"])
         return n if self.generation_set_n is None else min(n, self.generation_set_n)
-
-    @property
-    def to_be_timed(self) -> bool:
-        """Whether costs are measured before planning; those of the digits are known."""
-        return not isinstance(self.dataset, datasets.Digits)
 
 
 LAPTOP_DIFFUSION = train_diffusion.Settings(
@@ -232,3 +229,25 @@ CIFAR10 = Scale(
 )
 
 SCALES = (TINY, LAPTOP, CIFAR10)
+
+
+def shortened(scale: Scale, percent: int) -> Scale:
+    """The scale with so many percent of its training steps and of its images a point.
+
+    Neither falls below LEAST_STEPS or LEAST_IMAGES, unless it was there already.
+    """
+
+    def part(whole: int, least: int) -> int:
+        return min(whole, max(least, whole * percent // 100))
+
+    n = part(scale.generations.n, LEAST_IMAGES)
+    whole_set = part(scale.generation_set_size, LEAST_IMAGES)
+    steps = part(scale.diffusion.steps, LEAST_STEPS)
+    return replace(
+        scale,
+        diffusion=replace(scale.diffusion, steps=steps),
+        edm=replace(scale.edm, steps=part(scale.edm.steps, LEAST_STEPS)),
+        generations=replace(scale.generations, n=n),
+        others=replace(scale.others, n=min(scale.others.n, n)),
+        generation_set_n=scale.generation_set_n if percent == 100 else whole_set,
+    )

@@ -225,7 +225,7 @@ class _Walk:
         if os.path.realpath(folder) == self.store:
             return True
         signs = (
-            os.path.isdir(f"{folder}/.pace")  # noqa: PTH112 - False where none may look
+            os.path.isdir(f"{folder}/.costs")  # noqa: PTH112 - False where none may look
             or any(glob.iglob("datasets/*/record.json", root_dir=folder))  # noqa: PTH207
         )
         return signs and not holds_pictures(folder)

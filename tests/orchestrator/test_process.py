@@ -14,7 +14,7 @@ import requests
 
 from orchestrator import ROOT, process
 from orchestrator.cli import doctor
-from orchestrator.store.remote import RemoteStore
+from orchestrator.store.store import Store
 from tests.orchestrator.servers import server_of
 
 NOBODY = "http://127.0.0.1:9"
@@ -87,7 +87,7 @@ class TestNoHome:
             assert Path.home().parent == tmp_path
             assert stat.S_IMODE(Path.home().stat().st_mode) == 0o700
             assert getpass.getuser() == str(os.getuid())
-            assert RemoteStore("s3://bucket/x").root.is_relative_to(Path.home())
+            assert Store("s3://bucket/x").root.is_relative_to(Path.home())
             process.prepare()
         assert "HOME" not in os.environ
 

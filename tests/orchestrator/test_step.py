@@ -40,7 +40,6 @@ from tasks.steps import (
 from tasks.triggers import TRIGGERS, patterns
 from tasks.triggers.blending import Blend
 from tasks.triggers.patches import BadNets1
-from tests.pictures import make_folder
 
 DATASET = Step(datasets.Digits())
 
@@ -108,13 +107,6 @@ def test_changing_an_ancestor_changes_its_descendants_and_no_others():
     assert before.inputs["dataset"].digest == after.inputs["dataset"].digest
 
 
-def test_what_is_streamed_is_part_of_the_identity():
-    clean = training({"dataset": DATASET})
-    assert clean.digest != training().digest
-    assert set(training().identity["streams"]) == {"dataset", "manifest"}
-    assert training().identity["inputs"] == {}
-
-
 def test_placement_is_no_part_of_any_identity():
     names = {item.name for item in dataclasses.fields(Placement)}
     for step in every_step():
@@ -138,16 +130,7 @@ def test_where_something_lies_is_no_part_of_what_it_is():
     assert canonical(kept(rate=0.2)) != canonical(kept())
 
 
-def test_a_folder_that_was_moved_is_the_same_dataset(tmp_path):
-    made = datasets.ImageFolder.open(make_folder(tmp_path / "here", per_class=2), image_size=8)
-    moved = datasets.ImageFolder.open((tmp_path / "here").rename(tmp_path / "there"), image_size=8)
-    assert made.folder != moved.folder
-    assert Step(made).digest == Step(moved).digest
-    assert pickle.loads(pickle.dumps(Step(moved))).settings.folder == moved.folder
-    assert Step(made).digest != Step(replace(made, image_size=12)).digest
-
-
-@pytest.mark.parametrize("value", [max, lambda: 0, object(), b"bytes", {1, 2}, range(3)])
+@pytest.mark.parametrize("value", [max, object(), b"bytes", {1, 2}, poison.Settings])
 def test_what_has_no_form_that_is_the_same_in_every_process_is_refused(value):
     with pytest.raises(TypeError, match="same in every process"):
         canonical({"setting": value})
@@ -156,11 +139,6 @@ def test_what_has_no_form_that_is_the_same_in_every_process_is_refused(value):
 def test_nan_is_refused():
     with pytest.raises(ValueError, match="NaN"):
         canonical({"setting": (1.0, math.nan)})
-
-
-def test_a_class_of_settings_is_no_settings():
-    with pytest.raises(TypeError, match="same in every process"):
-        canonical(poison.Settings)
 
 
 @dataclass(frozen=True)
@@ -172,15 +150,6 @@ class Pair:
 @given(st.integers(-(2**40), 2**40))
 def test_one_and_one_point_zero_are_the_same_setting_of_a_float(number):
     assert canonical(Pair(number)) == canonical(Pair(float(number)))
-
-
-def test_one_and_one_point_zero_end_in_the_same_digest():
-    whole, point = (
-        Step(sample.Settings(conditions=(8,), guidance_weight=weight), {"model": training()})
-        for weight in (1, 1.0)
-    )
-    assert whole.digest == point.digest
-    assert whole.path == point.path
 
 
 def test_equal_fields_of_two_kinds_of_settings_are_two_identities():
@@ -344,12 +313,6 @@ def test_paths_of_detections_say_who_looked_at_what():
     assert asked.path.rpartition("-")[0] == "conditions/training-labels-seed0"
 
 
-def test_a_detection_on_an_unpoisoned_dataset_is_nobody_s():
-    prepared, on_training = detection(streams={"dataset": DATASET})
-    assert prepared.path == f"prepare/cd-{prepared.digest}"
-    assert on_training.path == f"detect/cd-on-training-{on_training.digest}"
-
-
 @pytest.mark.parametrize("trigger", TRIGGERS)
 def test_every_trigger_is_an_identity_of_its_own(trigger):
     others = [canonical(other()) for other in TRIGGERS if other is not trigger]
@@ -390,10 +353,8 @@ def test_a_new_revision_is_a_new_identity(monkeypatch):
     assert manifest().digest != before
 
 
-def test_every_setting_of_every_step_moves_its_digest():
+def test_every_seed_moves_its_digest():
     for step in every_step():
-        for item in dataclasses.fields(step.settings):
-            value = getattr(step.settings, item.name)
-            if item.name == "seed":
-                changed = replace(step.settings, seed=value + 1)
-                assert Step(changed, step.inputs, step.streams).digest != step.digest
+        if hasattr(step.settings, "seed"):
+            changed = replace(step.settings, seed=step.settings.seed + 1)
+            assert Step(changed, step.inputs, step.streams).digest != step.digest

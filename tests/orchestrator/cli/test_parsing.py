@@ -170,7 +170,7 @@ class TestWhatIsNoData:
         folder = make_folder(tmp_path / "pics", per_class=5)
         with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
             parsing.request("amplification", images=str(folder), store=str(folder / "apples"))
-        (folder / "apples" / ".pace").mkdir()
+        (folder / "apples" / ".costs").mkdir()
         asked = parsing.request("amplification", images=str(folder), store=str(tmp_path / "own"))
         assert asked.scale.dataset.class_names == CLASSES
 
@@ -331,9 +331,7 @@ class TestCifar10:
         assert digests[0] == digests[1]
 
 
-def test_the_digits_are_not_timed_and_others_are(tmp_path, folder):
-    assert not ask(tmp_path).scale.to_be_timed
-    assert ask(tmp_path, images=str(folder)).scale.to_be_timed
+def test_images_of_ones_own_are_the_dataset(tmp_path, folder):
     assert isinstance(ask(tmp_path).store, Store)
     assert isinstance(ask(tmp_path, images=str(folder)).scale.dataset, datasets.ImageFolder)
 

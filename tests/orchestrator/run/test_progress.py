@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.console import as_it_is, between, duration
-from orchestrator.graph.plan import Pace, Plan, Planned
+from orchestrator.graph.costs import Cost, Costs
+from orchestrator.graph.plan import Plan, Planned
 from orchestrator.graph.remaining import Remaining
-from orchestrator.graph.seen import Cost
 from orchestrator.run.placement import Placement
 from orchestrator.run.progress import Bars, Display, Follower, Lines, display
 from orchestrator.run.request import NoCluster
@@ -97,7 +97,7 @@ class TestDisplays:
     def test_a_line_says_how_long_the_step_and_the_run_still_take(self, tmp_path):
         """An update a second, and another step of 100 s to come on the same core."""
         costs = [Planned(step, True, "", Cost(0, 100, 0)) for step in (DATASET, POISON)]
-        left = Remaining(Plan([], costs), Pace(Store(tmp_path)), Placement(), 1)
+        left = Remaining(Plan([], costs), Costs(Store(tmp_path)), Placement().distributed, 1)
         pipe = console(False)
         lines = display(pipe, 2, left)
         for seen in (

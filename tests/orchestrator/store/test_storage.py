@@ -15,8 +15,7 @@ from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from orchestrator.store import storage
 from orchestrator.store.checkpoints import Checkpoints
-from orchestrator.store.remote import RemoteStore
-from orchestrator.store.store import open_store
+from orchestrator.store.store import Store, open_store
 from tasks.data import datasets
 from tasks.steps import poison
 from tasks.triggers.patches import BadNets1
@@ -25,22 +24,6 @@ DATASET = Step(datasets.Digits())
 POISON = Step(
     poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1), {"dataset": DATASET}
 )
-
-
-class TestSeeing:
-    def test_a_node_sees_what_another_just_wrote(self, pair, node):
-        one, two = pair
-        token = one.probe()
-        assert two.sees(token) is None
-        options = one.address.partition("?")[2]
-        other = node("three", f"s3://castle/elsewhere?{options}")
-        assert other.sees(token) == (
-            f"it does not find in {other.address} what was just written there"
-        )
-        two.unprobe(token)
-        assert one.sees(token) is not None
-        one.check_writable(10**15)
-        assert one.storage.folders(".") == []
 
 
 @pytest.fixture
@@ -85,7 +68,7 @@ class TestTrouble:
     def test_no_answer_is_said_in_a_line_and_worth_another_try(self, unused_port, monkeypatch):
         monkeypatch.setattr(storage, "PAUSES", ())
         away = f"s3://castle/x?endpoint_override=127.0.0.1:{unused_port}&scheme=http&region=x"
-        outcome = build(POISON, RemoteStore(away), Placement())
+        outcome = build(POISON, Store(away), Placement())
         assert (outcome.kind, outcome.transient) == ("failed", True)
         assert outcome.message.startswith(
             f"cannot read the store {away}: AWS Error NETWORK_CONNECTION"
@@ -94,7 +77,7 @@ class TestTrouble:
 
     def test_a_bucket_that_goes_during_a_run_is_not_tried_again(self, pair):
         one, _ = pair
-        gone = RemoteStore(one.address.replace("castle/", "gone/"))
+        gone = Store(one.address.replace("castle/", "gone/"))
         with pytest.raises(PermissionError, match="NO_SUCH_BUCKET") as caught:
             gone.check_writable(0)
         assert not is_transient(caught.value)
@@ -123,6 +106,11 @@ class TestOpening:
             assert (store.root, store.address, store.remote) == (root, str(root), False)
             assert open_store(store.address).root == root
 
+    @pytest.mark.parametrize("address", ["", " ", "~no-such-user/x", "caf\udce9"])
+    def test_a_folder_that_cannot_be_named_is_refused_in_a_line(self, address):
+        with pytest.raises(ValueError, match=r"^--store .*; give [^\n]*\.$"):
+            open_store(address)
+
     def test_a_remote_one_knows_its_address_and_keeps_its_copies_here(self, node, remote_address):
         store = node("one")
         assert (store.address, store.remote) == (remote_address, True)
@@ -132,7 +120,10 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            (("s3://castle/", "s3://no-such-bucket/"), "in a bucket that does not exist; make it"),
+            (
+                ("s3://castle/", "s3://no-such-bucket/"),
+                "in a bucket that does not exist; create the bucket",
+            ),
             (("s3://", "s4://"), "Unrecognized filesystem type"),
             (("region=", "regoin="), "Unexpected query parameter in S3 URI: 'regoin'"),
             (("s3://castle/", "s3:///"), "Missing bucket name in S3 URI"),

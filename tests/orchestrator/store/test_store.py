@@ -1,4 +1,4 @@
-"""A folder per step, published whole or not at all."""
+"""A folder per step, published whole or not at all: in a local folder, and on S3 from two nodes."""
 
 import json
 import os
@@ -12,12 +12,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.run.local import run_in_process
 from orchestrator.step import Step
-from orchestrator.store.record import RECORD, folder_damage, write_record
+from orchestrator.store.reasons import Reasons
+from orchestrator.store.record import DAMAGED, RECORD, folder_damage, write_record
 from orchestrator.store.store import NOT_BUILT, Store
 from tasks.data import datasets
 from tasks.steps import poison
@@ -32,7 +33,30 @@ def manifest(**changes):
 
 
 def files(root):
-    return [path for path in root.rglob("*") if path.is_file()]
+    return [path for path in root.rglob("*") if path.is_file() and ".locks" not in path.parts]
+
+
+def write(store, step, **texts):
+    with store.publish(step) as attempt:
+        for name, text in texts.items():
+            (attempt.folder / f"{name}.txt").write_text(text)
+
+
+def read(store, step):
+    return {path.stem: path.read_text() for path in store.fetch(step).glob("*.txt")}
+
+
+def lies(store, name):
+    """Where a file of the dataset lies in a store."""
+    attempt = store.record(DATASET).get("attempt")
+    return "/".join(filter(None, [DATASET.path, attempt, name]))
+
+
+def rewrite(store, step, change):
+    """Change a record where it lies; ``change`` is given the record and changes it."""
+    record = store.record(step)
+    change(record)
+    store.storage.write(f"{step.path}/{RECORD}", json.dumps(record).encode())
 
 
 @pytest.fixture(scope="module")
@@ -42,45 +66,57 @@ def made(tmp_path_factory):
     return store
 
 
-@pytest.fixture
-def store(made, tmp_path):
-    shutil.copytree(made.root, tmp_path / "store")
-    return Store(tmp_path / "store")
-
-
-def rewrite(store, step, change):
-    """Change a record; ``change`` is given the record and returns the new one."""
-    path = store.folder(step) / RECORD
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+@pytest.fixture(params=["folder", "bucket"])
+def both(request, tmp_path):
+    """A store as two nodes see it."""
+    if request.param == "bucket":
+        return request.getfixturevalue("pair")
+    return Store(tmp_path / "store"), Store(tmp_path / "store")
 
 
 class TestPublishing:
-    def test_a_result_is_nowhere_to_be_found_until_it_is_whole(self, tmp_path):
-        store = Store(tmp_path)
-        with store.publish(DATASET) as attempt:
-            (attempt.folder / "half.txt").write_text("half")
-            assert store.damage(DATASET) == NOT_BUILT
-            assert not store.folder(DATASET).exists()
-        assert store.has(DATASET)
-        assert (store.folder(DATASET) / "half.txt").read_text() == "half"
+    def test_what_one_node_makes_another_finds_and_reads_to_the_same_bytes(
+        self, both, made, contents
+    ):
+        one, two = both
+        run_in_process([manifest()], one)
+        assert {event["kind"] for event in run_in_process([manifest()], two)} == {"cached"}
+        for step in (DATASET, manifest()):
+            assert two.damage(step, content=True) is None
+            assert contents(two, step) == contents(made, step)
+            record = two.record(step)
+            assert record["identity"] == step.identity
+            assert set(record["files"]) == {
+                path.relative_to(two.folder(step)).as_posix() for path in files(two.folder(step))
+            } - {RECORD}
+            assert min(record["seconds"], record["peak_memory_bytes"]) > 0
+            assert record["versions"]["numpy"]
 
-    def test_a_crash_leaves_nothing_behind(self, tmp_path):
-        store = Store(tmp_path)
+    def test_a_result_is_nowhere_to_be_found_until_it_is_whole(self, both):
+        one, two = both
+        with one.publish(DATASET) as attempt:
+            (attempt.folder / "half.txt").write_text("half")
+            assert two.damage(DATASET) == NOT_BUILT
+        assert read(two, DATASET) == {"half": "half"}
+
+    def test_a_crash_leaves_nothing_behind(self, both):
+        one, two = both
 
         def crash():
-            with store.publish(DATASET) as attempt:
+            with one.publish(DATASET) as attempt:
                 (attempt.folder / "half.txt").write_text("half")
                 raise RuntimeError("disk on fire")
 
         with pytest.raises(RuntimeError, match="fire"):
             crash()
-        assert not files(tmp_path)
-        assert store.damage(DATASET) == NOT_BUILT
+        assert two.damage(DATASET) == NOT_BUILT
+        assert not files(one.root)
+        assert one.storage.sizes(DATASET.path) == {}
 
     def test_a_process_killed_in_the_middle_publishes_nothing(self, tmp_path):
         code = (
             "import os, sys; from pathlib import Path; from orchestrator.step import Step\n"
-            "from orchestrator.store.store import Store; from tasks import datasets\n"
+            "from orchestrator.store.store import Store; from tasks.data import datasets\n"
             "with Store(Path(sys.argv[1])).publish(Step(datasets.Digits())) as attempt:\n"
             "    (attempt.folder / 'train.parquet').write_text('half')\n"
             "    os.kill(os.getpid(), 9)\n"
@@ -89,6 +125,7 @@ class TestPublishing:
         assert killed.returncode == -9
         store = Store(tmp_path)
         assert store.damage(DATASET) == NOT_BUILT
+        assert list(store.records("datasets")) == []
         run_in_process([DATASET], store)
         assert store.damage(DATASET, content=True) is None
 
@@ -98,135 +135,132 @@ class TestPublishing:
             others = [path for path in files(made.folder(step)) if path != record]
             assert record.stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in others)
 
-    def test_the_record_lists_every_file_and_what_it_cost(self, made):
-        record = made.record(DATASET)
-        names = {path.name for path in files(made.folder(DATASET))} - {RECORD}
-        assert set(record["files"]) == names
-        assert record["identity"] == DATASET.identity
-        assert record["seconds"] > 0
-        assert record["peak_memory_bytes"] > 0
-        assert record["versions"]["numpy"]
+    def test_a_damaged_result_is_replaced(self, both):
+        one, two = both
+        write(one, DATASET, old="old")
+        one.storage.delete(lies(one, "old.txt"))
+        write(two, DATASET, new="new")
+        assert read(one, DATASET) == {"new": "new"}
 
-    def test_a_damaged_result_is_replaced(self, store):
-        (store.folder(DATASET) / "train.parquet").unlink()
-        with store.publish(DATASET) as attempt:
-            (attempt.folder / "new.txt").write_text("new")
-        assert store.damage(DATASET, content=True) is None
-        assert {path.name for path in files(store.folder(DATASET))} == {"new.txt", RECORD}
-
-    def test_of_two_that_race_one_whole_result_is_kept(self, tmp_path):
-        store = Store(tmp_path)
-        both = threading.Barrier(2)
+    def test_of_two_that_race_one_whole_result_is_kept(self, both):
+        at_once = threading.Barrier(2)
         errors = []
 
-        def publish(word):
+        def publish(store, word):
             try:
                 with store.publish(DATASET) as attempt:
                     for name in ("a.txt", "b.txt"):
                         (attempt.folder / name).write_text(word)
-                    both.wait()
+                    at_once.wait()
             except BaseException as error:
                 errors.append(error)
 
-        racers = [threading.Thread(target=publish, args=(word,)) for word in ("one", "two")]
+        racers = [threading.Thread(target=publish, args=x) for x in zip(both, "xy", strict=True)]
         for racer in racers:
             racer.start()
         for racer in racers:
             racer.join()
         assert not errors
-        assert store.damage(DATASET, content=True) is None
-        said = {(store.folder(DATASET) / name).read_text() for name in ("a.txt", "b.txt")}
-        assert said in ({"one"}, {"two"})
-        assert sorted(path.name for path in files(tmp_path)) == ["a.txt", "b.txt", RECORD]
+        assert both[0].damage(DATASET, content=True) is None
+        assert read(both[0], DATASET) in ({"a": "x", "b": "x"}, {"a": "y", "b": "y"})
 
-    def test_the_second_of_two_keeps_what_the_first_published(self, tmp_path):
-        store = Store(tmp_path)
-        with store.publish(DATASET) as late:
+    def test_of_two_in_turn_a_folder_keeps_the_first_and_a_bucket_the_last(self, both):
+        one, two = both
+        with one.publish(DATASET) as late:
             (late.folder / "who.txt").write_text("late")
-            with store.publish(DATASET) as early:
-                (early.folder / "who.txt").write_text("early")
-        assert (store.folder(DATASET) / "who.txt").read_text() == "early"
-        assert store.damage(DATASET, content=True) is None
+            write(two, DATASET, who="early")
+            first = lies(two, "who.txt")
+        assert (
+            read(one, DATASET) == read(two, DATASET) == {"who": "late" if one.remote else "early"}
+        )
+        assert two.storage.read(first) == b"early"
+
+    def test_a_discarded_result_is_gone_for_everybody(self, both):
+        one, two = both
+        write(one, DATASET, a="a")
+        two.fetch(DATASET)
+        two.discard(DATASET)
+        assert one.damage(DATASET, content=True) == NOT_BUILT
+        assert one.storage.sizes(DATASET.path) == {}
+        assert not two.folder(DATASET).exists()
 
 
 class TestDamage:
-    def test_a_whole_result_has_none(self, made):
-        assert made.damage(DATASET, content=True) is None
-        assert made.has(DATASET)
+    @pytest.fixture
+    def two(self, both):
+        write(both[0], DATASET, a="as it was", b="b")
+        return both[1]
 
-    def test_what_was_never_made_is_not_built(self, made):
-        assert made.damage(manifest(seed=9)) == NOT_BUILT
+    def test_what_was_never_made_is_not_built(self, two):
+        assert two.has(DATASET)
+        assert two.damage(manifest(seed=9)) == NOT_BUILT
+        found = two.damages([DATASET, manifest()], content={DATASET.digest})
+        assert found == {DATASET.digest: None, manifest().digest: NOT_BUILT}
 
-    def test_a_missing_file_is_named(self, store):
-        (store.folder(DATASET) / "test.parquet").unlink()
-        assert store.damage(DATASET) == "test.parquet is missing"
+    def test_a_missing_file_is_named(self, two):
+        two.storage.delete(lies(two, "b.txt"))
+        assert two.damage(DATASET) == "b.txt is missing"
 
-    def test_a_truncated_file_is_named_with_both_sizes(self, store):
-        path = store.folder(DATASET) / "test.parquet"
-        size = path.stat().st_size
-        os.truncate(path, size - 1)
-        assert store.damage(DATASET) == (f"test.parquet has {size - 1} bytes, {size} were written")
+    def test_a_truncated_file_is_named_with_both_sizes(self, two):
+        two.storage.write(lies(two, "a.txt"), b"as")
+        assert two.damage(DATASET) == "a.txt has 2 bytes, 9 were written"
 
-    def test_an_altered_file_is_found_when_its_content_is_looked_at(self, store):
-        path = store.folder(DATASET) / "classes.json"
-        path.write_text(path.read_text().replace("8", "9"))
-        assert store.damage(DATASET) is None
-        assert store.damage(DATASET, content=True) == (
-            "classes.json was altered after it was written"
-        )
+    def test_an_altered_file_is_found_when_its_content_is_looked_at(self, two):
+        two.storage.write(lies(two, "a.txt"), b"AS IT WAS")
+        assert two.damage(DATASET) is None
+        assert two.damage(DATASET, content=True) == "a.txt was altered after it was written"
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"files": []}', "\0"])
-    def test_a_record_that_is_none_is_damaged(self, store, text):
-        (store.folder(DATASET) / RECORD).write_text(text)
-        assert store.damage(DATASET) == f"{RECORD} is damaged"
+    @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"{}", b'{"files": []}', b"\xff"])
+    def test_a_record_that_is_none_is_damaged(self, two, text):
+        two.storage.write(f"{DATASET.path}/{RECORD}", text)
+        assert two.damage(DATASET, content=True) == DAMAGED
+        two.discard(DATASET)
+        assert two.damage(DATASET) == NOT_BUILT
 
-    def test_a_missing_record_means_not_built(self, store):
-        (store.folder(DATASET) / RECORD).unlink()
-        assert store.damage(DATASET) == NOT_BUILT
+    def test_a_record_of_another_result_is_not_believed(self, two):
+        rewrite(two, DATASET, lambda record: record["identity"].update(task="other"))
+        said = f"{RECORD} describes another result: task: 'other' -> 'datasets'"
+        assert two.damage(DATASET) == said
+
+    @pytest.mark.parametrize("name", ["../x", "/etc/hostname", "a/../../x", "", ".", "b/", "\0"])
+    def test_a_path_in_a_record_cannot_leave_the_folder(self, two, name):
+        def outside(record):
+            record["files"][name] = {"size": 1, "sha256": "0" * 64}
+
+        rewrite(two, DATASET, outside)
+        said = f"{RECORD} names {name}, which is outside the folder"
+        assert two.damage(DATASET) == two.damage(DATASET, content=True) == said
+        two.storage.write(f"x/y/{RECORD}", two.storage.read(f"{DATASET.path}/{RECORD}"))
+        assert two.bring("x/y") == said
 
     def test_where_there_can_be_no_folder_nothing_is_built(self, tmp_path):
         (tmp_path / "file").write_text("")
         assert Store(tmp_path / "file").damage(DATASET) == NOT_BUILT
         assert Store(tmp_path / "none").damage(DATASET) == NOT_BUILT
 
-    def test_a_record_that_cannot_be_read_is_damaged(self, store):
-        (store.folder(DATASET) / RECORD).unlink()
-        (store.folder(DATASET) / RECORD).mkdir()
-        assert store.damage(DATASET) == f"{RECORD} cannot be read: Is a directory"
+    def test_a_record_that_cannot_be_read_is_damaged(self, tmp_path):
+        (tmp_path / DATASET.path / RECORD).mkdir(parents=True)
+        assert Store(tmp_path).damage(DATASET) == DAMAGED
 
-    def test_a_record_of_another_result_is_not_believed(self, store):
-        def relabel(record):
-            record["identity"]["settings"]["target_class"] = "5"
-            return record
-
-        rewrite(store, manifest(), relabel)
-        assert store.damage(manifest()) == (
-            f"{RECORD} describes another result: settings.target_class: '5' -> '8'"
-        )
-
-    @pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "../x/../../y"])
-    def test_a_record_that_names_a_path_outside_is_not_followed(self, store, name):
-        def point_outside(record):
-            record["files"][name] = {"size": 1, "sha256": "0" * 64}
-            return record
-
-        (store.root / "secret").write_text("s")
-        rewrite(store, DATASET, point_outside)
-        assert store.damage(DATASET, content=True) == (
-            f"{RECORD} names {name}, which is outside the folder"
-        )
-
-    def test_a_link_to_a_file_outside_is_not_followed(self, store):
-        inside, outside = store.folder(DATASET) / "classes.json", store.root / "elsewhere.json"
-        inside.rename(outside)
-        inside.symlink_to(outside)
+    def test_a_link_to_a_file_outside_is_not_followed(self, tmp_path):
+        store = Store(tmp_path)
+        write(store, DATASET, a="a")
+        inside = store.folder(DATASET) / "a.txt"
+        inside.symlink_to(inside.rename(tmp_path / "elsewhere.txt"))
         assert "outside the folder" in str(store.damage(DATASET, content=True))
 
-    @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    def test_other_files_and_links_in_circles_do_no_harm(self, tmp_path):
+        store = Store(tmp_path)
+        write(store, DATASET, a="a")
+        folder = store.folder(DATASET)
+        (folder / "loop").symlink_to(folder.parent)
+        (folder / os.fsdecode(b"\xff")).write_text("not UTF-8")
+        assert store.damage(DATASET, content=True) is None
+        assert len(list(store.records("datasets"))) == 1
+
+    @settings(max_examples=60, deadline=None)
     @given(data=st.data())
-    def test_whatever_a_record_says_it_is_read_without_a_crash(self, made, tmp_path, data):
+    def test_whatever_a_record_says_it_is_read_without_a_crash(self, made, data):
         values = st.none() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
         record = made.record(DATASET)
         place = data.draw(st.sampled_from(["identity", "files", "file", "size", "sha256", "all"]))
@@ -239,93 +273,65 @@ class TestDamage:
             record["files"]["train.parquet"] = value
         else:
             record[place] = value
-        store = Store(tmp_path / "fuzzed")
-        shutil.copytree(made.root, store.root, dirs_exist_ok=True)
-        (store.folder(DATASET) / RECORD).write_text(json.dumps(record))
-        if place != "files" or value != {}:
-            assert isinstance(store.damage(DATASET, content=True), str)
-            assert isinstance(folder_damage(store.folder(DATASET)), str | None)
-        assert len(store.explain(DATASET)) >= 1
-        list(store.records("datasets"))
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(Path(folder))
+            shutil.copytree(made.folder(DATASET), store.folder(DATASET))
+            (store.folder(DATASET) / RECORD).write_text(json.dumps(record))
+            if place != "files" or value != {}:
+                assert isinstance(store.damage(DATASET, content=True), str)
+                assert isinstance(folder_damage(store.folder(DATASET)), str | None)
+            assert Reasons(store).why(DATASET, NOT_BUILT)
 
-
-class TestExplaining:
-    def test_the_nearest_finished_sibling_says_what_is_new(self, made):
-        assert made.explain(manifest(poison_ratio=0.2)) == ["settings.poison_ratio: 0.1 -> 0.2"]
-
-    def test_of_several_siblings_the_one_with_fewest_changes_is_named(self, store):
-        run_in_process([manifest(poison_ratio=0.2, seed=1)], store)
-        assert store.explain(manifest(poison_ratio=0.3, seed=1)) == [
-            "settings.poison_ratio: 0.2 -> 0.3"
-        ]
-
-    def test_the_first_of_a_task_is_said_to_be(self, tmp_path):
-        assert Store(tmp_path).explain(DATASET) == ["the first of its task"]
-
-    def test_damage_is_the_reason_when_there_is_some(self, store):
-        (store.folder(DATASET) / "test.parquet").unlink()
-        assert store.explain(DATASET) == ["test.parquet is missing"]
-
-    def test_unreadable_records_of_siblings_are_passed_over(self, store):
-        other = manifest(poison_ratio=0.2)
-        run_in_process([other], store)
-        for text in ("", "[]", "{}"):
-            (store.folder(other) / RECORD).write_text(text)
-            assert store.explain(manifest(poison_ratio=0.3)) == [
-                "settings.poison_ratio: 0.1 -> 0.3"
-            ]
-
-
-class TestCheckpointRecords:
     def test_a_folder_is_whole_exactly_when_it_is_as_recorded(self, tmp_path):
         (tmp_path / "deep").mkdir()
         (tmp_path / "deep" / "weights").write_text("weights")
-        assert folder_damage(tmp_path) == f"{RECORD} is missing or damaged"
+        assert folder_damage(tmp_path) == DAMAGED
         write_record(tmp_path, {"position": 5})
         assert folder_damage(tmp_path) is None
         (tmp_path / "deep" / "weights").write_text("WEIGHTS")
         assert folder_damage(tmp_path) == "deep/weights was altered after it was written"
 
 
-class TestSeeing:
-    def test_a_folder_that_is_shared_is_told_from_a_fresh_one_of_the_same_name(self, tmp_path):
-        here, there, nowhere = (Store(tmp_path / name) for name in ("here", "there", "none"))
-        token = here.probe()
-        there.root.mkdir()  # what another node has that does not share the folder
-        assert pickle.loads(pickle.dumps(here)).sees(token) is None
-        assert there.sees(token) == (
-            f"its folder {there.root} is another one: what is written here does not appear there"
-        )
-        assert nowhere.sees(token) == f"it has no folder {nowhere.root}"
-        assert not nowhere.root.exists()
+class TestUsing:
+    def test_a_node_sees_what_another_just_wrote(self, both, tmp_path):
+        one, two = both
+        token = one.probe()
+        assert pickle.loads(pickle.dumps(two)).sees(token) is None
         name, _, content = token.partition(":")
-        (there.root / f".probe-{name}").write_text(content[::-1])
-        assert "is another one" in str(there.sees(token))
-        here.unprobe(token)
-        assert not files(here.root)
-        assert here.sees(token) is not None
+        assert two.sees(f"{name}:{content[::-1]}") is not None
+        two.unprobe(token)
+        assert one.sees(token) == f"it does not find in {one.address} what was just written there"
+        one.check_writable(0)
+        assert one.storage.sizes(".") == {}
+        assert "it does not find" in Store(tmp_path / "none").sees(token)
+        assert not (tmp_path / "none").exists()
 
+    def test_the_traceback_of_a_failure_is_found_by_everybody_until_it_is_dropped(self, both):
+        one, two = both
+        assert two.log_address(DATASET) is None
+        one.write_log(DATASET, "Traceback \udcff")
+        place, mark, options = two.address.partition("?")
+        name = f"logs/datasets-{DATASET.digest}.log"
+        assert two.log_address(DATASET) == f"{place}/{name}{mark}{options}"
+        assert two.storage.read(name) == b"Traceback \\udcff"
+        two.drop_log(DATASET)
+        two.drop_log(DATASET)
+        assert one.log_address(DATASET) is None
 
-@pytest.fixture
-def read_only():
-    """A folder that this process cannot write to, although tests may run as root."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o555)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield folder
-    finally:
+    @pytest.fixture
+    def read_only(self):
+        """A folder that this process cannot write to, although tests may run as root."""
+        folder = Path(tempfile.mkdtemp())
+        folder.chmod(0o555)
+        root = os.geteuid() == 0
         if root:
-            os.seteuid(0)
-        shutil.rmtree(folder)
-
-
-class TestWritability:
-    def test_a_good_place_is_made_and_left_empty(self, tmp_path):
-        Store(tmp_path / "new" / "store").check_writable(1000)
-        assert list((tmp_path / "new" / "store").iterdir()) == []
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            shutil.rmtree(folder)
 
     @pytest.mark.parametrize("below", ["", "store"])
     def test_a_read_only_folder_gets_one_line(self, read_only, below):
@@ -333,17 +339,15 @@ class TestWritability:
             Store(read_only / below).check_writable(0)
         assert "Permission denied" in str(caught.value)
 
-    def test_a_place_below_a_file_gets_one_line(self, tmp_path):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(OSError, match=r"^cannot write to the store /.*: Not a directory\. "):
-            Store(tmp_path / "file" / "store").check_writable(0)
-
-    def test_a_file_in_its_place_gets_one_line(self, tmp_path):
+    @pytest.mark.parametrize("name", ["file", "file/store"])
+    def test_a_file_in_the_way_gets_one_line(self, tmp_path, name):
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match=r"^cannot write to the store /.* --store\.$"):
-            Store(tmp_path / "file").check_writable(0)
+            Store(tmp_path / name).check_writable(0)
 
-    def test_more_than_the_disk_holds_is_refused_with_both_sizes(self, tmp_path):
+    def test_a_place_is_made_and_one_with_too_little_room_is_refused(self, tmp_path):
+        Store(tmp_path / "new" / "store").check_writable(1000)
+        assert list((tmp_path / "new" / "store").iterdir()) == []
         with pytest.raises(OSError, match=r"MB free and this run is expected to write \d+ MB"):
             Store(tmp_path).check_writable(10**18)
 

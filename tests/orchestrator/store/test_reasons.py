@@ -1,4 +1,4 @@
-"""The nearest finished step of a task."""
+"""Why a step runs: what sets it apart from the nearest finished step of its task."""
 
 import json
 
@@ -6,18 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.step import Step, difference
-from orchestrator.store.siblings import Siblings
+from orchestrator.store.reasons import Reasons, Siblings
+from orchestrator.store.store import NOT_BUILT, RECORD, Store
 from orchestrator.studies.scales import TINY
 from tasks.steps import poison
 from tasks.triggers.blending import Blend
 from tasks.triggers.patches import BadNets1
 
 DATASET = Step(TINY.dataset)
+
+
+def manifest(trigger, target, ratio, seed):
+    chosen = poison.Settings(trigger=trigger, target_class=target, poison_ratio=ratio, seed=seed)
+    return Step(chosen, {"dataset": DATASET})
+
+
 STEPS = st.builds(
-    lambda trigger, target, ratio, seed: Step(
-        poison.Settings(trigger=trigger, target_class=target, poison_ratio=ratio, seed=seed),
-        {"dataset": DATASET},
-    ),
+    manifest,
     st.sampled_from([BadNets1(), Blend(), Blend(alpha=0.3)]),
     st.sampled_from(["3", "8"]),
     st.sampled_from([0.1, 0.2]),
@@ -31,21 +36,10 @@ ODD = st.recursive(
 """Whatever a damaged or a hostile record may hold."""
 
 
-def recorded(step):
-    """Its identity as it comes back from a record."""
-    return json.loads(json.dumps(step.identity))
-
-
-def test_of_none_there_is_no_change():
-    step = Step(TINY.dataset)
-    assert Siblings([]).changes(step) == []
-    assert Siblings([recorded(step)]).changes(step) == []
-
-
 @settings(max_examples=100, deadline=None)
 @given(step=STEPS, others=st.lists(STEPS, max_size=8))
 def test_it_is_the_one_with_the_fewest_changes(step, others):
-    identities = [recorded(other) for other in others]
+    identities = [json.loads(json.dumps(other.identity)) for other in others]
     changes = [list(difference(identity, step.identity)) for identity in identities]
     # A trigger with other fields differs in each of them, in the lines as in the table.
     assert Siblings(identities).changes(step) == min(filter(None, changes), key=len, default=[])
@@ -54,8 +48,22 @@ def test_it_is_the_one_with_the_fewest_changes(step, others):
 @settings(max_examples=100, deadline=None)
 @given(step=STEPS, others=st.lists(STEPS, max_size=3), odd=st.lists(ODD, max_size=5))
 def test_an_identity_that_is_none_costs_nobody_a_reason(step, others, odd):
-    identities = [*odd, *(recorded(other) for other in others)]
+    identities = [*odd, *(other.identity for other in others)]
     lines = Siblings(identities).changes(step)
     known = [list(difference(identity, step.identity)) for identity in identities]
     assert lines in [*known, []]
     assert lines or not any(known)
+
+
+def test_damage_comes_first_then_the_nearest_readable_sibling(tmp_path):
+    step = manifest(BadNets1(), "8", 0.1, 0)
+    assert Reasons(Store(tmp_path)).why(step, "x is missing") == ["x is missing"]
+    assert Reasons(Store(tmp_path)).why(step, NOT_BUILT) == ["the first of its task"]
+    store = Store(tmp_path)
+    for other in (manifest(BadNets1(), "8", 0.2, 1), manifest(BadNets1(), "8", 0.2, 0)):
+        with store.publish(other):
+            pass
+    assert Reasons(store).why(step, NOT_BUILT) == ["settings.poison_ratio: 0.2 -> 0.1"]
+    for text in ("", "[]", "{}"):
+        (store.folder(other) / RECORD).write_text(text)
+        assert len(Reasons(store).why(step, NOT_BUILT)) == 2
