@@ -75,7 +75,7 @@ def document(found: Sequence[tuple[Case, float]], simulations: int) -> str:
 
 
 def _named(functions: Sequence[Callable[..., Any]]) -> str:
-    names = [f"{one.__module__.removeprefix('analysis.')}.{one.__name__}" for one in functions]
+    names = [f"{one.__module__.removeprefix('analysis.statistics.')}.{one.__name__}" for one in functions]
     return ", ".join(f"`{name}`" for name in names)
 
 

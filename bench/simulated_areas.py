@@ -46,7 +46,7 @@ def areas() -> Iterator[Case]:
             )
     for missed, wrong in ((0.1, 0.0), (0.0, 0.01), (0.1, 0.01)):
         yield Case(
-            "difference of two labelings (judge − template_match)",
+            "difference of two labelings (judge − template match)",
             (auroc.difference_of_labelings, shifts.by_template_match),
             f"1400 images, 10 % positive, d' 1.5, template_match misses {100 * missed:g} % and "
             f"invents "
