@@ -75,8 +75,8 @@ def document(found: Sequence[tuple[Case, float]], simulations: int) -> str:
 
 
 def _named(functions: Sequence[Callable[..., Any]]) -> str:
-    names = [f"{one.__module__.removeprefix('analysis.')}.{one.__name__}" for one in functions]
-    return ", ".join(f"`{name}`" for name in names)
+    names = [f"{one.__module__}.{one.__name__}" for one in functions]
+    return ", ".join(f"`{name.removeprefix('analysis.statistics.')}`" for name in names)
 
 
 def main(words: Sequence[str]) -> None:

@@ -215,7 +215,7 @@ def test_a_path_is_printed_as_it_is(tmp_path):
     store = pictures.parent / "store"
     home = {"HOME": str(pictures.parent), "COLUMNS": "80", "FORCE_COLOR": "1"}
     done = castlewalls("doctor", "--store", str(store), **home)
-    assert f"the first run makes {store}/mlflow.db" in done.stdout
+    assert f"free in {store}" in done.stdout
     done = castlewalls("plan", "amplification", "--images=~/pic", "--store=~/store", **home)
     assert f"{pictures.parent}/pic" in done.stderr
 
