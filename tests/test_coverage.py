@@ -20,11 +20,7 @@ def intervals_of(module):
         returned = str(inspect.signature(function).return_annotation)
         if function.__module__ == module.__name__ and not name.startswith("_"):
             if BOUNDED.search(returned):
-<<<<<<< HEAD
                 yield f"{module.__name__.rpartition('.')[2]}.{name}"
-=======
-                yield f"{module.__name__.removeprefix('analysis.statistics.')}.{name}"
->>>>>>> models
 
 
 @pytest.mark.parametrize("module", [transition, auroc, comparison, correction, intervals, paired])

@@ -327,7 +327,7 @@ def submit(
 
 @app.command()
 def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
-    """Look at this machine, or every node of a cluster, and say what is wrong and what cures it."""
+    """Check this machine, or every node of a cluster; each finding has its cure."""
     from orchestrator.cli import doctor as examination
     from orchestrator.run.request import NoCluster
 
@@ -379,12 +379,12 @@ def verify(
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(help="Points (names, digests) or whole runs (folders of reports), A B ..."),
+        typer.Argument(help="Two points (names, digests), or two whole runs (folders of reports)."),
     ],
     store: StoreRoot = "artifacts",
     csv: Annotated[str | None, typer.Option(help="Write the table to this file too.")] = None,
 ) -> None:
-    """Set points or whole runs side by side: settings that differ, metrics with intervals."""
+    """Set two points or two runs side by side: settings that differ, metrics with intervals."""
     from orchestrator.cli import compare as comparing
 
     try:

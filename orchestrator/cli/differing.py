@@ -53,7 +53,7 @@ def settings_of_points(first: Point, second: Point) -> list[Setting]:
             if left.get(name) != right.get(name):
                 values = word(left.get(name)), word(right.get(name))
                 found.setdefault((word(name), values), {})[role] = None
-        for source in one.sources | other.sources:
+        for source in {**one.sources, **other.sources}:
             waiting.append((source, one.sources.get(source), other.sources.get(source)))
     left, right = _versions(first), _versions(second)
     for name in {**left, **right}:
