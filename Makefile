@@ -6,25 +6,31 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 BIN = .venv/bin
 ROUNDS ?= 20
-ALL_TESTS = $(sort $(wildcard tests/test_*.py tests/*/test_*.py))
-# Two processes take a file each, in this order: one that starts clusters beside many that do not.
-FIRST_TESTS = tests/test_losses.py $(filter tests/analysis/% tests/models/% tests/tasks/%,$(ALL_TESTS))
-LONG_TESTS = tests/test_main_job.py tests/test_detection.py tests/orchestrator/run/test_on_ray.py tests/test_own_images.py tests/test_submit.py
-OTHER_TESTS = $(filter-out $(FIRST_TESTS) $(LONG_TESTS),$(ALL_TESTS))
+ALL_TESTS = $(sort $(shell find tests -name 'test_*.py'))
+# Two processes take a file each, in this order: the long ones, which start clusters, come first.
+LONG_TESTS = $(wildcard tests/test_main_job.py tests/test_detection.py tests/orchestrator/run/test_on_ray.py \
+  tests/test_own_images.py tests/test_losses.py tests/test_submit.py tests/test_pages.py)
+PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG_TESTS) $(filter-out $(LONG_TESTS),$(ALL_TESTS))
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test bench chaos coverage clean
+.PHONY: run test test-all lint bench chaos coverage clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
 	$(BIN)/castlewalls run amplification
 
-test: .venv/installed
+lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(FIRST_TESTS) $(LONG_TESTS) $(OTHER_TESTS)
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+# With random kills, several nodes, real servers and large networks.
+test-all: lint
+	$(PYTEST)
 
 bench: .venv/installed
 	$(BIN)/python bench/bench.py

@@ -1,5 +1,6 @@
 """What more than one folder of tests shares: the tiny study made once, and one Ray."""
 
+import fcntl
 import os
 import shutil
 import uuid
@@ -76,11 +77,31 @@ def tiny_points():
 
 
 @pytest.fixture(scope="session")
-def tiny_store(tiny_points, tmp_path_factory):
-    """The whole tiny study, made in this process.  Copy it before changing anything in it."""
-    store = Store(tmp_path_factory.mktemp("tiny"))
-    run_in_process([point.measure for point in tiny_points], store)
-    return store
+def shared(tmp_path_factory):
+    """A function that makes a folder once for all test processes."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made(name, make):
+        folder, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tiny_points, shared):
+    """The whole tiny study, made without Ray.  Copy it before changing anything in it."""
+
+    def make(folder):
+        run_in_process([point.measure for point in tiny_points], Store(folder))
+
+    return Store(shared("tiny-store", make))
 
 
 @pytest.fixture(scope="session")
