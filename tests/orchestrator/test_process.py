@@ -13,7 +13,6 @@ import pytest
 import requests
 
 from orchestrator import ROOT, process
-from orchestrator.cli import machine
 from orchestrator.store.remote import RemoteStore
 from tests.orchestrator.servers import server_of
 
@@ -96,9 +95,6 @@ class TestNoHome:
         (tmp_path / f"castlewalls-home-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
         with process.environment_kept(), pytest.raises(PermissionError, match="export HOME="):
             process.prepare()
-
-    def test_a_node_without_one_is_looked_at(self):
-        assert machine.look([], {}).token is None
 
 
 class TestProxies:
