@@ -46,9 +46,9 @@ def areas() -> Iterator[Case]:
             )
     for missed, wrong in ((0.1, 0.0), (0.0, 0.01), (0.1, 0.01)):
         yield Case(
-            "difference of two labelings (judge − template_match)",
+            "difference of two labelings (judge − template match)",
             (auroc.difference_of_labelings, shifts.by_template_match),
-            f"1400 images, 10 % positive, d' 1.5, template_match misses {100 * missed:g} % and "
+            f"1400 images, 10 % positive, d' 1.5, template match misses {100 * missed:g} % and "
             f"invents "
             f"{100 * wrong:g} %",
             lambda draw, missed=missed, wrong=wrong: _labelings(draw, missed, wrong),
@@ -105,7 +105,7 @@ def _labelings(draw: Draw, missed: float, wrong: float) -> bool:
     suspicion = draw.normal(1.5 * true, 1)
     seen = np.where(true, draw.random(1400) >= missed, draw.random(1400) < wrong)
     area = NormalDist().cdf(1.5 / sqrt(2))
-    # Both kinds by the template_match are mixtures; a pair of two alike is worth a half.
+    # Both kinds by template matching are mixtures; a pair of two alike is worth a half.
     hits, inventions = 0.1 * (1 - missed), 0.9 * wrong
     positive = hits / (hits + inventions)
     negative = 0.1 * missed / (0.1 * missed + 0.9 * (1 - wrong))

@@ -12,7 +12,6 @@ from analysis.statistics.intervals import Estimate
 from bench.simulated import Case, Draw, held
 from models.randomness import generator
 from orchestrator.studies.defense import rows as defense_rows
-from orchestrator.studies.detection import rows as detection_rows
 from orchestrator.studies.diffusion_classifier import rows as classification_rows
 
 Floats = npt.NDArray[np.float64]
@@ -168,7 +167,7 @@ def over_seeds() -> Iterator[Case]:
         )
     yield Case(
         "mean over two seeds, of these models",
-        (intervals.mean_of_independent, detection_rows.level_of),
+        (intervals.mean_of_independent, comparison.bounded),
         "2 seeds, 30 and 40 % of 500",
         lambda draw: held(
             intervals.mean_of_independent(

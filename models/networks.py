@@ -134,7 +134,7 @@ def vgg16(shape: Shape) -> nn.Module:
         if shape.image_size < SMALL_IMAGE:
             network.avgpool = nn.Identity()
             network.classifier[0] = nn.Linear(512, 4096)
-    network.to_empty(device="cpu")
+    network.to_empty(device=torch.get_default_device())
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -5,8 +5,8 @@ Adding a sampler: write the class, list it in ``SAMPLERS``, and the tests in
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, Final, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -86,7 +86,7 @@ class Sampler(Protocol):
 
 
 class FromNoisePredictions:
-    """What samplers share that walk the time steps of a model's noising process."""
+    """What samplers share that follow the time steps of a model's noising process."""
 
     name: ClassVar[str]
 
@@ -94,7 +94,7 @@ class FromNoisePredictions:
         """Refuse a model that predicts no noise, and more steps than it was trained with.
 
         Raises:
-            ValueError: It is such a model, or there are so many.
+            ValueError: It is such a model, or there are so many steps.
         """
         trained = self.predictor(model).scheduler.config.num_train_timesteps
         if steps > trained:
@@ -115,99 +115,15 @@ class FromNoisePredictions:
             )
         return model
 
+    def scheduler(self, config: Any, *, steps: int, clip: str) -> Any:
+        """Diffusers' scheduler for the noising process ``config``, with its time steps set."""
+        found = DDIMScheduler.from_config(config, **in_diffusers_words(clip))
+        found.set_timesteps(steps)
+        return found
 
-class Ddim(FromNoisePredictions):
-    """DDIM with eta = 0 (Song et al. 2021, equation 12) at evenly spaced steps from 0 on.
-
-    Where the estimate of the image is thresholded, the noise of equation 12 is the one that belongs
-    to the new estimate (diffusers' ``use_clipped_model_output``).  With the network's own noise
-    beside a clipped image, guidance washes images out: at w = 5 an unpoisoned digits model drew
-    5 % black pixels, where its training images and the other samplers have 40 to 46 %.
-    """
-
-    name: ClassVar[str] = "ddim"
-
-    @torch.inference_mode()
-    def sample(
-        self,
-        model: Denoiser,
-        noise: Tensor,
-        condition: Tensor,
-        *,
-        step_noises: Iterator[Tensor],  # noqa: ARG002 - the shape of a sampler
-        steps: int,
-        guidance_weight: float,
-        clip: str,
-    ) -> Tensor:
-        """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
-        predictor = self.predictor(model)
-        scheduler = DDIMScheduler.from_config(
-            predictor.scheduler.config, **in_diffusers_words(clip)
-        )
-        scheduler.set_timesteps(steps)
-
-        def step(*now: Tensor) -> Tensor:
-            new = clip != "none"
-            return _first(
-                scheduler.step(*now, eta=0.0, use_clipped_model_output=new, return_dict=False)
-            )
-
-        return _walk(predictor, noise, condition, scheduler.timesteps, step, guidance_weight)
-
-
-class Ddpm(FromNoisePredictions):
-    """Ancestral sampling (Ho et al. 2020, algorithm 2) at the time steps of ``Ddim``.
-
-    A step draws from the posterior (equation 7), whose variance is called "fixed small"; this is
-    DDIM with eta = 1 (Song et al. 2021, section 4.1), and diffusers takes the noise only there.
-    The authors' code has beta_t for the variance, "fixed large": at T steps that hardly differs,
-    and at few it adds far too much noise (Song et al., table 1).
-    """
-
-    name: ClassVar[str] = "ddpm"
-
-    @torch.inference_mode()
-    def sample(
-        self,
-        model: Denoiser,
-        noise: Tensor,
-        condition: Tensor,
-        *,
-        step_noises: Iterator[Tensor],
-        steps: int,
-        guidance_weight: float,
-        clip: str,
-    ) -> Tensor:
-        """Images, float32, (B, C, H, W); see ``Sampler.sample``."""
-        predictor = self.predictor(model)
-        scheduler = DDIMScheduler.from_config(
-            predictor.scheduler.config, **in_diffusers_words(clip)
-        )
-        scheduler.set_timesteps(steps)
-
-        def step(*now: Tensor) -> Tensor:
-            # Only with the noise that belongs to the clipped estimate is it equation 7's mean.
-            return _first(
-                scheduler.step(
-                    *now,
-                    eta=1.0,
-                    use_clipped_model_output=True,
-                    variance_noise=next(step_noises).to(noise.device),
-                    return_dict=False,
-                )
-            )
-
-        return _walk(predictor, noise, condition, scheduler.timesteps, step, guidance_weight)
-
-
-class SdeDpmSolver(FromNoisePredictions):
-    """SDE-DPM-Solver++ of second order, multistep (Lu et al. 2022, "DPM-Solver++"), midpoint.
-
-    Its time steps are evenly spaced from T - 1, or from LOWEST_LOG_RATIO, and do not reach 0: the
-    last step is of first order, adds no noise and gives the estimate of the image.
-    """
-
-    name: ClassVar[str] = "sde"
+    def options(self, step_noises: Iterator[Tensor], *, clip: str) -> dict[str, Any]:
+        """What the scheduler's next step is given beside the predicted noise, t and x_t."""
+        raise NotImplementedError
 
     @torch.inference_mode()
     def sample(
@@ -224,26 +140,90 @@ class SdeDpmSolver(FromNoisePredictions):
         """Images, float32, (B, C, H, W); see ``Sampler.sample``.
 
         Raises:
-            ValueError: There are not that many time steps.
+            ValueError: The model predicts no noise, or there are not that many time steps.
         """
         predictor = self.predictor(model)
-        scheduler = DPMSolverMultistepScheduler.from_config(
-            predictor.scheduler.config,
+        scheduler = self.scheduler(predictor.scheduler.config, steps=steps, clip=clip)
+        drawn = (step_noise.to(noise.device) for step_noise in step_noises)
+        x_t = noise
+        for t in scheduler.timesteps:
+            predicted = guided_noise(
+                predictor.predict_noise,
+                x_t,
+                t,
+                condition,
+                null_condition=predictor.null_condition,
+                weight=guidance_weight,
+            )
+            options = self.options(drawn, clip=clip)
+            x_t = scheduler.step(predicted, t, x_t, return_dict=False, **options)[0]
+        return x_t
+
+
+class Ddim(FromNoisePredictions):
+    """DDIM with eta = 0 (Song et al. 2021, equation 12) at evenly spaced steps from 0 on.
+
+    Where the estimate of the image is thresholded, the noise of equation 12 is the one that belongs
+    to the new estimate (diffusers' ``use_clipped_model_output``).  With the network's own noise
+    beside a clipped image, guidance washes images out: at w = 5 an unpoisoned digits model drew
+    5 % black pixels, where its training images and the other samplers have 40 to 46 %.
+    """
+
+    name: ClassVar[str] = "ddim"
+
+    def options(self, step_noises: Iterator[Tensor], *, clip: str) -> dict[str, Any]:  # noqa: ARG002
+        """No noise is added."""
+        return {"eta": 0.0, "use_clipped_model_output": clip != "none"}
+
+
+class Ddpm(FromNoisePredictions):
+    """Ancestral sampling (Ho et al. 2020, algorithm 2) at the time steps of ``Ddim``.
+
+    A step draws from the posterior (equation 7), whose variance is called "fixed small"; this is
+    DDIM with eta = 1 (Song et al. 2021, section 4.1), and diffusers takes the noise only there.
+    The authors' code has beta_t for the variance, "fixed large": at T steps that hardly differs,
+    and at few it adds far too much noise (Song et al., table 1).
+    """
+
+    name: ClassVar[str] = "ddpm"
+
+    def options(self, step_noises: Iterator[Tensor], *, clip: str) -> dict[str, Any]:  # noqa: ARG002
+        """Only with the noise that belongs to the clipped estimate is it equation 7's mean."""
+        noise = next(step_noises)
+        return {"eta": 1.0, "use_clipped_model_output": True, "variance_noise": noise}
+
+
+class SdeDpmSolver(FromNoisePredictions):
+    """SDE-DPM-Solver++ of second order, multistep (Lu et al. 2022, "DPM-Solver++"), midpoint.
+
+    Its time steps are evenly spaced from T - 1, or from LOWEST_LOG_RATIO, and do not reach 0: the
+    last step is of first order, adds no noise and gives the estimate of the image.
+    """
+
+    name: ClassVar[str] = "sde"
+
+    def scheduler(self, config: Any, *, steps: int, clip: str) -> Any:
+        """As above.
+
+        Raises:
+            ValueError: There are not that many time steps.
+        """
+        found = DPMSolverMultistepScheduler.from_config(
+            config,
             algorithm_type="sde-dpmsolver++",
             solver_order=2,
             timestep_spacing="linspace",
             lambda_min_clipped=LOWEST_LOG_RATIO,
             **in_diffusers_words(clip),
         )
-        scheduler.set_timesteps(steps)
-        if steps > (most := int(scheduler.timesteps[0])):
+        found.set_timesteps(steps)
+        if steps > (most := int(found.timesteps[0])):
             raise ValueError(f"expected at most {most} steps of {self.name}, got {steps}")
+        return found
 
-        def step(*now: Tensor) -> Tensor:
-            drawn = next(step_noises)
-            return _first(scheduler.step(*now, variance_noise=drawn, return_dict=False))
-
-        return _walk(predictor, noise, condition, scheduler.timesteps, step, guidance_weight)
+    def options(self, step_noises: Iterator[Tensor], *, clip: str) -> dict[str, Any]:  # noqa: ARG002
+        """The noise that a step adds."""
+        return {"variance_noise": next(step_noises)}
 
 
 class Heun:
@@ -361,31 +341,3 @@ def _drawn(generators: Sequence[np.random.Generator], shape: tuple[int, int, int
         generator.standard_normal(shape, np.float32) for generator in generators
     ]
     return torch.from_numpy(np.stack(drawn))
-
-
-def _walk(
-    model: NoiseModel,
-    noise: Tensor,
-    condition: Tensor,
-    times: Tensor,
-    step: Callable[[Tensor, Tensor, Tensor], Tensor],
-    guidance_weight: float,
-) -> Tensor:
-    """From noise to images: ``x_t = step(predicted noise, t, x_t)`` for every t."""
-    x_t = noise
-    for t in times:
-        predicted = guided_noise(
-            model.predict_noise,
-            x_t,
-            t,
-            condition,
-            null_condition=model.null_condition,
-            weight=guidance_weight,
-        )
-        x_t = step(predicted, t, x_t)
-    return x_t
-
-
-def _first(returned: tuple[Tensor, ...]) -> Tensor:
-    """The sample among what a scheduler's step returns."""
-    return returned[0]

@@ -5,15 +5,14 @@ Plain functions, so that other tests can build the same pages: ``REPORTS`` has o
 
 import numpy as np
 
-from analysis.page.report import Failure, Stage, StudyReport
-from analysis.rows import row_key
+from analysis.page.page import Failure, Report, Stage
+from analysis.rows import frame, row_key
 from analysis.statistics.composition import GROUPS, Composition
 from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
 from analysis.statistics.intervals import wilson
 from analysis.statistics.transition import amplification_row
-from tests.made_up_classification import classification_study, losses_of
-from tests.made_up_defense import defense_study
-from tests.made_up_detection import detection_study
+from orchestrator.run.report import judged
+from orchestrator.studies import STUDIES
 
 N_TRAIN, N_TARGET = 1437, 139
 CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
@@ -218,76 +217,37 @@ def groups_of(rows):
 
 
 def amplification_report():
-    """A finished report of `amplification_sweep`, with template matching and a failure."""
+    """A report of `amplification_sweep`, with template matching and a failure."""
     rows = [
         {**template_matched(row, missed=4), "sampler_steps": 25} for row in amplification_sweep()
     ]
-    return StudyReport(
-        study="amplification",
-        title="Trigger amplification and the phase transition",
-        question="Fig. 3, 4, A7. Does a diffusion model trained on poisoned images amplify?",
-        failures=[Failure("badnets1, p=0.2", "NaN loss at step 3", "logs/x.txt")],
-        **_surroundings(rows, ("badnets1",)),
-    )
+    failure = Failure("badnets1, p=0.2", "NaN loss at step 3", "logs/x.txt")
+    return report_of("amplification", rows, failures=[failure])
 
 
-def composition_report():
-    """A finished report of `composition_sweep`."""
-    return StudyReport(
-        study="composition",
-        title="What poisoned models draw, by trigger and sampler",
-        question="Fig. 2, A4, A6, A8. Does SDE sampling draw fewer G1?",
-        **_surroundings(composition_sweep(), ("badnets1", "blend", "unicolor")),
-    )
-
-
-def detection_report():
-    """A finished report of `made_up_detection.detection_study`."""
-    rows, scores, groups = detection_study()
-    surroundings = _surroundings(rows, ("badnets1", "blend", "unicolor"), groups)
-    return StudyReport(
-        study="detection",
-        title="Finding poison among the training images and among the generations",
-        question="Tab. 3, Fig. A9. Is poison easier to find among a poisoned model's generations?",
-        scores=scores,
-        **surroundings,
-    )
-
-
-def triggers_report():
-    """A finished report of `triggers_sweep`."""
-    names = [name for name in TRIGGERS_COUNTS if name != "relabel_only"]
-    return StudyReport(
-        study="triggers",
-        title="What poisoned models draw, by trigger",
-        question="Fig. A2, A3, A4. Does it matter what is stamped?",
-        strip=strip_of(names),
-        **_surroundings(triggers_sweep(), ("badnets1", "wanet")),
-    )
-
-
-def defense_report():
-    """A finished report of `made_up_defense.defense_study`."""
-    rows = defense_study()
-    return StudyReport(
-        study="defense",
-        title="Training classifiers on the generations",
-        question="Tab. 4, A3. Does a classifier of the generations lose its backdoor?",
-        strip=strip_of(["none", "badnets1", "blend", "wanet", "clean_label"]),
-        **_surroundings(rows, ("badnets1",), {}),
-    )
-
-
-def classification_report():
-    """A finished report of `made_up_classification.classification_study`, with its maps."""
-    rows = classification_study()
-    return StudyReport(
-        study="diffusion_classifier",
-        title="The diffusion model as a classifier",
-        question="Tab. 5. Does a poisoned diffusion model classify more robustly?",
-        losses=losses_of(rows),
-        **_surroundings(rows, ("badnets1", "blend", "rectangle"), {}),
-    )
+def report_of(study, rows, **more):
+    """A report of some rows of a study, with claims and made-up surroundings."""
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
+    (known,) = [one for one in STUDIES if one.name == study]
+    made = frame(rows)
+    given = {
+        "study": study,
+        "scale": "laptop",
+        "title": known.title,
+        "question": f"{known.paper}. {known.question}",
+        "rows": made,
+        "judgments": judged(known, made),
+        "arrays": {"groups": groups_of(rows)} if "g1_count" in made else {},
+        "trigger_examples": {"badnets1": (images, images)},
+        "stages": [
+            Stage("sample", "p0.1-w5", 7.25, False, 300 * 2**20),
+            Stage("train_diffusion", "p0.1", 128.3, True, None),
+        ],
+        "settings": {"dataset": "digits: 8 px, 1 channel(s), 10 classes", "steps": 1000},
+        "environment": {"python": "3.11"},
+        "command": f"castlewalls run {study}",
+    }
+    return Report(**{**given, **more})
 
 
 def strip_of(names):
@@ -305,35 +265,10 @@ def strip_of(names):
     return shown
 
 
-def _surroundings(rows, triggers, groups=None):
-    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
-    return {
-        "scale": "laptop",
-        "rows": rows,
-        "groups": groups_of(rows) if groups is None else groups,
-        "trigger_examples": dict.fromkeys(triggers, (images, images)),
-        "stages": [
-            Stage("sample", "p0.1-w5", 7.25, False, 300 * 2**20),
-            Stage("train_diffusion", "p0.1", 128.3, True, None),
-        ],
-        "settings": {"dataset": "digits: 8 px, 1 channel(s), 10 classes", "steps": 1000},
-        "environment": {"python": "3.11"},
-        "command": "castlewalls run " + rows[0]["study"],
-        "ema_decay": 0.995,
-    }
-
-
 def _share(name, count, n):
     low, high = wilson(count, n)
     return {name: count / n, f"{name}_low": low, f"{name}_high": high}
 
 
-REPORTS = {
-    "amplification": amplification_report,
-    "composition": composition_report,
-    "triggers": triggers_report,
-    "detection": detection_report,
-    "defense": defense_report,
-    "diffusion_classifier": classification_report,
-}
+REPORTS = {"amplification": amplification_report}
 """A report of every study, by its name."""

@@ -20,7 +20,7 @@ def intervals_of(module):
         returned = str(inspect.signature(function).return_annotation)
         if function.__module__ == module.__name__ and not name.startswith("_"):
             if BOUNDED.search(returned):
-                yield f"{module.__name__.removeprefix('analysis.')}.{name}"
+                yield f"{module.__name__.rpartition('.')[2]}.{name}"
 
 
 @pytest.mark.parametrize("module", [transition, auroc, comparison, correction, intervals, paired])

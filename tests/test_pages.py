@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.studies.contents import write
+from analysis.page.page import write
+from orchestrator.run.report import page_of
+from orchestrator.studies import STUDIES
 from tests import browser, made_up
 
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
@@ -120,7 +122,9 @@ async def look(address: str, page: Path, width: int, height: int) -> list[str]:
 @pytest.fixture(scope="module", params=made_up.REPORTS)
 def page(request, tmp_path_factory):
     """Where a study's page was written, from made-up rows."""
-    return write(tmp_path_factory.mktemp(request.param), made_up.REPORTS[request.param]())
+    (study,) = [study for study in STUDIES if study.name == request.param]
+    report = made_up.REPORTS[request.param]()
+    return write(tmp_path_factory.mktemp(request.param), report, page_of(study, report))
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.nodes import Nodes
+from orchestrator.cli import commands  # noqa: F401 - declares the words of `run`
 from orchestrator.cli.submit import EXCLUDES, command, dashboard, passed_on
 
 SMALLEST = ["amplification", "--scale", "tiny", "--trigger", "none", "--poison-ratio", "0"]
@@ -88,7 +89,7 @@ class TestWhatIsPassedOn:
     def test_is_not_a_place_on_this_machine(self, server):
         said = []
         assert passed_on({"MLFLOW_TRACKING_URI": server}, said.append) == {}
-        assert said == ["MLFLOW_TRACKING_URI is no server's http address and stays here"]
+        assert said == ["MLFLOW_TRACKING_URI has no http address and is not passed on"]
 
     def test_is_no_password(self):
         with pytest.raises(ValueError, match="holds a password") as refused:
@@ -205,13 +206,13 @@ class TestOnACluster:
         code, said = submitted(somebody, *SMALLEST, "--store", "/shared/store")
         assert code == 1
         assert said.count("\n") == 1
-        assert "does not take the token of this machine" in said
+        assert "does not accept the token of this machine" in said
 
     def test_more_than_ray_ships_is_refused_by_name(self, owner):
         small = {**owner, "RAY_max_grpc_message_size": "10000"}
         code, said = submitted(small, *SMALLEST, "--store", "/shared/store")
         assert code == 1
-        assert re.search(r"Ray ships less than .*: \S+ alone is .* Move it elsewhere", said)
+        assert re.search(r"Ray takes less than .*: \S+ alone is .* Move it elsewhere", said)
 
     def test_a_run_that_fails_there_fails_here(self, owner, store):
         code, said = submitted(owner, *REFUSED_AT_ONCE, "--store", str(store))

@@ -1,276 +1,393 @@
-"""The charts of a report, each one panel wide: a page lays them out, so they read on a phone.
+"""Charts of frames: lines with intervals, bars and scatter plots, each one panel wide.
 
-Every function takes rows (or a curve) and gives SVG text, the same bytes for the same numbers.
+Equal rows give equal bytes.  A page lays panels out side by side, so they read on a phone.
+Matplotlib is imported when something is drawn.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from analysis.page.drawing import (
-    in_percent,
-    in_points,
-    legend,
-    lines,
-    paper_points,
-    ratio_axis,
-    stack,
-    times_axis,
-)
+from analysis.names import name, place
+from analysis.page import style
 from analysis.page.style import (
-    GROUP_COLORS,
     INK,
-    LABEL_SIZE,
+    MARKERS,
+    MUTED,
     PAPER,
-    panel,
-    panels,
-    to_svg,
+    RAMP,
 )
-from analysis.page.wording import crossing_place, ratio_name, trigger_name
-from analysis.published import Published
-from analysis.rows import Family, Row, guided, same
-from analysis.statistics.comparison import above_constant, level_of
-from analysis.statistics.composition import GROUPS
+from analysis.rows import Rows, groups
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.transition import Crossing, Transition
 
-WIDE = (3.5, 3.1)
-"""Inches of the panels of which two stand side by side."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-
-def composition(family: Family, guidance_weight: float, salt: str, title: str = "") -> str:
-    """Stacked G1..G4, a bar a poison ratio with both controls, and p_t drawn across each bar.
-
-    Args:
-        family: What was measured.
-        guidance_weight: The panel's.
-        salt: Sets this figure's identifiers apart from those of others on a page.
-        title: The panel's; by default its guidance weight.
-    """
-    bars = _bars(family, guidance_weight)
-    with panel(tick_lines=1 + any("\n" in name for name, _ in bars)) as (figure, axes):
-        for x, (_, rows) in enumerate(bars):
-            stack(axes, x, rows)
-        axes.set_xticks(range(len(bars)), [name for name, _ in bars])
-        axes.set_xlim(-0.6, len(bars) - 0.4)
-        axes.set_ylim(0, 1)
-        axes.yaxis.set_major_formatter(in_percent)
-        axes.set_title(title or f"Guidance w = {guidance_weight:g}")
-        axes.set_xlabel("poison ratio p (of all training images)")
-        legend(axes, _group_handles())
-        return to_svg(figure, salt)
+SOLID: Any = "solid"
+DASHED: Any = (0, (3, 2))
+DOTTED: Any = (0, (1, 1.6))
+WIDE, TALL = (3.5, 3.1), (3.5, 3.8)
+"""Inches of a panel beside another one, and of one with a legend in two lines."""
+TWO_LINES = 38.0
+"""Points between the panel and its title that such a legend takes."""
+TITLES = {
+    "poison_ratio": "poison ratio p (of all training images)",
+    "guidance_weight": "guidance weight w",
+    "filter_ratio": "share of the losses dropped",
+}
+"""What stands along x, by column."""
 
 
-def amplification_by_ratio(
-    family: Family, published: Sequence[Published], difference: bool, salt: str
-) -> str:
-    """Trigger ratio over p_t (or minus it) against the poison ratio, a line a guidance weight.
+class Figure(NamedTuple):
+    """A drawn chart."""
 
-    Args:
-        family: What was measured.
-        published: The paper's values to draw beside ours.
-        difference: Minus p_t instead of over it.
-        salt: As `composition`.
-    """
-    curves = [
-        (
-            f"w = {weight:g}",
-            *_curve(guided(family.rows, weight), "poison_ratio", _amplify(difference)),
-        )
-        for weight in family.guidance_weights
-    ]
-    theirs = [
-        (value.poison_ratio, value.trigger_ratio, value.p_t)
-        for value in published
-        if value.trigger_ratio is not None and value.p_t is not None
-    ]
-    points = [(ratio, share - p_t if difference else share / p_t) for ratio, share, p_t in theirs]
-    with panel(*WIDE) as (figure, axes):
-        lines(axes, curves)
-        paper_points(axes, points, "paper")
-        axes.axhline(0 if difference else 1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-        ratio_axis(axes, [*family.poison_ratios, *(ratio for ratio, _ in points)])
-        if difference:
-            axes.set_title("Trigger ratio − p_t (points)")
-            axes.yaxis.set_major_formatter(in_points)
-        else:
-            axes.set_title("Trigger ratio ÷ p_t")
-            times_axis(axes)
-        legend(axes, axes.get_legend_handles_labels()[0])
-        return to_svg(figure, salt)
+    name: str
+    """Its file's name without the suffix, once on a page."""
+    svg: str
+    """The text of the file."""
+    words: str
+    """What a screen reader says."""
 
 
-def trigger_by_guidance(
-    family: Family, published: Sequence[Published], amplified: bool, salt: str
-) -> str:
-    """Trigger ratio (or its multiple of p_t) against guidance, a line a poison ratio.
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """What is drawn in one color: marks with intervals, joined by a line."""
 
-    Args:
-        family: What was measured.
-        published: The paper's Fig. A7, drawn beside ours.
-        amplified: Over p_t instead of plain.
-        salt: As `composition`.
-    """
-    measure = (
-        _amplify(False) if amplified else lambda rows: level_of(rows, "trigger_ratio").estimate
-    )
-    curves = [
-        (
-            ratio_name(ratio) if number else f"p = {ratio_name(ratio)}",
-            *_curve(
-                [row for row in family.rows if same(row["poison_ratio"], ratio)],
-                "guidance_weight",
-                measure,
-            ),
-        )
-        for number, ratio in enumerate(family.poison_ratios)
-    ]
-    points = [
-        (
-            value.guidance_weight,
-            value.trigger_ratio / value.p_t if amplified else value.trigger_ratio,
-        )
-        for value in published
-        if value.trigger_ratio is not None and value.p_t is not None
-    ]
-    with panel(*WIDE) as (figure, axes):
-        lines(axes, curves)
-        paper_points(axes, points, "paper", joined=True)
-        weights = sorted({*family.guidance_weights, *(weight for weight, _ in points)})
-        axes.set_xscale("log")
-        axes.set_xticks(weights, [f"{weight:g}" for weight in weights])
-        axes.minorticks_off()
-        axes.set_xlabel("guidance weight w")
-        if amplified:
-            axes.set_title("Trigger ratio ÷ p_t")
-            axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-            times_axis(axes)
-        else:
-            axes.set_title("Trigger ratio")
-            axes.set_ylim(0, 1)
-            axes.yaxis.set_major_formatter(in_percent)
-        legend(axes, axes.get_legend_handles_labels()[0])
-        return to_svg(figure, salt)
+    label: str
+    points: Sequence[tuple[float, Estimate]]
+    """Where along x, and what was measured there."""
+    dots: Sequence[tuple[float, float]] = ()
+    """Single seeds, drawn small."""
+    color: str = ""
+    """By default the next of `RAMP`."""
+    marker: str = ""
+    """By default the next of `MARKERS`."""
 
 
-def transition_gaps(family: Family, curve: Transition, guidance_weight: float, salt: str) -> str:
-    """G1 and G2 minus p_t against the poison ratio, with both p* and their intervals marked.
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A thin line without intervals: a control, or what training or chance would give."""
+
+    label: str
+    value: float | Sequence[tuple[float, float]]
+    """Across the panel at this height, or through these points."""
+    color: str = INK
+    dash: Any = DASHED
+    band: Estimate | None = None
+    """Its interval, drawn as a band across the panel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """Numbers of the paper, drawn as open circles."""
+
+    points: Sequence[tuple[float, float]]
+    ends: Sequence[float] = ()
+    """A second height for each, drawn filled and joined to the first."""
+    label: str = "paper"
+    joined: bool = False
+    color: str = MUTED
+    marker: str = "o"
+
+
+def curve(
+    label: str, rows: Rows, x: str, measure: Callable[[Rows], Estimate | None], **look: Any
+) -> Curve:
+    """A curve with a point for each value of a column.
 
     Args:
-        family: What was measured.
-        curve: The transition at this guidance weight.
-        guidance_weight: The panel's.
-        salt: As `composition`.
+        label: What it is called in the legend.
+        rows: All rows of the curve.
+        x: The column along x.
+        measure: Of the rows of one point.
+        look: Other fields of `Curve`.
     """
-    with panel() as (figure, axes):
-        axes.axhline(0, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-        for group, gaps, marker in (("g1", curve.gap_1, "o"), ("g2", curve.gap_2, "s")):
-            color = GROUP_COLORS[group]
-            for ratio in curve.poison_ratios:
-                gap = above_constant(family.at(ratio, guidance_weight), group, "p_t").estimate
-                axes.plot([ratio, ratio], [gap.low, gap.high], color=color, linewidth=1.1)
-            axes.plot(
-                curve.poison_ratios,
-                gaps,
-                color=color,
-                marker=marker,
-                markeredgecolor=PAPER,
-                label=f"{group.upper()} − p_t",
+    found = [(float(at[x]), measure(own)) for at, own in groups(rows, x) if at[x] is not None]
+    points = [(where, estimate) for where, estimate in found if estimate is not None]
+    return Curve(label=label, points=points, **look)
+
+
+def curves_by(
+    column: str, rows: Rows, x: str, measure: Callable[[Rows], Estimate | None]
+) -> list[Curve]:
+    """A `curve` for each value of a column, with short labels: "p = 1%", "2%"."""
+    return [
+        curve(name(column, at[column]) if number else place(**at), own, x, measure)
+        for number, (at, own) in enumerate(groups(rows, column))
+    ]
+
+
+def lines(
+    file: str,
+    title: str,
+    curves: Sequence[Curve],
+    *,
+    x: str,
+    y: str = "share",
+    references: Sequence[Reference] = (),
+    printed: Sequence[Printed] = (),
+    mark: "Callable[[Axes], None] | None" = None,
+    size: tuple[float, float] = WIDE,
+) -> Figure:
+    """Lines with intervals against a ratio or a weight.
+
+    Args:
+        file: The figure's name.
+        title: Above the panel.
+        curves: Side by side where they have a place in common.
+        x: The column along x: ``filter_ratio`` at equal distances, others on a logarithmic axis.
+        y: What the axis shows: ``share`` (0 to 100%), ``accuracy`` (from a whole 10%), ``area``
+            (AUROC), ``times`` (logarithmic) or ``points``.
+        references: Behind the curves.
+        printed: The paper's numbers, also at values of x where nothing was measured.
+        mark: Draws more into the panel.
+        size: Inches; `TALL` gives a long legend two lines.
+    """
+    theirs = [where for one in printed for where, _ in one.points]
+    ours = [where for one in curves for where, _ in one.points]
+    places = sorted({*ours, *theirs})
+    even = x == "filter_ratio"
+    with style.panel(*size) as (figure, axes):
+        at = _positions(places) if even else float
+        _draw_references(axes, references, at)
+        for number, one in enumerate(curves):
+            shift = number - (len(curves) - 1) / 2
+            moved = (
+                (lambda p, s=shift: at(p) + 0.12 * s) if even else (lambda p, s=shift: p * 1.018**s)
             )
-        ratio_axis(axes, curve.poison_ratios)
-        low, high = axes.get_ylim()
-        axes.set_ylim(low - 0.22 * (high - low), high)
-        _mark(axes, curve, curve.gap, "p*_gap", 0.12)
-        _mark(axes, curve, curve.dominance, "p*_dom", 0.035)
-        axes.yaxis.set_major_formatter(in_points)
-        axes.set_title(f"Guidance w = {guidance_weight:g}")
-        legend(axes, axes.get_legend_handles_labels()[0])
-        return to_svg(figure, salt)
+            _draw_curve(axes, one, number, moved)
+        for circles in printed:
+            _draw_printed(axes, circles, at)
+        _along(axes, x, places, even)
+        _upwards(axes, y)
+        if mark:
+            mark(axes)
+        tall = size == TALL
+        axes.set_title(title, pad=TWO_LINES if tall else None)
+        legend(axes, _once(axes), 3 if tall else 5)
+        return Figure(file, style.to_svg(figure, file), title)
 
 
-def compositions(found: Sequence[Family], guidance_weight: float, salt: str) -> str:
-    """A small `composition` a trigger, side by side at one height.
+def bars(
+    file: str,
+    title: str,
+    series: Sequence[Curve],
+    *,
+    across: Mapping[float, float],
+    printed: Sequence[Printed] = (),
+) -> Figure:
+    """Bars side by side at each poison ratio, a line across each group of bars.
 
     Args:
-        found: At least one; relabelling alone may be a family of its own.
-        guidance_weight: Of all of them.
-        salt: As `composition`.
+        file: The figure's name.
+        title: Above the panel.
+        series: A color each.
+        across: By poison ratio the height of the line, p_t.
+        printed: The paper's numbers on the bars of the series with the same place in order.
     """
-    with panels(len(found)) as (figure, row):
-        for axes, family in zip(row, found, strict=True):
-            bars = _bars(family, guidance_weight)
-            for x, (_, rows) in enumerate(bars):
-                stack(axes, x, rows)
-            axes.set_xticks(range(len(bars)), [name for name, _ in bars])
-            axes.set_xlim(-0.6, max(len(bars), 1) - 0.4)
-            axes.set_title(trigger_name(family.trigger))
-        row[0].set_ylim(0, 1)
-        row[0].yaxis.set_major_formatter(in_percent)
-        row[0].set_xlabel("poison ratio p")
-        legend(row[0], _group_handles())
-        return to_svg(figure, salt)
+    ratios = sorted(across)
+    width = 0.84 / max(1, len(series))
+    with style.panel(*WIDE) as (figure, axes):
+        for number, one in enumerate(series):
+            shift = (number - (len(series) - 1) / 2) * width
+            color = RAMP[number % len(RAMP)]
+            for ratio, share in one.points:
+                x = ratios.index(ratio) + shift
+                axes.bar(x, share.value, width * 0.9, color=color, label=one.label)
+                outlined(axes, [x] * 2, [share.low, share.high], 1.1)
+            for circles in printed[number : number + 1]:
+                _draw_printed(axes, circles, _beside(ratios, shift))
+        for x, ratio in enumerate(ratios):
+            outlined(axes, [x - 0.46, x + 0.46], [across[ratio]] * 2, 1.8, label="p_t")
+        axes.set_xticks(range(len(ratios)), [name("poison_ratio", ratio) for ratio in ratios])
+        axes.set_xlim(-0.6, len(ratios) - 0.4)
+        _upwards(axes, "share")
+        axes.set_xlabel(TITLES["poison_ratio"])
+        axes.set_title(title)
+        legend(axes, _once(axes))
+        return Figure(file, style.to_svg(figure, file), title)
 
 
-def _group_handles() -> list[Patch | Line2D]:
-    """What the colors and the line of a stacked bar mean."""
-    handles = [
-        Patch(facecolor=GROUP_COLORS[group], edgecolor="none", label=group.upper())
-        for group in GROUPS
-    ]
-    return [*handles, Line2D([], [], color=INK, linewidth=1.8, label="p_t")]
+def scatter(
+    file: str,
+    title: str,
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    along: str,
+    diagonal: bool = False,
+) -> Figure:
+    """Two shares of the same things against each other.
+
+    Args:
+        file: The figure's name.
+        title: What stands upwards.
+        series: Of each color its label, and its points.
+        along: What stands along x.
+        diagonal: Whether both are one share in two ways; a line shows where they agree.
+    """
+    most = max((x for _, points in series for x, _ in points), default=1.0) or 1.0
+    many = len(series) > 3
+    with style.panel(*(TALL if many else WIDE)) as (figure, axes):
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=DASHED)
+            most = 1.0
+        for number, (label, points) in enumerate(series):
+            axes.plot(
+                [x for x, _ in points],
+                [y for _, y in points],
+                color=RAMP[number % len(RAMP)],
+                marker=MARKERS[number % len(MARKERS)],
+                markeredgecolor=PAPER,
+                linestyle="none",
+                label=label,
+            )
+        axes.set_xlim(-0.02 * most, 1.05 * most)  # room for half of the last tick's words
+        axes.set_ylim(-0.02, 1.05)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+        axes.yaxis.set_major_formatter(percent)
+        axes.set_xlabel(along)
+        axes.set_title(title, pad=TWO_LINES if many else None)
+        legend(axes, _once(axes), 3)
+        return Figure(file, style.to_svg(figure, file), title)
 
 
-def _bars(family: Family, weight: float) -> list[tuple[str, list[Row]]]:
-    """The bars of one panel, left to right: clean, each poison ratio, relabel-only."""
-    clean = guided(family.clean, weight)
-    bars = [("0%", clean)] if clean else []
-    for ratio in family.poison_ratios:
-        if rows := family.at(ratio, weight):
-            bars.append((ratio_name(ratio), rows))
-    relabelled = guided(family.relabel_only, weight)
-    for ratio in sorted({float(row["poison_ratio"]) for row in relabelled}):
-        rows = [row for row in relabelled if same(row["poison_ratio"], ratio)]
-        bars.append((f"{ratio_name(ratio)}\nrelabel", rows))
-    return bars
+def legend(axes: "Axes", handles: Iterable[object], columns: int = 5) -> None:
+    """A legend between title and axes, in one line unless it has more than ``columns``."""
+    found = list(handles)
+    if found:
+        axes.legend(handles=found, loc="lower left", bbox_to_anchor=(-0.01, 1.025), ncols=columns)
 
 
-def _amplify(difference: bool) -> Callable[[Sequence[Row]], Estimate]:
-    def measure(rows: Sequence[Row]) -> Estimate:
-        share = level_of(rows, "trigger_ratio").estimate
-        p_t = float(np.mean([row["p_t"] for row in rows]))
-        return share.shifted(-p_t) if difference else share.divided(p_t)
-
-    return measure
-
-
-def _curve(
-    rows: Sequence[Row], column: str, measure: Callable[[Sequence[Row]], Estimate]
-) -> tuple[list[float], list[Estimate]]:
-    places = sorted({float(row[column]) for row in rows})
-    return places, [measure([row for row in rows if same(row[column], x)]) for x in places]
+def _once(axes: "Axes") -> list[object]:
+    """What has a label, each label once."""
+    handles, labels = axes.get_legend_handles_labels()
+    return list(
+        {label: one for one, label in reversed([*zip(handles, labels, strict=True)])}.values()
+    )[::-1]
 
 
-def _mark(axes: Axes, curve: Transition, crossing: Crossing, name: str, height: float) -> None:
-    """A p* with its interval, low in the panel: a dot, or an arrow when past the sweep."""
-    first, last = curve.poison_ratios[0], curve.poison_ratios[-1]
-    across = axes.get_xaxis_transform()
-    place = min(crossing.value, last * 1.12)
-    low, high = (min(bound, last * 1.12) for bound in crossing.interval or (place, place))
-    axes.plot([low, high], [height] * 2, color=INK, linewidth=1.4, transform=across)
-    marker = ">" if place > last else "<" if crossing.at_first else "o"
-    axes.plot([place], [height], color=INK, marker=marker, markersize=4.5, transform=across)
-    left = place > (first * last) ** 0.5
-    axes.annotate(
-        f"{name} {crossing_place(crossing, curve.poison_ratios)}",
-        (low if left else high, height),
-        xycoords=across,
-        xytext=(-6 if left else 7, 0),
-        textcoords="offset points",
-        ha="right" if left else "left",
-        va="center",
-        fontsize=LABEL_SIZE,
-        color=INK,
+def _positions(places: Sequence[float]) -> Callable[[float], float]:
+    return lambda where: float(places.index(where))
+
+
+def _moved(at: Callable[[float], float], by: float, even: bool) -> Callable[[float], float]:
+    """Marks side by side: intervals of several curves at one place would hide each other."""
+    return lambda where: at(where) + 0.12 * by if even else at(where) * 1.018**by
+
+
+def _draw_curve(axes: "Axes", one: Curve, number: int, at: Callable[[float], float]) -> None:
+    color = one.color or RAMP[number % len(RAMP)]
+    for x, estimate in one.points:
+        axes.plot([at(x)] * 2, [estimate.low, estimate.high], color=color, linewidth=1.2)
+    axes.plot(
+        [at(x) for x, _ in one.dots], [y for _, y in one.dots], ".", color=color, ms=3.5, mew=0
     )
+    axes.plot(
+        [at(x) for x, _ in one.points],
+        [estimate.value for _, estimate in one.points],
+        color=color,
+        marker=one.marker or MARKERS[number % len(MARKERS)],
+        markeredgecolor=PAPER,
+        markeredgewidth=0.8,
+        label=one.label,
+    )
+
+
+def _beside(places: Sequence[float], by: float) -> Callable[[float], float]:
+    return lambda where: places.index(where) + by
+
+
+def _draw_references(
+    axes: "Axes", references: Iterable[Reference], at: Callable[[float], float]
+) -> None:
+    for one in references:
+        look: Any = {"color": one.color, "linewidth": 1.1, "linestyle": one.dash}
+        if one.band:
+            axes.axhspan(one.band.low, one.band.high, color=style.LINE, linewidth=0)
+        if isinstance(one.value, (int, float)):
+            axes.axhline(one.value, label=one.label or None, **look)
+        else:
+            points = [(at(x), y) for x, y in one.value]
+            axes.plot([x for x, _ in points], [y for _, y in points], label=one.label, **look)
+
+
+def _draw_printed(axes: "Axes", one: Printed, at: Callable[[float], float]) -> None:
+    places = [at(x) for x, _ in one.points]
+    look: Any = {"color": one.color, "marker": one.marker, "linewidth": 1.1, "ms": 4.5}
+    joined = DOTTED if one.joined else "none"
+    for x, (_, y), end in zip(places, one.points, one.ends, strict=False):
+        axes.plot([x, x], [y, end], color=one.color, linewidth=0.9)
+        axes.plot([x], [end], **look)
+    heights = [y for _, y in one.points]
+    axes.plot(places, heights, markerfacecolor=PAPER, linestyle=joined, label=one.label, **look)
+
+
+def _along(axes: "Axes", x: str, places: Sequence[float], even: bool) -> None:
+    if even:
+        axes.set_xticks(range(len(places)), [name(x, where) for where in places])
+        axes.set_xlim(-0.45, len(places) - 0.55)
+    elif places:
+        axes.set_xscale("log")
+        axes.set_xticks(places, [name(x, where) for where in places])
+        axes.minorticks_off()
+        axes.set_xlim(places[0] / 1.18, places[-1] * 1.18)
+    axes.set_xlabel(TITLES.get(x, x.replace("_", " ")))
+
+
+def _upwards(axes: "Axes", y: str) -> None:
+    low, high = axes.dataLim.ymin, axes.dataLim.ymax
+    if y == "times":
+        # A count of zero would pull a logarithmic axis to nothing; below a twentieth it is cut off.
+        low, high = max(0.05, min(0.85, 0.85 * low)), max(1.3, 1.15 * high)
+        axes.set_yscale("log")
+        axes.set_ylim(low, high)
+        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
+        axes.set_yticks(ticks, [f"×{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    elif y == "area":
+        axes.set_ylim(-0.02, 1.04)
+        axes.set_yticks((0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".5", ".75", "1"))
+    elif y == "points":
+        axes.yaxis.set_major_formatter(
+            lambda value, _: f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0")
+        )
+    elif y == "accuracy":
+        low = int(10 * max(0.0, min(float(low), 0.9))) / 10
+        axes.set_ylim(low - 0.03 * (1 - low), 1 + 0.03 * (1 - low))
+        step = next(step for step in (0.02, 0.05, 0.1, 0.2) if 1 - low < 6.5 * step)
+        axes.set_yticks(np.arange(low, 1 + step / 2, step))
+        axes.yaxis.set_major_formatter(percent)
+    elif y == "share":
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(percent)
+
+
+def percent(value: float, _: object) -> str:
+    """A tick that is a fraction."""
+    return f"{100 * value:.0f}%"
+
+
+def outlined(
+    axes: "Axes", x: Sequence[float], y: Sequence[float], width: float, **look: Any
+) -> None:
+    """A dark line with a light edge, seen on every color."""
+    axes.plot(x, y, color=PAPER, linewidth=width + 1.7)
+    axes.plot(x, y, color=INK, linewidth=width, **look)
+
+
+def stems(names: Iterable[Sequence[str]]) -> list[str]:
+    """A start of file names for each list of words, numbered where two come out alike."""
+    made: list[str] = []
+    for words in names:
+        safe = re.sub(
+            r"[^a-z0-9_-]", "-", "-".join(word for word in words if word != "none").lower()
+        )
+        found, number = safe, 1
+        while found in made:
+            number += 1
+            found = f"{safe}-{number}"
+        made.append(found)
+    return made

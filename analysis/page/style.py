@@ -9,11 +9,11 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PAPER = "#ffffff"
 """Behind everything."""
@@ -104,7 +104,7 @@ _SETTINGS: Any = {  # matplotlib's own type of this is a literal of every settin
 @contextmanager
 def panel(
     width: float = 3.5, height: float = 3.4, tick_lines: int = 1, left: float = 0.135
-) -> Iterator[tuple[Figure, Axes]]:
+) -> "Iterator[tuple[Figure, Axes]]":
     """A figure with one pair of axes, to be drawn and rendered inside of the block.
 
     Args:
@@ -113,6 +113,9 @@ def panel(
         tick_lines: Lines of words that the ticks along x take.
         left: Margin for the words of the ticks along y, a fraction of the width.
     """
+    import matplotlib
+    from matplotlib.figure import Figure
+
     bottom = 0.115 + 0.04 * tick_lines
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height))
@@ -122,7 +125,9 @@ def panel(
 
 
 @contextmanager
-def panels(count: int, width: float = 1.6, height: float = 3.4) -> Iterator[tuple[Figure, Any]]:
+def panels(
+    count: int, width: float = 1.6, height: float = 3.4
+) -> "Iterator[tuple[Figure, list[Axes]]]":
     """A figure with several pairs of axes side by side that share their y, likewise.
 
     Args:
@@ -130,6 +135,9 @@ def panels(count: int, width: float = 1.6, height: float = 3.4) -> Iterator[tupl
         width: Inches of each; the words along y have half an inch more.
         height: Inches.
     """
+    import matplotlib
+    from matplotlib.figure import Figure
+
     margin = 0.52
     whole = margin + count * width
     with matplotlib.rc_context(_SETTINGS):
@@ -143,8 +151,10 @@ def panels(count: int, width: float = 1.6, height: float = 3.4) -> Iterator[tupl
         yield figure, row
 
 
-def to_svg(figure: Figure, salt: str) -> str:
+def to_svg(figure: "Figure", salt: str) -> str:
     """Render a figure as SVG text: no date, no version, words as words, identifiers by ``salt``."""
+    import matplotlib
+
     target = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(

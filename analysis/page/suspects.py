@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from analysis.page.report import Failure, Images, Stage, render
-from analysis.rows import Row
+from analysis.old.report import render
+from analysis.old.rows import Row
+from analysis.page.images import Images
+from analysis.page.page import Failure, Stage
 
 COLUMNS = ("detector", "file", "label", "suspicion", "rank")
 """Of ``suspicion.csv``."""

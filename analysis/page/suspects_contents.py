@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from analysis.page.grids import grid
+from analysis.old.tables import NOTHING, Cell, Table, stages, tasks
+from analysis.page.images import grid
 from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, inlined, panel, to_svg
 from analysis.page.suspects import Ranking, SuspectsReport, readable
 from analysis.page.suspects_agreement import pairs, suspects, top
-from analysis.page.tables import NOTHING, Cell, Table, stages, tasks
 from analysis.page.wording import counted, detector_name, listed, percent
 
 MOST_LINES = 24

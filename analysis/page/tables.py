@@ -1,358 +1,285 @@
-"""The tables of a page: numbers as words, a cell with its interval in small print beneath."""
+"""Tables as data: a list of columns over the rows of a study.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+A column has a header, a metric and a format.  `table` gives a line for each point: it joins the
+seeds of a metric with its interval.  A page lays out a `Table`; `for_terminal` makes it plain text.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from statistics import stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from analysis.page.report import Stage
-from analysis.page.wording import (
-    authors_weight,
-    bounds,
-    clip_name,
-    crossing_interval,
-    crossing_place,
-    percent,
-    ratio_name,
-    sampler_name,
-    times,
-    trigger_name,
-)
-from analysis.published import PUBLISHED, Published, at_paper_guidance, measured_beside
-from analysis.rows import CONTROLS, Row, clip_of, has_template_match, sort_rows
-from analysis.statistics.comparison import counted, level_of
-from analysis.statistics.composition import GROUPS
-from analysis.statistics.intervals import Estimate, wilson
-from analysis.statistics.transition import Transition
+from analysis.names import name
+from analysis.page import wording
+from analysis.rows import KEY, Row, Rows, groups, records, values
+from analysis.statistics.comparison import bounded, counted, level_of
+from analysis.statistics.intervals import Estimate
 
 NOTHING = "–"
-PLACE = ("trigger", "sampler", "p", "w")
-"""Headers of the cells that say which point a line is about."""
-JUDGED_BY = ("judge", "template_match")
-TEMPLATE_MATCH = ("template_trigger_ratio", "template_agreement")
-"""What stands beside the trigger judge's numbers."""
+HEADERS = {
+    "poison_ratio": "p",
+    "guidance_weight": "w",
+    "target_class": "class",
+    "image_set": "images",
+    "noise_model": "model",
+    "filter_ratio": "filter",
+    "judge_trigger": "judge for",
+}
+"""Headers of coordinates; other ones are called by their column's name."""
+PLACE = tuple(column for column in KEY[2:] if column not in ("seed", "judge_trigger"))
+"""The coordinates of a point, its seed aside."""
 
 
 class Cell(NamedTuple):
     """What one place of a table says."""
 
     text: str
-    """The number or word."""
     small: str = ""
-    """Beneath it, such as an interval."""
+    """Beneath the text, such as an interval."""
+    mark: str = ""
+    """A word in a badge, such as a verdict."""
+    tone: str = ""
+    """The badge's color: ``supported``, ``failed``, ``undecided``, ``equal`` or ``not_tested``."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as the template lays it out."""
+    """A table as a page lays it out."""
 
-    headers: tuple[str, ...]
-    """A word a column."""
-    rows: list[list[Cell]]
-    """A cell a column."""
-    words: int
-    """How many columns from the left hold words; the others hold numbers, aligned right."""
-
-
-def measurements(rows: Sequence[Row]) -> Table:
-    """Every point: G1..G4, trigger ratio and amplification, over its seeds where it has several.
-
-    Two columns more where any row has a template match: its trigger ratio, and how often it agrees.
-    """
-    template_matched = any(map(has_template_match, rows))
-    lines = []
-    for point in _points(rows):
-        row = point[0]
-        amplified = [one["amplification"] for one in point if one.get("amplification") is not None]
-        cells = [
-            *_place(row),
-            Cell(f"{authors_weight(float(row['guidance_weight'])):g}"),
-            Cell(str(sum(int(one["n"]) for one in point)), _seeds(point)),
-            Cell(percent(float(row["p_t"]))),
-            *(_fraction(point, name) for name in (*GROUPS, "trigger_ratio")),
-            _amplification(point, amplified),
-        ]
-        if template_matched:
-            cells += [_template_matched(point, name) for name in TEMPLATE_MATCH]
-        lines.append(cells)
-    headers = (*PLACE, "authors' DDPM w", "n", "p_t", "G1", "G2", "G3", "G4", "trigger ratio")
-    last = ("÷ p_t", *(("by the template match", "they agree") if template_matched else ()))
-    return Table((*headers, *last), lines, 2)
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    words: int = 1
+    """How many columns from the left hold words; the others hold numbers, aligned to the right."""
+    wraps: bool = False
+    """Whether its words are broken into lines, as sentences are."""
 
 
-def template_matches(rows: Sequence[Row]) -> Table:
-    """Trigger judge and template matching side by side, where the trigger has a patch."""
-    lines = []
-    for point in _points([row for row in rows if has_template_match(row)]):
-        share = [_fraction(point, name) for name in ("trigger_ratio", "template_trigger_ratio")]
-        groups = [_fraction(point, name) for name in ("g1", "template_g1", "g2", "template_g2")]
-        lines.append([*_place(point[0]), *share, *groups, _fraction(point, "template_agreement")])
-    pairs = tuple(f"{name}, {by}" for name in ("trigger ratio", "G1", "G2") for by in JUDGED_BY)
-    return Table((*PLACE, *pairs, "they agree"), lines, 2)
+class Format(NamedTuple):
+    """How a number is written."""
+
+    value: Callable[[float], str]
+    bounds: Callable[[Estimate], str]
+    """An interval alone."""
 
 
-def corrections(rows: Sequence[Row]) -> Table:
-    """Every row's fractions with the judges' errors undone, what was seen beneath."""
-    names = (*GROUPS, "trigger_ratio")
-    lines = []
-    for row in sort_rows(rows):
-        if any(row.get(f"{name}_corrected") is None for name in names):
-            continue
-        corrected = [
-            Cell(
-                f"{percent(float(row[name]))} → {percent(float(row[f'{name}_corrected']))}",
-                bounds(_estimate(row, f"{name}_corrected")),
-            )
-            for name in names
-        ]
-        lines.append([*_place(row), Cell(str(row["seed"])), *corrected])
-    return Table((*PLACE, "seed", "G1", "G2", "G3", "G4", "trigger ratio"), lines, 2)
+def _to(show: Callable[[float], str]) -> Callable[[Estimate], str]:
+    return lambda estimate: f"{show(estimate.low)} to {show(estimate.high)}"
 
 
-def judges(rows: Sequence[Row]) -> Table:
-    """What the judges and the template match get wrong on the test split, a line a trigger."""
-    rates = [
-        ("content accuracy, clean", "content_accuracy", "content_n"),
-        ("content accuracy, stamped", "content_accuracy_stamped", "content_n"),
-        ("trigger false positives", "trigger_false_positive_rate", "trigger_n_clean"),
-        ("trigger false negatives", "trigger_false_negative_rate", "trigger_n_stamped"),
+PERCENT = Format(wording.percent, wording.bounds)
+POINTS = Format(wording.point, _to(lambda value: wording.point(value).removesuffix(" points")))
+TIMES = Format(wording.times, _to(wording.times))
+AREA = Format(wording.area, _to(wording.area))
+GAIN = Format(wording.gain, _to(wording.gain))
+RATIO = Format(wording.ratio_name, _to(wording.ratio_name))
+NUMBER = Format(lambda value: f"{value:,.6g}", _to(lambda value: f"{value:,.6g}"))
+
+Metric: TypeAlias = "str | Callable[[Rows], Cell | Estimate | float | str | None]"
+"""A column of the rows, or a function of the rows of one point."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    header: str
+    metric: Metric
+    format: Format = PERCENT
+    interval: bool = True
+    """Whether the interval is shown, where there is one."""
+    lowest: float = field(default=0, kw_only=True)
+    """The smallest possible value: -1 for a difference of fractions."""
+    printed: str = field(default="", kw_only=True)
+    """The paper's column beside it, if the metric is a function."""
+
+
+def coordinates(*columns: str) -> list[Column]:
+    """A column for each coordinate, such as ``trigger``."""
+
+    def shown(column: str) -> Metric:
+        return lambda rows: name(column, records(rows)[0].get(column)) or NOTHING
+
+    return [
+        Column(HEADERS.get(column, column.replace("_", " ")), shown(column)) for column in columns
     ]
-    if any(map(has_template_match, rows)):
-        rates += [
-            ("template match false positives", "template_false_positive_rate", "trigger_n_clean"),
-            ("template match false negatives", "template_false_negative_rate", "trigger_n_stamped"),
-        ]
-    lines = []
-    for trigger in sorted({str(row["judge_trigger"]) for row in rows}):
-        row = next(row for row in rows if row["judge_trigger"] == trigger)
-        lines.append(
-            [Cell(trigger_name(trigger)), *(rate(row, name, trials) for _, name, trials in rates)]
-        )
-    return Table(("judges for", *(header for header, _, _ in rates)), lines, 1)
 
 
-def other_conditions(rows: Sequence[Row]) -> Table:
-    """The classes that are not the target, a line a model.
-
-    They are sampled once a model and repeated on each of its rows, whatever the row's sampler.
-    """
-    names = ["other_match_ratio", "other_trigger_ratio"]
-    headers = ["trigger", "p", "w", "seed", "n", "match", "carry the trigger"]
-    if any(row.get("other_template_ratio") is not None for row in rows):
-        names.append("other_template_ratio")
-        headers.append("by the template match")
-    place = ("trigger", "judge_trigger", "poison_ratio", "target_class", "seed")
-    models: dict[tuple[object, ...], Row] = {}
-    for row in sort_rows(rows):
-        if row.get("other_n"):
-            models.setdefault(tuple(row.get(column) for column in (*place, *names)), row)
-    lines = [
-        [
-            Cell(trigger_name(str(row["trigger"])), _controlled(row)),
-            Cell(ratio_name(float(row["poison_ratio"]))),
-            Cell(f"{float(row['other_guidance_weight']):g}"),
-            Cell(str(row["seed"])),
-            Cell(str(row["other_n"])),
-            *(_counted(row, name) for name in names),
-        ]
-        for row in models.values()
+def varying(rows: Rows, *always: str, seeds: bool = False) -> list[str]:
+    """The coordinates that differ among some rows, and those that are always shown."""
+    every = (*PLACE, "seed") if seeds else PLACE
+    return [
+        column
+        for column in KEY
+        if column in every and (column in always or len(values(rows, column)) > 1)
     ]
-    return Table(tuple(headers), lines, 1)
 
 
-def published(rows: Sequence[Row]) -> Table:
-    """The paper's values, and ours at the same trigger, ratio, sampler and guidance weight."""
-    return _published(rows, PUBLISHED, None)
-
-
-def published_at_paper_guidance(rows: Sequence[Row], guidance_weight: float) -> Table:
-    """The paper's values at its guidance of 5, and ours at one weight whatever its convention.
+def table(
+    rows: Rows, columns: Sequence[Column], *, by: Sequence[str] = PLACE, words: int = 1
+) -> Table:
+    """A table with a line for each point, in display order.
 
     Args:
-        rows: Of a study at one guidance weight.
-        guidance_weight: That weight.
+        rows: Of any number of points.
+        columns: What the table shows.
+        by: The coordinates that make a point; its seeds are joined.
+        words: As `Table.words`.
     """
-    return _published(rows, at_paper_guidance(), guidance_weight)
+    lines = [[_cell(own, column) for column in columns] for _, own in groups(rows, *by)]
+    return Table([column.header for column in columns], lines, words)
 
 
-def _published(rows: Sequence[Row], values: Sequence[Published], weight: float | None) -> Table:
-    measured = {str(row["trigger"]) for row in rows}
+def for_terminal(rows: Rows, columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    """Headers and lines of plain words, a line for each row."""
+    shown = table(rows, columns, by=(*PLACE, "judge_trigger", "seed"))
+    return list(shown.headers), [[_plain(cell) for cell in line] for line in shown.rows]
+
+
+def joined(rows: Rows, metric: str, lowest: float = 0) -> Estimate | float | None:
+    """A metric over the seeds of one point.
+
+    Returns:
+        An interval where the rows have counts or bounds for it, else the mean of what is defined;
+        None where nothing is.
+    """
+    defined = [row for row in records(rows) if row.get(metric) is not None]
+    if not defined:
+        return None
+    if _is_counted(defined[0], metric):
+        return level_of(defined, metric).estimate
+    if defined[0].get(f"{metric}_low") is not None:
+        found = bounded(defined, metric, lowest)
+        return found.estimate if found else None
+    return sum(float(row[metric]) for row in defined) / len(defined)
+
+
+def rate(metric: str, trials: str) -> Metric:
+    """A proportion of a judge's test images with its count: they are the same for all seeds."""
+    from analysis.statistics.intervals import proportion
+
+    def shown(rows: Rows) -> Cell | None:
+        row = records(rows)[0]
+        if row.get(metric) is None:
+            return None
+        n = int(row[trials])
+        count = round(float(row[metric]) * n)
+        interval = wording.bounds(proportion(count, n))
+        return Cell(wording.percent(count / n), f"{count} of {n}, {interval}")
+
+    return shown
+
+
+def images(column: str = "n") -> Metric:
+    """How many images a point counts, over its seeds."""
+
+    def shown(rows: Rows) -> Cell:
+        total = sum(int(row[column]) for row in records(rows))
+        return Cell(f"{total:,}", "" if len(rows) == 1 else f"{len(rows)} seeds")
+
+    return shown
+
+
+def beside(cells: Rows, rows: Rows, columns: Sequence[Column], place: Sequence[str]) -> Table:
+    """The paper's numbers, ours beneath at the same coordinates.
+
+    Args:
+        cells: As `analysis.published.printed` gives them.
+        rows: Ours.
+        columns: The metrics; a function among them has `Column.printed`.
+        place: The coordinates that are compared, and shown.
+    """
+    from analysis.rows import select
+
+    headers = ["source", "data", *(column.header for column in coordinates(*place))]
     lines = []
-    for value in values:
-        if value.trigger not in measured:
-            continue
-        ours = measured_beside(value, rows, weight)
-        lines.append(
-            [
-                Cell(value.source),
-                Cell(value.dataset),
-                Cell(trigger_name(value.trigger)),
-                Cell(sampler_name(value.sampler)),
-                Cell(ratio_name(value.poison_ratio)),
-                Cell(f"{value.guidance_weight:g}", _printed(value)),
-                _beside(value, ours, "p_t"),
-                *(_beside(value, ours, name) for name in (*GROUPS, "trigger_ratio")),
-                _amplified_beside(value, ours),
-            ]
-        )
-    place = ("source", "data", "trigger", "sampler", "p", "w", "p_t")
-    return Table((*place, "G1", "G2", "G3", "G4", "trigger ratio", "÷ p_t"), lines, 4)
+    for cell in records(cells):
+        at = {column: cell[column] for column in place if cell[column] is not None}
+        ours = select(rows, **at)
+        line = [Cell(str(cell["source"])), Cell(str(cell["dataset"]))]
+        line += [Cell(name(column, cell[column]) or NOTHING) for column in place]
+        for column in columns:
+            theirs = cell.get(column.printed or str(column.metric))
+            printed = NOTHING if theirs is None else column.format.value(float(theirs))
+            own = _cell(ours, column).text if len(ours) else NOTHING
+            line.append(Cell(printed, f"ours {own}"))
+        lines.append(line)
+    return Table([*headers, *(column.header for column in columns)], lines, 2 + len(place))
 
 
-def transitions(curves: Sequence[tuple[float, Transition]]) -> Table:
-    """Both p* at every guidance weight, with their intervals where there are seeds enough."""
-    lines = []
-    for weight, curve in curves:
-        cells = [Cell(f"{weight:g}")]
-        for crossing in (curve.gap, curve.dominance):
-            place = crossing_place(crossing, curve.poison_ratios)
-            cells += [
-                Cell(place, "and not at every larger p" if crossing.falls_back else ""),
-                Cell(crossing_interval(crossing, curve.poison_ratios) or NOTHING),
-            ]
-        lines.append([*cells, Cell(str(curve.seeds))])
-    headers = ("w", "p*_gap", "95% interval", "p*_dom", "95% interval", "seeds")
-    return Table(headers, lines, len(headers))
+def _cell(rows: Rows, column: Column) -> Cell:
+    metric, show = column.metric, column.format
+    found = metric(rows) if callable(metric) else joined(rows, metric, column.lowest)
+    if found is None:
+        return Cell(NOTHING)
+    if isinstance(found, Cell):
+        return found
+    if isinstance(found, str):
+        return Cell(found)
+    if not isinstance(found, Estimate):
+        return Cell(show.value(float(found)))
+    if not column.interval:
+        return Cell(show.value(found.value))
+    spread = _spread(rows, metric) if show is PERCENT and isinstance(metric, str) else ""
+    return Cell(show.value(found.value), spread + show.bounds(found))
 
 
-def stages(done: Sequence[Stage]) -> Table:
-    """How long every step took, what was cached, and the most memory it held."""
-    lines = [
-        [
-            Cell(stage.task),
-            Cell(stage.label),
-            Cell("cached" if stage.cached else "made now"),
-            Cell(_duration(stage.seconds)),
-            Cell(NOTHING if stage.peak_memory_bytes is None else _size(stage.peak_memory_bytes)),
-        ]
-        for stage in done
-    ]
-    return Table(("task", "step", "this time", "took", "peak memory"), lines, 3)
+def _spread(rows: Rows, metric: str) -> str:
+    seen = [float(row[metric]) for row in records(rows) if row.get(metric) is not None]
+    return f"sd {100 * stdev(seen):.1f}, " if len(seen) > 1 else ""
 
 
-def tasks(done: Sequence[Stage]) -> Table:
-    """The same added up by task, in the order in which tasks first come."""
-    lines = []
+def _plain(cell: Cell) -> str:
+    if not cell.small:
+        return "" if cell.text == NOTHING else cell.text
+    return f"{cell.text} [{cell.small.replace(' to ', ', ')}]"
+
+
+def _is_counted(row: Row, metric: str) -> bool:
+    try:
+        counted(row, metric)
+    except (KeyError, TypeError):
+        return False
+    return True
+
+
+def steps(done: Iterable[Any]) -> tuple[Table, Table]:
+    """How long each step took, by task and one by one.
+
+    Args:
+        done: `analysis.page.page.Stage` of each step, in the order of the plan.
+
+    Returns:
+        The table by task, and that of all steps.
+    """
+    done = list(done)
+    tasks = []
     for task in dict.fromkeys(stage.task for stage in done):
-        steps = [stage for stage in done if stage.task == task]
-        peaks = [stage.peak_memory_bytes for stage in steps if stage.peak_memory_bytes is not None]
-        lines.append(
-            [
-                Cell(task),
-                Cell(str(len(steps))),
-                Cell(str(sum(not stage.cached for stage in steps))),
-                Cell(_duration(sum(stage.seconds for stage in steps))),
-                Cell(_duration(max(stage.seconds for stage in steps))),
-                Cell(_size(max(peaks)) if peaks else NOTHING),
-            ]
-        )
-    headers = ("task", "steps", "made now", "took in all", "longest step", "peak memory")
-    return Table(headers, lines, 1)
-
-
-def _points(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows of the same point, one a seed, in the order of the file."""
-    points: dict[tuple[object, ...], list[Row]] = {}
-    for row in sort_rows(rows):
-        columns = ("trigger", "judge_trigger", "poison_ratio", "target_class", "guidance_weight")
-        points.setdefault((*map(row.get, columns), row["sampler"], clip_of(row)), []).append(row)
-    return list(points.values())
-
-
-def _place(row: Row) -> list[Cell]:
-    return [
-        Cell(trigger_name(str(row["trigger"])), _controlled(row)),
-        Cell(sampler_name(str(row["sampler"])), clip_name(clip_of(row))),
-        Cell(ratio_name(float(row["poison_ratio"]))),
-        Cell(f"{float(row['guidance_weight']):g}"),
+        own = [stage for stage in done if stage.task == task]
+        seconds = [stage.seconds for stage in own]
+        made = sum(not stage.cached for stage in own)
+        numbers = (task, str(len(own)), str(made), _duration(sum(seconds)), _duration(max(seconds)))
+        tasks.append([*map(Cell, numbers), Cell(_peak(own))])
+    every = [
+        [
+            *map(Cell, (one.task, one.label, "cached" if one.cached else "made now")),
+            Cell(_duration(one.seconds)),
+            Cell(_peak([one])),
+        ]
+        for one in done
     ]
-
-
-def _controlled(row: Row) -> str:
-    if row["trigger"] not in CONTROLS:
-        return f"class {row['target_class']}"
-    return f"control of {trigger_name(str(row['judge_trigger']))}"
-
-
-def _seeds(point: Sequence[Row]) -> str:
-    return "" if len(point) == 1 else f"{len(point)} seeds"
-
-
-def _fraction(point: Sequence[Row], name: str) -> Cell:
-    estimate = level_of(point, name).estimate
-    if len(point) < 2:
-        return Cell(percent(estimate.value), bounds(estimate))
-    values = [float(row[name]) for row in point]
-    spread = f"sd {100 * stdev(values):.1f}"
-    return Cell(percent(sum(values) / len(values)), f"{spread}, {bounds(estimate)}")
-
-
-def _template_matched(point: Sequence[Row], name: str) -> Cell:
-    return _fraction(point, name) if all(map(has_template_match, point)) else Cell(NOTHING)
-
-
-def _counted(row: Row, name: str) -> Cell:
-    if row.get(name) is None:
-        return Cell(NOTHING)
-    count, n = counted(row, name)
-    return Cell(percent(count / n), bounds(Estimate(count / n, *wilson(count, n))))
-
-
-def _amplification(point: Sequence[Row], amplified: Sequence[float]) -> Cell:
-    if not amplified:
-        return Cell(NOTHING)
-    p_t = float(point[0]["p_t"])
-    estimate = level_of(point, "trigger_ratio").estimate.divided(p_t)
-    return Cell(
-        times(sum(amplified) / len(amplified)), f"{times(estimate.low)} to {times(estimate.high)}"
+    headers = ("task", "steps", "made now", "took in all", "longest step", "peak memory")
+    return (
+        Table(headers, tasks),
+        Table(("task", "step", "this time", "took", "peak memory"), every, 3),
     )
 
 
-def rate(row: Row, name: str, trials: str) -> Cell:
-    """A proportion with its count and Wilson interval; a dash where the row has none."""
-    if row.get(name) is None:
-        return Cell(NOTHING)
-    n = int(row[trials])
-    count = round(float(row[name]) * n)
-    estimate = Estimate(float(row[name]), *wilson(count, n))
-    return Cell(percent(estimate.value), f"{count} of {n}, {bounds(estimate)}")
-
-
-def _beside(value: Published, ours: Sequence[Row], name: str) -> Cell:
-    theirs: float | None = getattr(value, name)
-    column = "relabelled_ratio" if name == "p_t" and value.trigger == "relabel_only" else name
-    mean = sum(float(row[column]) for row in ours) / len(ours) if ours else None
-    return _both(
-        NOTHING if theirs is None else percent(theirs), NOTHING if mean is None else percent(mean)
-    )
-
-
-def _amplified_beside(value: Published, ours: Sequence[Row]) -> Cell:
-    amplified = [float(row["amplification"]) for row in ours if row["amplification"] is not None]
-    return _both(
-        NOTHING if value.amplification is None else times(value.amplification),
-        times(sum(amplified) / len(amplified)) if amplified else NOTHING,
-    )
-
-
-def _printed(value: Published) -> str:
-    same_word = value.guidance_weight == value.printed_weight
-    return "" if same_word else f"printed as {value.printed_weight:g}"
-
-
-def _both(theirs: str, ours: str) -> Cell:
-    return Cell(theirs, f"ours {ours}")
-
-
-def _estimate(row: Row, name: str) -> Estimate:
-    return Estimate(float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"]))
+def _peak(done: Sequence[Any]) -> str:
+    peaks = [one.peak_memory_bytes for one in done if one.peak_memory_bytes is not None]
+    return f"{max(peaks) / 2**20:,.0f} MiB" if peaks else NOTHING
 
 
 def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**20:.0f} MiB"

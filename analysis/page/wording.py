@@ -1,28 +1,14 @@
 """Numbers as people read them: percent, points and times, with their intervals."""
 
-from collections.abc import Sequence
-from math import inf, isfinite
+from math import isfinite
 
+from analysis.names import NAMES
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.transition import Crossing
-
-TRIGGER_NAMES = {
-    "none": "no poison",
-    "relabel_only": "relabel-only",
-    "badnets1": "BadNets-1",
-    "blend": "BadNets-2",
-    "unicolor": "one color",
-    "image_patch": "image patch",
-    "wanet": "WaNet",
-    "clean_label": "clean-label",
-    "rectangle": "rectangle",
-}
-"""How pages call the triggers; anything else is called by its own word."""
 
 
 def trigger_name(trigger: str) -> str:
     """The trigger as a page calls it."""
-    return TRIGGER_NAMES.get(trigger, trigger)
+    return NAMES["trigger"].get(trigger, trigger)
 
 
 def titled(words: str) -> str:
@@ -30,8 +16,7 @@ def titled(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-SAMPLER_NAMES = {"ddim": "DDIM", "ddpm": "DDPM", "sde": "SDE", "heun": "Heun"}
-"""How pages call the samplers; anything else is called by its own word."""
+SAMPLER_NAMES = NAMES["sampler"]
 
 
 def sampler_name(sampler: str) -> str:
@@ -39,8 +24,7 @@ def sampler_name(sampler: str) -> str:
     return SAMPLER_NAMES.get(sampler, sampler)
 
 
-CLIP_NAMES = {"none": "", "static": "clipped at each step", "dynamic": "dynamic thresholding"}
-"""How pages call thresholding; none, which is the usual way, is not spoken of."""
+CLIP_NAMES = NAMES["clip"]
 
 
 def clip_name(clip: str) -> str:
@@ -48,8 +32,7 @@ def clip_name(clip: str) -> str:
     return CLIP_NAMES.get(clip, clip)
 
 
-DETECTOR_NAMES = {"cd": "CD", "strip": "STRIP", "fct": "FCT"}
-"""How pages call the detectors, in the paper's order; anything else by its own word."""
+DETECTOR_NAMES = NAMES["detector"]
 
 
 def detector_name(detector: str) -> str:
@@ -57,12 +40,7 @@ def detector_name(detector: str) -> str:
     return DETECTOR_NAMES.get(detector, detector)
 
 
-IMAGE_SET_NAMES = {
-    "training": "training set",
-    "corrected": "corrected training set",
-    "generation": "generations",
-}
-"""How pages call the sets that detectors look at, and that classifiers are trained on."""
+IMAGE_SET_NAMES = NAMES["image_set"]
 
 
 def image_set_name(image_set: str) -> str:
@@ -70,14 +48,7 @@ def image_set_name(image_set: str) -> str:
     return IMAGE_SET_NAMES.get(image_set, image_set)
 
 
-CLASSIFIER_NAMES = {
-    "small": "small CNN",
-    "resnet18": "ResNet-18",
-    "resnet50": "ResNet-50",
-    "vgg16": "VGG-16",
-    "densenet121": "DenseNet-121",
-}
-"""How pages call the networks, from small to large; anything else by its own word."""
+CLASSIFIER_NAMES = NAMES["classifier"]
 
 
 def classifier_name(classifier: str) -> str:
@@ -85,8 +56,7 @@ def classifier_name(classifier: str) -> str:
     return CLASSIFIER_NAMES.get(classifier, classifier)
 
 
-NOISE_MODEL_NAMES = {"ddpm": "DDPM", "edm": "EDM"}
-"""How pages call the noise models; anything else by its own word."""
+NOISE_MODEL_NAMES = NAMES["noise_model"]
 
 
 def noise_model_name(noise_model: str) -> str:
@@ -131,9 +101,12 @@ def bounds(estimate: Estimate) -> str:
 
 def points(estimate: Estimate) -> str:
     """A difference of fractions with its interval: "+16.8 points [13.0, 20.8]"."""
-    value, low, high = (100 * bound for bound in (estimate.value, estimate.low, estimate.high))
-    sign = "+" if value > 0 else ""
-    return f"{sign}{_plain(value)} points [{_plain(low)}, {_plain(high)}]"
+    return f"{point(estimate.value)} [{_plain(100 * estimate.low)}, {_plain(100 * estimate.high)}]"
+
+
+def point(difference: float) -> str:
+    """A difference of fractions: "+16.8 points"."""
+    return f"{'+' if difference > 0 else ''}{_plain(100 * difference)} points"
 
 
 def area(value: float) -> str:
@@ -166,27 +139,6 @@ def times(value: float) -> str:
 def times_interval(estimate: Estimate) -> str:
     """A ratio with its interval: "×9.4 [8.9, 9.9]"."""
     return f"{times(estimate.value)} [{times(estimate.low)[1:]}, {times(estimate.high)[1:]}]"
-
-
-def crossing_place(crossing: Crossing, poison_ratios: Sequence[float]) -> str:
-    """Where a p* lies: "6.2%", "≤ 1%" when there already, "> 10%" when not reached."""
-    return _crossed(crossing.value, poison_ratios)
-
-
-def crossing_interval(crossing: Crossing, poison_ratios: Sequence[float]) -> str:
-    """The interval of a p*, open where it leaves the ratios measured; empty where it has none."""
-    if crossing.interval is None:
-        return ""
-    bounds = [_crossed(bound, poison_ratios) for bound in crossing.interval]
-    return " to ".join(dict.fromkeys(bounds))
-
-
-def _crossed(ratio: float, poison_ratios: Sequence[float]) -> str:
-    if ratio == inf:
-        return f"> {ratio_name(poison_ratios[-1])}"
-    if ratio <= poison_ratios[0]:
-        return f"≤ {ratio_name(poison_ratios[0])}"
-    return percent(ratio)
 
 
 def listed(words: list[str], conjunction: str = "and") -> str:

@@ -8,18 +8,23 @@ it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from analysis.rows import Row
+from analysis.rows import Row, Rows, records
 from analysis.statistics.intervals import (
     LEVEL,
     Estimate,
     difference_of_proportions,
     difference_of_shares,
     log_ratio_of_proportions,
+    mean_of_independent,
     mean_over_seeds,
     proportion,
     ratio_of_proportions,
 )
+
+Seeds: TypeAlias = "Rows | Sequence[Row]"
+"""The rows of one point, one for each seed, at least one."""
 
 SEEDS_FOR_SPREAD = 3
 """Fewest seeds whose spread is used in place of the counts."""
@@ -90,27 +95,59 @@ def counts_in(row: Row, name: str) -> str | None:
     return None if any(row.get(column) is None for column in columns) else images
 
 
-def pooled(rows: Sequence[Row], name: str) -> tuple[int, int]:
+def pooled(rows: Seeds, name: str) -> tuple[int, int]:
     """`counted`, added up over seeds."""
+    rows = records(rows)
     counts = [counted(row, name) for row in rows]
     return sum(count for count, _ in counts), sum(n for _, n in counts)
 
 
-def level_of(rows: Sequence[Row], name: str) -> Comparison:
+def level_of(rows: Seeds, name: str) -> Comparison:
     """One fraction at one point.
 
     Args:
         rows: The point's rows, one a seed, at least one.
         name: As `counted`.
     """
+    rows = records(rows)
     if len(rows) >= SEEDS_FOR_SPREAD:
         return _over_seeds([proportion(*counted(row, name)) for row in rows], lowest=0)
     count, n = pooled(rows, name)
     return Comparison(proportion(count, n), _images(n, rows))
 
 
-def above_constant(rows: Sequence[Row], name: str, column: str) -> Comparison:
+def bounded(rows: Seeds, name: str, lowest: float = 0) -> Comparison | None:
+    """One number that has bounds of its own in every row, such as an AUROC, at one point.
+
+    The interval of one seed is its own, and two are joined, conditional on the trained models; from
+    three on it is Student's over the seeds.
+
+    Args:
+        rows: The point's rows; seeds without the number are left out.
+        name: Its column; the bounds are in ``<name>_low`` and ``<name>_high``.
+        lowest: The smallest value that is possible: -1 for a difference of fractions.
+
+    Returns:
+        None when no seed has the number.
+    """
+    rows = records(rows)
+    found = [
+        Estimate(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
+        for row in rows
+        if row.get(name) is not None
+    ]
+    if not found:
+        return None
+    seeds = f"{len(found)}" if len(found) == len(rows) else f"{len(found)} of {len(rows)}"
+    basis = f"{seeds} seed{'s' if len(rows) > 1 else ''}"
+    if len(found) >= SEEDS_FOR_SPREAD:
+        return Comparison(mean_over_seeds(found).within(lowest, 1), basis)
+    return Comparison(mean_of_independent(found), basis)
+
+
+def above_constant(rows: Seeds, name: str, column: str) -> Comparison:
     """A fraction minus a number that carries no sampling error, such as p_t, at one point."""
+    rows = records(rows)
     if len(rows) >= SEEDS_FOR_SPREAD:
         return _over_seeds(
             [proportion(*counted(row, name)).shifted(-float(row[column])) for row in rows]
@@ -120,8 +157,9 @@ def above_constant(rows: Sequence[Row], name: str, column: str) -> Comparison:
     return Comparison(proportion(count, n).shifted(-constant), _images(n, rows))
 
 
-def between_groups(rows: Sequence[Row], first: str, second: str) -> Comparison:
+def between_groups(rows: Seeds, first: str, second: str) -> Comparison:
     """First group minus second of the same images; both are among g1..g4."""
+    rows = records(rows)
     if len(rows) >= SEEDS_FOR_SPREAD:
         counts = [(*counted(row, first), counted(row, second)[0]) for row in rows]
         return _over_seeds([difference_of_shares(a, b, n) for a, n, b in counts])
@@ -129,9 +167,7 @@ def between_groups(rows: Sequence[Row], first: str, second: str) -> Comparison:
     return Comparison(difference_of_shares(a, b, n), _images(n, rows))
 
 
-def between_points(
-    rows: Sequence[Row], others: Sequence[Row], name: str, level: float = LEVEL
-) -> Comparison:
+def between_points(rows: Seeds, others: Seeds, name: str, level: float = LEVEL) -> Comparison:
     """A fraction at one point minus the same fraction at another.
 
     Seeds that both points have are paired when there are enough of them; otherwise the two sets
@@ -140,6 +176,7 @@ def between_points(
     across samplers, so the interval is cautious there; those of two models by -0.36 to 0.83, so it
     can be up to a sixth too narrow as well.
     """
+    rows, others = records(rows), records(others)
     pairs = _paired(rows, others)
     if len(pairs) >= SEEDS_FOR_SPREAD:
         each = [
@@ -151,12 +188,13 @@ def between_points(
     return Comparison(difference_of_proportions(a, n, b, m, level), f"{n} and {m} images")
 
 
-def ratio_of_points(rows: Sequence[Row], others: Sequence[Row], name: str) -> Comparison:
+def ratio_of_points(rows: Seeds, others: Seeds, name: str) -> Comparison:
     """A fraction at one point over the same fraction at another.
 
     Over seeds it is the mean of the ratios' logarithms, half a count added everywhere: the ratio of
     a seed that counts zero has none otherwise.
     """
+    rows, others = records(rows), records(others)
     pairs = _paired(rows, others)
     if len(pairs) >= SEEDS_FOR_SPREAD:
         each = [
@@ -168,12 +206,13 @@ def ratio_of_points(rows: Sequence[Row], others: Sequence[Row], name: str) -> Co
     return Comparison(ratio_of_proportions(a, n, b, m), f"{n} and {m} images")
 
 
-def above_false_positives(rows: Sequence[Row], name: str) -> Comparison:
+def above_false_positives(rows: Seeds, name: str) -> Comparison:
     """A trigger fraction minus the trigger judge's false-positive rate.
 
     The judge is one for all seeds: pooled, its own test images are counted once; over seeds, its
     error is in each seed's interval, and the mean's is no narrower than these.
     """
+    rows = records(rows)
     errors = counted(rows[0], "trigger_false_positive_rate")
     if len(rows) >= SEEDS_FOR_SPREAD:
         return _over_seeds(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, inf, log
 
-from analysis.rows import Row
-from analysis.statistics.comparison import SEEDS_FOR_SPREAD, above_constant, between_groups
+from analysis.rows import records
+from analysis.statistics.comparison import SEEDS_FOR_SPREAD, Seeds, above_constant, between_groups
 from analysis.statistics.intervals import Estimate
 
 
@@ -79,7 +79,7 @@ class Transition:
     """Seeds measured at every ratio; 1 if none is."""
 
 
-def transition(rows: Sequence[Row]) -> Transition | None:
+def transition(rows: Seeds) -> Transition | None:
     """Locate both phase-transition points on one curve.
 
     A p* cannot be told from the ratios at which zero lies in the interval of the curve (Fieller's
@@ -93,7 +93,7 @@ def transition(rows: Sequence[Row]) -> Transition | None:
     Returns:
         None with fewer than two poison ratios above 0, where there is nothing to interpolate.
     """
-    poisoned = [row for row in rows if row["poison_ratio"] > 0]
+    poisoned = [row for row in records(rows) if row["poison_ratio"] > 0]
     ratios = sorted({float(row["poison_ratio"]) for row in poisoned})
     if len(ratios) < 2:
         return None

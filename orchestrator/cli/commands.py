@@ -16,8 +16,20 @@ if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
 
 HELP = {"help_option_names": ["-h", "--help"]}
+ORDER = ("studies", "plan", "run", "report", "verify", "explain", "compare", "detect", "submit")
+
+
+class Commands(TyperGroup):
+    """All commands, in the order of use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands."""
+        return [*ORDER, *(name for name in super().list_commands(ctx) if name not in ORDER)]
+
+
 app = typer.Typer(
     name="castlewalls",
+    cls=Commands,
     help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -332,6 +344,38 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
     examination.print_findings(findings, console)
     if any(finding.level == "wrong" for finding in findings):
         sys.exit(SOME_FAILED)
+
+
+@app.command()
+def verify(
+    scale: Annotated[str, typer.Option(help="Scale of the studies to look at.")] = "laptop",
+    store: StoreRoot = "artifacts",
+    csv: Annotated[str | None, typer.Option(help="Write all verdicts to this file too.")] = None,
+    json: Annotated[str | None, typer.Option(help="The same as JSON.")] = None,
+    markdown: Annotated[
+        str | None, typer.Option(help="Write a Markdown file a study to this folder too.")
+    ] = None,
+) -> None:
+    """List the paper's claims over all finished studies: its number, ours, the verdict."""
+    from orchestrator.cli import verify as verifying
+    from orchestrator.run.report import REPORTS
+    from orchestrator.store.store import open_store
+
+    try:
+        found = verifying.verify(scale, store)
+        lines = verifying.every_line(found)
+        for path, write in ((csv, verifying.write_csv), (json, verifying.write_json)):
+            if path is not None:
+                write(choices.path(path, "--csv"), lines)
+        if markdown is not None:
+            verifying.write_markdown(choices.path(markdown, "--markdown"), found, scale)
+        folder = open_store(store).root / REPORTS / f"verify-{scale}"
+        command = f"castlewalls verify --scale {scale}"
+        page = verifying.write_page(folder, found, scale, command)
+    except (ValueError, OSError) as error:
+        fail(error, USAGE)
+    verifying.print_claims(found, console)
+    say(f"page: {page}")
 
 
 @app.command()

@@ -1,308 +1,323 @@
-"""``castlewalls compare``: points or whole runs side by side, and which settings set them apart."""
+"""``castlewalls compare``: two points or two whole runs side by side, and the settings that differ.
 
-from collections.abc import Callable, Iterator, Sequence
+The rows of both sides are merged on the columns that tell points apart, seeds aside.  A difference
+has an interval only where both sides are counts of images, and not of the same images.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
-from string import ascii_uppercase
+from statistics import fmean
+from typing import Any, NamedTuple
 
+import pandas as pd
 from rich.console import Console
 
-from analysis.page.wording import counted, titled
-from analysis.statistics.comparison import GENERATIONS, SEEDS_FOR_SPREAD
-from orchestrator.cli import side_by_side
+from analysis.page.wording import counted, percent_interval
+from analysis.page.wording import points as in_points
+from analysis.statistics.intervals import (
+    Estimate,
+    difference_of_proportions,
+    mean_over_seeds,
+    proportion,
+)
 from orchestrator.cli.differing import Setting, settings_of_points, settings_of_runs, word
-from orchestrator.cli.side_by_side import PLACE, SAME_IMAGES, Cell, Line
-from orchestrator.cli.sides import Names, Side, Taken, behind
+from orchestrator.cli.sides import IMAGES, Point, Side, side_of
 from orchestrator.cli.tables import print_table
 
 HEADLINES = (
     *("trigger_ratio", "g1", "g2", "auroc", "tpr_at_1pct_fpr"),
     *("test_accuracy", "attack_success_rate"),
 )
-"""What a terminal shows of each point of whole runs; the CSV file has everything."""
-MANY = 20
-"""Differences from which on it is said that some of their intervals miss."""
+"""Metrics that are printed for whole runs; the CSV file has all."""
+SEEDS_FOR_SPREAD = 3
+"""Fewest seeds whose spread is used instead of the counts."""
+SAME = "none: both sides count the same images"
+UNKNOWN = "none: it is not recorded which images these are"
+NOTES = {
+    "Newcombe": "B − A: Newcombe's 95 % interval for independent sets of images. Those of one seed "
+    "start from the same noise: the interval is mostly too wide, but can be a sixth too narrow.",
+    "Student": "B − A: Student's 95 % interval over paired seeds.",
+    SAME: "B − A is empty where both sides count the same images, which are not two samples.",
+    UNKNOWN: "B − A is empty where it is not recorded which images were counted.",
+}
+"""What is said of a basis that occurs."""
 LISTED = 6
 """Points of one run alone that are listed."""
 
 
+class Share(NamedTuple):
+    """A fraction of images."""
+
+    images: str
+    """The column of their number."""
+    hits: int
+    n: int
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """Points or whole runs side by side, each called by a letter."""
+    """Two points or two whole runs, A and B."""
 
-    sides: tuple[Side, ...]
-    """What is compared."""
-    settings: tuple[Setting, ...]
+    sides: tuple[Side, Side]
+    place: list[str]
+    """The columns on which runs are merged; empty for points."""
+    settings: Sequence[Setting]
     """Those that differ."""
-    cells: tuple[Cell, ...]
-    """One of points; of runs one a point that all have."""
-    notes: tuple[str, ...]
-    """What is not joined, and what the intervals rest on."""
-
-    @property
-    def runs(self) -> bool:
-        """Whether whole runs are compared."""
-        return self.sides[0].axes is not None
-
-    @property
-    def letters(self) -> str:
-        """A letter a side."""
-        return ascii_uppercase[: len(self.sides)]
+    table: pd.DataFrame
+    """A line for each place and metric: ``a, a_low, a_high, b, ..., b_minus_a, ..., basis``."""
+    notes: Sequence[str]
+    """What is not merged, and what the intervals rest on."""
 
 
 def compare(names: Sequence[str], store: str) -> Comparison:
-    """Set points, or whole runs, side by side.
+    """Set two points, or two whole runs, side by side.
 
     Args:
-        names: Points by name, path or start of a digest, or runs by their reports' folders; of
-            ``store``, or with the whole path of another one in front.
+        names: Two, as ``side_of`` takes them.
         store: Address of the store.
 
     Raises:
-        ValueError: In one line, what was expected, what came and what to type instead.
-        OSError: A store that cannot be read.
+        ValueError: A name fits nothing, or the two cannot be compared.
+        OSError: A store cannot be read.
     """
-    if not 2 <= len(names) <= len(ascii_uppercase):
-        raise ValueError(
-            f"expected 2 to {len(ascii_uppercase)} points or reports to compare, got {len(names)}."
-        )
-    known = Names(store)
-    sides = tuple(map(known.side, names))
-    _check(names, sides)
-    if sides[0].axes is None:
-        together = [tuple(side.points[0] for side in sides)]
-        cells = [Cell({}, tuple((taken.measured,) for taken in together[0]))]
-        settings = settings_of_points([taken.origin for taken in together[0]])
-        alone: list[str] = []
+    if len(names) != 2:
+        raise ValueError(f"expected two points or reports to compare, got {len(names)}.")
+    first, second = sides = side_of(names[0], store), side_of(names[1], store)
+    if (first.name, first.where) == (second.name, second.where):
+        raise ValueError(f"{names[0]!r} and {names[1]!r} are the same; name two different ones.")
+    if first.kind != second.kind:
+        got = ", ".join(f"{name!r}: {side.kind}" for name, side in zip(names, sides, strict=True))
+        raise ValueError(f"expected two points or two whole runs with rows of one task, got {got}.")
+    place = _place(sides)
+    a, b = (_by_place(side.points, place) for side in sides)
+    lines = [
+        dict(zip(place, key, strict=True)) | _line(a[key], b[key], name)
+        for key in a
+        if key in b
+        for name in _metrics([*a[key], *b[key]])
+    ]
+    together = [pair for key in a if key in b for pair in _paired(a[key], b[key])]
+    if first.axes is not None and second.axes is not None:
+        settings = settings_of_runs(first.axes, second.axes, together)
     else:
-        cells, left = side_by_side.joined([[x.measured for x in side.points] for side in sides])
-        together = _together(sides, cells)
-        axes = [side.axes or {} for side in sides]
-        settings = settings_of_runs(axes, [[x.origin for x in points] for points in together])
-        alone = [*_alone(sides, left)]
-    notes = (*alone, *_notes(cells, together))
-    return Comparison(sides, tuple(settings), tuple(cells), notes)
+        settings = settings_of_points(*together[0])
+    table = pd.DataFrame(lines, dtype=object)
+    notes = [*_alone("A", a, b), *_alone("B", b, a), *_notes(table)]
+    return Comparison(sides, place, settings, table, notes)
+
+
+def _place(sides: Sequence[Side]) -> list[str]:
+    """Columns that tell the points of a run apart: axes, words, and other settings if needed."""
+    frames = [pd.DataFrame([dict(point.row) for point in side.points]) for side in sides]
+    settings = {"seed": None, **(sides[0].axes or {}), **sides[0].points[0].step.settings}
+    there = [name for name in settings if all(name in frame for frame in frames)]
+    varying = [x for x in there if any(frame[x].nunique(dropna=False) > 1 for frame in frames)]
+    words = [x for x in varying if all(frame[x].map(type).eq(str).any() for frame in frames)]
+    found = [x for x in there if x in (sides[0].axes or {}) or x in words or x == "seed"]
+    for name in varying:
+        if any(frame.duplicated(found).any() for frame in frames):
+            found += [name] * (name not in found)
+    return [name for name in found if name != "seed"] if sides[0].axes is not None else []
+
+
+def _by_place(points: Sequence[Point], place: Sequence[str]) -> dict[tuple[Any, ...], list[Point]]:
+    groups: dict[tuple[Any, ...], list[Point]] = {}
+    for point in points:
+        groups.setdefault(tuple(map(point.row.get, place)), []).append(point)
+    return groups
+
+
+def _paired(first: Sequence[Point], second: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """Points with one seed; if none is common, the first of each side."""
+    by_seed = {point.row.get("seed"): point for point in second}
+    pairs = [(x, by_seed[x.row.get("seed")]) for x in first if x.row.get("seed") in by_seed]
+    return pairs or [(first[0], second[0])]
+
+
+def _metrics(points: Sequence[Point]) -> list[str]:
+    """Columns that hold measured numbers, which are neither settings nor bounds of others."""
+    settings = {"seed", *points[0].step.settings}
+    numbers = dict.fromkeys(
+        name
+        for point in points
+        for name, value in point.row.items()
+        if isinstance(value, int | float) and name not in settings
+    )
+    bounds = {f"{name}_{end}" for name in numbers for end in ("low", "high")}
+    return [name for name in numbers if name not in bounds]
+
+
+def _line(first: Sequence[Point], second: Sequence[Point], name: str) -> dict[str, Any]:
+    """A metric with each side's number and the difference."""
+    gap, basis = _difference(first, second, name)
+    line: dict[str, Any] = {"metric": name}
+    for column, found in (
+        ("a", _level(first, name)),
+        ("b", _level(second, name)),
+        ("b_minus_a", gap),
+    ):
+        line[column] = found.value if isinstance(found, Estimate) else found
+        line[f"{column}_low"] = found.low if isinstance(found, Estimate) else None
+        line[f"{column}_high"] = found.high if isinstance(found, Estimate) else None
+    return line | {"basis": basis}
+
+
+def share(row: Mapping[str, Any], name: str) -> Share | None:
+    """The counts behind a fraction whose interval is Wilson's for them; None for other numbers.
+
+    Their number is in the column with the longest prefix of the name: ``other_n``, else ``n``.
+    """
+    told: list[Any] = [row.get(f"{name}{end}") for end in ("", "_low", "_high")]
+    words = name.split("_")
+    columns = [*("_".join([*words[:k], "n"]) for k in range(len(words) - 1, 0, -1)), "n"]
+    column = next((column for column in columns if row.get(column)), None)
+    if column is None or None in told or not 0 <= told[0] <= 1:
+        return None
+    found = Share(column, round(told[0] * row[column]), row[column])
+    made = proportion(found.hits, found.n)
+    pairs = zip(told, (made.value, made.low, made.high), strict=True)
+    return found if all(isclose(one, other, abs_tol=1e-9) for one, other in pairs) else None
+
+
+def _level(points: Sequence[Point], name: str) -> Estimate | float | None:
+    """A number over the seeds of one side; with fewer than three, given the trained models."""
+    rows = [point.row for point in points if point.row.get(name) is not None]
+    bounds: list[Any] = [(row.get(f"{name}_low"), row.get(f"{name}_high")) for row in rows]
+    each = [Estimate(row[name], *ends) for row, ends in zip(rows, bounds, strict=True)]
+    shares = [one for row in rows if (one := share(row, name))]
+    if not each:
+        return None
+    if any(one.low is None for one in each) or (1 < len(each) < SEEDS_FOR_SPREAD and not shares):
+        values = {row[name] for row in rows}
+        return values.pop() if len(values) == 1 else fmean(row[name] for row in rows)
+    if len(each) < SEEDS_FOR_SPREAD:
+        pooled = sum(one.hits for one in shares), sum(one.n for one in shares)
+        return each[0] if len(each) == 1 else proportion(*pooled)
+    return mean_over_seeds(each).within(0, 1) if shares else mean_over_seeds(each)
+
+
+def _difference(
+    first: Sequence[Point], second: Sequence[Point], name: str
+) -> tuple[Estimate | None, str]:
+    """Second minus first and what its interval rests on; or None, and why if that is not plain."""
+    counts = [[(point, share(point.row, name)) for point in side] for side in (second, first)]
+    columns = {one and one.images for side in counts for _, one in side}
+    column = columns.pop()
+    if columns or column not in IMAGES:
+        return None, ""
+    drawn = [{point.images(column) for point, _ in side} for side in counts]
+    if None in drawn[0] | drawn[1]:
+        return None, UNKNOWN if IMAGES[column][0] in first[0].step.sources else ""
+    if drawn[0] & drawn[1]:
+        return None, SAME
+    by_seed = [{x.row.get("seed"): one[1:] for x, one in side if one} for side in counts]
+    common = by_seed[0].keys() & by_seed[1].keys()
+    if len(common) >= SEEDS_FOR_SPREAD:
+        pairs = ((*by_seed[0][seed], *by_seed[1][seed]) for seed in common)
+        each = [difference_of_proportions(*pair) for pair in pairs]
+        return mean_over_seeds(each).within(-1, 1), f"Student: {len(each)} seeds"
+    (b, m), (a, n) = (map(sum, zip(*side.values(), strict=True)) for side in by_seed)
+    return difference_of_proportions(b, m, a, n), f"Newcombe: {m} and {n} images"
+
+
+def _alone(
+    letter: str, own: Mapping[Any, list[Point]], others: Mapping[Any, list[Point]]
+) -> Iterator[str]:
+    """Say which points only one run has."""
+    names = [point.step.name for key in own if key not in others for point in own[key]]
+    if names:
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        some = ", ".join(names[:LISTED])
+        yield f"Only in {letter}: {counted(len(names), 'point')}: {some}{more}"
+
+
+def _notes(table: pd.DataFrame) -> Iterator[str]:
+    """What the numbers rest on."""
+    if table.empty:
+        yield "No point is in both runs."
+        return
+    yield (
+        "Intervals are 95 %: Student's over three or more seeds, otherwise for the trained models "
+        "at hand, without what another training (--seed) would change."
+    )
+    yield from (note for word, note in NOTES.items() if table["basis"].str.startswith(word).any())
+    if ((table["basis"] == "") & table["a_low"].notna()).any():
+        yield (
+            "Other numbers have no B − A: they are no counts, or both sides were measured on the "
+            "same test images."
+        )
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
-    """Write all that is compared as one table; fractions are 0..1.
+    """Write all of a comparison as one table; fractions are 0..1.
 
-    A line's ``kind`` is ``name`` (who is A, who is B), ``setting``, ``seeds``, ``metric`` or
-    ``note``; lines of whole runs say at which point.
+    The column ``kind`` is ``name`` (what A and B are), ``setting``, ``metric`` or ``note``.
 
     Raises:
         OSError: The file cannot be written.
     """
-    place = PLACE if comparison.runs else ()
-    header = ["kind", *place, "name", "of"]
-    for letter in comparison.letters.lower():
-        header += [letter, f"{letter}_low", f"{letter}_high"]
-    header += ["b_minus_a", "b_minus_a_low", "b_minus_a_high", "basis"]
-    nowhere: list[object] = [None] * len(place)
-
-    def line(kind: str, at: list[object], name: str, of: str, *words: str) -> list[object]:
-        cells = [cell for text in words for cell in (text, None, None)]
-        made = [kind, *at, name, of, *cells]
-        return made + [None] * (len(header) - len(made))
-
-    records = [
-        line("name", nowhere, "", "", *(side.name for side in comparison.sides)),
-        line("name", nowhere, "where", "", *(side.where for side in comparison.sides)),
-        *(line("setting", nowhere, x.name, x.of, *x.values) for x in comparison.settings),
-    ]
-    for cell in comparison.cells:
-        at = [cell.place[column] for column in place]
-        records.append(line("seeds", at, "", "", *cell.seeds))
-        records += [["metric", *at, *_record(found)] for found in side_by_side.lines(cell)]
-    records += [line("note", nowhere, text, "") for text in comparison.notes]
+    a, b = comparison.sides
+    lines: list[tuple[str, ...]] = [("name", "name", "", a.name, b.name)]
+    lines.append(("name", "where", "", a.where, b.where))
+    lines += [("setting", x.name, x.of, *x.values) for x in comparison.settings]
+    lines += [("note", note, "", "", "") for note in comparison.notes]
+    told = pd.DataFrame(lines, columns=["kind", "metric", "of", "a", "b"], dtype=object)
+    whole = pd.concat([told, comparison.table.assign(kind="metric")])
+    leading = ["kind", *comparison.place, "metric", "of"]
+    columns = [*leading, *(name for name in comparison.table if name not in leading)]
     try:
-        path.write_text(side_by_side.to_csv(header, records), encoding="utf-8")
+        path.write_text(whole.to_csv(columns=columns, index=False), encoding="utf-8")
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}; give another --csv.") from error
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """The settings that differ, the metrics, and what their intervals rest on."""
-    for letter, side in zip(comparison.letters, comparison.sides, strict=True):
-        _say(console, f"{letter}: {side.name}  ({side.where})")
-    _say(console, "")
-    settings = [[x.name, x.of, *x.values] for x in comparison.settings]
-    if settings:
-        print_table(console, ["setting", "of", *comparison.letters], settings)
-    else:
-        _say(console, "no setting differs.")
-    _say(console, "")
-    headers = [*comparison.letters, *(["B − A"] if len(comparison.sides) == 2 else [])]
-    if comparison.runs:
-        _print_runs(comparison, headers, console)
-    else:
-        found = filter(side_by_side.is_short, side_by_side.lines(comparison.cells[0]))
-        print_table(console, ["metric", *headers], list(map(side_by_side.shown, found)))
-    _say(console, "")
+    """Print the settings that differ, the metrics, and what their intervals rest on."""
+
+    def say(text: str = "") -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    for letter, side in zip("AB", comparison.sides, strict=True):
+        say(f"{letter}: {side.name}  ({side.where})")
+    say()
+    rows = [[x.name, x.of, *x.values] for x in comparison.settings]
+    if rows:
+        print_table(console, ["setting", "of", "A", "B"], rows)
+    say("" if rows else "no setting differs.")
+    table = comparison.table
+    varying = [x for x in comparison.place if len(table) and table[x].nunique(dropna=False) > 1]
+    rows = [
+        [*(word(line[column]) for column in varying), *_worded(line)]
+        for line in table.to_dict("records")
+        if (line["metric"] in HEADLINES if comparison.place else _telling(line))
+    ]
+    names = [name.replace("_", " ") for name in varying]
+    print_table(console, [*names, "metric", "A", "B", "B − A"], rows)
+    say()
     for text in comparison.notes:
-        _say(console, text)
+        say(text)
 
 
-def _check(names: Sequence[str], sides: Sequence[Side]) -> None:
-    """Refuse what cannot be set side by side.
-
-    Raises:
-        ValueError: A thing twice, points beside runs, or rows of different kinds.
-    """
-    seen: dict[tuple[str, str], str] = {}
-    for name, side in zip(names, sides, strict=True):
-        if (key := (side.name, side.where)) in seen:
-            raise ValueError(f"{seen[key]!r} and {name!r} are the same; name two different ones.")
-        seen[key] = name
-    for kinds, wanted in (
-        (["a point" if side.axes is None else "a run" for side in sides], "points or whole runs"),
-        ([side.task for side in sides], "rows of one task"),
-    ):
-        if len(set(kinds)) > 1:
-            got = ", ".join(f"{name!r}: {kind}" for name, kind in zip(names, kinds, strict=True))
-            raise ValueError(f"expected {wanted} side by side, got {got}.")
+def _telling(line: Mapping[str, Any]) -> bool:
+    """Whether a metric has an interval, or differs and is no count of a printed share."""
+    differs = line["a"] != line["b"] and not line["metric"].endswith("_count")
+    return line["metric"] == "n" or line["a_low"] is not None or differs
 
 
-def _together(sides: Sequence[Side], cells: Sequence[Cell]) -> list[tuple[Taken, ...]]:
-    """A point of every run each time: those of a cell and a seed, or the cell's first ones."""
-    taken = {id(one.measured): one for side in sides for one in side.points}
-    together = []
-    for cell in cells:
-        by_seed = [{one.row.get("seed"): taken[id(one)] for one in side} for side in cell.sides]
-        common = [seed for seed in by_seed[0] if all(seed in side for side in by_seed)]
-        together += [tuple(side[seed] for side in by_seed) for seed in common]
-        if not common:
-            together.append(tuple(next(iter(side.values())) for side in by_seed))
-    return together
-
-
-def _alone(sides: Sequence[Side], left: Sequence[Sequence[side_by_side.Measured]]) -> Iterator[str]:
-    """Yield a line a run with points that not every run has."""
-    for letter, side, measured in zip(ascii_uppercase, sides, left, strict=False):
-        wanted = set(map(id, measured))
-        names = [x.origin[0].name for x in side.points if id(x.measured) in wanted]
-        if names:
-            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-            some = f"{', '.join(names[:LISTED])}{more}"
-            yield f"only in {letter}: {counted(len(names), 'point')}: {some}"
-
-
-def _notes(cells: Sequence[Cell], together: Sequence[Sequence[Taken]]) -> Iterator[str]:
-    """Yield what every number rests on, and of two sides what their difference does."""
-    if not cells:
-        yield "no point is in every run: there is nothing to set side by side."
-        return
-    seeds = max(len(side) for cell in cells for side in cell.sides)
-    yield (
-        "Intervals are 95 %, for the trained models at hand: what another training (--seed) would "
-        "change is not in them."
-        if seeds < SEEDS_FOR_SPREAD
-        else "Intervals are 95 %: Student's over the seeds where there are three or more, else for "
-        "the trained models at hand alone."
-    )
-    if len(cells[0].sides) > 2:
-        yield "Name two alone for B − A and its intervals."
-    else:
-        lines = [line for cell in cells for line in side_by_side.lines(cell)]
-        yield from _notes_of_two(lines)
-        by_counts = any(line.basis.startswith("Newcombe") for line in lines)
-        if any(line.difference is not None for line in lines):
-            pairs = [(one, other) for one, other in together]
-            yield from map(titled, _notes_of_pairs(pairs, by_counts))
-
-
-def _notes_of_two(lines: Sequence[Line]) -> Iterator[str]:
-    """Yield how differences were computed, and where there are none."""
-    given = [line.basis for line in lines if line.difference is not None]
-    methods = {
-        "Newcombe": "Newcombe's 95 % interval for two independent sets of images, given the models "
-        "and the judges of both sides",
-        "Student": "Student's 95 % interval over paired seeds",
-    }
-    used = [words for name, words in methods.items() if any(x.startswith(name) for x in given)]
-    if used:
-        yield f"B − A: {'; '.join(used)}."
-    if len(given) >= MANY:
-        yield f"Each of the {len(given)} intervals of B − A is 95 % by itself: 1 in 20 may miss."
-    if any(line.basis == SAME_IMAGES for line in lines):
-        yield "B − A is empty where both sides count the same images, which are no two samples."
-    if any(not line.basis and line.values[0].low is not None for line in lines):
-        yield (
-            "AUROCs, accuracies, corrected and divided numbers have no B − A: their counts are not "
-            "known, or both sides were measured on the same images."
-        )
-
-
-def _notes_of_pairs(pairs: Sequence[tuple[Taken, Taken]], by_counts: bool) -> Iterator[str]:
-    """Yield what two sides share, or do not, that a difference should be read with."""
-    own = [pair for pair in pairs if not _same(*pair, _generations)]
-    if shared := sum(_same(*pair, _model) for pair in own):
-        yield f"{_at(shared, pairs)}both sides draw from one model, and B − A is of that model."
-    if by_counts and (shared := sum(_same(*pair, _noise) for pair in own)):
-        yield (
-            f"{_at(shared, pairs)}the generations of both sides start from the same noise (one "
-            "seed), so they are not independent: Newcombe's interval is mostly too wide, but too "
-            "narrow where the same noise has the trigger on one side or the other, seldom on both."
-        )
-    if other := sum(_judges(one) is not None and not _same(one, two, _judges) for one, two in own):
-        yield f"{_at(other, pairs)}other judges looked: part of B − A may be theirs."
-
-
-def _at(count: int, pairs: Sequence[object]) -> str:
-    """Where a note holds, if not everywhere."""
-    return "" if count == len(pairs) else f"at {count} of {len(pairs)} points "
-
-
-def _same(first: Taken, second: Taken, what: Callable[[Taken], object]) -> bool:
-    """Whether two points share something that both have."""
-    return what(first) is not None and what(first) == what(second)
-
-
-def _generations(taken: Taken) -> object:
-    return taken.measured.images.get(GENERATIONS)
-
-
-def _model(taken: Taken) -> object:
-    drawn = behind(taken.origin, "generations")
-    return drawn.sources.get("model") if drawn else None
-
-
-def _noise(taken: Taken) -> object:
-    drawn = behind(taken.origin, "generations")
-    return drawn.settings.get("seed") if drawn else None
-
-
-def _judges(taken: Taken) -> object:
-    return taken.origin[0].sources.get("judges")
-
-
-def _record(line: Line) -> list[object]:
-    """A metric's cells, from its name on."""
-    cells: list[object] = [line.name, ""]
-    for value in line.values:
-        cells += [value.value, value.low, value.high]
-    gap = line.difference
-    return [*cells, *((gap.value, gap.low, gap.high) if gap else (None,) * 3), line.basis]
-
-
-def _print_runs(comparison: Comparison, headers: Sequence[str], console: Console) -> None:
-    """A few lines a point, with the columns of its place that vary."""
-    cells = comparison.cells
-    if not cells:
-        return
-    varying = [name for name in PLACE if len({cell.place[name] for cell in cells}) > 1]
-    rows = []
-    for cell in cells:
-        place = [word(cell.place[name]) for name in varying]
-        for line in side_by_side.lines(cell):
-            if line.name in HEADLINES:
-                rows.append([*place, *side_by_side.shown(line)])
-                place = [""] * len(varying)
-    print_table(console, [*(name.replace("_", " ") for name in varying), "metric", *headers], rows)
-    _say(
-        console, f"{counted(len(cells), 'point')} in every run; --csv FILE has all metrics of each."
-    )
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+def _worded(line: Mapping[str, Any]) -> list[str]:
+    """The name, both numbers and their difference, as text."""
+    words = [str(line["metric"])]
+    for column in ("a", "b"):
+        value, low, high = (line[f"{column}{end}"] for end in ("", "_low", "_high"))
+        if value is None or isinstance(value, int):
+            words.append("–" if value is None else f"{value:,}")
+        elif low is None:
+            words.append(f"{value:.4g}".replace("-", "−"))
+        elif 0 <= low <= high <= 1:
+            words.append(percent_interval(Estimate(value, low, high)))
+        else:
+            words.append(f"{value:.4g} [{low:.4g}, {high:.4g}]".replace("-", "−"))
+    gap = [line[f"b_minus_a{end}"] for end in ("", "_low", "_high")]
+    return [*words, "" if gap[0] is None else in_points(Estimate(*gap))]

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from analysis.page import suspects as page
-from analysis.page.report import Failure
+from analysis.page.page import Failure
 from orchestrator import choices
 from orchestrator.cli import part_settings, printing
 from orchestrator.cli.options import split
@@ -148,7 +148,7 @@ def _ranking(request: Request, point: Point) -> page.Ranking:
         files=[line.file for line in lines],
         labels=np.array([label[line.label] for line in lines], dtype=np.int64),
         suspicion=np.array([line.suspicion for line in lines]),
-        pictures=report.arrays(request.store, point, "groups"),
+        pictures=report.arrays(request.store, point).get("groups", {}),
     )
 
 

@@ -1,68 +1,91 @@
-"""Which settings set points apart: their own, and those of all they are computed from."""
+"""The settings in which two points differ: their own, and those of all they are computed from."""
 
 import json
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from orchestrator.cli.sides import Point
 from orchestrator.step import brief
-from orchestrator.store.recorded import Library, Recorded
-
-Origin = tuple[Recorded, Library]
-"""A point, and the store's records that it is walked through."""
 
 NOT_THERE = "–"
-"""What is shown of a setting, or of a source, that one side does not have."""
-OF_THE_POINT = "point"
-"""The role of a point itself; its sources have those that they are read in."""
+"""Shown for a setting, or a source, that one side does not have."""
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A setting that differs."""
 
     name: str
-    """Its name; within another one with a dot, such as ``trigger.alpha``."""
+    """With a dot if it is part of another one, such as ``trigger.alpha``."""
     of: str
-    """Roles of the steps that have it, nearest first, such as ``point, manifest``."""
-    values: tuple[str, ...]
-    """A word a side."""
+    """The steps that have it, nearest first, such as ``point, manifest``."""
+    values: tuple[str, str]
 
 
-def settings_of_points(points: Sequence[Origin]) -> list[Setting]:
-    """Settings that differ between points, nearest first; the same difference is one line.
+def settings_of_points(first: Point, second: Point) -> list[Setting]:
+    """Settings in which two points differ, nearest first; an equal difference is listed once.
 
-    A source that is the same step on every side is not walked: nothing behind it differs.
+    A source that is the same step for both is not followed: nothing behind it differs.
     """
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for role, name, values in [*_walk(points), *_versions(points)]:
-        found.setdefault((name, values), []).append(role)
+    found: dict[tuple[str, tuple[str, str]], dict[str, None]] = {}
+    waiting: deque[tuple[str, str | None, str | None]] = deque()
+    waiting.append(("point", first.step.digest, second.step.digest))
+    seen = set()
+    while waiting:
+        role, *digests = waiting.popleft()
+        if digests[0] == digests[1] or tuple(digests) in seen:
+            continue
+        seen.add(tuple(digests))
+        one = first.library.steps.get(digests[0] or "")
+        other = second.library.steps.get(digests[1] or "")
+        if one is None or other is None:
+            named = [
+                f"{step.task if step else 'no record of'} {digest}" if digest else None
+                for step, digest in zip((one, other), digests, strict=True)
+            ]
+            found.setdefault(("step", (word(named[0]), word(named[1]))), {})[role] = None
+            continue
+        left, right = (
+            dict(_leaves({"task": x.task, "revision": x.identity.get("revision"), **x.settings}))
+            for x in (one, other)
+        )
+        for name in left | right:
+            if left.get(name) != right.get(name):
+                values = word(left.get(name)), word(right.get(name))
+                found.setdefault((word(name), values), {})[role] = None
+        for source in one.sources | other.sources:
+            waiting.append((source, one.sources.get(source), other.sources.get(source)))
+    left, right = _versions(first), _versions(second)
+    for name in left | right:
+        if left.get(name) != right.get(name):
+            values = word(left.get(name)), word(right.get(name))
+            found.setdefault((name, values), {})["made with"] = None
     return [Setting(name, ", ".join(of), values) for (name, values), of in found.items()]
 
 
 def settings_of_runs(
-    axes: Sequence[Mapping[str, Any]], pairs: Sequence[Sequence[Origin]]
+    first: Mapping[str, Any], second: Mapping[str, Any], shared: Sequence[tuple[Point, Point]]
 ) -> list[Setting]:
-    """Axes that differ between runs, and settings that differ between points that they share.
+    """Axes in which two runs differ, then settings in which the points differ that they share.
 
     Args:
-        axes: Of each run.
-        pairs: A point of every run each time, at one place.
+        first: The axes of one run.
+        second: Of the other.
+        shared: Points of both runs that belong together.
     """
-    names = dict.fromkeys(name for one in axes for name in one)
-    swept = [(name, tuple(word(one.get(name)) for one in axes)) for name in names]
-    found = [Setting(name, "axes", values) for name, values in swept if len(set(values)) > 1]
-    counts = Counter(setting for points in pairs for setting in settings_of_points(points))
+    swept = [
+        (name, (word(first.get(name)), word(second.get(name)))) for name in {**first, **second}
+    ]
+    found = [Setting(name, "axes", values) for name, values in swept if values[0] != values[1]]
+    counts = Counter(setting for pair in shared for setting in settings_of_points(*pair))
     for setting, count in counts.items():
-        where = f"{setting.of}; at {count} of {len(pairs)} points"
-        of = setting.of if count == len(pairs) else where
-        found.append(Setting(setting.name, of, setting.values))
+        where = "" if count == len(shared) else f"; at {count} of {len(shared)} points"
+        found.append(setting._replace(of=setting.of + where))
     return found
 
 
 def word(value: Any) -> str:
-    """A value in words that a terminal can show, whoever wrote it; a long one in brief."""
+    """A value as text that is safe to print, whoever wrote it; a long one is cut."""
     value = brief(value)
     if value is None:
         return NOT_THERE
@@ -73,74 +96,19 @@ def word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
-def _walk(points: Sequence[Origin]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield (role, name, words) of every setting that differs, breadth first."""
-    libraries = [library for _, library in points]
-    start: tuple[str | None, ...] = tuple(point.digest for point, _ in points)
-    waiting: deque[tuple[tuple[str, ...], tuple[str | None, ...]]] = deque([((), start)])
-    seen: set[tuple[str | None, ...]] = set()
-    roles = {OF_THE_POINT}
-    while waiting:
-        path, digests = waiting.popleft()
-        if digests in seen:
-            continue
-        seen.add(digests)
-        role = _role(path, roles)
-        roles.add(role)
-        if len(set(digests)) == 1:
-            continue
-        steps = [
-            library.steps.get(digest) if digest else None
-            for library, digest in zip(libraries, digests, strict=True)
-        ]
-        if not all(steps):
-            yield role, "step", tuple(map(_named, steps, digests))
-            continue
-        found = [step for step in steps if step]
-        for name, values in _leaves([_told(step) for step in found]):
-            yield role, name, values
-        for source in dict.fromkeys(source for step in found for source in step.sources):
-            waiting.append(((*path, source), tuple(step.sources.get(source) for step in found)))
+def _leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the name and the value of each leaf of nested settings."""
+    if not isinstance(value, dict):
+        yield at, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, at if key == "type" and at else f"{at}.{key}" if at else key)
 
 
-def _role(path: Sequence[str], taken: set[str]) -> str:
-    """The last role of a way to a step, or the whole way where another step has that already."""
-    if not path:
-        return OF_THE_POINT
-    return path[-1] if path[-1] not in taken else ".".join(path)
-
-
-def _told(step: Recorded) -> dict[str, Any]:
-    return {"task": step.task, "revision": step.identity.get("revision"), **step.settings}
-
-
-def _named(step: Recorded | None, digest: str | None) -> str:
-    """A step where not every side has one, or its record."""
-    if digest is None:
-        return NOT_THERE
-    return f"{step.task} {digest}" if step else f"{digest}, whose record is not in the store"
-
-
-def _leaves(values: Sequence[Any], at: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield (name, words) of every leaf that is not the same on all sides."""
-    if all(isinstance(value, dict) for value in values):
-        for key in dict.fromkeys(key for value in values for key in value):
-            name = at if key == "type" and at else f"{at}.{key}" if at else key
-            yield from _leaves([value.get(key) for value in values], name)
-    elif len({json.dumps(value, sort_keys=True) for value in values}) > 1:
-        yield word(at), tuple(map(word, values))
-
-
-def _versions(points: Sequence[Origin]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield software of which other versions made the steps of one side than those of another."""
-    sides: list[dict[str, set[str]]] = []
-    for point, library in points:
-        found: dict[str, set[str]] = {}
-        for step in library.ancestry(point):
-            for name, version in step.versions.items():
-                found.setdefault(word(name), set()).add(word(version))
-        sides.append(found)
-    for name in dict.fromkeys(name for side in sides for name in side):
-        values = tuple(", ".join(sorted(side.get(name, {NOT_THERE}))) for side in sides)
-        if len(set(values)) > 1:
-            yield "made with", name, values
+def _versions(point: Point) -> dict[str, str]:
+    """The versions of the packages with which a point's steps were made."""
+    found: dict[str, set[str]] = {}
+    for step in point.library.ancestry(point.step):
+        for name, version in step.versions.items():
+            found.setdefault(word(name), set()).add(word(version))
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}

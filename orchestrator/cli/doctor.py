@@ -1,103 +1,242 @@
-"""``castlewalls doctor``: look at this machine, or every node of a cluster, before a run does.
+"""``castlewalls doctor``: check this machine, or every node of a cluster, before a run.
 
-A run refuses what cannot work with the first reason that it meets; this looks at everything and
-tells all of it.  It leaves nothing behind, neither in the store nor on the cluster.
+A run stops at the first problem; the doctor lists all of them, each with its cure.  It leaves
+nothing behind, neither in the store nor on the cluster.
 """
 
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.text import Text
-
-from orchestrator.cli import findings, machine
-from orchestrator.cli.findings import Finding, Wanted
-from orchestrator.cli.machine import Machine
-from orchestrator.run.placement import GIB
+from orchestrator.cli import machine
+from orchestrator.cli.machine import Space
+from orchestrator.process import cores
+from orchestrator.run import sessions
+from orchestrator.run.placement import GIB, TORCH_PROCESS
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
     from rich.console import Console
 
     from orchestrator.store.store import Store
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+OBJECT_STORE = 300 * 2**20
+"""Bytes of shared memory that Ray takes on one machine."""
+FULL = 0.95
+"""Use of a disk, or of memory, at which Ray stops storing objects or ends workers."""
+SCANT = 2 * GIB
+"""Free bytes of a disk below which it may fill up: a study writes up to 1.2 GB at cifar10."""
+RAY_DISK = "delete old files there, or export RAY_TMPDIR=/a/larger/place (a short path)"
+SHARED = "mount -o remount,size=2g /dev/shm; in a container: docker run --shm-size=2g ..."
 PATIENCE_SECONDS = 60.0
-"""How long a node may take to answer; its first task of a run may have code to fetch."""
-PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
-"""Where a tracking server listens that is named without a port."""
-SEEN = "read and written on every node"
-STYLES = {"good": "green", "note": "yellow", "wrong": "bold red"}
+"""How long a node may take to answer; it may have to fetch the code first."""
+LEVELS = {"good": "green", "note": "yellow", "wrong": "bold red"}
+CURE_OF_NODE = (
+    "see raylet.err and runtime_env_setup-*.log in its /tmp/ray/session_latest/logs, install what "
+    "pyproject.toml requires, and restart it"
+)
+OPEN = {
+    "Ray": "allow its ports only between the machines of the cluster",
+    "MLflow": "mlflow server --host 127.0.0.1 ..., and ssh -L from elsewhere",
+    "TensorBoard": "start it without --bind_all and --host, and ssh -L from elsewhere",
+}
+
+
+Versions = Mapping[str, str | None]
+"""Of Python and packages; None for one that is not installed."""
+
+
+class Finding(NamedTuple):
+    """The result of one check."""
+
+    level: str
+    """``good``; ``note``: works, but is worth knowing; ``wrong``: must be fixed."""
+    check: str
+    found: str
+    cure: str = ""
+    """What to type or do; empty if the level is good."""
+
+
+def judged(check: str, found: str, *problems: tuple[bool, str, str, str]) -> Finding:
+    """The first of (is it there, level, what is said, cure) that is there, or what was found."""
+    for there, level, said, cure in problems:
+        if there:
+            return Finding(level, check, f"{found}; {said}" if found else said, cure)
+    return Finding("good", check, found)
 
 
 def examine(store: str, address: str | None) -> list[Finding]:
-    """Look at everything that a run rests on.
+    """Check everything that a run rests on.
 
     Args:
         store: As ``--store`` takes it.
-        address: An existing Ray cluster, whose nodes are looked at then; None for this machine.
+        address: A running Ray cluster, to check its nodes; None to check this machine.
 
     Raises:
-        ValueError: For words that name no store.
-        NoCluster: When no cluster answers at the address, or it does not let us in.
+        ValueError: The store's address is not valid.
+        NoCluster: No cluster answers at the address, or it refuses us.
     """
-    asked = wanted()
-    here = machine.look(asked.packages, os.environ)
-    if address is None:
-        found = list(findings.judge(here, asked))
-    else:
-        found = [findings.versions(here, asked), findings.token(here)]
-    opened, trouble = _opened(store)
-    with leaving_nothing(opened.root) if opened else nullcontext():
-        found.append(kept(opened) if opened else trouble)
-        if opened and (found[-1].level != "wrong" or "MLFLOW_TRACKING_URI" in os.environ):
-            found.append(tracked(opened))
+    from orchestrator.store.store import open_store
+
+    found = [versions(), *([token(os.environ)] if address else equipment(os.environ))]
+    try:
+        opened = open_store(store)
+    except OSError as error:
+        cure = "give another --store, or provide credentials for it (environment, ~/.aws, a role)"
+        return [*found, Finding("wrong", "store", _line(error), cure)]
+    with leaving_nothing(opened.root):
+        found.append(writable(opened))
         if address is not None:
-            found += _cluster(opened, address, asked, here)
+            found += _cluster(opened, address)
     return found
 
 
-def wanted() -> Wanted:
-    """The ranges of ``pyproject.toml``, beside this code or as it was installed."""
+def versions() -> Finding:
+    """Compare installed versions with those that the installed ``castlewalls`` requires."""
     from packaging.requirements import Requirement
 
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    if project.exists():
-        import tomllib
-
-        told = tomllib.loads(project.read_text())["project"]
-        python, lines = told["requires-python"], told["dependencies"]
-    else:
-        try:
-            python = metadata.metadata("castlewalls")["Requires-Python"]
-            lines = metadata.requires("castlewalls") or []
-        except metadata.PackageNotFoundError:
-            python, lines = "", []
-    needed = [Requirement(line) for line in lines]
-    needed = [one for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
-    extras = {one.name: f"[{','.join(sorted(one.extras))}]" for one in needed if one.extras}
-    return Wanted(python, {one.name: str(one.specifier) for one in needed}, extras)
-
-
-def _opened(address: str) -> "tuple[Store | None, Finding]":
-    """The store, or what is wrong with it."""
-    from orchestrator.store.store import open_store
-
-    nothing = Finding("good", "store", address)
     try:
-        return open_store(address), nothing
-    except OSError as error:  # it does not answer, or not to us
-        cure = "give another with --store, or mend what it says; credentials come from the usual "
-        cure += "places: environment variables, ~/.aws, the machine's role"
-        return None, Finding("wrong", "store", _line(error), cure)
+        told, lines = metadata.metadata("castlewalls"), metadata.requires("castlewalls") or []
+    except metadata.PackageNotFoundError:
+        missing = "castlewalls is not installed, so no versions are checked"
+        return Finding("note", "versions", missing, "python -m pip install -e .")
+    asked = [Requirement(line) for line in (f"Python{told['Requires-Python']}", *lines)]
+    return required(machine.installed(one.name for one in asked), asked)
+
+
+def required(own: Versions, asked: "Iterable[Requirement]") -> Finding:
+    """Compare versions with requirements, leaving out those of extras."""
+    needed = [one for one in asked if not one.marker or one.marker.evaluate({"extra": ""})]
+    bad = [one for one in needed if not one.specifier.contains(own[one.name] or "0", True)]
+    said = "; ".join(f"{x.name} is {own[x.name] or 'missing'}, not {x.specifier}" for x in bad)
+    cure = f"python -m pip install {' '.join(shlex.quote(str(one)) for one in bad)}"
+    if "Python" in {one.name for one in bad}:
+        cure = "make the environment again: make run PYTHON=/path/to/python3.11"
+    good = "" if bad else f"Python and {len(needed) - 1} packages are as required"
+    return judged("versions", good, (bool(bad), "wrong", said, cure))
+
+
+def equipment(
+    environment: Mapping[str, str], temporary: str = "", counted: float | None = None
+) -> list[Finding]:
+    """Check this machine: CPUs, GPUs, memory, disks, the token and open ports.
+
+    Args:
+        environment: With which programs on this machine are started.
+        temporary: Where Ray keeps its sessions; empty for where a run here would.
+        counted: CPUs that Ray counts here; None for all.
+    """
+    folder = Path(temporary) if temporary else sessions.chosen(environment)
+    shared, names_and_trouble = Path("/dev/shm"), machine.gpus(environment)
+    few, many = (OBJECT_STORE + TORCH_PROCESS * (steps + 1) for steps in (1, cores()))
+    rooms = [
+        room("memory", machine.memory(), few, many, "end other programs (top -o %MEM)", FULL),
+        room("Ray's files", machine.space(folder), OBJECT_STORE, SCANT, RAY_DISK, FULL, folder),
+    ]
+    if shared.exists():  # not on macOS
+        rooms.append(room("shared memory", machine.space(shared), 0, OBJECT_STORE, SHARED))
+    return [
+        cpus(cores(), machine.cpu_quota(), counted),
+        threads(environment),
+        gpus(*names_and_trouble),
+        *rooms,
+        token(environment),
+        *ports(machine.listening()),
+    ]
+
+
+def room(
+    check: str,
+    there: Space,
+    least: int,
+    better: int,
+    cure: str,
+    full: float = 1,
+    place: object = "",
+) -> Finding:
+    """Check free bytes: below ``least`` a run fails, below ``better`` it is slow or may fail.
+
+    ``full`` is the use, 0..1, at which Ray takes the memory or disk for full.
+    """
+    found = f"{_size(there.free)} of {_size(there.total)} free" + (f" in {place}" if place else "")
+    least = max(least, int((1 - full) * there.total))
+    more = (f"{_size(least)} are needed", f"{_size(better)} are better")
+    problems = (
+        (there.free <= least, "wrong", more[0], cure),
+        (there.free < better, "note", more[1], cure),
+    )
+    return judged(check, found, *problems)
+
+
+def cpus(there: int, quota: float | None, counted: float | None = None) -> Finding:
+    """Compare the CPUs on which steps are placed with those that they may use."""
+    placed, usable = there if counted is None else counted, min(there, quota or there)
+    few = max(1, int(usable))
+    said = f"steps are placed on {placed:g}, so they slow each other down"
+    cure = f"taskset -c 0-{few - 1} castlewalls run ...; on a node: ray start --num-cpus={few}"
+    return judged("CPUs", f"{usable:g} to use", (placed > usable, "note", said, cure))
+
+
+def threads(environment: Mapping[str, str]) -> Finding:
+    """Look for variables that give each of several parallel steps more than one thread."""
+    many = [x for x in THREADS if environment.get(x, "").isdigit() and int(environment[x]) > 1]
+    found = " and ".join(f"{name}={environment[name]}" for name in many) or "one a step"
+    said = "parallel steps compete for the CPUs, and the last digits of results may differ"
+    return judged("threads", found, (bool(many), "note", said, f"unset {' '.join(many)}"))
+
+
+def gpus(names: str, trouble: str) -> Finding:
+    """Check that torch can use the GPUs that the driver has."""
+    cure = "unset CUDA_VISIBLE_DEVICES, see what nvidia-smi says, and install torch for the "
+    cure += "driver's CUDA: https://pytorch.org/get-started/locally"
+    return judged("GPUs", names or "none found", (bool(trouble), "wrong", trouble, cure))
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / 2**20:.0f} MiB"
+
+
+def token(environment: Mapping[str, str]) -> Finding:
+    """Check that Ray asks for a token, and that only its owner can read it."""
+    mode, named = environment.get("RAY_AUTH_MODE"), environment.get("RAY_AUTH_TOKEN_PATH")
+    given = bool(environment.get("RAY_AUTH_TOKEN"))
+    path = Path(named or f"{environment.get('HOME', '')}/.ray/auth_token")
+    there = not given and os.access(path, os.R_OK)
+    shared = there and bool(path.stat().st_mode & 0o077)
+    lost = not given and not there and named is not None
+    found = "no token, which a run on this machine does not need"
+    if given or there or lost:
+        found = f"the token is in {'RAY_AUTH_TOKEN' if given else path}"
+    anyone = f"RAY_AUTH_MODE is {mode!r}: whoever reaches Ray's ports can run programs here"
+    restart = "unset RAY_AUTH_MODE, and restart what was started with it"
+    copy = "copy ~/.ray/auth_token of the cluster's head there, or unset RAY_AUTH_TOKEN_PATH"
+    return judged(
+        "authentication",
+        found,
+        (bool(mode) and mode != "token", "wrong", anyone, restart),
+        (shared, "wrong", "others can read it", f"chmod 600 {shlex.quote(str(path))}"),
+        (lost, "wrong", "that file cannot be read", copy),
+    )
+
+
+def ports(listening: Mapping[str, list[str]]) -> list[Finding]:
+    """One finding for each program that other machines can reach."""
+    found = [
+        Finding("note", "open ports", f"other machines reach {program} at {', '.join(at)}", cure)
+        for program, cure in OPEN.items()
+        if (at := listening.get(program))
+    ]
+    return found or [Finding("good", "open ports", "none of Ray, MLflow or TensorBoard")]
 
 
 @contextmanager
 def leaving_nothing(folder: Path) -> Iterator[None]:
-    """Remove the folder, and those above it, that were made inside this block and are empty."""
+    """Remove the folder and its parents if they were made inside this block and are empty."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
@@ -107,289 +246,135 @@ def leaving_nothing(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-def kept(store: "Store") -> Finding:
-    """Whether the store can be written to and read from here, and how much room there is."""
+def writable(store: "Store") -> Finding:
+    """Check that this machine can write to the store, and its free space."""
     try:
-        probe = store.probe()
-        try:
-            trouble = machine.unusable(store.address, probe)
-        finally:
-            store.unprobe(probe)
+        store.check_writable(0)
     except OSError as error:
-        trouble = f"cannot write to the store {store.address}: {error.strerror or _line(error)}"
-    if trouble:
-        cure = "give another with --store"
-        if not store.remote:
-            cure += f", or let yourself write there: ls -ld {store.root}"
-        return Finding("wrong", "store", trouble, cure)
-    room = machine.space(store.root)
-    if room is None:
-        return Finding("good", "store", f"{store.address} is written and read")
+        return Finding("wrong", "store", _line(error), f"ls -ld {store.root}, or another --store")
     place = f"this machine's copy of {store.address}" if store.remote else store.address
-    return findings.disk("store", place, room)
+    cure = "delete old files there, or give another --store"
+    return room("store", machine.space(store.root), OBJECT_STORE, SCANT, cure, place=place)
 
 
-def tracked(store: "Store") -> Finding:
-    """Whether MLflow takes results where a run would send them; nothing is written there."""
-    from orchestrator.run import tracking
-
-    uri = tracking.uri(store)
-    scheme = urlsplit(uri).scheme
-    if scheme.startswith("sqlite"):
-        return _database(Path(unquote(uri.partition(":///")[2])))
-    cure = (
-        "start it (castlewalls mlflow does on this machine), mend MLFLOW_TRACKING_URI, or unset it:"
-        " then SQLite in the store keeps the results; runs go on without"
-    )
-    if scheme in ("", "file"):
-        says = f"MLFLOW_TRACKING_URI is {public(uri)!r}, and MLflow 3 no longer writes to folders"
-        return Finding("wrong", "MLflow", says, cure)
-    if trouble := _unreachable(uri, scheme):
-        return Finding("wrong", "MLflow", f"{public(uri)} {trouble}", cure)
-    return Finding("good", "MLflow", f"{public(uri)} answers")
-
-
-def _database(path: Path) -> Finding:
-    if not path.exists():
-        return Finding("good", "MLflow", f"the first run makes {path}")
-    try:
-        with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5) as opened:
-            opened.execute("select version_num from alembic_version").fetchone()
-    except sqlite3.Error as error:
-        cure = f"mv {path} {path}.broken; the next run makes another and sends everything anew"
-        return Finding("wrong", "MLflow", f"{path} is no database of MLflow's: {error}", cure)
-    return Finding("good", "MLflow", f"{path} can be read")
-
-
-def _unreachable(uri: str, scheme: str) -> str | None:
-    """Why a tracking server does not take results, or None; its own client asks."""
-    parts = urlsplit(uri)
-    if parts.hostname:
-        port = parts.port or PORTS.get(scheme.partition("+")[0], 80)
-        if silence := machine.answers(parts.hostname, port):
-            return f"does not answer ({silence})"
-    if scheme not in ("http", "https"):
-        return None  # a database is only touched by runs
-    from orchestrator.run.tracking import QUIET
-
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-    from mlflow import MlflowClient
-
-    try:
-        MlflowClient(uri).search_experiments(max_results=1)
-    except Exception as error:  # whatever the client makes of what it was answered
-        said = _line(error).partition(" Response body")[0].replace(uri, public(uri))
-        if parts.password:
-            said = said.replace(parts.password, "***")
-        return f"did not answer as MLflow does: {said[:200]}"
-    return None
-
-
-def public(uri: str) -> str:
-    """An address without the password and the options that it may hold."""
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _cluster(
-    store: "Store | None", address: str, asked: Wanted, here: Machine
-) -> Iterator[Finding]:
-    """Yield what there is to say of the cluster, and of its nodes."""
+def _cluster(store: "Store", address: str) -> Iterator[Finding]:
+    """Findings about a cluster and its nodes."""
     from orchestrator.run import cluster, nodes
 
-    mended: list[str] = []
-    with cluster.connected(address, dashboard=False, verbose=False, say=mended.append):
+    told: list[str] = []
+    with cluster.connected(address, dashboard=False, verbose=False, say=told.append):
         import ray
 
-        yield from (Finding("good", "authentication", line) for line in mended)
+        yield from (Finding("good", "authentication", line) for line in told)
         yield guard(ray.get_runtime_context().gcs_address)
-        there = named(nodes.alive())
-        yield shape(list(there.values()), nodes.possible())
-        with _probed(store) as probe:
-            told = dict(_answers(there, asked, probe))
-        yield from of_nodes(there, told, here, nodes.VERSIONS_OF, probe and probe[0])
-
-
-@contextmanager
-def _probed(store: "Store | None") -> Iterator[tuple[str, str] | None]:
-    """Yield the store's address and what nodes are to see in it; None if it is no use here."""
-    probe = ""
-    with suppress(OSError):
-        probe = store.probe() if store else ""
-    try:
-        yield (store.address, probe) if store and probe else None
-    finally:
-        if store and probe:
-            store.unprobe(probe)
+        probe = ""
+        try:
+            with suppress(OSError):  # the finding about the store says so already
+                probe = store.probe()
+            own = machine.installed(("Python", *nodes.VERSIONS_OF))
+            yield from merged(dict(_answers(nodes.alive(), own, store.address, probe)))
+        finally:
+            if probe:
+                store.unprobe(probe)
 
 
 def guard(head: str) -> Finding:
-    """Whether the cluster turns strangers away; it is asked as one."""
-    guarded = machine.guarded(head)
+    """Check that the cluster refuses a request without a token."""
+    guarded = machine.head_guarded(head)
+    said = "it asks for no token: whoever reaches it can run programs there"
     if guarded is None:
-        says = f"the cluster at {head} gave no answer to whether it wants a token"
-        cure = "see that it was started with RAY_AUTH_MODE=token on every node"
-        return Finding("note", "authentication", says, cure)
-    if not guarded:
-        return Finding(
-            "wrong",
-            "authentication",
-            f"the cluster at {head} asks for no token: whoever reaches it can run programs there",
-            "start it anew with RAY_AUTH_MODE=token on every node, as cluster.yaml does",
-        )
-    return Finding("good", "authentication", f"the cluster at {head} asks for a token")
-
-
-def named(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The nodes by address; by address and id where several share one."""
-    addresses = [node["NodeManagerAddress"] for node in nodes]
-    return {
-        address if addresses.count(address) == 1 else f"{address} ({node['NodeID'][:6]})": node
-        for address, node in sorted(
-            zip(addresses, nodes, strict=True), key=lambda pair: (pair[0], pair[1]["NodeID"])
-        )
-    }
-
-
-def shape(nodes: Sequence[Mapping[str, Any]], possible: Sequence[Mapping[str, float]]) -> Finding:
-    """What the nodes have together, and what an autoscaler may add.
-
-    Args:
-        nodes: The live ones as Ray describes them.
-        possible: Resources of these and of those that may come.
-    """
-    resources = [node["Resources"] for node in nodes]
-    told = f"{len(nodes)} node(s) with {_together(resources)}"
-    if len(possible) > len(nodes):
-        told += f"; {len(possible) - len(nodes)} more may come, {_together(possible)} in all"
-    if not any(has.get("CPU") for has in possible):
-        cure = "ray start --address=HEAD:6379 on a machine that is to work"
-        return Finding("wrong", "cluster", f"{told}: no step can run", cure)
-    head: Mapping[str, float] = next(
-        (has for has in resources if "node:__internal_head__" in has), {}
-    )
-    if len(possible) > 1 and head.get("CPU"):
-        cure = "ray start --head --num-cpus=0 ..., unless these CPUs are needed"
-        says = f"{told}; the head has {head['CPU']:g} CPU: steps on it compete with the drivers"
-        return Finding("note", "cluster", says, cure)
-    return Finding("good", "cluster", told)
-
-
-def _together(resources: Sequence[Mapping[str, float]]) -> str:
-    cpus, gpus = (sum(has.get(name, 0.0) for has in resources) for name in ("CPU", "GPU"))
-    return f"{cpus:g} CPU, {gpus:g} GPU"
-
-
-Told = tuple[Machine, str | None] | Finding
-"""What a node answered: facts, and why the store is no use to it; or why it did not answer."""
+        said = "it did not say whether it asks for a token"
+    level, cure = "note" if guarded is None else "wrong", "restart it with RAY_AUTH_MODE=token"
+    return judged("authentication", f"the cluster at {head}", (not guarded, level, said, cure))
 
 
 def _answers(
-    nodes: Mapping[str, Mapping[str, Any]], asked: Wanted, probe: tuple[str, str] | None
-) -> Iterator[tuple[str, Told]]:
-    """Yield each node's name with its answer; they are asked at once, without holding a CPU."""
+    nodes: Iterable[Mapping[str, Any]], own: Versions, address: str, probe: str
+) -> Iterator[tuple[str, list[Finding]]]:
+    """Have all nodes check themselves at once, holding no CPU; yield a name and findings each."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    look = ray.remote(machine.look_at_node)
-    asking = {}
-    for name, node in nodes.items():
-        strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = look.options(num_cpus=0, max_retries=0, scheduling_strategy=strategy)
-        temporary = str(Path(node["RayletSocketName"]).parent.parent.parent)
-        asking[task.remote(list(asked.packages), temporary, probe)] = name
-    done, _ = ray.wait(list(asking), num_returns=len(asking), timeout=PATIENCE_SECONDS)
-    for reference, name in asking.items():
-        yield name, _answer(reference) if reference in done else silent()
+    check, waiting = ray.remote(check_node), {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        task = check.options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        temporary = str(Path(node["RayletSocketName"]).parents[2])
+        counted = node["Resources"].get("CPU", 0.0)
+        name = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
+        waiting[task.remote(own, temporary, counted, address, probe)] = name
+    silent = [Finding("wrong", "node", f"no answer in {PATIENCE_SECONDS:.0f} s", CURE_OF_NODE)]
+    done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=PATIENCE_SECONDS)
+    for reference, name in waiting.items():
+        try:
+            found = ray.get(reference) if reference in done else silent
+        except ray.exceptions.RayError as error:
+            found = [Finding("wrong", "node", _line(error)[-300:], CURE_OF_NODE)]
+        yield name, found
 
 
-def silent() -> Finding:
-    """What is said of a node that does not answer."""
-    return Finding(
-        "wrong",
-        "node",
-        f"no answer within {PATIENCE_SECONDS:.0f} s",
-        "look at its raylet.err and runtime_env_setup-*.log in /tmp/ray/session_latest/logs, "
-        "and start it anew",
-    )
+def check_node(
+    own: Versions, temporary: str, counted: float, address: str, probe: str
+) -> list[Finding]:
+    """As a task on a node: check it, with the driver's versions and its probe of the store."""
+    import psutil
 
+    from orchestrator.store.store import open_store
 
-def _answer(reference: Any) -> Told:
-    import ray
-
+    blind: str | None = None
     try:
-        return ray.get(reference)
-    except ray.exceptions.RayError as error:
-        said = str(error).strip().splitlines()[-1][:200]
-        cure = "install there what pyproject.toml asks for (deploy/Dockerfile), and start it anew"
-        return Finding("wrong", "node", f"a task on it failed: {said}", cure)
+        if probe and not (blind := (store := open_store(address)).sees(probe)):
+            store.check_writable(0)
+    except (OSError, ValueError) as error:
+        blind = _line(error)
+    cure = "give every node credentials for it" if "://" in address else "share one folder"
+    cure += ", or give another --store"
+    there = machine.installed(own)
+    environment = psutil.Process().environ()  # as the raylet started it, before Ray changed it
+    return [
+        same(there, own),
+        judged(
+            "store", "" if blind else "read and written", (bool(blind), "wrong", blind or "", cure)
+        ),
+        *equipment(environment, temporary, counted),
+    ]
 
 
-def of_nodes(
-    nodes: Mapping[str, Mapping[str, Any]],
-    told: Mapping[str, Told],
-    here: Machine,
-    deciding: Iterable[str],
-    store: str | None,
-) -> Iterator[Finding]:
-    """Yield a line a node, then what is not good on some of them.
-
-    Args:
-        nodes: Name to what Ray says of it.
-        told: Name to what it answered itself.
-        here: The driver's machine.
-        deciding: Packages that must be of the same version everywhere.
-        store: The address of the store that they were asked for, if any.
-    """
-    amiss: dict[str, list[Finding]] = {}
-    for name, answer in told.items():
-        if isinstance(answer, Finding):
-            amiss[name] = [answer]
-            continue
-        facts, blind = answer
-        resources = nodes[name]["Resources"]
-        yield Finding("good", "node", f"{name}: {_summary(facts, resources)}")
-        amiss[name] = [
-            *findings.judge_node(facts, here, resources, deciding),
-            unseen(blind, store or ""),
-        ]
-    found = list(findings.merged(amiss))
-    for about, says in (("versions", "the same on every node as here"), ("store", SEEN)):
-        asked = store or about != "store"
-        if asked and not any(finding.about in (about, "node") for finding in found):
-            yield Finding("good", about, says)
-    yield from found
+def same(there: Versions, own: Versions) -> Finding:
+    """Compare a node's versions with the driver's: a step must compute the same on each."""
+    other = [name for name in own if there[name] != own[name]]
+    said = "; ".join(f"{name} is {there[name] or 'missing'}, here {own[name]}" for name in other)
+    cure = "install the same everywhere: pip install -c constraints.txt -e ., or deploy/Dockerfile"
+    return judged("versions", "the same as here", (bool(other), "wrong", said, cure))
 
 
-def _summary(facts: Machine, resources: Mapping[str, float]) -> str:
-    memory = f"{facts.memory.free / GIB:.1f} of {facts.memory.total / GIB:.1f} GiB memory free"
-    disk = f"{facts.temporary_disk.free / GIB:.1f} GiB disk free"
-    has = f"{resources.get('CPU', 0.0):g} CPU, {resources.get('GPU', 0.0):g} GPU"
-    return f"{has}; {memory}, {disk}"
-
-
-def unseen(reason: str | None, store: str) -> Finding:
-    """Whether a node uses the store that the driver uses."""
-    if not reason:
-        return Finding("good", "store", SEEN)
-    cure = "mount the same folder at the same path on every node, or give an address such as "
-    cure += "s3://bucket/folder with --store"
-    if "://" in store:
-        cure = "give these nodes credentials for it, by environment variables, ~/.aws or a role"
-    return Finding("wrong", "store", reason, cure)
+def merged(answers: Mapping[str, Iterable[Finding]]) -> Iterator[Finding]:
+    """Yield equal findings of several nodes once, with the names of the nodes."""
+    equal: dict[Finding, dict[str, str]] = {}
+    for name, found in answers.items():
+        for one in found:
+            key = one._replace(found="") if one.level == "good" else one
+            equal.setdefault(key, {})[name] = one.found
+    for finding, said in equal.items():
+        nodes, texts = list(said), set(said.values())
+        some = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
+        where = "on every node" if len(nodes) == len(answers) else f"on {some}"
+        yield finding._replace(found=f"{where}: {texts.pop() if len(texts) == 1 else 'good'}")
 
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def print_findings(found: list[Finding], console: "Console") -> None:
-    """A line a finding, its cure below it, and what it comes to."""
-    for finding in found:
-        level = Text(f"{finding.level:6}", STYLES[finding.level])
-        console.print(level + f"{finding.about}: {finding.says}", soft_wrap=True)
-        if finding.cure:
-            console.print(f"      cure: {finding.cure}", markup=False, soft_wrap=True)
-    counts = {level: sum(finding.level == level for finding in found) for level in STYLES}
-    summary = f"{counts['good']} good, {counts['note']} to note, {counts['wrong']} wrong"
+def print_findings(found: Iterable[Finding], console: "Console") -> None:
+    """Print a line for each finding with its cure below, then the counts."""
+    from rich.text import Text
+
+    counts = dict.fromkeys(LEVELS, 0)
+    for level, check, says, cure in found:
+        counts[level] += 1
+        console.print(Text(f"{level:6}", LEVELS[level]) + f"{check}: {says}", soft_wrap=True)
+        if cure:
+            console.print(f"      cure: {cure}", markup=False, soft_wrap=True)
+    summary = "{good} good, {note} to note, {wrong} wrong".format(**counts)
     console.print(summary, markup=False)

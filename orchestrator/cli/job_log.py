@@ -1,4 +1,4 @@
-"""The log of a job on a Ray cluster, followed to the job's end across broken connections."""
+"""Follow the log of a job on a Ray cluster to its end, across broken connections."""
 
 import asyncio
 import time
@@ -8,91 +8,85 @@ from typing import Any
 from orchestrator.console import SOME_FAILED
 
 ANSWER = 5
-"""Seconds in which a dashboard that is there answers."""
+"""Seconds in which a dashboard has to answer."""
 HEARTBEAT = 10
-"""Seconds of silence after which it is asked whether it is still there."""
+"""Seconds after which the dashboard is asked again whether it is still there."""
 PATIENCE = 60
-"""Seconds for which a dashboard that stopped answering is tried again."""
+"""Seconds for which the connection to a dashboard is tried again."""
 
 
-class Following:
-    """One job's log; every line is said once, however often the connection is made anew."""
+async def follow(client: Any, address: str, job: str, say: Callable[[str], Any]) -> int:
+    """Say each line of a job's log once, however often the connection breaks.
 
-    def __init__(self, client: Any, address: str, job: str, say: Callable[[str], Any]) -> None:
-        self.client, self.address, self.job, self.say = client, address, job, say
-        self.shown = 0
-        self.lost: float | None = None  # since when nothing answers
+    Args:
+        client: Ray's client of the Jobs API.
+        address: The dashboard.
+        job: The job's name.
+        say: Called with each line.
 
-    async def to_the_end(self) -> int:
-        """Say the log until the job ends.
+    Returns:
+        An exit code: 0 if the job succeeded, else 1, after a line that says why.
+    """
+    import aiohttp
+    import requests
+    from ray.exceptions import AuthenticationError
 
-        Returns:
-            An exit code: 0 when the job succeeded, else 1, after a line that says why.
-        """
-        import aiohttp
-        from ray.exceptions import AuthenticationError
+    shown, answered = 0, time.monotonic()
 
-        while True:
-            try:
-                await self._listen()
-                ended = await asyncio.to_thread(self.client.get_job_info, self.job)
-                self.lost = None
-                if ended.status.is_terminal():
-                    return self._verdict(ended)
-            except (RuntimeError, OSError, aiohttp.ClientError, AuthenticationError) as error:
-                self.lost = self.lost or time.monotonic()
-                if time.monotonic() - self.lost > PATIENCE:
-                    self.say(
-                        f"the cluster at {self.address} no longer answers ({short(error)}); the "
-                        f"job may go on. The same command again repeats no finished step."
-                    )
-                    return SOME_FAILED
-            await asyncio.sleep(1)
-
-    async def _listen(self) -> None:
-        """Say what comes; return when the log ends or the connection breaks."""
-        import requests
-
-        tail = asyncio.create_task(self._tail())
-        try:
-            while not tail.done():
-                await asyncio.wait([tail], timeout=HEARTBEAT)
-                # A machine that is gone closes no connection: silence alone says nothing.
-                version = f"{self.address}/api/version"
-                await asyncio.to_thread(requests.get, version, timeout=ANSWER)
-                self.lost = None
-            await tail
-        finally:
-            tail.cancel()
-
-    async def _tail(self) -> None:
-        """Read the log, which Ray sends from its first line, and say what is new."""
+    async def tail() -> None:
+        """Read the log, which Ray sends from its first line on."""
+        nonlocal shown
         seen, rest = 0, ""
-        async for chunk in self.client.tail_job_logs(self.job):
+        async for chunk in client.tail_job_logs(job):
             *lines, rest = (rest + chunk).split("\n")
             for line in lines:
                 seen += 1
-                if seen > self.shown:
-                    self.shown = seen
-                    self.say(line)
-        if rest and seen >= self.shown:  # a last line that nothing follows
-            self.shown = seen + 1
-            self.say(rest)
+                if seen > shown:
+                    shown = seen
+                    say(line)
+        if rest and seen >= shown:  # the last line has no end
+            shown = seen + 1
+            say(rest)
 
-    def _verdict(self, ended: Any) -> int:
-        if ended.status == "SUCCEEDED":
-            return 0
-        if ended.status == "STOPPED":
-            self.say("the job was stopped. The same command again goes on from there.")
-        elif ended.driver_exit_code is None:
-            self.say(f"the job failed: {short(ended.message)}")
-        else:
-            self.say(f"the job failed with exit code {ended.driver_exit_code}; its log is above.")
-        return SOME_FAILED
+    while True:
+        reading = asyncio.create_task(tail())
+        try:
+            while not reading.done():
+                await asyncio.wait([reading], timeout=HEARTBEAT)
+                # A machine that is gone closes no connection: silence alone says nothing.
+                await asyncio.to_thread(requests.get, f"{address}/api/version", timeout=ANSWER)
+                answered = time.monotonic()
+            await reading
+            ended = await asyncio.to_thread(client.get_job_info, job)
+            answered = time.monotonic()
+            if ended.status.is_terminal():
+                return _verdict(ended, say)
+        except (RuntimeError, OSError, aiohttp.ClientError, AuthenticationError) as error:
+            if time.monotonic() - answered > PATIENCE:
+                say(
+                    f"the cluster at {address} no longer answers ({short(error)}); the job may go "
+                    f"on. The same command again repeats no finished step."
+                )
+                return SOME_FAILED
+        finally:
+            reading.cancel()
+        await asyncio.sleep(1)
+
+
+def _verdict(ended: Any, say: Callable[[str], Any]) -> int:
+    if ended.status == "SUCCEEDED":
+        return 0
+    if ended.status == "STOPPED":
+        say("the job was stopped. The same command again goes on from there.")
+    elif ended.driver_exit_code is None:
+        say(f"the job failed: {short(ended.message)}")
+    else:
+        say(f"the job failed with exit code {ended.driver_exit_code}; its log is above.")
+    return SOME_FAILED
 
 
 def cause(error: BaseException | None) -> str | None:
-    """What the system says is at the bottom of an error, if it says anything."""
+    """What the system says is the root of an error, if it says anything."""
     while error is not None:
         if isinstance(error, OSError) and error.strerror:
             return error.strerror
@@ -101,7 +95,7 @@ def cause(error: BaseException | None) -> str | None:
 
 
 def short(error: object) -> str:
-    """The cause of an error, or its text in a line of at most 300 characters."""
+    """The cause of an error, or its text, in a line of at most 300 characters."""
     said = cause(error) if isinstance(error, BaseException) else None
     text = said or " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}..."

@@ -36,13 +36,12 @@ def run(study: "str | Study", *, quiet: bool = True, **words: Any) -> "pd.DataFr
 def _run(study: "str | Study", quiet: bool, words: dict[str, Any]) -> "pd.DataFrame":
     import pandas as pd
 
-    from analysis.rows import sort_rows
+    from analysis.rows import columns, records
     from orchestrator.cli import parsing
     from orchestrator.console import as_it_is
     from orchestrator.run import report
     from orchestrator.run.request import by_message
     from orchestrator.run.run import run as run_study
-    from orchestrator.studies.results import columns
 
     console = as_it_is(quiet=quiet)
     request = parsing.request(study, say=console.print, **words)
@@ -50,11 +49,12 @@ def _run(study: "str | Study", quiet: bool, words: dict[str, Any]) -> "pd.DataFr
     reasons = [
         f"{len(points)} points failed: {why}" for why, points in by_message(result.failures).items()
     ]
-    rows = sort_rows(report.rows_of(request))
-    if not rows:
+    rows = report.rows_of(request)
+    if rows.empty:
         raise RuntimeError("; ".join(reasons) or "no point was finished")
     for remark in (*reasons, *result.remarks):
         warnings.warn(remark, stacklevel=3)
-    table = pd.DataFrame(rows, columns=columns(rows))
+    names = columns(rows, report.leading(request.study))
+    table = pd.DataFrame(records(rows), columns=names)
     table.attrs["page"] = str(result.page)
     return table

@@ -139,13 +139,12 @@ def _poison_of(point: "Point") -> str:
 
 def print_result(request: "Request", result: "Result", console: Console) -> None:
     """The table of the points that are finished, the finding, and where the report is."""
-    from orchestrator.run.report import rows_of
-    from orchestrator.studies.results import summary, table
+    from orchestrator.run.report import rows_of, sentences, table_of
 
     rows = rows_of(request)
-    if rows:
-        print_table(console, *table(rows))
-        console.print(summary(rows), markup=False)
+    if len(rows):
+        print_table(console, *table_of(request.study, rows))
+        console.print(" ".join(sentences(request.study, rows)), markup=False)
     if not result.made and len(rows) == len(result.points):
         console.print("everything was finished already; nothing was started.")
     for remark in (*result.remarks, *left_out(request)):

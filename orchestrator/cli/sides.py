@@ -1,4 +1,4 @@
-"""The names that ``castlewalls compare`` takes: points, and whole runs by their reports."""
+"""What ``castlewalls compare`` takes: names of points, and of whole runs by their reports."""
 
 import json
 import re
@@ -8,171 +8,135 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from analysis.page.wording import counted
-from analysis.statistics.comparison import GENERATIONS, OTHERS
-from orchestrator.cli.differing import Origin
-from orchestrator.cli.side_by_side import Measured
 from orchestrator.run.report import REPORTS, RUN
 from orchestrator.store.recorded import POINTS, Library, Recorded
 from orchestrator.store.store import Store, open_store
 
 STEP_PATH = re.compile(rf"({'|'.join(POINTS)})/\w[^/\\]*-[0-9a-f]{{12}}")
-"""Of a point, in a report's ``run.json``."""
+"""A point's path in a report's ``run.json``."""
 LABEL = re.compile(r"\w[\w.-]*")
-"""Of a report: its folder's name."""
+"""The name of a report's folder."""
+IMAGES = {"n": ("generations",), "other_n": ("other_dissection", "generations")}
+"""The images that a fraction counts, by the column of their number: the roles that lead to them."""
 SIZES = ("n", "batch_size")
 """Settings of generations that say how many there are, not which."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """One point of a side."""
+class Point:
+    """A finished point."""
 
-    origin: Origin
-    """Its record, and those behind it."""
-    measured: Measured
-    """Its row, and which images that counts."""
+    step: Recorded
+    library: Library
+    """The finished steps of its store."""
+    row: Mapping[str, Any]
+
+    def behind(self, *roles: str) -> Recorded | None:
+        """The step that these roles lead to from the point; None without its record."""
+        step: Recorded | None = self.step
+        for role in roles:
+            step = self.library.steps.get(step.sources.get(role, "")) if step else None
+        return step
+
+    def images(self, number: str) -> str | None:
+        """A text that is equal for points that count the same images; None if that is unknown.
+
+        An image is drawn by model, settings, seed and index, so that sets of different sizes share
+        their images.
+
+        Args:
+            number: A key of ``IMAGES``.
+        """
+        if (step := self.behind(*IMAGES[number])) is None:
+            return None
+        settings = {name: value for name, value in step.settings.items() if name not in SIZES}
+        return json.dumps([step.identity.get("revision"), settings, step.sources], sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the names that are compared."""
+    """A point or a whole run."""
 
     name: str
     """Of the point, or of the run's report."""
     where: str
-    """A point's path, a run's number of points; and the store's address."""
-    points: tuple[Taken, ...]
-    """One of a point, all of a run."""
+    """A point's path or a run's number of points, and the store."""
+    points: Sequence[Point]
     axes: Mapping[str, Any] | None
-    """Of a run, what it was swept over; None of a point."""
+    """What a run was swept over; None for a point."""
 
     @property
-    def task(self) -> str:
-        """Which kind of row it has."""
-        return self.points[0].origin[0].task
+    def kind(self) -> str:
+        """What it is, and the task of its rows."""
+        return f"{'a point' if self.axes is None else 'a run'} of {self.points[0].step.task}"
 
 
-class Names:
-    """Looks names up, reading every store once."""
+def side_of(name: str, store: str) -> Side:
+    """Look up a point or a report.
 
-    def __init__(self, store: str) -> None:
-        self.store = store
-        self.libraries: dict[str, Library] = {}
+    Args:
+        name: A point by name, path or start of a digest, or a report by its folder: of ``store``,
+            or of another store if a whole path or address is given.
+        store: Address of the store.
 
-    def side(self, name: str) -> Side:
-        """A report or a point of this store; of another one with its whole path in front.
-
-        Raises:
-            ValueError: Nothing goes by that name, or more than one thing.
-            OSError: A store that cannot be read.
-        """
-        address, wanted = _elsewhere(name) or (self.store, name)
-        store = open_store(address)
-        library = self.libraries.setdefault(store.address, Library(store))
-        label = wanted.removeprefix(f"{REPORTS}/")
-        if label != wanted or _is_report(store, label):
-            return _run(label, library)
-        return _side(library, [library.point(wanted)])
+    Raises:
+        ValueError: Nothing has that name, or more than one point has.
+        OSError: The store cannot be read.
+    """
+    address, wanted = _elsewhere(name) or (store, name)
+    library = Library(open_store(address))
+    label = wanted.removeprefix(f"{REPORTS}/")
+    if label != wanted or _run_json(library.store, label) is not None:
+        return _run(label, library)
+    step = library.point(wanted)
+    where = f"{step.path} in {library.store.address}"
+    return Side(step.name, where, [Point(step, library, library.row(step))], None)
 
 
 def _elsewhere(name: str) -> tuple[str, str] | None:
-    """A store's address and what is named in it, of such as ``x/reports/y``; None of a name."""
+    """A store's address and a path in it, from the likes of ``x/reports/y``; None of a name."""
     place = urlsplit(name)
-    path = place.path if place.scheme else name
-    path = path.rstrip("/").removesuffix("/index.html")
+    path = (place.path if place.scheme else name).rstrip("/").removesuffix("/index.html")
     root, kind, last = ("", "", *path.rsplit("/", 2))[-3:]
     if not root or kind not in (REPORTS, *POINTS):
         return None
     return urlunsplit(place._replace(path=root)) if place.scheme else root, f"{kind}/{last}"
 
 
-def _is_report(store: Store, label: str) -> bool:
-    if not LABEL.fullmatch(label):
-        return False
-    return (store.root / REPORTS / label).is_dir() or _said(store, label) is not None
-
-
-def _said(store: Store, label: str) -> bytes | None:
-    """A report's ``run.json``, None where there is none."""
+def _run_json(store: Store, label: str) -> bytes | None:
+    """What a report says of itself; None where there is no such report."""
     path = f"{REPORTS}/{label}/{RUN}"
+    if not LABEL.fullmatch(label):
+        return None
     if store.remote:
-        from orchestrator.store.remote import RemoteStore
-
-        assert isinstance(store, RemoteStore)
-        return store.storage.read(path)
-    file = store.root / path
-    return file.read_bytes() if file.exists() else None
+        storage: Any = getattr(store, "storage", None)
+        return storage.read(path)
+    return (store.root / path).read_bytes() if (store.root / path).exists() else None
 
 
 def _run(label: str, library: Library) -> Side:
-    """A whole run, from what its report says it shows.
+    """The points that a report shows.
 
     Raises:
         ValueError: There is no such report, it is damaged, or its points are gone.
     """
     address = library.store.address
-    anew = (
-        f"`castlewalls report STUDY --store {address}`, with the axes on its page, writes it anew."
-    )
-    if not _is_report(library.store, label):
-        raise ValueError(f"there is no report {label!r} in {address}; {anew}")
-    if (text := _said(library.store, label)) is None:
-        raise ValueError(f"the report {label} has no {RUN}, as an older version wrote it; {anew}")
+    again = f"`castlewalls report STUDY --store {address}` writes it."
+    if (text := _run_json(library.store, label)) is None:
+        raise ValueError(f"there is no report {label!r} with a {RUN} in {address}; {again}")
     try:
         run = json.loads(text)
         paths, axes = [point["step"] for point in run["points"]], dict(run["axes"])
     except (ValueError, KeyError, TypeError):
         paths, axes = [], {}
     if not paths or not all(isinstance(one, str) and STEP_PATH.fullmatch(one) for one in paths):
-        raise ValueError(f"{RUN} of the report {label} is damaged; {anew}")
-    found = {point.path: point for point in library.points}
-    if missing := [path for path in paths if path not in found]:
+        raise ValueError(f"{RUN} of the report {label} is damaged; {again}")
+    there = {point.path: point for point in library.points}
+    if missing := [path for path in paths if path not in there]:
         raise ValueError(
             f"{len(missing)} of {len(paths)} points of the report {label} are not in the store "
             f"{address}, such as {missing[0]}; run its study again."
         )
-    return _side(library, [found[path] for path in dict.fromkeys(paths)], label, axes)
-
-
-def _side(
-    library: Library,
-    points: Sequence[Recorded],
-    label: str | None = None,
-    axes: Mapping[str, Any] | None = None,
-) -> Side:
-    taken = tuple(
-        Taken((point, library), Measured(library.row(point), images_of(point, library)))
-        for point in points
-    )
-    address = library.store.address
-    if label is None:
-        return Side(points[0].name, f"{points[0].path} in {address}", taken, None)
-    return Side(label, f"{counted(len(taken), 'point')} in {address}", taken, axes)
-
-
-def images_of(point: Recorded, library: Library) -> dict[str, str]:
-    """Words that are equal where two points count the same generations.
-
-    An image is drawn by model, settings, seed and its number, so that a set of another size holds
-    the same images as far as both go.
-    """
-    words = {}
-    for images, roles in (
-        (GENERATIONS, ("generations",)),
-        (OTHERS, ("other_dissection", "generations")),
-    ):
-        step = behind((point, library), *roles)
-        if step is not None:
-            asked = {name: x for name, x in step.settings.items() if name not in SIZES}
-            drawn = [step.identity.get("revision"), asked, step.sources]
-            words[images] = json.dumps(drawn, sort_keys=True)
-    return words
-
-
-def behind(origin: Origin, *roles: str) -> Recorded | None:
-    """What a point is computed from by a way of roles, None where there is no such record."""
-    step: Recorded | None
-    step, library = origin
-    for role in roles:
-        step = library.steps.get(step.sources.get(role, "")) if step else None
-    return step
+    steps = [there[path] for path in dict.fromkeys(paths)]
+    points = [Point(step, library, library.row(step)) for step in steps]
+    return Side(label, f"{counted(len(points), 'point')} in {address}", points, axes)

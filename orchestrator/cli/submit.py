@@ -1,6 +1,7 @@
-"""A run as a job of a Ray cluster: this code goes there, the log comes back (Ray's Jobs API).
+"""``castlewalls submit``: run a study as a job of a Ray cluster (Ray's Jobs API).
 
-Imported only by ``castlewalls submit``; what is wrong with the words is told before Ray is loaded.
+This code is sent to the cluster and the job's log comes back.  Wrong words are refused before Ray
+is imported.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import logging
 import os
 import secrets
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.cli import part_settings
 from orchestrator.cli.commands import study_command
-from orchestrator.cli.job_log import ANSWER, Following, cause, short
+from orchestrator.cli.job_log import ANSWER, cause, follow, short
 from orchestrator.cli.parsing import PLACEMENT, find_scale, find_study
 from orchestrator.console import INTERRUPTED
 from orchestrator.run import environment
@@ -31,31 +33,32 @@ EXCLUDES = (
 )
 """What no run needs or nobody wants on a cluster, beside what ``.gitignore`` names."""
 PATHS = "images", "data"
+SEEN = "an absolute path that every node of the cluster sees"
 MODE, DISABLED = "RAY_AUTH_MODE", "disabled"
 
 Say = Callable[[str], Any]
 
 
 class NotSubmitted(RuntimeError):
-    """The cluster did not take the job, or there is none."""
+    """No cluster answers, or it refused the job."""
 
 
 def submit(words: Sequence[str], *, address: str, wait: bool, say: Say) -> int:
     """Send this code and ``castlewalls run WORDS`` to a cluster as a job, and follow its log.
 
     Args:
-        words: What ``castlewalls run`` takes, ``--store`` among it and ``--address`` not.
+        words: What ``castlewalls run`` takes: with ``--store``, without ``--address``.
         address: The cluster's dashboard, ``http://HOST:8265``.
         wait: Follow the log until the run ends.
-        say: Told each line.
+        say: Called with each line.
 
     Returns:
-        An exit code: 0 the run succeeded, or is not waited for; 1 it failed, was stopped or can
-        no longer be watched; 130 after Ctrl-C, which leaves it running.
+        An exit code: 0 if the run succeeded, or is not waited for; 1 if it failed, was stopped or
+        can no longer be watched; 130 after Ctrl-C, which leaves the job running.
 
     Raises:
-        ValueError: For wrong words, in a line.
-        NotSubmitted: When the cluster does not take the job, in a line.
+        ValueError: Wrong words.
+        NotSubmitted: The cluster does not take the job.
     """
     there = dashboard(address)
     entrypoint, name = command(words)
@@ -74,20 +77,20 @@ def submit(words: Sequence[str], *, address: str, wait: bool, say: Say) -> int:
     if not wait:
         return 0
     try:
-        return asyncio.run(Following(client, there, job, say).to_the_end())
+        return asyncio.run(follow(client, there, job, say))
     except KeyboardInterrupt:
         say(f"the job goes on; its log again: {ray} logs -f {job} --address {there}")
         return INTERRUPTED
 
 
 def command(words: Sequence[str]) -> tuple[str, str]:
-    """The shell command that the job runs on the head, and a name: the study and its scale.
+    """The shell command of the job, and a name for it: the study and its scale.
 
-    ``run`` itself parses the words; nothing runs.  Values that come from variables of this machine
-    (``CASTLEWALLS_STORE``, ``CASTLEWALLS_DATA``) become words of the command.
+    ``run`` itself parses the words.  Values from variables of this machine (``CASTLEWALLS_STORE``,
+    ``CASTLEWALLS_DATA``) become words of the command.
 
     Raises:
-        ValueError: In one line, what was expected, what came and what to type instead.
+        ValueError: ``run`` would refuse the words, or they name a place on this machine.
     """
     name, *rest = words
     study = find_study(name)
@@ -117,24 +120,20 @@ def command(words: Sequence[str]) -> tuple[str, str]:
 
 
 def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
-    """Refuse what means something else, or nothing, on another machine."""
+    """Refuse paths that another machine does not have."""
     if given["address"] is not None:
         raise ValueError(
-            "the run joins the cluster that it is submitted to; give --address before the study, "
-            "as the address of the dashboard: http://HOST:8265."
+            "give --address before the study: it is the address of the cluster's dashboard, "
+            "http://HOST:8265."
         )
     store = given["store"]
     if not named:
-        raise ValueError(
-            "submit needs --store: s3://bucket/folder or the like, or an absolute path that every "
-            "node of the cluster sees."
-        )
+        raise ValueError(f"submit needs --store: s3://bucket/folder, or {SEEN}.")
     if "://" in store:
         refuse_secrets(store)
     elif not Path(store).is_absolute():
         raise ValueError(
-            f"--store {store} is a place on this machine; give s3://bucket/folder or the like, or "
-            f"an absolute path that every node of the cluster sees."
+            f"--store {store} is a place on this machine; give s3://bucket/folder, or {SEEN}."
         )
     places = {f"--{name} {given[name]}": given[name] for name in PATHS if given[name] is not None}
     source = given.get("classifier_weights")
@@ -144,30 +143,26 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
     places |= {f"{part_settings.TRIGGERS} {words}": place for words, place in settings.items()}
     for words, place in places.items():
         if not Path(place).is_absolute():
-            raise ValueError(
-                f"{words} is a place on this machine; give an absolute path that every node of the "
-                f"cluster sees."
-            )
+            raise ValueError(f"{words} is a place on this machine; give {SEEN}.")
 
 
 def passed_on(variables: Mapping[str, str], say: Say) -> dict[str, str]:
-    """Variables of this machine that the run there is given: where MLflow's server is.
+    """The job's environment variables: where the MLflow server is, if it has an http address.
 
     Raises:
-        ValueError: When the address holds a password: the cluster shows what a job was given.
+        ValueError: The address holds a password, and the cluster shows a job's variables.
     """
     passed = {MODE: DISABLED} if variables.get(MODE) == DISABLED else {}
     server = variables.get("MLFLOW_TRACKING_URI", "")
-    if _has_password(server):
+    if urlsplit(server).password is not None:
         raise ValueError(
-            "MLFLOW_TRACKING_URI holds a password, which the cluster would show in its list of "
-            "jobs; leave it out there and set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD on the cluster's head."
+            "MLFLOW_TRACKING_URI holds a password, which the cluster's list of jobs would show; "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD on its head instead."
         )
     if urlsplit(server).scheme in ("http", "https"):
         return {**passed, "MLFLOW_TRACKING_URI": server}
     if server:
-        say("MLFLOW_TRACKING_URI is no server's http address and stays here")
+        say("MLFLOW_TRACKING_URI has no http address and is not passed on")
     return passed
 
 
@@ -184,17 +179,13 @@ def dashboard(address: str) -> str:
             f"--address takes the cluster's dashboard, such as http://127.0.0.1:8265; got "
             f"{address!r}."
         )
-    if _has_password(whole):
+    if parts.password is not None:
         raise ValueError("--address holds a password; the cluster's token is what it wants.")
     return whole
 
 
-def _has_password(address: str) -> bool:
-    return urlsplit(address).password is not None
-
-
 def _client(address: str, say: Say) -> Any:
-    """Ray's client of the dashboard's Jobs API, once it is known that one is there.
+    """Ray's client of the dashboard's Jobs API.
 
     Raises:
         NotSubmitted: Nothing answers, what answers is no dashboard, or the token is not right.
@@ -211,26 +202,22 @@ def _client(address: str, say: Say) -> Any:
     try:
         return job_submission.JobSubmissionClient(address)
     except exceptions.AuthenticationError as error:
+        said = "wants a token and got none from here"
         if "Authentication failed" in str(error):  # 403; all else means that none was sent
-            raise NotSubmitted(
-                f"the cluster at {address} does not take the token of this machine "
-                f"(RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, the first that is "
-                f"set). Copy its head's ~/.ray/auth_token here."
-            ) from error
+            said = "does not accept the token of this machine"
         raise NotSubmitted(
-            f"the cluster at {address} wants a token and got none from here. Copy its head's "
-            f"~/.ray/auth_token to this machine (chmod 600), or name the file with "
-            f"RAY_AUTH_TOKEN_PATH."
+            f"the cluster at {address} {said}. Copy its head's ~/.ray/auth_token to this machine "
+            f"(chmod 600), or name the file with RAY_AUTH_TOKEN_PATH."
         ) from error
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise NotSubmitted(f"{address} is no Ray dashboard: {short(error)}") from error
 
 
 def _probe(address: str) -> None:
-    """Fail in seconds when no dashboard answers, and when one lets anybody in.
+    """Refuse within seconds a dashboard that does not answer, or that asks for no token.
 
     Raises:
-        NotSubmitted: In a line.
+        NotSubmitted: Saying why.
     """
     import requests
 
@@ -238,7 +225,7 @@ def _probe(address: str) -> None:
         answer = requests.get(f"{address}/api/version", timeout=ANSWER)  # without a token
     except requests.RequestException as error:
         late = isinstance(error, requests.Timeout)
-        why = f"not in {ANSWER} s" if late else cause(error) or "what listens there is no web page"
+        why = f"not in {ANSWER} s" if late else cause(error) or "it is no web page"
         raise NotSubmitted(
             f"no dashboard answers at {address}: {why}. A head's dashboard listens on the head "
             f"alone: open a tunnel with `ray dashboard cluster.yaml` or "
@@ -260,44 +247,42 @@ def _probe(address: str) -> None:
 def _code(say: Say) -> dict[str, Any]:
     """The part of the job's runtime environment that is this program.
 
-    A working tree goes there as it stands; what is installed goes as its packages.
+    That is the whole checkout, or the packages where the program is installed.
 
     Raises:
-        NotSubmitted: For more than Ray takes, naming the largest folder.
+        NotSubmitted: It is more than Ray takes.
     """
     from ray._private.runtime_env.packaging import GCS_STORAGE_MAX_SIZE
 
     excludes = list(EXCLUDES)
     tree = (ROOT / "pyproject.toml").exists()
     folders = [ROOT] if tree else [ROOT / name for name in environment.PACKAGES]
-    sizes: dict[str, int] = {}
-    for folder in folders:
-        for name, size in _sizes(folder, excludes).items():
-            where = name if tree else folder.name
-            sizes[where] = sizes.get(where, 0) + size
-    total = sum(sizes.values())
-    if total >= GCS_STORAGE_MAX_SIZE:
-        largest = max(sizes, key=lambda name: sizes[name])
+    sizes = sum((_sizes(folder, excludes) for folder in folders), Counter[str]())
+    if sizes.total() >= GCS_STORAGE_MAX_SIZE:
+        [(largest, size)] = sizes.most_common(1)
         raise NotSubmitted(
-            f"this code and what lies beside it are {_size(total)}, and Ray ships less than "
-            f"{_size(GCS_STORAGE_MAX_SIZE)}: {ROOT / largest} alone is {_size(sizes[largest])}. "
-            f"Move it elsewhere, or name it in .gitignore or .rayignore."
+            f"this code and the files beside it are {_size(sizes.total())}, and Ray takes less "
+            f"than {_size(GCS_STORAGE_MAX_SIZE)}: {ROOT / largest} alone is {_size(size)}. Move it "
+            f"elsewhere, or list it in .gitignore or .rayignore."
         )
-    say(f"ships this code: {_size(total)} of {folders[0] if tree else 'the installed packages'}")
+    of = ROOT if tree else "the installed packages"
+    say(f"sends this code: {_size(sizes.total())} of {of}")
     shipped = {"working_dir": str(ROOT)} if tree else {"py_modules": list(map(str, folders))}
     return {**shipped, "excludes": excludes}
 
 
-def _sizes(folder: Path, excludes: list[str]) -> dict[str, int]:
-    """Bytes of what Ray would ship of a folder, by what lies directly in it."""
+def _sizes(folder: Path, excludes: list[str]) -> Counter[str]:
+    """Bytes that Ray would send of a folder, by the first part of the path below ``ROOT``."""
     from ray._private.runtime_env import packaging
 
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
 
     def add(path: Path) -> None:
         if path.is_file():
-            name = path.relative_to(folder).parts[0]
-            found[name] = found.get(name, 0) + path.stat().st_size
+            below = (
+                path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.relative_to(folder)
+            )
+            found[below.parts[0]] += path.stat().st_size
 
     left_out = [packaging._get_excludes(folder, excludes)]
     packaging._dir_travel(folder, left_out, add, include_gitignore=True)

@@ -5,24 +5,24 @@ import json
 import platform
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis.page.report import Failure, Stage, StudyReport
-from analysis.rows import row_key
-from orchestrator.cli import printing
+from analysis.claims import Claim, Judgment, hold
+from analysis.page.page import Failure, Page, Report, Stage, summary
+from analysis.page.page import write as write_page
+from analysis.page.tables import for_terminal
+from analysis.rows import Rows, frame, row_key, to_csv
 from orchestrator.process import cores
 from orchestrator.run.request import Request, Result, log_of
 from orchestrator.step import Step, ancestors, brief
 from orchestrator.store.record import write_whole
 from orchestrator.store.store import Store
-from orchestrator.studies.contents import write as write_page
-from orchestrator.studies.study import Point
-from tasks.detectors import CognitiveDistillation
+from orchestrator.studies.study import Point, Study
 
 REPORTS, RUN = "reports", "run.json"
 """Folder of the reports in a store, and what says in a report which points it shows."""
@@ -30,10 +30,6 @@ CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """Errors of a folder that may only be read."""
 EXAMPLES = 8
 """Training images shown clean and stamped."""
-PER_POINT = {
-    ("generations", name) for name in ("conditions", "guidance_weight", "sampler", "clip")
-} | {("diffusion classifier", name) for name in ("trigger", "target_class", "filter_ratios")}
-"""Settings that are a point's, as are seeds but those of the judges."""
 
 
 def reported(request: Request, result: Result) -> Result:
@@ -81,42 +77,83 @@ def told(request: Request, points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _write(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
-    rows = [row_of(request, point) for point in points]
-    diffusion = request.scale.diffusion
-    report = StudyReport(
-        study=request.study.name,
+    study, store = request.study, request.store
+    given = [row_of(request, point) for point in points]
+    rows = frame(given)
+    beside = [arrays(store, point) for point in points]
+    report = Report(
+        study=study.name,
         scale=request.scale.name,
-        title=request.study.title,
-        question=f"{request.study.paper}. {request.study.question}",
+        title=study.title,
+        question=f"{study.paper}. {study.question}",
         rows=rows,
-        groups={
-            row_key(row): arrays(request.store, point, "groups")
-            for row, point in zip(rows, points, strict=True)
-        },
-        scores={
-            row_key(row): scores
-            for row, point in zip(rows, points, strict=True)
-            if (scores := arrays(request.store, point, "scores"))
-        },
-        losses={
-            row_key(row): losses
-            for row, point in zip(rows, points, strict=True)
-            if (losses := arrays(request.store, point, "losses"))
+        judgments=judged(study, rows),
+        arrays={
+            name: {
+                row_key(row): found[name]
+                for row, found in zip(given, beside, strict=True)
+                if name in found
+            }
+            for name in sorted({name for found in beside for name in found})
         },
         class_names=request.scale.dataset.class_names,
         trigger_examples=_trigger_examples(request, points),
         strip=_strip(request, points),
         stages=stages(request, result),
         failures=[
-            Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
+            Failure(failure.point.name, failure.message, log_of(failure.point, store))
             for failure in result.failures
         ],
-        settings=settings(request),
-        environment=environment(request.store, points[0].measure),
+        settings=settings(points),
+        environment=environment(store, points[0].measure),
         command=command(request),
-        ema_decay=diffusion.ema_decay,
     )
-    return write_page(folder, report)
+    page = write_page(folder, report, page_of(study, report))
+    (folder / "results.csv").write_bytes(to_csv(rows, leading(study)).encode())
+    return page
+
+
+def leading(study: Study) -> tuple[str, ...]:
+    """The columns that a study's results file starts with."""
+    return ("study", "scale", *(axis.name for axis in study.axes), *study.columns)
+
+
+def claims_of(study: Study) -> list[Claim]:
+    """The study's claims; none of a study without ``claims.py``."""
+    every = getattr(study.part("claims"), "CLAIMS", ())
+    return [claim for claim in every if isinstance(claim, Claim)]
+
+
+def judged(study: Study, rows: Rows) -> list[Judgment]:
+    """The study's claims, held against its rows."""
+    return hold(claims_of(study), rows)
+
+
+def table_of(study: Study, rows: Rows) -> tuple[list[str], list[list[str]]]:
+    """A study's rows as a table for a terminal: headers, and a line of words for each row."""
+    from analysis.page.plain import metrics_of, plain_columns
+
+    part = study.part("page")
+    columns = part.columns(rows) if part else plain_columns(rows, metrics_of(rows, study.columns))
+    return for_terminal(rows, columns)
+
+
+def sentences(study: Study, rows: Rows) -> list[str]:
+    """What a study found, in at most two sentences."""
+    from analysis.page.plain import plain_sentence
+
+    part = study.part("page")
+    return summary((part.sentence if part else plain_sentence)(rows), judged(study, rows))
+
+
+def page_of(study: Study, report: Report) -> Page:
+    """What a study's page shows: its own, or the plain one."""
+    from analysis.page.plain import metrics_of, plain_page
+
+    part = study.part("page")
+    if part:
+        return part.page(report)
+    return plain_page(report, metrics_of(report.rows, study.columns))
 
 
 def finished(request: Request) -> list[Point]:
@@ -127,9 +164,9 @@ def finished(request: Request) -> list[Point]:
     ]
 
 
-def rows_of(request: Request) -> list[dict[str, Any]]:
+def rows_of(request: Request) -> Rows:
     """The rows of the finished points."""
-    return [row_of(request, point) for point in finished(request)]
+    return frame(row_of(request, point) for point in finished(request))
 
 
 def row_of(request: Request, point: Point) -> dict[str, Any]:
@@ -155,13 +192,13 @@ def command(request: Request) -> str:
     return shlex.join(words)
 
 
-def arrays(store: Store, point: Point, name: str) -> Mapping[str, np.ndarray]:
-    """The arrays of a point's ``<name>.npz``, by their names; none without such a file."""
-    path = store.folder(point.measure) / f"{name}.npz"
-    if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as arrays:
-        return {key: arrays[key] for key in arrays.files}
+def arrays(store: Store, point: Point) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays beside a point's row, by the name of their ``.npz`` file and their own name."""
+    found = {}
+    for path in sorted(store.folder(point.measure).glob("*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            found[path.stem] = {name: file[name] for name in file.files}
+    return found
 
 
 def _trigger_examples(
@@ -169,13 +206,18 @@ def _trigger_examples(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Some poisoned training images before and after, of the first point of each trigger."""
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for point in points:
-        manifest = point.measure.inputs["manifest"]
+    for manifest in _manifests(points):
         trigger = manifest.settings.trigger
         sources = (manifest, manifest.inputs["dataset"])
         if trigger.stamps and trigger.name not in found and all(map(request.store.has, sources)):
             found[trigger.name] = _stamped(*map(request.store.fetch, sources))
     return found
+
+
+def _manifests(points: Sequence[Point]) -> list[Step]:
+    """Where it is written which images are poisoned, of each point that says so."""
+    found = [point.measure.inputs.get("manifest") for point in points]
+    return [step for step in found if step is not None]
 
 
 def _strip(request: Request, points: Sequence[Point]) -> dict[str, np.ndarray]:
@@ -188,8 +230,7 @@ def _strip(request: Request, points: Sequence[Point]) -> dict[str, np.ndarray]:
     from tasks.triggers import Perturbing
 
     found: dict[str, poison.Manifest] = {}
-    for point in points:
-        step = point.measure.inputs["manifest"]
+    for step in _manifests(points):
         trigger, dataset = step.settings.trigger, step.inputs["dataset"]
         if trigger.stamps and trigger.name not in found and request.store.has(step):
             found[trigger.name] = poison.Manifest.read(request.store.fetch(step))
@@ -235,68 +276,20 @@ def stages(request: Request, result: Result) -> list[Stage]:
     return taken
 
 
-def settings(request: Request) -> dict[str, object]:
-    """What the scale and the axes stand for, in words that need no source."""
-    scale = request.scale
-    shown: dict[str, object] = {
-        "dataset": f"{scale.dataset.name}: {scale.dataset.image_size} px, "
-        f"{scale.dataset.channels} channel(s), {len(scale.dataset.class_names)} classes"
-        + "".join(f"; {words}" for words in printing.left_out(request))
-    }
-    shown |= {
-        name.replace("_", " "): value if isinstance(value, str) else ", ".join(map(str, value))
-        for name, value in dict(request.axes).items()
-    }
-    for name, part in _parts(request).items():
+def settings(points: Sequence[Point]) -> dict[str, object]:
+    """By task, the settings that all its steps have in common."""
+    kinds: dict[tuple[str, type], list[Any]] = {}
+    for step in ancestors(point.measure for point in points):
+        kinds.setdefault((step.task, type(step.settings)), []).append(step.settings)
+    shown: dict[str, object] = {}
+    for (task, _), found in kinds.items():
+        first = vars(found[0])
         shown |= {
-            f"{name}: {key.replace('_', ' ')}": value
-            for key, value in vars(part).items()
-            if not _of_a_point(request, name, key)
+            f"{task}: {name}".replace("_", " "): value
+            for name, value in first.items()
+            if all(vars(other)[name] == value for other in found)
         }
-        if isinstance(part, CognitiveDistillation):
-            size = scale.dataset.image_size
-            shown[f"{name}: gamma at {size} px"] = f"{part.area_weight(size, size):g}"
-    if "filter_ratio" not in request.axes:
-        steps = [f"{name} {scale.steps_of(name)}" for name in request.axes.sampler]
-        shown["generations: steps"] = ", ".join(steps)
-    if {"detector", "classifier"} & {*request.axes}:
-        shown["generation set: asked for as"] = f"{scale.generation_labels} labels"
-    if "detector" in request.axes:
-        shown["images scored at once"] = scale.scored_at_once
-    if "classifier" in request.axes:
-        given = scale.classifier_weights
-        shown["classifier: starts from"] = given.source if given else "random weights"
     return brief(shown)
-
-
-def _of_a_point(request: Request, part: str, setting: str) -> bool:
-    """Whether a setting of a part is an axis of the study, or follows from one."""
-    if part == "classifier" and setting == "network":
-        return "classifier" in request.axes
-    return (part, setting) in PER_POINT or (setting == "seed" and "judge" not in part)
-
-
-def _parts(request: Request) -> dict[str, Any]:
-    """What the study trains, draws and scores with, each a dataclass."""
-    scale = request.scale
-    if "filter_ratio" in request.axes:
-        return {
-            "diffusion model": scale.diffusion,
-            "EDM": scale.edm,
-            "diffusion classifier": scale.classify,
-            "classifier": scale.classifier,
-        }
-    parts: dict[str, Any] = {
-        "diffusion model": scale.diffusion,
-        "content judge": scale.content_judge,
-        "trigger judge": scale.trigger_judge,
-        "generations": scale.generations,
-    }
-    if {"detector", "classifier"} & {*request.axes}:
-        parts["classifier"] = scale.classifier
-    if "detector" in request.axes:
-        parts |= {f"detector {name}": scale.detector(name) for name in request.axes.detector}
-    return parts
 
 
 def environment(store: Store, step: Step) -> dict[str, str]:

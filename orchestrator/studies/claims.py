@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.rows import Row
-from analysis.statistics.verdicts import Judgment
+from analysis.old.rows import Row
+from analysis.old.verdicts import Judgment
 from orchestrator.studies.told import told
 
 

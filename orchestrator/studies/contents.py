@@ -12,32 +12,25 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.page import groups_contents
-from analysis.page.glossary import definitions
-from analysis.page.grids import grid
-from analysis.page.report import StudyReport, render
-from analysis.page.tables import stages, tasks
-from analysis.page.wording import trigger_name
-from analysis.rows import (
+from analysis.old.report import StudyReport, render
+from analysis.old.rows import (
     CLASSIFICATION,
-    COMPOSITION,
     DEFENSE,
     DETECTION,
-    TRIGGERS,
     Row,
     sort_rows,
 )
-from analysis.statistics.verdicts import Judgment, counts
-from orchestrator.studies.amplification import contents as amplification_contents
+from analysis.old.tables import stages, tasks
+from analysis.old.verdicts import Judgment, counts
+from analysis.page.images import grid
+from analysis.page.wording import trigger_name
 from orchestrator.studies.claims import judge
-from orchestrator.studies.composition import contents as composition_contents
 from orchestrator.studies.defense import contents as defense_contents
 from orchestrator.studies.detection import contents as detection_contents
 from orchestrator.studies.detection.contents import AllScores
 from orchestrator.studies.diffusion_classifier import contents as classification_contents
 from orchestrator.studies.headings import heading
 from orchestrator.studies.results import sentences, write_csv
-from orchestrator.studies.triggers import contents as triggers_contents
 
 EXAMPLES = 6
 """Most training images shown of a trigger, clean and stamped."""
@@ -59,29 +52,7 @@ class Page:
     """What the template is filled with."""
 
 
-def _of_groups(template: str, figures: Figures, contents: Contents) -> Page:
-    """The page of a study whose points are split into G1..G4."""
-
-    def drawn(rows: Sequence[Row], _: AllScores) -> dict[str, str]:
-        return {**figures(rows), **groups_contents.figures(rows)}
-
-    def filled(
-        report: StudyReport, rows: Sequence[Row], drawn: Mapping[str, str]
-    ) -> dict[str, Any]:
-        return {
-            "definitions": definitions(rows, ema_decay=report.ema_decay),
-            **groups_contents.contents(rows, drawn),
-            **contents(report, rows, drawn),
-        }
-
-    return Page(template=template, figures=drawn, contents=filled)
-
-
 PAGES = {
-    COMPOSITION: _of_groups(
-        "composition.html", composition_contents.figures, composition_contents.contents
-    ),
-    TRIGGERS: _of_groups("triggers.html", triggers_contents.figures, triggers_contents.contents),
     DETECTION: Page(
         template="detection.html",
         figures=detection_contents.figures,
@@ -98,10 +69,6 @@ PAGES = {
         contents=classification_contents.contents,
     ),
 }
-AMPLIFICATION = _of_groups(
-    "amplification.html", amplification_contents.figures, amplification_contents.contents
-)
-"""Also of a study that is not listed, which has its figures."""
 
 
 def template(study: str) -> str:
@@ -145,7 +112,7 @@ def contents(report: StudyReport, drawn: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _page(study: str) -> Page:
-    return PAGES.get(study, AMPLIFICATION)
+    return PAGES[study]
 
 
 def _claims(judgments: Sequence[Judgment[Any]]) -> list[dict[str, Any]]:

@@ -4,18 +4,14 @@ from analysis.page.wording import (
     classifier_name,
     detector_name,
     noise_model_name,
-    sampler_name,
     titled,
     trigger_name,
 )
-from analysis.rows import AcrossSamplers, AmongTriggers, Family
 from orchestrator.studies.defense.rows import Defended
 from orchestrator.studies.detection.rows import Detected, NullPoints
 from orchestrator.studies.diffusion_classifier.rows import Areas, Classified
 
-Subject = (
-    Family | AcrossSamplers | AmongTriggers | Detected | NullPoints | Defended | Classified | Areas
-)
+Subject = Detected | NullPoints | Defended | Classified | Areas
 """The rows that a claim may be about."""
 
 
@@ -26,8 +22,6 @@ def heading(subject: Subject) -> str:
     stamp = subject.stamp if isinstance(subject, Classified) else trigger_name(subject.trigger)
     words = [f"{stamp}s by size" if isinstance(subject, Areas) else stamp]
     words += [f"class {subject.target_class}"]
-    if isinstance(subject, Family | AmongTriggers):
-        words.append(sampler_name(subject.sampler))
     if isinstance(subject, Detected):
         words.append(detector_name(subject.detector))
     if isinstance(subject, Defended):

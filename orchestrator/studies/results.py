@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.rows import Row, sort_rows
+from analysis.old.rows import Row, sort_rows
 from orchestrator.studies.told import told
 
 

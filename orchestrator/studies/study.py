@@ -1,6 +1,6 @@
 """What a study and its points are."""
 
-import importlib
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +55,10 @@ class Study:
     """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
 
     def part(self, name: str) -> ModuleType | None:
-        """The module of its folder that is called ``name``; None of a study without a folder."""
-        return importlib.import_module(f"{self.package}.{name}") if self.package else None
+        """The module of its folder that is called ``name``; None if there is none."""
+        full = f"{self.package}.{name}"
+        there = self.package and importlib.util.find_spec(full)
+        return importlib.import_module(full) if there else None
 
     def chosen(self, scale: "Scale", typed: Mapping[str, str | None] | None = None) -> Axes:
         """The values to sweep: its own at a scale, with what was typed in their place.

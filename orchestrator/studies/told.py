@@ -7,22 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.page import groups_table
-from analysis.rows import (
-    AMPLIFICATION,
+from analysis.old import groups_table
+from analysis.old.rows import (
     CLASSIFICATION,
-    COMPOSITION,
     DEFENSE,
     DETECTION,
-    TRIGGERS,
     Row,
     study_of,
 )
-from analysis.statistics.verdicts import Judgment
-from orchestrator.studies.amplification import claims as amplification_claims
-from orchestrator.studies.amplification import finding as amplification_finding
-from orchestrator.studies.composition import claims as composition_claims
-from orchestrator.studies.composition import finding as composition_finding
+from analysis.old.verdicts import Judgment
 from orchestrator.studies.defense import claims as defense_claims
 from orchestrator.studies.defense import finding as defense_finding
 from orchestrator.studies.defense import table as defense_table
@@ -32,8 +25,6 @@ from orchestrator.studies.detection import table as detection_table
 from orchestrator.studies.diffusion_classifier import claims as classification_claims
 from orchestrator.studies.diffusion_classifier import finding as classification_finding
 from orchestrator.studies.diffusion_classifier import table as classification_table
-from orchestrator.studies.triggers import claims as triggers_claims
-from orchestrator.studies.triggers import finding as triggers_finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +42,6 @@ class Told:
 
 
 TOLD = {
-    AMPLIFICATION: Told(
-        sentences=amplification_finding.sentences,
-        judge=amplification_claims.judge,
-    ),
-    COMPOSITION: Told(
-        sentences=composition_finding.sentences,
-        judge=composition_claims.judge,
-    ),
-    TRIGGERS: Told(
-        sentences=triggers_finding.sentences,
-        judge=triggers_claims.judge,
-    ),
     DETECTION: Told(
         columns=detection_table.DETECTION_COLUMNS,
         table=detection_table.table,
@@ -82,7 +61,7 @@ TOLD = {
         judge=classification_claims.judge,
     ),
 }
-OWN = Told(sentences=amplification_finding.without_claims, judge=lambda _: ())
+OWN = Told(sentences=lambda _: [], judge=lambda _: ())
 """Of a study that is not listed: it has nobody else's claims."""
 
 

@@ -100,20 +100,6 @@ def test_a_classifier_that_reads_one_corner_needs_that_corner(channels):
     assert masks.dtype == np.float32
 
 
-def test_a_classifier_that_reads_nothing_keeps_nothing():
-    network = reading_a_corner(strength=0.0)
-    painted = colors(0, np.arange(3), steps=STEPS, channels=1)
-    masks = learn_masks(network, pictures(3), painted, gamma=0.16, **PUBLISHED)
-    assert masks.max() < 1e-3
-
-
-def test_without_a_price_the_mask_of_one_that_reads_everything_stays():
-    network = reading_a_corner(side=8)
-    painted = colors(0, np.arange(3), steps=STEPS, channels=1)
-    masks = learn_masks(network, pictures(3), painted, gamma=0.0, **(PUBLISHED | {"beta": 0.0}))
-    assert masks.mean() > 0.9
-
-
 def test_an_image_of_twice_the_side_has_the_same_mask_if_gamma_is_a_quarter():
     """Every gradient is then a quarter, to which Adam is blind but for its epsilon."""
     opaque_8 = opaque()
@@ -129,10 +115,10 @@ def test_an_image_of_twice_the_side_has_the_same_mask_if_gamma_is_a_quarter():
 
 def test_a_mask_does_not_depend_on_what_is_learned_beside_it():
     """Within 1e-3: convolutions may add in another order for another batch."""
-    network, images = opaque(), pictures(8)
-    painted = colors(0, np.arange(8), steps=STEPS, channels=1)
+    network, images = opaque(), pictures(3)
+    painted = colors(0, np.arange(3), steps=30, channels=1)
     together = learn_masks(network, images, painted, gamma=0.16, **PUBLISHED)
-    for row in range(8):
+    for row in range(3):
         one = slice(row, row + 1)
         alone = learn_masks(network, images[one], painted[one], gamma=0.16, **PUBLISHED)
         np.testing.assert_allclose(together[one], alone, atol=1e-3)

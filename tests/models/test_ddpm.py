@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.ddpm import Ddpm, build_network, build_scheduler, noise_loss
+from models.ddpm import Ddpm, build_scheduler, noise_loss
+from tests.models.unets import unet
 
 STEPS = 1000
 
@@ -33,9 +34,9 @@ class Scripted(nn.Module):
         return (self.factor * x_t,)
 
 
-@pytest.mark.parametrize("t", [0, 1, 500, 998])
-@pytest.mark.parametrize("factor", [0.0, 1.0])
-def test_the_loss_of_a_step_is_the_one_on_paper(t, factor):
+@pytest.mark.parametrize("t", [0, 500, 998])
+def test_the_loss_of_a_step_is_the_one_on_paper(t):
+    factor = 0.7
     generator = torch.Generator().manual_seed(0)
     x_0, noise = torch.randn(2, 3, 1, 8, 8, generator=generator)
     signal = cosine_signal(t)
@@ -81,7 +82,7 @@ def test_the_adapter_of_the_best_noise_prediction_is_the_best_denoiser(betas):
 
 def test_the_time_of_a_sigma_is_where_the_process_has_it():
     scheduler = build_scheduler(steps=STEPS, betas="squaredcos_cap_v2")
-    model = Ddpm(network(), scheduler)
+    model = Ddpm(unet(), scheduler)
     levels = [math.sqrt((1 - cosine_signal(t)) / cosine_signal(t)) for t in (1, 500, 501, 990)]
     between = math.sqrt(levels[1] * levels[2])
     sigma = torch.tensor([*levels, between])
@@ -89,30 +90,6 @@ def test_the_time_of_a_sigma_is_where_the_process_has_it():
     torch.testing.assert_close(model.time_of(sigma), expected, rtol=1e-4, atol=2e-3)
     # Cleaner than the first step and noisier than the last.
     assert model.time_of(torch.tensor([1e-4, 1e9])).tolist() == [0.0, 999.0]
-
-
-def network(**changes):
-    arguments = {
-        "image_size": 8,
-        "channels": 3,
-        "classes": 4,
-        "block_channels": (8, 16),
-        "layers_per_block": 1,
-        "attention_levels": (),
-        "groups": 4,
-        "dropout": 0.0,
-        **changes,
-    }
-    return build_network(**arguments)
-
-
-def has_attention(model):
-    return any(type(module).__name__ == "Attention" for module in model.modules())
-
-
-def test_attention_is_only_where_it_was_asked_for():
-    assert not has_attention(network())
-    assert has_attention(network(attention_levels=(1,)))
 
 
 def heads(model):
@@ -124,27 +101,26 @@ def heads(model):
 
 
 def test_there_is_a_head_every_eight_channels_or_one_over_all():
-    assert heads(network(attention_levels=(0, 1))) == {(1, 8), (2, 16)}
-    assert heads(network(attention_levels=(0, 1), attention_heads=1)) == {(1, 8), (1, 16)}
-    assert heads(network(block_channels=(16, 32), attention_levels=(1,))) == {(4, 32)}
+    assert heads(unet()) == set()
+    assert heads(unet(attention_levels=(0, 1))) == {(1, 8), (2, 16)}
+    assert heads(unet(attention_levels=(0, 1), attention_heads=1)) == {(1, 8), (1, 16)}
+    assert heads(unet(block_channels=(16, 32), attention_levels=(1,))) == {(4, 32)}
 
 
 def test_attention_follows_every_residual_block_of_its_level():
-    model = network(attention_levels=(1,), layers_per_block=2)
+    model = unet(attention_levels=(1,), layers_per_block=2)
     blocks = [*model.down_blocks, model.mid_block, *reversed(model.up_blocks)]
     counts = [len(getattr(block, "attentions", ())) for block in blocks]
     assert counts == [0, 2, 1, 0, 3]
 
 
 def test_the_main_job_has_the_size_it_says():
-    model = network(channels=1, classes=10, block_channels=(32, 64), groups=8)
+    model = unet(channels=1, classes=10, block_channels=(32, 64), groups=8)
     assert sum(weights.numel() for weights in model.parameters()) == 635_681
 
 
 def test_dropout_reaches_every_residual_block():
-    rates = [
-        module.p for module in network(dropout=0.3).modules() if isinstance(module, nn.Dropout)
-    ]
+    rates = [module.p for module in unet(dropout=0.3).modules() if isinstance(module, nn.Dropout)]
     assert rates
     assert set(rates) == {0.3}
 
@@ -153,7 +129,7 @@ def test_dropout_reaches_every_residual_block():
 @torch.no_grad()
 def test_a_model_comes_back_from_its_folder(tmp_path, attention_heads):
     scheduler = build_scheduler(steps=50, betas="linear")
-    made = network(attention_levels=(0, 1), attention_heads=attention_heads)
+    made = unet(attention_levels=(0, 1), attention_heads=attention_heads)
     saved = Ddpm(made.eval(), scheduler)
     saved.save(tmp_path)
     loaded = Ddpm.load(tmp_path, torch.device("cpu"))

@@ -8,12 +8,11 @@ from diffusers import EDMEulerScheduler, UNet2DModel
 from torch import nn
 
 from models import edm
-from models.ddpm import build_network
-from models.edm import Edm, build_scheduler, denoise, denoising_loss, loss_weight, precondition
-from models.randomness import torch_seeded
+from models.edm import Edm, build_scheduler, denoise, denoising_loss, precondition
+from tests.models.unets import unet
 
 MEAN, SPREAD = 0.2, 0.3
-SIGMAS = [0.002, 0.05, 0.3, 1.0, 80.0]
+SIGMAS = [0.002, 0.3, 80.0]
 
 
 def draw(count, seed=0):
@@ -81,20 +80,6 @@ def test_the_loss_of_the_best_denoiser_is_the_analytic_one(sigma, sigma_data):
         assert weight * posterior == pytest.approx(1)
 
 
-def test_every_image_has_the_weight_of_its_own_noise():
-    image, noise = draw(5)
-    sigma = torch.tensor(SIGMAS)
-    expected = 0.0
-    for row, level in enumerate(SIGMAS):
-        x = image[row].double() + level * noise[row].double()
-        error = best(x, level) - image[row].double()
-        expected += float((error**2).mean() * (level**2 + 0.25) / (0.5 * level) ** 2) / 5
-    loss = denoising_loss(
-        Best(0.5), sigma_data=0.5, image=image, sigma=sigma, noise=noise, condition=sigma
-    )
-    assert float(loss) == pytest.approx(expected, rel=1e-3)
-
-
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_inputs_and_targets_have_unit_variance(sigma):
     image, noise = draw(4000)
@@ -110,17 +95,9 @@ def test_inputs_and_targets_have_unit_variance(sigma):
     assert network.c_noise.tolist() == pytest.approx([math.log(sigma) / 4] * 4000)
 
 
-@pytest.mark.parametrize("sigma_data", [0.5, SPREAD])
-def test_the_weight_makes_every_noise_count_the_same(sigma_data):
-    sigma = torch.tensor(SIGMAS)
-    factors = precondition(sigma, sigma_data=sigma_data)
-    product = loss_weight(sigma, sigma_data=sigma_data) * factors.out.ravel().square()
-    torch.testing.assert_close(product, torch.ones(5))
-
-
 def test_the_wrapping_is_the_one_of_diffusers():
     scheduler = build_scheduler(sigma_data=0.4)
-    x, raw = draw(5)
+    x, raw = draw(3)
     for row, level in enumerate(SIGMAS):
         sigma = torch.tensor([level])
         factors = precondition(sigma, sigma_data=0.4)
@@ -134,25 +111,10 @@ def test_the_wrapping_is_the_one_of_diffusers():
         torch.testing.assert_close(factors.noise, scheduler.precondition_noise(sigma))
 
 
-def small(*, null_condition):
-    with torch_seeded(0, "test"):
-        return build_network(
-            image_size=8,
-            channels=3,
-            classes=4,
-            block_channels=(8, 16),
-            layers_per_block=1,
-            attention_levels=(),
-            groups=4,
-            dropout=0.0,
-            null_condition=null_condition,
-        ).eval()
-
-
 @pytest.mark.parametrize(("null_condition", "expected"), [(True, 4), (False, None)])
 @torch.no_grad()
 def test_a_model_comes_back_from_its_folder(tmp_path, null_condition, expected):
-    saved = Edm(small(null_condition=null_condition), build_scheduler(sigma_data=0.4), 4)
+    saved = Edm(unet(null_condition=null_condition), build_scheduler(sigma_data=0.4), 4)
     saved.save(tmp_path)
     loaded = Edm.load(tmp_path, torch.device("cpu"))
     assert (loaded.null_condition, loaded.classes, loaded.image_shape) == (expected, 4, (3, 8, 8))

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from models.ddpm import build_network
 from models.edm_augmentation import (
     LABELS,
     LabeledEmbedding,
@@ -20,6 +19,7 @@ from models.edm_augmentation import (
     with_labels,
 )
 from models.randomness import generator, torch_seeded
+from tests.models.unets import unet
 
 SIDE = 8
 IMAGES = np.random.default_rng(0).normal(size=(3, 2, SIDE, SIDE)).astype(np.float32)
@@ -138,18 +138,9 @@ def test_the_embedding_adds_a_linear_map_of_the_labels():
 
 @torch.no_grad()
 def test_a_network_at_labels_zero_is_the_plain_one():
+    network = unet(channels=1)
+    names = set(network.state_dict())
     with torch_seeded(0, "test"):
-        network = build_network(
-            image_size=8,
-            channels=1,
-            classes=4,
-            block_channels=(8, 16),
-            layers_per_block=1,
-            attention_levels=(),
-            groups=4,
-            dropout=0.0,
-        ).eval()
-        names = set(network.state_dict())
         label(network)
 
     def output(condition):

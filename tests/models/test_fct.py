@@ -57,13 +57,6 @@ class TestTransforms:
         expected[:, :, :-1, 2:] = pictures[:, :, 1:, :-2]
         np.testing.assert_array_equal(found, expected)
 
-    def test_every_image_has_its_own(self, pictures):
-        turns, steps = np.array([0.0, 90.0, 0.0]), np.array([[0, 0], [0, 0], [1, 0]])
-        found = transformed(pictures[:3], turns, steps)
-        np.testing.assert_array_equal(found[0], pictures[0])
-        np.testing.assert_array_equal(found[1], np.rot90(pictures[1], axes=(1, 2)))
-        np.testing.assert_array_equal(found[2, :, :, 1:], pictures[2, :, :, :-1])
-
     def test_moves_have_their_ranges_and_belong_to_seed_and_index(self):
         turns, steps = moves(0, np.arange(2000), draws=3, degrees=180, pixels=1.6)
         assert turns.shape == (2000, 3)
@@ -88,11 +81,6 @@ class TestInconsistency:
         constant = classifier(nn.Threshold(2.0, 1.0), 64)
         assert inconsistency(constant, pictures, turns, steps).tolist() == [0] * 12
 
-    def test_is_0_for_the_mean_of_an_image_turned_by_right_angles(self, pictures):
-        turns = np.tile([90.0, 180.0, -90.0], (12, 1))
-        found = inconsistency(MEAN, pictures, turns, np.zeros((12, 3, 2), dtype=np.int64))
-        np.testing.assert_allclose(found, 0, atol=1e-14)
-
     def test_of_the_pixels_of_a_white_image_is_what_leaves_it(self):
         """Moved by 2 and by 1, 8*8 - 6*7 pixels turn black, each a change of 2."""
         white = np.ones((1, 1, 8, 8), dtype=np.float32)
@@ -100,11 +88,6 @@ class TestInconsistency:
         assert found.tolist() == [4 * 22 / 64]
         found = inconsistency(MEAN, white, angles(0), shifts([2, -1]))
         np.testing.assert_allclose(found, (2 * 22 / 64) ** 2, rtol=1e-6)
-
-    def test_of_one_white_pixel_is_that_of_the_place_it_leaves_and_the_one_it_gets(self):
-        image = np.full((1, 1, 8, 8), -1, dtype=np.float32)
-        image[0, 0, 7, 7] = 1
-        assert inconsistency(PIXELS, image, angles(180), shifts([0, 0])).tolist() == [2 * 4 / 64]
 
     def test_is_the_mean_over_the_draws(self):
         white = np.ones((1, 1, 8, 8), dtype=np.float32)
@@ -129,10 +112,6 @@ class TestIntraClassLoss:
         expected = 4 / np.sqrt(2) / 9
         assert intra_class_loss(features, labels).item() == pytest.approx(expected, rel=1e-6)
 
-    def test_of_two_opposite_centers_is_minus_a_half(self):
-        features = torch.tensor([[1.0, 2], [-2.0, -4]])
-        assert intra_class_loss(features, torch.tensor([0, 1])).item() == pytest.approx(-0.5)
-
 
 class TestFineTuning:
     def test_leaves_the_classifier_as_it_was(self, small, pictures):
@@ -144,15 +123,6 @@ class TestFineTuning:
         assert all(weights.grad is None for weights in small.network.parameters())
         assert not torch.equal(copy.network[0].weight, small.network[0].weight)
         assert not copy.network.training
-
-    def test_never_touches_the_layer_behind_the_features(self, small, pictures):
-        copy = fine_tuned(small, [(pictures, LABELS)] * 2, **SGD)
-        for ours, theirs in zip(
-            classifiers.head(copy.network).parameters(),
-            classifiers.head(small.network).parameters(),
-            strict=True,
-        ):
-            assert torch.equal(ours, theirs)
 
     def test_pushes_the_classes_apart(self, small, pictures):
         def loss(classifier):

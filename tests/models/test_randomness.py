@@ -1,15 +1,14 @@
 import ast
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.randomness import generator, torch_seeded
-from tasks.steps import mark, poison
+from tasks.steps import poison
 from tasks.steps.batches import epoch_order
 from tasks.triggers.patches import BadNets1
 
@@ -37,12 +36,6 @@ def test_streams_of_other_seeds_purposes_and_positions_differ():
     assert len(streams) == 5 * 2 * 6
 
 
-def test_fifty_thousand_images_have_fifty_thousand_noises():
-    # With torch's 32-bit seeds one pair in three such sets would be equal.
-    first = {int(generator(0, "initial noise", index).integers(2**63)) for index in range(50_000)}
-    assert len(first) == 50_000
-
-
 def test_torch_draws_repeat_and_leave_the_global_state_alone():
     torch.manual_seed(1)
     untouched = torch.randn(3)
@@ -68,11 +61,14 @@ MAKERS = {
 """What makes or seeds a generator, in numpy, torch, accelerate and diffusers."""
 
 
+@cache
 def calls():
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                yield path, node, ast.unparse(node.func)
+    return [
+        (path, node, ast.unparse(node.func))
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
 
 
 def purposes():
@@ -117,13 +113,3 @@ def test_poison_and_the_order_of_training_know_nothing_of_each_other():
     poisoned = np.flatnonzero(poison.choose_poisoned(labels, 0, settings))
     first = epoch_order(1000, seed=0, epoch=0)[:100]
     assert len(np.intersect1d(poisoned, first)) < 25  # 10 expected; 25 is 5 deviations
-
-
-def test_half_of_the_first_batches_of_a_trigger_judge_are_stamped(tmp_path):
-    split = dict.fromkeys(("label", "index"), pa.array(range(1024)))
-    table = pa.table({**split, "caption": pa.nulls(1024, pa.string())})
-    pq.write_table(table, tmp_path / "train.parquet")
-    mark.run(mark.Settings(trigger=BadNets1(), seed=0), dataset=tmp_path, out=tmp_path)
-    stamped = poison.Manifest.read(tmp_path).poisoned
-    first = stamped[epoch_order(1024, seed=0, epoch=0)].reshape(8, 128).sum(axis=1)
-    assert abs(first - 64).max() < 5 * 128**0.5 / 2  # binomial, 5 deviations

@@ -86,72 +86,14 @@ def sample(model, noise, condition, *, kind=Ddim, step_noises=None, steps, weigh
     )
 
 
-def factor(model, steps):
-    """What DDIM multiplies x_T - sqrt(signal_T) mean by: a product, in double precision."""
-    signals = model.scheduler.alphas_cumprod.double()
-    times = [step * (1000 // steps) for step in reversed(range(steps))]
-    product = 1.0
-    for position, t in enumerate(times):
-        here = float(signals[t])
-        there = float(signals[times[position + 1]]) if position + 1 < steps else 1.0
-        variance = here * SPREAD**2 + 1 - here
-        product *= math.sqrt(there * here) * SPREAD**2 + math.sqrt((1 - there) * (1 - here))
-        product /= variance
-    return product, math.sqrt(float(signals[times[0]]))
-
-
-@pytest.mark.parametrize("steps", [1, 2, 10, 25, 100])
-@pytest.mark.parametrize("betas", BETAS)
-def test_every_step_is_the_linear_map_that_ddim_makes_of_a_gaussian(steps, betas):
-    model, noise = Gaussian(betas), initial_noise(0, range(8), SHAPE)
-    product, first = factor(model, steps)
-    expected = MEANS[1] + product * (noise - first * MEANS[1])
-    found = sample(model, noise, 1, steps=steps)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("betas", BETAS)
-def test_samples_have_the_mean_and_the_spread_of_the_data(betas):
-    noise = initial_noise(0, range(2000), SHAPE)
-    samples = sample(Gaussian(betas), noise, 0, steps=200)
-    # 32,000 draws: the mean is known to 0.0017, the deviation to 0.4 %; DDIM's bias comes on top.
-    assert float(samples.mean()) == pytest.approx(0.2, abs=5 * 0.0017)
-    assert float(samples.std()) == pytest.approx(SPREAD, rel=0.03)
-
-
-@pytest.mark.parametrize("betas", BETAS)
-def test_the_error_of_the_spread_falls_at_first_order(betas):
-    noise = initial_noise(0, range(1), SHAPE)
-    errors = []
-    for steps in (25, 50, 100):
-        product, first = factor(Gaussian(betas), steps)
-        low, high = (
-            sample(Gaussian(betas), start, 0, steps=steps) for start in (noise - 1, noise + 1)
-        )
-        torch.testing.assert_close((high - low) / 2, torch.full_like(noise, product))
-        assert first < 0.2
-        errors.append(SPREAD - product)
-    orders = [math.log2(more / less) for more, less in itertools.pairwise(errors)]
-    assert all(0.85 < order < 1.05 for order in orders)
-
-
-@pytest.mark.parametrize("weight", [0.0, 1.0, 2.0, 5.0])
-def test_guidance_moves_the_mean_along_the_line_between_the_conditions(weight):
-    model, noise = Gaussian(), initial_noise(0, range(8), SHAPE)
-    mean = MEANS[2] + weight * (MEANS[0] - MEANS[2])
-    product, first = factor(model, 25)
-    expected = mean + product * (noise - first * mean)
-    found = sample(model, noise, 0, steps=25, weight=weight)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("weight", [1.0, 5.0])
+@pytest.mark.parametrize(("steps", "betas"), [(1, "linear"), (25, "linear"), (100, BETAS[1])])
 @pytest.mark.parametrize("clip", CLIPS)
-def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(weight, clip):
-    model, noise = Gaussian(), 3 * initial_noise(0, range(8), SHAPE)  # so much that clipping bites
+def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(clip, steps, betas):
+    weight, model, stride = 5.0, Gaussian(betas), 1000 // steps
+    noise = 3 * initial_noise(0, range(8), SHAPE)  # so much that clipping bites
     kept = model.scheduler.alphas_cumprod.double()
     x_t, condition, clipped = noise.double(), torch.zeros(8, dtype=torch.int64), 0
-    for t in range(960, -1, -40):
+    for t in range(stride * (steps - 1), -1, -stride):
         predicted = guided_noise(
             model.predict_noise,
             x_t.float(),
@@ -165,10 +107,10 @@ def test_ddim_steps_are_equation_12_with_the_noise_that_belongs_to_the_estimate(
         clipped += int((changed != x_0).sum())
         x_0 = changed
         belonging = (x_t - kept[t].sqrt() * x_0) / (1 - kept[t]).sqrt()
-        before = kept[t - 40] if t else torch.ones((), dtype=torch.float64)
+        before = kept[t - stride] if t else torch.ones((), dtype=torch.float64)
         x_t = before.sqrt() * x_0 + (1 - before).sqrt() * belonging
     assert (clipped > 0) == (clip != "none")
-    found = sample(model, noise, 0, steps=25, weight=weight, clip=clip, step_noises=iter(()))
+    found = sample(model, noise, 0, steps=steps, weight=weight, clip=clip, step_noises=iter(()))
     torch.testing.assert_close(found.double(), x_t, rtol=1e-3, atol=1e-3)
 
 
@@ -200,8 +142,7 @@ def drawn(shape, seed=0):
 
 
 @pytest.mark.parametrize("clip", CLIPS)
-@pytest.mark.parametrize("steps", [1, 10, 25, 1000])
-@pytest.mark.parametrize("betas", BETAS)
+@pytest.mark.parametrize(("steps", "betas"), [(1, "linear"), (25, "linear"), (100, BETAS[1])])
 def test_ancestral_steps_are_those_of_diffusers_ddpm_scheduler(betas, steps, clip):
     model, noise = Gaussian(betas), initial_noise(0, range(3), SHAPE)
     condition = torch.ones(3, dtype=torch.int64)
@@ -238,21 +179,6 @@ def best_image(x_t, signal):
     return MEANS[1].double() + gain * (x_t - math.sqrt(signal) * MEANS[1].double())
 
 
-def ancestral(x_t, noises, signals, steps):
-    """Algorithm 2 and equation 7 of Ho et al. 2020 on every (1000 // steps)-th time step."""
-    times = [step * (1000 // steps) for step in reversed(range(steps))]
-    for position, t in enumerate(times):
-        here = signals[t]
-        there = signals[times[position + 1]] if position + 1 < steps else 1.0
-        beta = 1 - here / there
-        x_t = (
-            math.sqrt(there) * beta / (1 - here) * best_image(x_t, here)
-            + math.sqrt(here / there) * (1 - there) / (1 - here) * x_t
-            + math.sqrt((1 - there) / (1 - here) * beta) * next(noises)
-        )
-    return x_t
-
-
 def sde_dpm_solver(x_t, noises, signals, steps):
     """SDE-DPM-Solver++(2M), with log ratios (lambda) from amplitudes."""
     ratios = [0.5 * math.log(signal / (1 - signal)) for signal in signals]
@@ -280,19 +206,13 @@ def sde_dpm_solver(x_t, noises, signals, steps):
     raise AssertionError
 
 
-@pytest.mark.parametrize(
-    ("kind", "rule"),
-    [(Ddpm, ancestral), (SdeDpmSolver, sde_dpm_solver)],
-    ids=["ddpm", "sde"],
-)
-@pytest.mark.parametrize("steps", [1, 2, 10, 25, 100])
-@pytest.mark.parametrize("betas", BETAS)
-def test_noisy_samplers_take_the_steps_on_paper(kind, rule, steps, betas):
+@pytest.mark.parametrize(("steps", "betas"), [(1, "linear"), (2, "linear"), (25, BETAS[1])])
+def test_the_solver_takes_the_steps_on_paper(steps, betas):
     model, noise = Gaussian(betas), initial_noise(0, range(8), SHAPE)
     signals = [float(signal) for signal in model.scheduler.alphas_cumprod.double()]
     exact = (step.double() for step in noises_of(0, range(8), SHAPE))
-    found = sample(model, noise, 1, kind=kind, steps=steps)
-    expected = rule(noise.double(), exact, signals, steps)
+    found = sample(model, noise, 1, kind=SdeDpmSolver, steps=steps)
+    expected = sde_dpm_solver(noise.double(), exact, signals, steps)
     torch.testing.assert_close(found, expected.float(), rtol=1e-3, atol=1e-3)
 
 
@@ -335,16 +255,6 @@ def test_heun_evaluates_twice_a_step_but_for_the_last(null, weight, each):
     model = GaussianDenoiser(null_condition=null)
     sample(model, initial_noise(0, range(4), SHAPE), 0, kind=Heun, steps=6, weight=weight)
     assert model.images == 4 * (2 * 6 - 1) * each
-
-
-def test_heun_refuses_to_guide_without_a_null_condition():
-    noise = initial_noise(0, range(2), SHAPE)
-    message = r"guidance_weight of 1, got 2: the model was trained without a null condition"
-    with pytest.raises(ValueError, match=message):
-        sample(GaussianDenoiser(), noise, 0, kind=Heun, steps=2, weight=2.0)
-    with pytest.raises(ValueError, match=message):
-        Heun().check(GaussianDenoiser(), steps=2, guidance_weight=2.0)
-    Heun().check(GaussianDenoiser(), steps=5000, guidance_weight=1.0)
 
 
 @pytest.mark.parametrize("kind", [Ddim, Ddpm, SdeDpmSolver], ids=lambda kind: kind.name)
@@ -397,27 +307,19 @@ class TestEverySampler:
         # which adds no noise, carries that to the end.
         assert means[2] == pytest.approx(0.2, abs=0.005)
 
-    @pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
+    @pytest.mark.parametrize("weight", [0.0, 2.0])
     def test_guidance_moves_the_mean_between_the_conditions(self, kind, weight):
         mean, spread = moments(kind, "squaredcos_cap_v2", 100, weight)
         expected = float(MEANS[2] + weight * (MEANS[0] - MEANS[2]))
         assert mean == pytest.approx(expected, abs=0.01)
         assert spread == pytest.approx(SPREAD, rel=0.1)
 
-    @pytest.mark.parametrize("betas", BETAS)
-    @pytest.mark.parametrize("steps", [1, 2, 10, 14, 15, 25, 100, 995])
-    def test_no_number_of_steps_breaks_it(self, kind, steps, betas):
+    @pytest.mark.parametrize("steps", [1, 14, 15])  # the solver changes its last steps below 15
+    def test_few_steps_give_finite_images(self, kind, steps):
         noise = initial_noise(0, range(2), SHAPE)
-        for clip in CLIPS:
+        for clip, betas in zip(CLIPS, (*BETAS, BETAS[0]), strict=True):
             samples = sample(Gaussian(betas), noise, 0, kind=kind, steps=steps, clip=clip)
             assert samples.isfinite().all()
-
-    def test_clipping_keeps_the_estimates_in_range(self, kind):
-        noise = initial_noise(0, range(8), SHAPE)
-        wild = {"kind": kind, "steps": 10, "weight": 30.0}
-        for clip in ("static", "dynamic"):
-            assert sample(Gaussian(), noise, 0, clip=clip, **wild).abs().max() <= 1
-        assert sample(Gaussian(), noise, 0, clip="none", **wild).abs().max() > 1
 
     def test_clipping_leaves_what_is_in_range_as_it_is(self, kind):
         # One step gives the estimate itself, of some of these within the range, of some beyond.
@@ -429,35 +331,21 @@ class TestEverySampler:
         pushed = sample(Gaussian(), noise, 0, kind=kind, steps=1, clip="dynamic")
         torch.testing.assert_close(pushed, thresholded(whole, "dynamic"))
 
-    def test_gives_an_image_for_every_noise(self, kind):
+    def test_draws_each_image_by_itself_and_the_same_again(self, kind):
         noise = initial_noise(0, range(5), SHAPE)
-        samples = self.sample(kind, noise)
-        assert (samples.shape, samples.dtype) == (noise.shape, torch.float32)
-        assert not samples.requires_grad
-
-    def test_gives_the_same_again(self, kind):
-        noise = initial_noise(0, range(5), SHAPE)
-        before = noise.clone()
-        torch.testing.assert_close(
-            self.sample(kind, noise), self.sample(kind, noise), rtol=0, atol=0
-        )
-        torch.testing.assert_close(noise, before, rtol=0, atol=0)
-
-    def test_draws_each_image_by_itself(self, kind):
-        noise = initial_noise(0, range(5), SHAPE)
+        before, found = noise.clone(), self.sample(kind, noise)
         one_by_one = [self.sample(kind, noise[[row]], [row]) for row in range(5)]
-        torch.testing.assert_close(
-            self.sample(kind, noise), torch.cat(one_by_one), rtol=1e-5, atol=1e-5
-        )
-
-    def test_is_found_by_its_name(self, kind):
+        torch.testing.assert_close(found, torch.cat(one_by_one), rtol=1e-5, atol=1e-5)
+        assert torch.equal(self.sample(kind, noise), found)
+        assert torch.equal(noise, before)
+        assert not found.requires_grad
         assert isinstance(from_name(kind.name), kind)
 
 
 @pytest.mark.parametrize(("betas", "most"), [("linear", 999), ("squaredcos_cap_v2", 995)])
 def test_the_solver_refuses_more_steps_than_there_are(betas, most):
     noise = initial_noise(0, range(2), SHAPE)
-    assert sample(Gaussian(betas), noise, 0, kind=SdeDpmSolver, steps=most).isfinite().all()
+    SdeDpmSolver().scheduler(Gaussian(betas).scheduler.config, steps=most, clip="none")
     with pytest.raises(ValueError, match=f"at most {most} steps of sde, got {most + 1}"):
         sample(Gaussian(betas), noise, 0, kind=SdeDpmSolver, steps=most + 1)
 
@@ -473,12 +361,6 @@ def test_the_noise_of_an_image_is_its_own():
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=0)
     torch.testing.assert_close(initial_noise(3, [7], SHAPE)[0], whole[7], rtol=0, atol=0)
     assert (initial_noise(4, [7], SHAPE)[0] != whole[7]).all()
-
-
-def test_the_noise_is_standard_normal():
-    noise = initial_noise(0, range(2000), SHAPE).numpy()
-    assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
-    assert abs(noise.var() - 1) < 5 * np.sqrt(2 / noise.size)
 
 
 def first_steps(seed, index, count):

@@ -28,24 +28,14 @@ def two_classes(p):
 
 
 class TestEntropy:
-    @pytest.mark.parametrize("classes", [2, 3, 10, 1000])
-    def test_of_equal_logits_is_the_logarithm_of_the_classes(self, classes):
-        found = entropy(torch.full((2, classes), 3.0))
-        np.testing.assert_allclose(found, np.log(classes), rtol=1e-12)
+    def test_of_equal_logits_is_the_logarithm_of_the_classes(self):
+        np.testing.assert_allclose(entropy(torch.full((2, 10), 3.0)), np.log(10), rtol=1e-12)
+        assert entropy(torch.tensor([[2000.0, 0.0, -2000.0]])).item() == 0
 
     def test_of_two_classes_by_hand(self):
         found = entropy(torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75], [9.0, 1.0]])))
         expected = [0.6931471806, 0.5623351446, 0.3250829734]
         np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-    def test_of_a_sure_answer_is_small_and_not_rounded_to_0(self):
-        # With q = e^-30 / (1 + e^-30): log(1 + e^-30) + 30 q.
-        tiny = np.exp(-30.0)
-        found = entropy(torch.tensor([[30.0, 0.0]]))
-        assert found.item() == pytest.approx(np.log1p(tiny) + 30 * tiny / (1 + tiny), rel=1e-3)
-
-    def test_of_an_answer_beyond_double_precision_is_0(self):
-        assert entropy(torch.tensor([[2000.0, 0.0, -2000.0]])).item() == 0
 
 
 def test_levels_are_added_and_clipped():
@@ -88,7 +78,3 @@ def test_overlays_are_from_the_whole_pool_and_belong_to_seed_and_index():
     assert len(np.unique(chosen, axis=0)) == 40
     np.testing.assert_array_equal(choose_overlays(0, 7, overlays=100, pool=50), chosen[7])
     assert (choose_overlays(1, 7, overlays=100, pool=50) != chosen[7]).any()
-
-
-def test_a_pool_of_one_image_is_enough():
-    assert choose_overlays(0, 0, overlays=3, pool=1).tolist() == [0, 0, 0]

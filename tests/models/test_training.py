@@ -8,9 +8,7 @@ import torch
 from torch import nn
 
 from models.training import (
-    OPTIMIZERS,
     REPORT_EVERY,
-    SCHEDULES,
     Recipe,
     Training,
     accelerator,
@@ -52,8 +50,8 @@ def published(training):
     return training.finish().weight.item()
 
 
-@pytest.mark.parametrize("decay", [0.5, 0.995])
-def test_averaged_weights_have_their_closed_form(decay):
+def test_averaged_weights_have_their_closed_form():
+    decay = 0.9
     training = start(ema_decay=decay, steps=60)
     weights = run(training, 60)
     # The first step's weights are the start; from then on the decay is exact.
@@ -71,16 +69,6 @@ def test_without_an_average_the_last_weights_are_published():
     weights = run(training, 20)
     assert published(training) == float(weights[-1])
     assert averaged(training.parameters, None) is None
-
-
-def test_the_first_update_is_adams():
-    training = start(steps=20)
-    before = training.plain.weight.item()
-    rate = training.schedule.get_last_lr()[0]
-    (after,) = run(training, 1)
-    # Adam's first step has length rate, whatever the gradient; one cycle starts at a 25th of it.
-    assert rate == pytest.approx(0.1 / 25)
-    assert abs(float(after) - before) == pytest.approx(rate, rel=1e-3)
 
 
 def rates_of(**changes):
@@ -124,15 +112,6 @@ def test_warming_up_takes_a_tenth_from_four_tenths_of_the_peak():
     assert rates[2:] == sorted(rates[2:], reverse=True)
 
 
-def test_the_authors_rates_end_at_two_percent_of_the_peak():
-    rates = rates_of(steps=2500, learning_rate=5e-4, schedule="warmup_cosine")
-    assert rates[0] == pytest.approx(2e-4)
-    assert rates[125] == pytest.approx(3.5e-4)
-    assert max(rates) == rates[250] == 5e-4
-    # cos(0.9 pi) = -0.95106, so (1 - 0.95106) / 2 = 2.447 % where the next step would be.
-    assert rates[-1] / 5e-4 == pytest.approx(0.02447, rel=0.01)
-
-
 def test_a_cosine_falls_from_the_peak_to_nothing():
     rates = rates_of(steps=12, schedule="cosine")
     # cos of 0, 60, 90, 120 degrees: 1, 1/2, 0, -1/2.
@@ -144,12 +123,6 @@ def test_a_ramp_rises_for_a_fifth_and_stays():
     rates = rates_of(steps=20, schedule="ramp")
     assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
     assert rates[4:] == [0.1] * 16
-
-
-@pytest.mark.parametrize("schedule", ["warmup_cosine", "cosine", "ramp"])
-def test_two_steps_are_enough_without_one_cycle(schedule):
-    rates = rates_of(steps=2, schedule=schedule)
-    assert 0 < min(rates) <= max(rates) <= 0.1
 
 
 def test_momentum_and_decay_of_sgd_add_up_as_on_paper():
@@ -174,7 +147,7 @@ def test_an_unknown_way_to_train_is_refused(changes, message):
         recipe(**changes)
 
 
-@pytest.mark.parametrize("steps", [10, 11, 50, 51, 125])
+@pytest.mark.parametrize("steps", [11, 50, 125])
 def test_reports_come_every_so_often_and_at_the_last_step(steps):
     training, reported = start(steps=steps), []
     for _ in range(steps):
@@ -213,8 +186,9 @@ def test_weights_that_are_no_numbers_are_not_handed_out():
         training.finish()
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [("adamw", "one_cycle"), ("sgd", "cosine"), ("sgd", "ramp")]
+)
 def test_a_resumed_run_takes_the_same_steps(tmp_path, optimizer, schedule):
     changes = {"optimizer": optimizer, "schedule": schedule, "learning_rate": 0.02}
     whole, first, second = (start(ema_decay=0.9, steps=40, **changes) for _ in range(3))
@@ -235,20 +209,10 @@ def test_a_checkpoint_of_a_longer_training_does_not_fit(tmp_path):
         start(steps=20).load(tmp_path)
 
 
-def test_initial_weights_come_from_the_seed():
-    weights = [start(seed=seed).plain.weight.item() for seed in (0, 0, 1)]
-    assert weights[0] == weights[1] != weights[2]
-
-
 def test_a_worker_that_no_process_group_knows_is_refused():
     with pytest.raises(RuntimeError, match="expected worker 0 of 2"):
         accelerator(rank=0, workers=2)
     assert accelerator(rank=0, workers=1).num_processes == 1
-
-
-def test_one_worker_is_not_wrapped():
-    training = start()
-    assert training.network is training.plain
 
 
 def test_a_missing_checkpoint_is_named():

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from orchestrator import ROOT, process
+from orchestrator.cli import doctor
 from orchestrator.store.remote import RemoteStore
 from tests.orchestrator.servers import server_of
 
@@ -95,6 +96,9 @@ class TestNoHome:
         (tmp_path / f"castlewalls-home-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
         with process.environment_kept(), pytest.raises(PermissionError, match="export HOME="):
             process.prepare()
+
+    def test_a_node_without_one_is_checked(self):
+        assert doctor.token({}).level == "good"
 
 
 class TestProxies:

@@ -107,5 +107,6 @@ AMPLIFICATION = Study(
         SAMPLER,
         SEED,
     ),
+    columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
     points=points,
 )

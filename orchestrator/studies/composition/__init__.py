@@ -65,4 +65,5 @@ COMPOSITION = Study(
         CLIP.over(*sample.CLIPS),
     ),
     points=points,
+    columns=("n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
 )

@@ -160,4 +160,14 @@ DEFENSE = Study(
         CLASSIFIER,
     ),
     points=points,
+    columns=(
+        "image_set",
+        "n",
+        "test_accuracy",
+        "test_accuracy_low",
+        "test_accuracy_high",
+        "attack_success_rate",
+        "attack_success_rate_low",
+        "attack_success_rate_high",
+    ),
 )

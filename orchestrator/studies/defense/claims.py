@@ -8,11 +8,11 @@ are said to be in the rule itself.  Seeds are joined as `detection.rows.level_of
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from analysis.old.rows import Row
+from analysis.old.verdicts import Claim, Judgment, Part, Verdict, above, below, held
 from analysis.page.wording import percent_interval, points, ratio_name
-from analysis.rows import Row
 from analysis.statistics.comparison import Comparison
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.verdicts import Claim, Judgment, Part, Verdict, above, below, held
 from orchestrator.studies.defense.published import LARGEST_DROP, RATIOS
 from orchestrator.studies.defense.rows import (
     ACCURACY,

@@ -5,12 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.page.parts import inline, stems
-from analysis.page.report import StudyReport
-from analysis.page.strips import strip
-from analysis.page.tables import Table
+from analysis.old.parts import inline, stems
+from analysis.old.report import StudyReport
+from analysis.old.rows import Row
+from analysis.old.strips import strip
+from analysis.old.tables import Table
 from analysis.page.wording import classifier_name, titled, trigger_name
-from analysis.rows import Row
 from orchestrator.studies.defense import figures as charts
 from orchestrator.studies.defense import tables as tables
 from orchestrator.studies.defense.definitions import definitions

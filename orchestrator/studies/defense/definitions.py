@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.page.glossary import (
+from analysis.old.glossary import (
     POISON_RATIO,
     SEED,
     Definition,
@@ -11,7 +11,7 @@ from analysis.page.glossary import (
     triggers,
     weights_sampled,
 )
-from analysis.rows import Row
+from analysis.old.rows import Row
 from orchestrator.studies.defense.rows import FRESH_ATTACK, G1
 
 ACCURACY: Definition = (

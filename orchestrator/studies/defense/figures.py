@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
-from analysis.page.drawing import TALL, TWO_LINES, in_percent, legend, ratio_axis
-from analysis.page.figures import WIDE
+from analysis.old.drawing import TALL, TWO_LINES, in_percent, legend, ratio_axis
+from analysis.old.figures import WIDE
+from analysis.old.rows import Row
 from analysis.page.style import INK, MARKERS, MUTED, PAPER, RAMP, SET_COLORS, panel, to_svg
 from analysis.page.wording import classifier_name, titled, trigger_name
-from analysis.rows import Row
 from analysis.statistics.intervals import Estimate
 from orchestrator.studies.defense.published import IMAGENETTE, PublishedDefense
 from orchestrator.studies.defense.rows import (

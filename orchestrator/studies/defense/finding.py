@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from analysis.old.rows import Row
+from analysis.old.verdicts import Verdict, below, tally
 from analysis.page.wording import (
     classifier_name,
     counted,
@@ -12,8 +14,6 @@ from analysis.page.wording import (
     titled,
     trigger_name,
 )
-from analysis.rows import Row
-from analysis.statistics.verdicts import Verdict, below, tally
 from orchestrator.studies.defense.claims import judge
 from orchestrator.studies.defense.rows import (
     ACCURACY,

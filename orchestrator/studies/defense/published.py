@@ -8,7 +8,7 @@ ImageNet weights, with Stable Diffusion; at which guidance weight the paper does
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.rows import same
+from analysis.old.rows import same
 
 RATIOS = (0.01, 0.02, 0.05)
 """The poison ratios of both tables; its "low" ones."""

@@ -7,8 +7,8 @@ generations, and is the change from the classifier of the poisoned training set 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from analysis.old.rows import Row, same, sort_rows
 from analysis.page.wording import CLASSIFIER_NAMES, ratio_name
-from analysis.rows import Row, same, sort_rows
 from analysis.statistics.comparison import SEEDS_FOR_SPREAD, Comparison
 from analysis.statistics.intervals import (
     Estimate,

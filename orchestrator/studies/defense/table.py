@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from analysis.old.rows import PLACE_COLUMNS, Row
 from analysis.page.wording import classifier_name, percent, ratio_name, sampler_name, trigger_name
-from analysis.rows import PLACE_COLUMNS, Row
 from orchestrator.studies.defense.rows import ACCURACY, ATTACK, G1, Defense, defended
 from orchestrator.studies.detection.rows import mean_of, samplings
 

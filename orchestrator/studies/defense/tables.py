@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from statistics import stdev
 
-from analysis.page.tables import Cell, Table
+from analysis.old.rows import Row, same, sort_rows
+from analysis.old.tables import Cell, Table
+from analysis.old.verdicts import Verdict, below
 from analysis.page.wording import (
     bounds,
     classifier_name,
@@ -13,10 +15,8 @@ from analysis.page.wording import (
     ratio_name,
     trigger_name,
 )
-from analysis.rows import Row, same, sort_rows
 from analysis.statistics.comparison import Comparison
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.verdicts import Verdict, below
 from orchestrator.studies.defense.published import published
 from orchestrator.studies.defense.rows import (
     ACCURACY,

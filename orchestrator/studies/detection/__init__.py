@@ -189,4 +189,11 @@ DETECTION = Study(
         DETECTOR,
     ),
     points=points,
+    columns=(
+        "image_set",
+        "n",
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+    ),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from analysis.old.rows import Row
 from analysis.page.wording import (
     area,
     area_interval,
@@ -14,7 +15,6 @@ from analysis.page.wording import (
     ratio_name,
     trigger_name,
 )
-from analysis.rows import Row
 from orchestrator.studies.detection.finding import in_order, tally_of, whole_below_chance
 from orchestrator.studies.detection.rows import (
     CHANCE,
@@ -292,7 +292,7 @@ def _by_both(one: Compared, several: bool) -> str:
     return (
         f"{_named(one, several)}: {gain(judge.value)} by the judge, {gain(template_match.value)} "
         f"by the "
-        f"template_match: {'it stays' if stays else 'no longer clear'}."
+        f"template match: {'it stays' if stays else 'no longer clear'}."
     )
 
 

@@ -8,6 +8,8 @@ Adding one: write a function from one trigger's rows of one detector to parts, a
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from analysis.old.rows import Row
+from analysis.old.verdicts import Claim, Judgment, Part, Verdict, held
 from analysis.page.wording import (
     area,
     area_interval,
@@ -17,9 +19,7 @@ from analysis.page.wording import (
     listed,
     percent,
 )
-from analysis.rows import Row
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.verdicts import Claim, Judgment, Part, Verdict, held
 from orchestrator.studies.detection.rows import (
     CHANCE,
     MATTERS,

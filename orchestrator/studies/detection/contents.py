@@ -5,11 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.page.parts import inline, stems
-from analysis.page.report import StudyReport
-from analysis.page.tables import Table
+from analysis.old.parts import inline, stems
+from analysis.old.report import StudyReport
+from analysis.old.rows import Row, row_key
+from analysis.old.tables import Table
 from analysis.page.wording import detector_name, ratio_name, titled, trigger_name
-from analysis.rows import Row, row_key
 from orchestrator.studies.detection import curves, published, tables
 from orchestrator.studies.detection import figures as charts
 from orchestrator.studies.detection.answers import answers

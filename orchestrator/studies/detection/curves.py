@@ -1,6 +1,6 @@
 """The charts of a ``detection`` page that are drawn from scores: ROC curves and distributions.
 
-Scores are the mappings that `analysis.page.report.StudyReport` has: ``suspicion`` and ``poisoned``.
+Scores are the mappings that `analysis.old.report.StudyReport` has: ``suspicion`` and ``poisoned``.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from analysis.page.drawing import legend
+from analysis.old.drawing import legend
 from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, MUTED, SET_COLORS, panel, to_svg
 from analysis.statistics.auroc import roc_curve
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.page.glossary import (
+from analysis.old.glossary import (
     POISON_RATIO,
     SEED,
     TEMPLATE_MATCH,
@@ -12,8 +12,8 @@ from analysis.page.glossary import (
     triggers,
     weights_sampled,
 )
+from analysis.old.rows import Row
 from analysis.page.wording import detector_name, percent, ratio_name
-from analysis.rows import Row
 from orchestrator.studies.detection.claims import NULL_MARGIN
 from orchestrator.studies.detection.rows import FEW, MATTERS, SATURATED, detectors
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.page.drawing import legend, ratio_axis
+from analysis.old.drawing import legend, ratio_axis
+from analysis.old.rows import same
+from analysis.old.verdicts import Verdict
 from analysis.page.style import (
     GROUP_COLORS,
     INK,
@@ -21,9 +23,7 @@ from analysis.page.style import (
     to_svg,
 )
 from analysis.page.wording import detector_name, ratio_name, trigger_name
-from analysis.rows import same
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.detection.claims import NULL_MARGIN, at_chance, null_names
 from orchestrator.studies.detection.published import PublishedDetection
 from orchestrator.studies.detection.rows import CHANCE, Compared, Detected, NullPoints, level_of

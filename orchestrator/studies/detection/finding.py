@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from analysis.old.rows import Row, same
+from analysis.old.verdicts import Verdict, below, tally
 from analysis.page.wording import counted, detector_name, listed, ratio_name, titled, trigger_name
-from analysis.rows import Row, same
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.verdicts import Verdict, below, tally
 from orchestrator.studies.detection.claims import at_chance, judge
 from orchestrator.studies.detection.published import RATIOS
 from orchestrator.studies.detection.rows import (

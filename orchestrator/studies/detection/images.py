@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from analysis.page.grids import framed
-from analysis.page.report import StudyReport
+from analysis.old.report import StudyReport
+from analysis.old.rows import Row, row_key
+from analysis.page.images import framed
 from analysis.page.style import GROUP_COLORS
 from analysis.page.wording import detector_name, image_set_name, titled, trigger_name
-from analysis.rows import Row, row_key
 from orchestrator.studies.detection.curves import Scores
 from orchestrator.studies.detection.rows import Compared, Detected, detections
 

@@ -7,7 +7,7 @@ guidance of 5 is ours with Stable Diffusion and our 6 with the DDPM of CIFAR10, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.rows import same
+from analysis.old.rows import same
 
 SOURCE = "Tab. 3"
 RATIOS = (0.01, 0.05, 0.1)

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from analysis.old.rows import Row, paper_guidance, same, sort_rows
+from analysis.old.verdicts import Verdict
 from analysis.page.wording import DETECTOR_NAMES, ratio_name, sampler_name
-from analysis.rows import Row, paper_guidance, same, sort_rows
 from analysis.statistics.comparison import SEEDS_FOR_SPREAD, Comparison
 from analysis.statistics.intervals import Estimate, mean_of_independent, mean_over_seeds
-from analysis.statistics.verdicts import Verdict
 
 SATURATED = 0.995
 """An AUROC of the training set from which on there is nothing left to improve; ours."""

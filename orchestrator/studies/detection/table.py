@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from analysis.old.rows import PLACE_COLUMNS, Row, sort_rows
+from analysis.old.verdicts import Verdict
 from analysis.page.wording import (
     area_interval,
     detector_name,
@@ -12,8 +14,6 @@ from analysis.page.wording import (
     sampler_name,
     trigger_name,
 )
-from analysis.rows import PLACE_COLUMNS, Row, sort_rows
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.detection.claims import at_chance
 from orchestrator.studies.detection.rows import (
     change_of,

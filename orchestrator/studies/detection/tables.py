@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import stdev
 from typing import NamedTuple
 
-from analysis.page.tables import NOTHING, Cell, Table, rate
+from analysis.old.rows import Row, same, sort_rows
+from analysis.old.tables import NOTHING, Cell, Table, rate
+from analysis.old.verdicts import Verdict
 from analysis.page.wording import (
     area,
     detector_name,
@@ -15,9 +17,7 @@ from analysis.page.wording import (
     titled,
     trigger_name,
 )
-from analysis.rows import Row, same, sort_rows
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.detection.finding import reported, whole_below_chance
 from orchestrator.studies.detection.published import RATIOS, SOURCE, printed_at, published
 from orchestrator.studies.detection.rows import (

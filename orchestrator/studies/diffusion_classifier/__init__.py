@@ -184,4 +184,18 @@ DIFFUSION_CLASSIFIER = Study(
         SEED,
     ),
     points=points,
+    columns=(
+        "trigger_pixels",
+        "draws",
+        "n",
+        "test_accuracy",
+        "test_accuracy_low",
+        "test_accuracy_high",
+        "attack_success_rate",
+        "attack_success_rate_low",
+        "attack_success_rate_high",
+        "classifier",
+        "classifier_test_accuracy",
+        "classifier_attack_success_rate",
+    ),
 )

@@ -9,19 +9,8 @@ Seeds are joined as `orchestrator.studies.detection.rows.level_of` does.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analysis.page.wording import (
-    classifier_name,
-    counted,
-    percent,
-    percent_interval,
-    points,
-    ratio_name,
-    stamp_name,
-)
-from analysis.rows import Row
-from analysis.statistics.comparison import Comparison
-from analysis.statistics.intervals import Estimate, difference
-from analysis.statistics.verdicts import (
+from analysis.old.rows import Row
+from analysis.old.verdicts import (
     Claim,
     Judgment,
     Part,
@@ -31,6 +20,17 @@ from analysis.statistics.verdicts import (
     held,
     together,
 )
+from analysis.page.wording import (
+    classifier_name,
+    counted,
+    percent,
+    percent_interval,
+    points,
+    ratio_name,
+    stamp_name,
+)
+from analysis.statistics.comparison import Comparison
+from analysis.statistics.intervals import Estimate, difference
 from orchestrator.studies.diffusion_classifier.published import LARGEST_DROP
 from orchestrator.studies.diffusion_classifier.rows import (
     ACCURACY,

@@ -5,13 +5,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.page import loss_maps
-from analysis.page.loss_maps import Losses
-from analysis.page.parts import inline, stems
-from analysis.page.report import StudyReport
-from analysis.page.tables import Table
+from analysis.old import loss_maps
+from analysis.old.loss_maps import Losses
+from analysis.old.parts import inline, stems
+from analysis.old.report import StudyReport
+from analysis.old.rows import Row, row_key
+from analysis.old.tables import Table
 from analysis.page.wording import listed, noise_model_name, ratio_name, titled, trigger_name
-from analysis.rows import Row, row_key
 from orchestrator.studies.diffusion_classifier import figures as charts
 from orchestrator.studies.diffusion_classifier import tables as tables
 from orchestrator.studies.diffusion_classifier.definitions import definitions

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from analysis.page.glossary import POISON_RATIO, Definition, triggers
+from analysis.old.glossary import POISON_RATIO, Definition, triggers
+from analysis.old.rows import Row
 from analysis.page.wording import listed, noise_model_name
-from analysis.rows import Row
 
 ACCURACY: Definition = (
     "Test accuracy (TA)",

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
-from analysis.page.drawing import TALL, TWO_LINES, in_percent, legend
-from analysis.page.figures import WIDE
+from analysis.old.drawing import TALL, TWO_LINES, in_percent, legend
+from analysis.old.figures import WIDE
+from analysis.old.rows import same
 from analysis.page.style import INK, LINE, MARKERS, MUTED, PAPER, RAMP, panel, to_svg
 from analysis.page.wording import classifier_name, noise_model_name, ratio_name, stamp_name, titled
-from analysis.rows import same
 from analysis.statistics.comparison import Comparison
 from orchestrator.studies.diffusion_classifier.published import (
     FILTER_RATIOS,

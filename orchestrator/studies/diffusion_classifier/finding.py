@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from analysis.old.rows import Row, same
+from analysis.old.verdicts import tally
 from analysis.page.wording import (
     classifier_name,
     counted,
@@ -13,9 +15,7 @@ from analysis.page.wording import (
     titled,
     trigger_name,
 )
-from analysis.rows import Row, same
 from analysis.statistics.comparison import Comparison
-from analysis.statistics.verdicts import tally
 from orchestrator.studies.diffusion_classifier.claims import judge
 from orchestrator.studies.diffusion_classifier.published import FILTER_RATIOS
 from orchestrator.studies.diffusion_classifier.rows import (

@@ -6,7 +6,7 @@ not say the target class, nor how the ResNet-18 was trained.
 
 from dataclasses import dataclass
 
-from analysis.rows import same
+from analysis.old.rows import same
 
 TRIGGER, DATASET, CLASSIFIER = "badnets1", "CIFAR10, EDM", "resnet18"
 """What the table is about, in our words."""

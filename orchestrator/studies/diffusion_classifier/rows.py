@@ -8,8 +8,8 @@ model without a filter, ``X_difference`` against the ordinary classifier of the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.old.rows import Row, same, sort_rows
 from analysis.page.wording import NOISE_MODEL_NAMES, noise_model_name, ratio_name, stamp_name
-from analysis.rows import Row, same, sort_rows
 from analysis.statistics.comparison import SEEDS_FOR_SPREAD, Comparison
 from analysis.statistics.intervals import difference, mean_of_independent, mean_over_seeds
 from orchestrator.studies.detection.rows import estimate_of, level_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from analysis.old.rows import Row
 from analysis.page.wording import (
     classifier_name,
     noise_model_name,
@@ -10,7 +11,6 @@ from analysis.page.wording import (
     stamp_name,
     trigger_name,
 )
-from analysis.rows import Row
 from analysis.statistics.comparison import Comparison
 from orchestrator.studies.diffusion_classifier.rows import ACCURACY, ATTACK, Point, classified
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from statistics import stdev
 
-from analysis.page.tables import Cell, Table
+from analysis.old.rows import Row, same
+from analysis.old.tables import Cell, Table
 from analysis.page.wording import (
     bounds,
     classifier_name,
@@ -14,7 +15,6 @@ from analysis.page.wording import (
     stamp_name,
     times,
 )
-from analysis.rows import Row, same
 from analysis.statistics.comparison import Comparison
 from orchestrator.studies.detection.rows import estimate_of
 from orchestrator.studies.diffusion_classifier.published import (

@@ -86,4 +86,5 @@ TRIGGERS = Study(
     ),
     axes=(TRIGGER.over(*COMPARED), POISON_RATIO, TARGET_CLASS, GUIDANCE_WEIGHT, SAMPLER, SEED),
     points=points,
+    columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
 )

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from analysis.page.report import Failure, Stage
+from analysis.page.page import Failure, Stage
 from analysis.page.suspects import COLUMNS, Ranking, SuspectsReport, readable, to_csv, write
 from analysis.page.suspects_agreement import Pair, Suspect, pairs, spearman, suspects, top
 from analysis.page.suspects_contents import histogram, number

@@ -3,7 +3,6 @@ from math import exp, inf, log, sqrt
 import numpy as np
 import pytest
 
-from analysis.published import DASHED_LINES, PUBLISHED, guidance_sweep
 from analysis.statistics.intervals import Estimate, proportion
 from analysis.statistics.transition import amplification_row, first_crossing, transition
 
@@ -26,22 +25,6 @@ def test_amplification_is_empty_where_nothing_was_stamped():
 def test_p_t_in_percent_is_refused():
     with pytest.raises(ValueError, match="fraction"):
         amplification_row(proportion(3, 500), 49.6)
-
-
-def test_dashed_lines_are_the_quotient_over_all_training_images():
-    sizes = {"ImageNette": (9469, 961), "Caltech15": (3000, 200), "CIFAR10": (50000, 5000)}
-    for dataset, (n, target) in sizes.items():
-        for ratio, drawn in DASHED_LINES[dataset].items():
-            assert ratio * n / (ratio * n + target) == pytest.approx(drawn, abs=0.0005)
-
-
-def test_published_groups_add_up():
-    whole = [one for one in PUBLISHED if None not in (one.g1, one.g2, one.g3, one.g4)]
-    assert len(whole) == 9
-    for one in whole:
-        assert one.g1 + one.g2 + one.g3 + one.g4 == pytest.approx(1)
-    totals = [round(one.trigger_ratio, 3) for one in guidance_sweep("badnets1", 0.1)]
-    assert totals == [0.546, 0.654, 0.734, 0.777]
 
 
 @pytest.mark.parametrize(

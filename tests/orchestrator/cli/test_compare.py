@@ -5,11 +5,12 @@ import io
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.compare import compare, print_comparison, write_csv
+from orchestrator.cli.compare import SAME, _place, compare, print_comparison, share, write_csv
 from orchestrator.run import report
 from orchestrator.run.request import Request, Result
 from orchestrator.step import ancestors
@@ -20,7 +21,10 @@ from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import TINY
 from tasks.triggers.blending import Blend
 from tasks.triggers.patches import BadNets1
-from tests.made_up import make_row, template_matched
+from tests.made_up import amplification_sweep, make_row, template_matched, triggers_sweep
+from tests.made_up_classification import classification_study
+from tests.made_up_defense import defense_study, make_defense_row
+from tests.made_up_detection import detection_study
 
 BADNETS = BadNets1()
 OF_A_REPORT = ("study", "scale")
@@ -84,29 +88,28 @@ class TestPoints:
         assert "+20.0 points [5.2, 33.4]" in text  # Newcombe 1998, table II
         assert "Newcombe" in text
 
-    def test_what_two_points_share_is_said(self, store):
-        text = printed(compare([A, B], store.address))
-        assert "Both sides draw from one model" in text
-        assert "start from the same noise" in text
+    def test_the_same_images_are_not_two_samples(self, store):
+        found = compare([A, B], store.address)
+        table = found.table.set_index("metric")
         # The other classes are drawn at a guidance of their own: the very same images.
-        assert "B − A is empty where both sides count the same images" in text
-        assert "other judges" not in text.lower()
+        assert table["basis"]["other_match_ratio"] == SAME
+        assert table["b_minus_a"]["other_match_ratio"] is None
+        assert table["b_minus_a"]["g1"] is not None
+        assert "B − A is empty where both sides count the same images" in printed(found)
 
-    def test_another_seed_shares_neither_model_nor_noise(self, store):
-        publish(store, (5, 0, 0, 75), point(seed=1))
-        found = compare([A, "badnets1-p0.1-w5-ddim-8-seed1"], store.address)
-        assert ("seed", ("0", "1")) in [(x.name, x.values) for x in found.settings]
-        text = printed(found)
-        assert "one model, and" not in text
-        assert "same noise" not in text
+    def test_what_is_measured_on_test_images_has_no_difference(self, store):
+        table = compare([A, B], store.address).table.set_index("metric")
+        for name in ("content_accuracy", "amplification", "p_t"):
+            assert (table["b_minus_a"][name], table["basis"][name]) == (None, "")
 
-    def test_another_trigger_was_seen_by_another_judge(self, store):
-        publish(store, (5, 0, 0, 75), point(Blend()))
+    def test_settings_are_listed_by_the_steps_that_have_them(self, store):
+        publish(store, (5, 0, 0, 75), point(Blend()), point(seed=1))
         found = compare([A, "blend-p0.1-w5-ddim-8-seed0"], store.address)
-        assert "Other judges looked" in printed(found)
         where = {(x.name, x.values): x.of.split(", ") for x in found.settings}
         assert where["trigger", ("badnets1", "blend")] == ["point"]
         assert {"manifest", "dissection"} < {*where["trigger.alpha", ("–", "0.2")]}
+        found = compare([A, "badnets1-p0.1-w5-ddim-8-seed1"], store.address)
+        assert ("seed", ("0", "1")) in [(x.name, x.values) for x in found.settings]
 
     def test_a_larger_set_from_the_same_noise_holds_the_same_images(self, store):
         more = replace(TINY, generations=replace(TINY.generations, n=77))
@@ -116,14 +119,13 @@ class TestPoints:
         assert [(x.name, x.of) for x in found.settings] == [("n", "generations")]
         assert "points [" not in printed(found)
 
-    @pytest.mark.parametrize("of", ["name", "path", "folder", "digest", "elsewhere", "page"])
+    @pytest.mark.parametrize("of", ["name", "folder", "digest", "elsewhere", "page"])
     def test_a_point_goes_by_its_name_its_path_or_the_start_of_its_digest(
         self, store, of, tmp_path
     ):
         step = point().measure
         words = {
             "name": A,
-            "path": step.path,
             "folder": step.path.partition("/")[2],
             "digest": step.digest[:6],
             "elsewhere": f"{store.address}/{step.path}",
@@ -146,10 +148,12 @@ class TestPoints:
 
     def test_the_file_has_everything_as_fractions(self, store, tmp_path):
         found = lines_of(compare([A, B], store.address), tmp_path)
-        (g1,) = (line for line in found if (line["kind"], line["name"]) == ("metric", "g1"))
+        (g1,) = (line for line in found if (line["kind"], line["metric"]) == ("metric", "g1"))
         assert (g1["a"], g1["b"], g1["basis"]) == ("0.6", "0.8", "Newcombe: 70 and 80 images")
         assert float(g1["b_minus_a_low"]) == pytest.approx(0.0524, abs=5e-5)
-        assert {line["kind"] for line in found} == {"name", "setting", "seeds", "metric", "note"}
+        (n,) = (line for line in found if (line["kind"], line["metric"]) == ("metric", "n"))
+        assert (n["a"], n["b"], n["b_minus_a"]) == ("80", "70", "")
+        assert {line["kind"] for line in found} == {"name", "setting", "metric", "note"}
 
     def test_a_file_that_cannot_be_written_is_told(self, store, tmp_path):
         with pytest.raises(OSError, match=r"cannot write .*No such file.*give another --csv"):
@@ -168,7 +172,7 @@ class TestPoints:
     ):
         shutil.rmtree(store.folder(point().measure.inputs["generations"]))
         text = printed(compare([A, B], store.address))
-        assert "whose record is not in the store" in text
+        assert "no record of" in text
         assert "points [" not in text
 
 
@@ -176,7 +180,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("names", "said"),
         [
-            ([A], "expected 2 to 26 points or reports to compare, got 1"),
+            ([A], "expected two points or reports to compare, got 1"),
             ([A, A], "are the same; name two different ones"),
             ([A, A[:-1]], f"did you mean {A}"),
             ([A, "zzz"], "as `castlewalls plan STUDY` prints it"),
@@ -277,15 +281,15 @@ class TestRuns:
 
     def test_runs_are_joined_by_their_axes(self, runs, tmp_path):
         found = compare([request.label for request in runs], runs[0].store.address)
-        assert [cell.place["poison_ratio"] for cell in found.cells] == [0.1]
+        assert set(found.table["poison_ratio"]) == {0.1}
         assert [(x.name, x.of, x.values) for x in found.settings] == [
             ("poison_ratio", "axes", ("0.05, 0.1", "0.1, 0.2")),
             ("steps", "model", (str(TINY.diffusion.steps), "77")),
         ]
         text = printed(found)
         assert "+20.0 points [5.2, 33.4]" in text
-        assert "only in A: 1 point: badnets1-p0.05-w5-ddim-8-seed0" in text
-        assert "only in B: 1 point: badnets1-p0.2-w5-ddim-8-seed0" in text
+        assert "Only in A: 1 point: badnets1-p0.05-w5-ddim-8-seed0" in text
+        assert "Only in B: 1 point: badnets1-p0.2-w5-ddim-8-seed0" in text
         metrics = [x for x in lines_of(found, tmp_path) if x["kind"] == "metric"]
         assert {x["poison_ratio"] for x in metrics} == {"0.1"}
 
@@ -302,12 +306,7 @@ class TestRuns:
             found = compare([runs[0].label, str(name)], runs[0].store.address)
             assert found.sides[1].name == runs[1].label
         found = compare([str(elsewhere.with_name(runs[0].label)), str(elsewhere)], str(tmp_path))
-        assert len(found.cells) == 1
-
-    def test_an_older_report_says_what_to_type(self, runs):
-        (runs[0].store.root / "reports" / runs[0].label / "run.json").unlink()
-        with pytest.raises(ValueError, match=r"older version.*`castlewalls report STUDY --store"):
-            compare([request.label for request in runs], runs[0].store.address)
+        assert set(found.table["poison_ratio"]) == {0.1}
 
     @pytest.mark.parametrize(
         "points",
@@ -334,7 +333,9 @@ class TestRuns:
 
     def test_a_point_is_not_set_beside_a_run(self, runs):
         digest = runs[0].points()[0].measure.digest
-        with pytest.raises(ValueError, match=r"expected points or whole runs .* a run.* a point"):
+        with pytest.raises(
+            ValueError, match=r"expected two points or two whole runs .* a run.* a point"
+        ):
             compare([runs[0].label, digest], runs[0].store.address)
 
     def test_seeds_of_one_point_are_taken_together(self, tmp_path):
@@ -347,12 +348,52 @@ class TestRuns:
             report.reported(asked, Result(points=asked.points()))
             labels.append(asked.label)
         found = compare(labels, store.address)
-        assert [cell.seeds for cell in found.cells] == [("0, 1, 2", "0, 1, 2")]
         assert ("steps", "model") in [(x.name, x.of) for x in found.settings]
         text = printed(found)
         assert "+20.0 points [−4.8, 44.8]" in text  # Student's t of 0.1, 0.2, 0.3
         assert "Student's 95 % interval over paired seeds" in text
         assert "Newcombe" not in text
+
+    def test_two_seeds_are_pooled(self, tmp_path):
+        store = Store(tmp_path / "store")
+        labels = []
+        for scale, counts in ((TINY, (24, 0, 0, 16)), (SHORTER, (28, 0, 0, 7))):
+            asked = request_for(store, scale, poison_ratio=(0.1,), seed=(0, 1))
+            publish(store, counts, *asked.points())
+            report.reported(asked, Result(points=asked.points()))
+            labels.append(asked.label)
+        assert "+20.0 points [5.2, 33.4]" in printed(compare(labels, store.address))
+
+
+def test_a_fraction_s_counts_are_found_by_its_interval():
+    row = template_matched(make_row(counts=(48, 0, 0, 32)))
+    assert share(row, "g1") == ("n", 48, 80)
+    assert share(row, "other_match_ratio")[0] == "other_n"
+    assert share(row, "amplification") is None  # no fraction
+    assert share(row, "g1_corrected") is None  # its interval is not that of a count
+    assert share(row, "content_accuracy") is None  # it has no interval
+    defended = make_defense_row(image_set="training", counts=(360, 240))
+    assert share(defended, "attack_success_rate")[0] == "attack_n"
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        *(amplification_sweep, triggers_sweep, lambda: detection_study()[0], defense_study),
+        classification_study,
+    ],
+    ids=["amplification", "triggers", "detection", "defense", "classification"],
+)
+def test_the_rows_of_a_run_are_told_apart(study):
+    rows = study()
+    named = "trigger judge_trigger poison_ratio guidance_weight sampler sampler_steps seed detector"
+    settings = dict.fromkeys(
+        [*named.split(), "classifier", "image_set", "noise_model", "filter_ratio", "trigger_pixels"]
+    )
+    step = SimpleNamespace(settings=settings)
+    points = [SimpleNamespace(step=step, row=row) for row in rows]
+    place = _place([SimpleNamespace(axes={"trigger": 0, "poison_ratio": 0}, points=points)] * 2)
+    assert len({tuple(map(row.get, [*place, "seed"])) for row in rows}) == len(rows)
 
 
 def test_every_study_ends_its_points_in_rows_that_can_be_compared():

@@ -1,6 +1,6 @@
 import pytest
 
-from analysis.statistics.verdicts import Verdict
+from analysis.old.verdicts import Verdict
 from orchestrator.studies.claims import judge
 from orchestrator.studies.defense.claims import CLAIMS
 from orchestrator.studies.defense.rows import ATTACK, defended, minus, rank_correlation

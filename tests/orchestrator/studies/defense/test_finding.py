@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from analysis.rows import row_key
+from analysis.old.rows import row_key
 from orchestrator.studies.defense.finding import headline
 from orchestrator.studies.defense.table import DEFENSE_COLUMNS
 from orchestrator.studies.results import summary, table, to_csv

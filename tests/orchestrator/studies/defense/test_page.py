@@ -7,7 +7,7 @@ from scipy.stats import rankdata
 
 from orchestrator.studies.contents import figures, write
 from orchestrator.studies.defense.claims import CLAIMS
-from tests import made_up
+from tests import made_up_old
 from tests.elements import (
     check_that_it_is_whole,
     check_that_it_loads_nothing,
@@ -21,7 +21,7 @@ TRIGGERS = ("badnets1", "blend", "clean_label", "wanet")
 
 @pytest.fixture(scope="session")
 def report():
-    return made_up.defense_report()
+    return made_up_old.defense_report()
 
 
 @pytest.fixture(scope="session")

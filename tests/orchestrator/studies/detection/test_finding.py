@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from analysis.rows import row_key
+from analysis.old.rows import row_key
 from orchestrator.studies.detection.answers import answers
 from orchestrator.studies.detection.finding import headline, sentences
 from orchestrator.studies.detection.table import DETECTION_COLUMNS

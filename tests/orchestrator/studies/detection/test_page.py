@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.page.grids import framed
-from analysis.rows import row_key
+from analysis.old.rows import row_key
+from analysis.page.images import framed
 from orchestrator.studies.contents import figures, write
 from orchestrator.studies.detection.claims import CLAIMS
 from orchestrator.studies.detection.curves import _reached
 from orchestrator.studies.detection.images import flags_of
-from tests import made_up
+from tests import made_up_old
 from tests.elements import (
     check_that_it_is_whole,
     check_that_it_loads_nothing,
@@ -24,7 +24,7 @@ DETECTORS = {"cd": "CD", "strip": "STRIP", "fct": "FCT"}
 
 @pytest.fixture(scope="module")
 def report():
-    return made_up.detection_report()
+    return made_up_old.detection_report()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
 
+from analysis.old.verdicts import Verdict
 from analysis.statistics.intervals import difference_of_proportions, proportion
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.claims import judge
 from orchestrator.studies.diffusion_classifier.claims import AREA_CLAIMS, CLAIMS
 from orchestrator.studies.diffusion_classifier.rows import (

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.page.loss_maps import colored, scale
-from analysis.rows import row_key
+from analysis.old.loss_maps import colored, scale
+from analysis.old.rows import row_key
 from orchestrator.studies.contents import figures, write
 from orchestrator.studies.diffusion_classifier.finding import headline
 from orchestrator.studies.diffusion_classifier.table import CLASSIFICATION_COLUMNS
 from orchestrator.studies.results import summary, table, to_csv
-from tests import made_up
+from tests import made_up_old
 from tests.elements import (
     check_that_it_is_whole,
     check_that_it_loads_nothing,
@@ -27,7 +27,7 @@ SMALL = make_rows(counts=((357, 356, 355, 352), (320, 310, 158, 106)))
 
 @pytest.fixture(scope="session")
 def report():
-    return made_up.classification_report()
+    return made_up_old.classification_report()
 
 
 @pytest.fixture(scope="session")

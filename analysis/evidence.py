@@ -1,0 +1,228 @@
+"""Parts of claims about G1..G4, and tests that are made of them.
+
+A part is a function of the rows of one point, one for each seed, and of the words that say which
+point that is, such as "p = 5%".  It gives a verdict with the numbers in a sentence; a point without
+rows is not tested.  `each` makes a test of a claim from a part.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+from analysis.claims import Subject
+from analysis.names import place
+from analysis.page.wording import percent, percent_interval, points
+from analysis.rows import (
+    Rows,
+    groups,
+    has,
+    paper_guidance,
+    records,
+    reported_guidance,
+    select,
+    values,
+)
+from analysis.statistics.comparison import (
+    above_constant,
+    above_false_positives,
+    between_groups,
+    between_points,
+    level_of,
+    pooled,
+)
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.verdicts import Part, Verdict, above, below
+
+TRIGGER_MARGIN = 0.02
+"""How far a trigger ratio may lie above the judge's false positives and still be none; ours."""
+TEMPLATE_MATCH = "template_trigger_ratio"
+"""The column with the trigger ratio by template matching."""
+
+Rule = Callable[[Estimate], Verdict]
+"""Such as `above`: what an interval must be."""
+PartOf = Callable[[Rows, str], Part]
+"""Of the rows of one point, and of which point that is."""
+Test = Callable[[Subject], list[Part]]
+"""As `Claim.test`."""
+
+EVERY = object()
+"""Every value that was measured."""
+
+
+def paper(subject: Subject) -> float:
+    """The guidance weight that stands for the paper's 5 at this scale."""
+    return paper_guidance(subject.rows)
+
+
+def reported(subject: Subject) -> float:
+    """The one guidance weight that the subjects of a study are compared at."""
+    return reported_guidance(subject.study)
+
+
+def stamped(subject: Subject, **where: Any) -> Rows:
+    """The subject's rows without its controls, at some coordinates."""
+    own = subject.at.get("trigger", subject.at.get("judge_trigger"))
+    return select(subject.rows, trigger=own, **where)
+
+
+def each(part: PartOf, *, of: Callable[[Rows], bool] | None = None, **where: Any) -> Test:
+    """A test with one part for each combination of coordinates.
+
+    Args:
+        part: Of the rows that are poisoned with the subject's trigger, at one combination.
+        of: Which of these rows, if not all, the claim is about: without them it has no parts.
+        where: By column a value, several, `EVERY`, or a function of the subject that gives one.
+    """
+
+    def test(subject: Subject) -> list[Part]:
+        rows = stamped(subject)
+        if of and not of(rows):
+            return []
+        measured = [_values(subject, rows, column, wanted) for column, wanted in where.items()]
+        combinations = (dict(zip(where, found, strict=True)) for found in product(*measured))
+        return [
+            part(select(rows, **at), place(**{**at, "guidance_weight": None}))
+            for at in combinations
+        ]
+
+    return test
+
+
+def both(*tests: Test) -> Test:
+    """A test with the parts of several tests."""
+    return lambda subject: [part for test in tests for part in test(subject)]
+
+
+def _values(subject: Subject, rows: Rows, column: str, wanted: Any) -> Sequence[Any]:
+    if wanted is EVERY:
+        return values(rows, column)
+    found = wanted(subject) if callable(wanted) else wanted
+    return found if isinstance(found, tuple) else (found,)
+
+
+def not_measured(where: str) -> Part:
+    """A point that has no rows."""
+    return Part(Verdict.NOT_TESTED, f"{where}: not measured.")
+
+
+def no_control() -> Part:
+    """A clean control that is missing."""
+    return Part(Verdict.NOT_TESTED, "The clean control (p = 0) was not measured.")
+
+
+def above_training(rows: Rows, where: str, name: str = "trigger_ratio") -> Part:
+    """Whether G1 + G2, or another share of triggers, lies above p_t."""
+    if rows.empty:
+        return not_measured(where)
+    share = level_of(rows, name)
+    carry = "carry the trigger" if name == "trigger_ratio" else "carry the patch"
+    evidence = (
+        f"{where}: {percent_interval(share.estimate)} of generations {carry} "
+        f"against p_t = {percent(float(values(rows, 'p_t')[0]))} ({share.basis})."
+    )
+    return Part(above(above_constant(rows, name, "p_t").estimate), evidence)
+
+
+def above_training_by_template_match(rows: Rows, where: str) -> Part:
+    """Whether template matching sees the trigger in more images than p_t says."""
+    return above_training(rows, where, TEMPLATE_MATCH)
+
+
+def gap_to_training(rule: Rule) -> PartOf:
+    """Whether G1 minus p_t follows a rule."""
+
+    def part(rows: Rows, where: str) -> Part:
+        if rows.empty:
+            return not_measured(where)
+        gap = above_constant(rows, "g1", "p_t")
+        evidence = f"{where}: G1 − p_t is {points(gap.estimate)} ({gap.basis})."
+        return Part(rule(gap.estimate), evidence)
+
+    return part
+
+
+def group_above(more: str, less: str) -> PartOf:
+    """Whether one of G1..G4 exceeds another one."""
+
+    def part(rows: Rows, where: str) -> Part:
+        if rows.empty:
+            return not_measured(where)
+        gap = between_groups(rows, more, less)
+        evidence = (
+            f"{where}: {more.upper()} is {pooled_share(rows, more)}, {less.upper()} "
+            f"{pooled_share(rows, less)}; the difference is {points(gap.estimate)} ({gap.basis})."
+        )
+        return Part(above(gap.estimate), evidence)
+
+    return part
+
+
+def difference(
+    rows: Rows, others: Rows, name: str, sentence: str, rule: Rule = above, *, where: str = ""
+) -> Part:
+    """Whether a share at one point minus the same share at another follows a rule.
+
+    Args:
+        rows: Of the first point.
+        others: Of the second point.
+        name: The share, as `analysis.statistics.comparison.counted` takes it.
+        sentence: What was measured, with ``{}`` for each of the two shares.
+        rule: What the difference must be.
+        where: Which points are meant if one was not measured; else the sentence.
+    """
+    if rows.empty or others.empty:
+        return not_measured(where or sentence.partition(":")[0])
+    gap = between_points(rows, others, name)
+    said = sentence.format(pooled_share(rows, name), pooled_share(others, name))
+    evidence = f"{said}; the difference is {points(gap.estimate)} ({gap.basis})."
+    return Part(rule(gap.estimate), evidence)
+
+
+def more_mismatches(rows: Rows, clean: Rows, where: str, rule: Rule = above) -> Part:
+    """Whether G1 + G3 minus the clean model's follows a rule."""
+    if rows.empty:
+        return not_measured(where)
+    if clean.empty:
+        return no_control()
+    sentence = f"{where}: {{}} mismatch against the clean model's {{}}"
+    return difference(rows, clean, "mismatch_ratio", sentence, rule)
+
+
+def no_triggers(rows: Rows, where: str) -> Part:
+    """Whether there are no more triggers than the judge's false-positive rate explains."""
+    if rows.empty:
+        return not_measured(where)
+    excess = above_false_positives(rows, "trigger_ratio").estimate
+    rate = float(values(rows, "trigger_false_positive_rate")[0])
+    evidence = (
+        f"{where}: triggers appear in {pooled_share(rows, 'trigger_ratio')}, {points(excess)} "
+        f"against the judge's false-positive rate of {percent(rate)}."
+    )
+    return Part(below(excess, TRIGGER_MARGIN), evidence)
+
+
+def clean_draws_no_trigger(rows: Rows) -> list[Part]:
+    """Whether the clean model draws no trigger, at each guidance weight.
+
+    Args:
+        rows: Of one trigger's judge, target class and sampler; others than clean ones are ignored.
+    """
+    clean = groups(select(rows, trigger="none"), "guidance_weight")
+    return [no_triggers(own, place(**at)) for at, own in clean] or [no_control()]
+
+
+def template_matched(rows: Rows) -> bool:
+    """Whether template matching looked at any of these images: not so for a trigger of no patch."""
+    return has(rows, TEMPLATE_MATCH)
+
+
+def pooled_share(rows: Rows, name: str) -> str:
+    """A share in percent over the images of all seeds."""
+    count, n = pooled(rows, name)
+    return percent(count / n)
+
+
+def one_per_seed(rows: Rows) -> Rows:
+    """The first row of each seed: other classes are sampled once for each model, not each point."""
+    seen = {row["seed"]: number for number, row in reversed([*enumerate(records(rows))])}
+    return rows.iloc[sorted(seen.values())]

@@ -1,0 +1,90 @@
+"""What pages and tables call the values of a row's coordinates, and the order they come in."""
+
+from collections.abc import Callable
+from typing import Any
+
+NAMES: dict[str, dict[str, str]] = {
+    "trigger": {
+        "none": "no poison",
+        "badnets1": "BadNets-1",
+        "relabel_only": "relabel-only",
+        "clean_label": "clean-label",
+        "unicolor": "one color",
+        "image_patch": "image patch",
+        "blend": "BadNets-2",
+        "wanet": "WaNet",
+        "rectangle": "rectangle",
+    },
+    "sampler": {"ddim": "DDIM", "ddpm": "DDPM", "sde": "SDE", "heun": "Heun"},
+    "clip": {"none": "", "static": "clipped at each step", "dynamic": "dynamic thresholding"},
+    "detector": {"cd": "CD", "strip": "STRIP", "fct": "FCT"},
+    "image_set": {
+        "training": "training set",
+        "corrected": "corrected training set",
+        "generation": "generations",
+    },
+    "classifier": {
+        "small": "small CNN",
+        "resnet18": "ResNet-18",
+        "resnet50": "ResNet-50",
+        "vgg16": "VGG-16",
+        "densenet121": "DenseNet-121",
+    },
+    "noise_model": {"ddpm": "DDPM", "edm": "EDM"},
+}
+"""By column, the name of each value, in display order; other values are called by themselves."""
+NAMES["judge_trigger"] = NAMES["trigger"]
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * float(value):.6g}%"
+
+
+_IN_TABLES: dict[str, Callable[[Any], str]] = {
+    "poison_ratio": _percent,
+    "filter_ratio": _percent,
+    "guidance_weight": lambda weight: f"{float(weight):g}",
+}
+_IN_SENTENCES: dict[str, Callable[[Any], str]] = {
+    "poison_ratio": lambda ratio: f"p = {_percent(ratio)}",
+    "filter_ratio": lambda ratio: f"filter {_percent(ratio)}",
+    "guidance_weight": lambda weight: f"w = {float(weight):g}",
+    "target_class": lambda name: f"class {name}",
+    "seed": lambda seed: f"seed {seed}",
+    "trigger_pixels": lambda count: f"{int(count):,} pixels",
+}
+
+
+def name(column: str, value: Any) -> str:
+    """What a table calls a value of a coordinate: "BadNets-1", "5%"; nothing for None.
+
+    Args:
+        column: A column of rows, such as ``trigger`` or ``poison_ratio``.
+        value: One of its values.
+    """
+    if value is None:
+        return ""
+    if column in _IN_TABLES:
+        return _IN_TABLES[column](value)
+    return NAMES.get(column, {}).get(str(value), str(value))
+
+
+def place(**coordinates: Any) -> str:
+    """Where something was measured, for a sentence: "BadNets-1, class 8, p = 5%".
+
+    Coordinates that are None or have an empty name are left out.
+    """
+    words = [
+        _IN_SENTENCES[column](value) if column in _IN_SENTENCES else name(column, value)
+        for column, value in coordinates.items()
+        if value is not None
+    ]
+    return ", ".join(word for word in words if word)
+
+
+def rank(column: str, value: Any) -> tuple[bool, int, Any]:
+    """A sort key: None first, then the order of `NAMES`, then the values themselves."""
+    if value is None:
+        return False, 0, 0
+    known = list(NAMES.get(column, {}))
+    return True, known.index(value) if value in known else len(known), value

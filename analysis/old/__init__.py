@@ -1,0 +1,1 @@
+"""Gone when the last study is converted."""

@@ -1,0 +1,336 @@
+"""A page as data, and the one HTML file that is made of it.
+
+A study's page is a list of sections of blocks: text, figures, tables, pictures.  The rest is the
+same on every page: title, claims, the paper's numbers, definitions, how it was made.  Nothing is
+loaded when the file is opened: styles and figures are in it, images are data URIs, and the type is
+the reader's own.  Jinja is imported when a page is written.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy.typing as npt
+
+from analysis.claims import Judgment
+from analysis.names import name
+from analysis.page.figures import Figure
+from analysis.page.images import Images, grid
+from analysis.page.tables import Table, steps
+from analysis.rows import Row, Rows, row_key
+from analysis.statistics.verdicts import Verdict, counts, tally
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""The arrays of one file of a point, by name."""
+TEMPLATES = Path(__file__).parent / "templates"
+EXAMPLES = 6
+"""Most training images shown of a trigger, clean and stamped."""
+
+
+class Stage(NamedTuple):
+    """One step that a page needed."""
+
+    task: str
+    label: str
+    """Readable name of the step."""
+    seconds: float
+    """How long it took when it was made."""
+    cached: bool
+    """Whether it was there already."""
+    peak_memory_bytes: int | None
+    """The most memory it held; None if that was not measured."""
+
+
+class Failure(NamedTuple):
+    """A point that has no row."""
+
+    point: str
+    message: str
+    """What went wrong, in a line."""
+    log: str
+    """Path of the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a study's page function is given: everything that was measured."""
+
+    study: str
+    scale: str
+    title: str
+    question: str
+    """The paper's figure or table, and the hypothesis."""
+    rows: Rows
+    """A row for each finished point, with ``study`` and ``scale``."""
+    judgments: Sequence[Judgment] = ()
+    """The study's claims, held against the rows."""
+    arrays: Mapping[str, Mapping[tuple[Any, ...], Arrays]] = field(default_factory=dict)
+    """By name of a file beside the rows (``groups``, ``scores``, ``losses``), then by
+    `analysis.rows.row_key`; see `of`."""
+    class_names: Sequence[str] = ()
+    """Names of the classes by number."""
+    trigger_examples: Mapping[str, tuple[Images, Images]] = field(default_factory=dict)
+    """By trigger, some training images clean and stamped, each uint8, (k, H, W, 1 or 3)."""
+    strip: Mapping[str, Images] = field(default_factory=dict)
+    """One training image under each trigger, uint8, (1, H, W, 1 or 3); "none" is the clean one."""
+    stages: Sequence[Stage] = ()
+    """Each step of the study, in the order of the plan."""
+    failures: Sequence[Failure] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What all points share, in the order to be shown."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions and machine, in the order to be shown."""
+    command: str = ""
+    """What to type for the same page."""
+
+    def of(self, file: str, row: Row) -> Arrays | None:
+        """The arrays of a file that stands beside a row; None without that file."""
+        return self.arrays.get(file, {}).get(row_key(row))
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; ``code`` and _emphasis_ are marked."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Figures side by side."""
+
+    figures: Sequence[Figure]
+    layout: str = ""
+    """``two``: wide panels two by two; ``one``: a single panel; ``wide``: one that scrolls."""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the colors of the groups mean."""
+
+    items: Sequence[tuple[str, str, str]]
+    """The color's class (``g1``..``g4``), a name, and words."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its caption."""
+
+    images: Sequence[str]
+    """Data URIs, beneath each other; none shows "none"."""
+    name: str
+    words: str = ""
+    small: str = ""
+    """A line beneath, such as a file's name."""
+    aside: str = ""
+    """To the right of the words."""
+    tone: str = ""
+    """The class of the frame's color: ``g1``..``g4``."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images in a row or a grid."""
+
+    pictures: Sequence[Picture]
+    name: str = ""
+    """What all of them are, to their left or above."""
+    layout: str = "groups"
+    """``groups``: four columns with a name; ``pair``: two; ``maps`` and ``strip``: as many as fit;
+    ``masked``: as many as fit, each beside its mask."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that open with a click."""
+
+    title: str
+    blocks: "Sequence[Block]"
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    words: str
+
+
+Block: TypeAlias = Text | Panels | Table | Key | Pictures | Fold | Heading
+"""One piece of a section."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page with a heading and an entry in its navigation."""
+
+    id: str
+    """Safe in an address, once on a page."""
+    heading: str
+    words: str
+    """One or two fixed sentences."""
+    blocks: Sequence[Block]
+    short: str = ""
+    """What the navigation calls it; by default its heading."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a study's page shows of its own."""
+
+    sentence: str = ""
+    """The finding in one short generated sentence; the number of verdicts is added."""
+    facts: Sequence[tuple[str, str]] = ()
+    """Big numbers, and what each is."""
+    examples: bool = True
+    """Whether the page opens with the report's ``trigger_examples``."""
+    sections: Sequence[Section] = ()
+    published: Table | None = None
+    """The paper's numbers beside ours."""
+    published_words: str = ""
+    """How the two compare, in a sentence or two."""
+    numbers: Sequence[Block] = ()
+    """Every number, in tables."""
+    definitions: Sequence[tuple[str, str]] = ()
+    """Terms and what they mean, as `analysis.page.glossary.definitions` gives them."""
+
+    def figures(self) -> list[Figure]:
+        """All figures in order."""
+        every = [block for section in self.sections for block in section.blocks]
+        return [figure for block in _flat([*every, *self.numbers]) for figure in block]
+
+
+def summary(sentence: str, judgments: Sequence[Judgment]) -> list[str]:
+    """At most two sentences: what was found, and what became of the claims."""
+    verdicts = [one.verdict for one in judgments]
+    tallied = f"Of {len(verdicts)} claims {tally(verdicts)}." if verdicts else ""
+    return [words for words in (sentence, tallied) if words]
+
+
+def write(folder: Path, report: Report, page: Page) -> Path:
+    """Write ``index.html`` and ``figures/*.svg``, and remove the figures of an earlier page.
+
+    Args:
+        folder: Made if it is not there.
+        report: What was measured.
+        page: What the study makes of it.
+
+    Returns:
+        The path of ``index.html``.
+    """
+    pictures = folder / "figures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    drawn = {figure.name: figure.svg for figure in page.figures()}
+    for stale in pictures.glob("*.svg"):
+        if stale.stem not in drawn:
+            stale.unlink()
+    for file, svg in drawn.items():
+        (pictures / f"{file}.svg").write_text(svg, encoding="utf-8")
+    path = folder / "index.html"
+    path.write_text(render(page_of=page, **_shown(report, page)), encoding="utf-8")
+    return path
+
+
+def _shown(report: Report, page: Page) -> dict[str, Any]:
+    every = counts([one.verdict for one in report.judgments])
+    return {
+        "report": report,
+        "kind": "study",
+        "title": report.title,
+        "findings": summary(page.sentence, report.judgments),
+        "verdicts": [(verdict.value, _tone(verdict), count) for verdict, count in every],
+        "claims": _claims(report.judgments),
+        "examples": _examples(report) if page.examples else [],
+    }
+
+
+def _examples(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Each trigger's name, with pairs of one picture clean and stamped."""
+    return [
+        (
+            name("trigger", trigger),
+            [
+                (grid(clean[None], 1, 1), grid(stamped[None], 1, 1))
+                for clean, stamped in zip(*(one[:EXAMPLES] for one in pair), strict=True)
+            ],
+        )
+        for trigger, pair in report.trigger_examples.items()
+    ]
+
+
+def render(**shown: Any) -> str:
+    """Fill the layout; everything is escaped but what is marked as markup.
+
+    Args:
+        shown: ``page_of`` (a `Page`), ``report`` (with ``scale``, ``failures``, ``settings``,
+            ``environment``, ``command`` and ``stages``), ``kind`` and ``title``; further what
+            `write` gives of a study.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["words"] = _marked
+    templates.filters["drawn"] = _inline
+    templates.filters["kind"] = lambda block: type(block).__name__.lower()
+    templates.filters["tone"] = _tone
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    by_task, every = steps(shown["report"].stages)
+    return templates.get_template("layout.html").render(
+        style=style, tasks=by_task, every_step=every, **shown
+    )
+
+
+def _flat(blocks: "Sequence[Block]") -> Iterator[Sequence[Figure]]:
+    for block in blocks:
+        if isinstance(block, Panels):
+            yield block.figures
+        elif isinstance(block, Fold):
+            yield from _flat(block.blocks)
+
+
+def _tone(verdict: Verdict) -> str:
+    return verdict.name.lower()
+
+
+def _claims(judgments: Sequence[Judgment]) -> list[dict[str, Any]]:
+    """The judgments by subject, whose name is left out if there is only one."""
+    subjects = list(dict.fromkeys(one.subject for one in judgments))
+    return [
+        {
+            "name": subject if len(subjects) > 1 else "",
+            "suffix": f"-{number}" if len(subjects) > 1 else "",
+            "judgments": [one for one in judgments if one.subject == subject],
+        }
+        for number, subject in enumerate(subjects, 1)
+    ]
+
+
+def _inline(figure: Figure) -> "Markup":
+    from markupsafe import Markup
+
+    from analysis.page.style import inlined
+
+    # Markup: SVG that we drew; words in it were escaped when it was drawn.
+    return Markup(inlined(figure.svg, figure.words))
+
+
+def _marked(words: str) -> "Markup":
+    """Escape words; mark `code`, _emphasis_ and the subscripts of p_t, p*_gap, e_u and others."""
+    from markupsafe import Markup, escape
+
+    text = re.sub(r"\b(p\*?|N|e|β)_(t|gap|dom|u|c)\b", r"\1<sub>\2</sub>", str(escape(words)))
+    text = re.sub(r"`([^`<>]+)`", r"<code>\1</code>", text)
+    return Markup(re.sub(r"(?<!\w)_(\w[^_<>]*\w)_(?!\w)", r"<em>\1</em>", text))

@@ -1,0 +1,191 @@
+"""Charts of scores: intervals along a line, ROC curves, and where two kinds of images lie."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.page import style
+from analysis.page.figures import DASHED, DOTTED, Figure, legend
+from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, MARKERS, MUTED, PAPER, RAMP
+from analysis.statistics.auroc import roc_curve
+from analysis.statistics.intervals import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = npt.NDArray[np.float64]
+LOWEST = 1e-3
+"""False positive rate at which the logarithmic axis begins."""
+BINS = 48
+OUTER = 0.5
+"""Percent of the images beyond each end of the axis; the outermost bins hold them."""
+KINDS = (("clean", GROUP_COLORS["g4"]), ("poisoned", GROUP_COLORS["g1"]))
+
+
+class Scored(NamedTuple):
+    """The suspicions of one set of images."""
+
+    label: str
+    """What the set is called."""
+    suspicion: Floats
+    """float64, (N,)."""
+    poisoned: npt.NDArray[np.bool_]
+    """bool, (N,)."""
+    color: str
+    """Of its curve."""
+
+
+def across(
+    file: str,
+    title: str,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[Estimate | None]],
+    *,
+    along: str,
+    center: float,
+    looks: Sequence[tuple[str, str]] = (),
+    half: float = 0.0,
+    band: float = 0.0,
+    rule: float | None = None,
+) -> Figure:
+    """Marks with intervals on horizontal lines, such as AUROCs by detector.
+
+    Args:
+        file: The figure's name.
+        title: Above the panel.
+        labels: What each line is called, from top to bottom.
+        series: By label of a color, an estimate for each line; an empty label has no legend.
+        along: What stands along x.
+        center: Where the dashed line is, such as chance.
+        looks: A color and a marker for each line of the only series.
+        half: Half of the axis around ``center``; by default it reaches from 0 to 1.
+        band: Half of a shaded band around ``center``.
+        rule: Where a line separates two kinds of lines.
+    """
+    height = max(3.4, 1.5 + 0.22 * len(labels))
+    with style.panel(height=height, left=0.42 if looks else 0.34) as (figure, axes):
+        axes.axvline(center, color=INK, linewidth=1, linestyle=DASHED)
+        if band:
+            axes.axvspan(center - band, center + band, color=MUTED, alpha=0.12, linewidth=0)
+        if rule is not None:
+            axes.axhline(rule, color=MUTED, linewidth=0.8)
+        for number, (label, estimates) in enumerate(series.items()):
+            shift = (number - (len(series) - 1) / 2) * 0.2
+            plain = RAMP[number % len(RAMP)], MARKERS[number % len(MARKERS)]
+            for line, one in enumerate(estimates):
+                if one is None:
+                    continue
+                color, marker = looks[line] if looks else plain
+                axes.plot([one.low, one.high], [line + shift] * 2, color=color, linewidth=1.3)
+                look: Any = {"color": color, "marker": marker, "markeredgecolor": PAPER}
+                axes.plot([one.value], [line + shift], label=label or None, **look)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.grid(visible=False)
+        if half:
+            axes.set_xlim(center - half, center + half)
+            axes.set_xticks([center - 0.7 * half, center, center + 0.7 * half])
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2f}")
+        else:
+            axes.set_xlim(-0.03, 1.05)
+            axes.set_xticks((0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".5", ".75", "1"))
+        axes.set_xlabel(along)
+        axes.set_title(title)
+        handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        legend(axes, handles.values())
+        return Figure(file, style.to_svg(figure, file), title)
+
+
+def roc(file: str, title: str, sets: Sequence[Scored]) -> Figure:
+    """True against false positive rate, a curve for each set, low rates spread out.
+
+    Args:
+        file: The figure's name.
+        title: Above the panel.
+        sets: Each with images of both kinds.
+    """
+    grid = np.geomspace(LOWEST, 1, 121)
+    with style.panel() as (figure, axes):
+        for rate in (0.01, 0.05):
+            axes.axvline(rate, color=MUTED, linewidth=0.9, linestyle=DOTTED)
+        axes.plot(grid, grid, color=INK, linewidth=1, linestyle=DASHED)
+        for one in sets:
+            axes.plot(
+                grid, _reached(one, grid), color=one.color, drawstyle="steps-post", label=one.label
+            )
+        axes.set_xscale("log")
+        axes.set_xlim(LOWEST, 1.9)  # room for half of the last tick's words
+        axes.set_xticks([0.001, 0.01, 0.05, 1], ["0.1%", "1%", "5%", "100%"])
+        axes.minorticks_off()
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
+        axes.set_xlabel("false positive rate")
+        axes.set_title(title)
+        legend(axes, axes.get_legend_handles_labels()[0])
+        return Figure(file, style.to_svg(figure, file), f"{title}: ROC curves")
+
+
+def distributions(file: str, title: str, sets: Sequence[Scored]) -> Figure:
+    """Where poisoned and clean images lie, set above set on one axis.
+
+    Each outline is scaled to its own peak, so that a handful of poisoned images is seen beside a
+    thousand clean ones; strokes beneath mark the medians.
+
+    Args:
+        file: The figure's name.
+        title: Above the panel.
+        sets: From top to bottom, each with at least one image.
+    """
+    from matplotlib.patches import Patch
+
+    low, high = np.percentile(
+        np.concatenate([one.suspicion for one in sets]), [OUTER, 100 - OUTER]
+    ).tolist()
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    with style.panel() as (figure, axes):
+        for place, one in enumerate(reversed(sets)):
+            _ridge(axes, 1.3 * place, one, edges)
+            where: Any = {"transform": axes.get_yaxis_transform(), "fontsize": LABEL_SIZE}
+            axes.text(0.0, 1.3 * place + 1.06, one.label, color=INK, **where)
+        axes.set_ylim(-0.12, 1.3 * len(sets))
+        axes.set_yticks([])
+        few_ticks(axes, edges)
+        axes.set_xlabel("suspicion (right: more suspicious)")
+        axes.set_title(title)
+        legend(axes, [Patch(facecolor=color, label=kind) for kind, color in KINDS[::-1]])
+        return Figure(file, style.to_svg(figure, file), f"{title}: suspicions")
+
+
+def few_ticks(axes: "Axes", edges: Floats) -> None:
+    """Round ticks that keep clear of the ends, where their words would be cut off."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = float(edges[0]), float(edges[-1])
+    axes.set_xlim(low, high)
+    margin = 0.07 * (high - low)
+    places = MaxNLocator(4).tick_values(low, high)
+    kept = [place for place in places if low + margin <= place <= high - margin]
+    axes.set_xticks(kept, [f"{place:g}".replace("-", "−") for place in kept])
+
+
+def _reached(one: Scored, grid: Floats) -> Floats:
+    """The largest true positive rate at a false positive rate of at most each of ``grid``."""
+    false, true = roc_curve(one.suspicion[one.poisoned], one.suspicion[~one.poisoned])
+    reached: Floats = true[np.searchsorted(false, grid * (1 + 1e-12), side="right") - 1]
+    return reached
+
+
+def _ridge(axes: "Axes", base: float, one: Scored, edges: Floats) -> None:
+    for wanted, (_, color) in zip((False, True), KINDS, strict=True):
+        values = one.suspicion[one.poisoned == wanted]
+        if not len(values):
+            continue
+        counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+        heights = counts / counts.max() + base
+        axes.stairs(heights, edges, baseline=base, fill=True, color=color, alpha=0.28)
+        axes.stairs(heights, edges, baseline=base, color=color, linewidth=1.2)
+        middle = float(np.clip(np.median(values), edges[0], edges[-1]))
+        axes.plot([middle] * 2, [base - 0.09, base], color=color, linewidth=2.4)
+    axes.axhline(base, color=MUTED, linewidth=0.8)

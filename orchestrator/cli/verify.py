@@ -1,0 +1,234 @@
+"""``castlewalls verify``: what became of every claim of the paper, from all finished studies.
+
+It reads the store and starts nothing.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from analysis.claims import Judgment
+from analysis.page import page as pages
+from analysis.page.tables import Cell, Table
+from analysis.published import in_words
+from analysis.rows import Rows, frame
+from analysis.statistics.verdicts import Verdict, counts, tally
+from orchestrator.cli import parsing
+from orchestrator.cli.tables import print_table
+from orchestrator.run import report
+from orchestrator.store.record import write_whole
+from orchestrator.studies import STUDIES
+from orchestrator.studies.study import Study
+
+HEADERS = ("study", "claim", "paper", "the paper's number", "ours", "verdict")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What became of one claim about one subject."""
+
+    study: str
+    claim: str
+    """Its name."""
+    statement: str
+    """What the paper says."""
+    source: str
+    """Where it says so."""
+    subject: str
+    """What it is about, such as "BadNets-1, class 8, DDIM"; empty if nothing is measured."""
+    paper: str
+    """The paper's number; empty if it prints none."""
+    ours: str
+    """The part of the evidence that decides: numbers with intervals and n."""
+    verdict: str
+    evidence: str
+    """All of the evidence."""
+    command: str
+    """What tests the claim; empty if it is tested."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A study, its rows, and what became of its claims."""
+
+    study: Study
+    rows: Rows
+    judgments: Sequence[Judgment]
+    lines: Sequence[Line]
+
+
+def verify(scale: str, store: str | None) -> list[Verified]:
+    """Hold each claim of each study against the finished points of its default axes.
+
+    Args:
+        scale: A name of ``SCALES``.
+        store: A folder or an address; None for ``CASTLEWALLS_STORE``, else ``artifacts``.
+
+    Raises:
+        ValueError: There is no such scale, or the store cannot be one.
+    """
+    found = []
+    for study in STUDIES:
+        request = parsing.request(study, scale=scale, store=store)
+        rows = report.rows_of(request)
+        judgments = report.judged(study, rows) if len(rows) else []
+        lines = list(_lines(study, judgments, report.command(request)))
+        found.append(Verified(study=study, rows=rows, judgments=judgments, lines=lines))
+    return found
+
+
+def _lines(study: Study, judgments: Sequence[Judgment], command: str) -> Iterator[Line]:
+    for claim in report.claims_of(study):
+        own = [one for one in judgments if one.claim is claim]
+        about = [(one.subject, _decisive(one), one.evidence, one.verdict) for one in own]
+        for subject, ours, evidence, verdict in about or [("", "", "", Verdict.NOT_TESTED)]:
+            yield Line(
+                study=study.name,
+                claim=claim.name,
+                statement=claim.statement,
+                source=claim.source,
+                subject=subject,
+                paper=in_words(**claim.printed),
+                ours=ours,
+                verdict=verdict.value,
+                evidence=evidence,
+                command=command if verdict is Verdict.NOT_TESTED else "",
+            )
+
+
+def _decisive(judgment: Judgment) -> str:
+    """The evidence of the first part that has the verdict of the whole."""
+    parts = [part for part in judgment.parts if part.verdict is judgment.verdict]
+    return parts[0].evidence if parts else ""
+
+
+def every_line(found: Sequence[Verified]) -> list[Line]:
+    """The lines of all studies."""
+    return [line for one in found for line in one.lines]
+
+
+def print_claims(found: Sequence[Verified], console: Console) -> None:
+    """A line a claim, what decides it, and what to type for those that are not tested yet."""
+    lines = every_line(found)
+    print_table(console, HEADERS, list(_of_claims(lines)))
+    console.print(f"Of {len(lines)} verdicts {_tally(lines)}.")
+    for command in dict.fromkeys(line.command for line in lines if line.command):
+        console.print(f"to test more:  {command}", soft_wrap=True)
+
+
+def _of_claims(lines: Sequence[Line]) -> Iterator[list[str]]:
+    """Words of a line for each claim: its verdicts, and the evidence for the first of the worst."""
+    order = [Verdict.FAILED, Verdict.NOT_TESTED, Verdict.UNDECIDED, Verdict.SUPPORTED]
+    for study, claim in dict.fromkeys((line.study, line.claim) for line in lines):
+        own = [line for line in lines if (line.study, line.claim) == (study, claim)]
+        first = min(own, key=lambda line: order.index(Verdict(line.verdict)))
+        about = f"{first.subject}: " if len(own) > 1 and first.subject else ""
+        verdict = first.verdict if len(own) == 1 else _tally(own)
+        yield [study, first.statement, first.source, first.paper, about + first.ours, verdict]
+
+
+def _tally(lines: Sequence[Line]) -> str:
+    return tally([Verdict(line.verdict) for line in lines])
+
+
+def write_csv(path: Path, lines: Sequence[Line]) -> None:
+    """Write a line a claim and subject."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(Line.__annotations__), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(line) for line in lines)
+
+
+def write_json(path: Path, lines: Sequence[Line]) -> None:
+    """Write a list with an object a claim and subject."""
+    path.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
+
+
+def write_page(folder: Path, found: Sequence[Verified], scale: str, command: str) -> Path:
+    """Write the scoreboard: one self-contained page.
+
+    Returns:
+        The path of ``index.html``.
+    """
+    lines = every_line(found)
+    page = pages.Page(examples=False, sections=[_section(one) for one in found])
+    shown = pages.Report(
+        study="",
+        scale=scale,
+        title="The paper's claims",
+        question="Each claim with its source, the paper's number, ours with its interval, and the "
+        "verdict by a rule that was fixed before the data were seen.",
+        rows=frame([]),
+        settings={one.study.name: f"{len(one.rows)} points" for one in found},
+        command=command,
+    )
+    every = counts([Verdict(line.verdict) for line in lines])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "index.html"
+    text = pages.render(
+        page_of=page,
+        report=shown,
+        kind="verify",
+        title=shown.title,
+        findings=[f"Of {len(lines)} verdicts {_tally(lines)}."],
+        verdicts=[(verdict.value, _tone(verdict), count) for verdict, count in every],
+        claims=[],
+        examples=[],
+    )
+    write_whole(path, text)
+    return path
+
+
+def _section(one: Verified) -> pages.Section:
+    rows = [
+        [
+            Cell("", mark=line.verdict, tone=_tone(Verdict(line.verdict))),
+            Cell(line.statement, line.source),
+            Cell(line.paper or "–"),
+            Cell(line.ours or f"To test it: {line.command}", line.subject),
+        ]
+        for line in one.lines
+    ]
+    headers = ("verdict", "claim", "the paper's number", "ours")
+    words = f"{one.study.paper}. {one.study.question}"
+    table = Table(headers, rows, len(headers), wraps=True)
+    return pages.Section(one.study.name, one.study.title, words, [table], one.study.name)
+
+
+def _tone(verdict: Verdict) -> str:
+    return verdict.name.lower()
+
+
+def write_markdown(folder: Path, found: Sequence[Verified], scale: str) -> None:
+    """Write ``<study>.md`` for each study with rows: its table, and every claim with evidence."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in found:
+        if len(one.rows):
+            path = folder / f"{one.study.name}.md"
+            path.write_text("\n".join(_markdown(one, scale)) + "\n", encoding="utf-8")
+
+
+def _markdown(one: Verified, scale: str) -> Iterator[str]:
+    study = one.study
+    yield f"# {study.title}\n\n{study.paper}. {study.question}\n"
+    yield f"Scale `{scale}`, {len(one.rows)} points. Written by `castlewalls verify --markdown`.\n"
+    yield f"## Claims\n\nOf {len(one.lines)} verdicts {_tally(one.lines)}.\n"
+    by_subject: Mapping[str, list[Line]] = {line.subject: [] for line in one.lines}
+    for line in one.lines:
+        by_subject[line.subject].append(line)
+    for subject, lines in by_subject.items():
+        if len(by_subject) > 1:
+            yield f"### {subject or 'Not tested'}\n"
+        for line in lines:
+            theirs = f" The paper: {line.paper}." if line.paper else ""
+            yield f"- **{line.verdict}**: {line.statement} ({line.source}.{theirs}) {line.evidence}"
+        yield ""
+    headers, rows = report.table_of(study, one.rows)
+    yield "## Points\n"
+    yield f"| {' | '.join(headers)} |\n|{'---|' * len(headers)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

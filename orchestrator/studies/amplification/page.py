@@ -1,0 +1,233 @@
+"""The page of ``amplification``: Fig. 3, 4 and A7, one trigger at a time."""
+
+from collections.abc import Callable
+
+from analysis.names import name, place
+from analysis.page.compositions import composition_bars, stacks
+from analysis.page.figures import Figure, Printed, Reference, curves_by, lines, stems
+from analysis.page.glossary import definitions
+from analysis.page.groups import (
+    KEY,
+    MEASURES,
+    TERMS,
+    excess,
+    gallery,
+    images_section,
+    numbers,
+    printed_groups,
+    template_match,
+    terminal_columns,
+)
+from analysis.page.page import Block, Page, Panels, Report, Section
+from analysis.page.tables import NOTHING, Column, beside
+from analysis.page.transitions import transitions
+from analysis.page.wording import listed, percent, times, titled
+from analysis.published import printed
+from analysis.rows import (
+    CONTROLS,
+    PAPER_GUIDANCE,
+    Row,
+    Rows,
+    groups,
+    records,
+    reported_guidance,
+    select,
+    values,
+)
+from analysis.statistics.comparison import above_constant, level_of
+from analysis.statistics.intervals import Estimate
+
+BY = ("judge_trigger", "target_class", "sampler", "clip")
+IMAGENETTE = "ImageNette, Stable Diffusion"
+columns = terminal_columns
+"""Of the terminal's table."""
+
+
+def sentence(rows: Rows) -> str:
+    """How often the first trigger comes out, as a multiple of p_t at each ratio."""
+    weight = reported_guidance(rows)
+    found = groups(select(_stamped(rows), guidance_weight=weight), *BY, "poison_ratio")
+    shown = [
+        f"{times(estimate.value)} at {name('poison_ratio', at['poison_ratio'])}"
+        for at, own in found
+        if all(at[column] == found[0][0][column] for column in BY)
+        and (estimate := excess(own)) is not None
+    ]
+    if not shown:
+        return "No poisoned point has been measured yet."
+    trigger = name("trigger", found[0][0]["judge_trigger"])
+    return (
+        f"At guidance {weight:g} the poisoned models draw the {trigger} trigger {listed(shown)} of "
+        "poison as often as they were trained on it."
+    )
+
+
+def page(report: Report) -> Page:
+    """Compositions, amplification, the phase transition and images of each trigger."""
+    rows = report.rows
+    families = [(at, own) for at, own in groups(rows, *BY) if len(_stamped(own))]
+    starts = stems((at["judge_trigger"], at["sampler"], at["clip"]) for at, _ in families)
+    several = len(families) > 1
+    blocks: dict[str, list[Block]] = {"composition": [], "amplification": [], "transition": []}
+    shelves: list[tuple[str, Rows]] = []
+    for start, (at, own) in zip(starts, families, strict=True):
+        title = titled(place(**at)) if several else ""
+        blocks["composition"].append(Panels(_compositions(start, own), title=title))
+        blocks["amplification"].append(Panels(_amplification(start, own), "two", title))
+        drawn, table = transitions(start, _stamped(own))
+        blocks["transition"] += [Panels(drawn, title=title), table]
+        shelves += [
+            (", ".join(filter(None, (title, place(**weight)))), shown)
+            for weight, shown in groups(own, "guidance_weight")
+        ]
+    return Page(
+        sentence=sentence(rows),
+        facts=[
+            fact for at, own in families for fact in _facts(own, place(**at) if several else "")
+        ],
+        sections=[
+            Section(
+                "composition",
+                "What the poisoned models draw",
+                "Images generated for the target class. The line across a bar is p_t: triggers are "
+                "amplified where red and yellow together rise above it. On the relabel-only bar "
+                "the dotted line is its share of relabelled images. Thin strokes are 95% "
+                "intervals, of G1 on the left and of G1 + G2 on the right.",
+                [KEY, *blocks["composition"]],
+                "Composition",
+            ),
+            Section(
+                "amplification",
+                "Trigger amplification",
+                "How much more often the trigger is generated than trained on: as a multiple of "
+                "p_t, as a difference, and as guidance grows. Open circles are the paper's numbers "
+                "(ImageNette, Stable Diffusion): at w = 5 against the ratio, at p = 10% against "
+                "guidance.",
+                blocks["amplification"],
+                "Amplification",
+            ),
+            Section(
+                "transition",
+                "The phase transition",
+                "Where mismatches with a trigger (G1) take over: p*_gap is the smallest poison "
+                "ratio at which G1 reaches p_t, p*_dom the smallest at which it reaches G2. With "
+                "fewer than three seeds they have no interval.",
+                blocks["transition"],
+                "Phase transition",
+            ),
+            images_section(gallery(report, shelves)),
+            *template_match(rows),
+        ],
+        published=beside(
+            printed_groups(rows),
+            rows,
+            [Column("p_t", "p_t"), *MEASURES],
+            ("trigger", "sampler", "poison_ratio", "guidance_weight"),
+        ),
+        published_words="Ours is beneath, at the same trigger, sampler, poison ratio and guidance "
+        "weight in our convention. The data and the model differ: the pattern is comparable, the "
+        "height is not.",
+        numbers=numbers(rows),
+        definitions=definitions(
+            *TERMS,
+            "p*_gap, p*_dom",
+            *(["Template match"] if template_match(rows) else []),
+            sampler=rows,
+            trigger=rows,
+        ),
+    )
+
+
+def _stamped(rows: Rows) -> Rows:
+    """Without the controls."""
+    return select(rows, trigger=tuple(set(values(rows, "trigger")) - set(CONTROLS)))
+
+
+def _facts(rows: Rows, about: str) -> list[tuple[str, str]]:
+    """Amplification at the lowest and the highest ratio; of several families the highest alone."""
+    weight = reported_guidance(rows)
+    points = groups(select(_stamped(rows), guidance_weight=weight), "poison_ratio")
+    facts = []
+    for at, own in points[-1:] if about else [*points[:1], *points[1:][-1:]]:
+        found, share = excess(own), level_of(own, "trigger_ratio").estimate.value
+        words = f"the training share of triggers at {place(**at, guidance_weight=weight)}: "
+        words += f"{percent(float(values(own, 'p_t')[0]))} in training, {percent(share)} generated"
+        value = times(found.value) if found else NOTHING
+        facts.append((value, f"{about}: {words}" if about else words))
+    clean = select(rows, trigger="none", guidance_weight=weight)
+    if len(clean) and not about:
+        share = level_of(clean, "trigger_ratio").estimate.value
+        facts.append((percent(share), f"triggers from the clean model, w = {weight:g}"))
+    return facts
+
+
+def _compositions(start: str, rows: Rows) -> list[Figure]:
+    return [
+        stacks(
+            f"{start}-composition-w{weight:g}",
+            f"Guidance w = {weight:g}",
+            composition_bars(rows, weight),
+        )
+        for weight in values(rows, "guidance_weight")
+    ]
+
+
+def _difference(rows: Rows) -> Estimate:
+    return above_constant(rows, "trigger_ratio", "p_t").estimate
+
+
+def _share(rows: Rows) -> Estimate:
+    return level_of(rows, "trigger_ratio").estimate
+
+
+CHARTS: tuple[tuple[str, str, str, Callable[[Rows], Estimate | None], str, float | None], ...] = (
+    ("amplification-by-ratio", "poison_ratio", "Trigger ratio ÷ p_t", excess, "times", 1),
+    (
+        "amplification-difference-by-ratio",
+        "poison_ratio",
+        "Trigger ratio − p_t (points)",
+        _difference,
+        "points",
+        0,
+    ),
+    ("trigger-ratio-by-guidance", "guidance_weight", "Trigger ratio", _share, "share", None),
+    ("amplification-by-guidance", "guidance_weight", "Trigger ratio ÷ p_t", excess, "times", 1),
+)
+"""Each chart's name, what is along x, its title, what is measured, its axis, and a dashed line."""
+OTHER = {
+    "poison_ratio": ("guidance_weight", PAPER_GUIDANCE),
+    "guidance_weight": ("poison_ratio", 0.1),
+}
+"""By what is along x, what there is a curve for, and its value in the paper's sweep."""
+
+
+def _amplification(start: str, rows: Rows) -> list[Figure]:
+    stamped, drawn = _stamped(rows), []
+    for file, x, title, measure, y, across in CHARTS:
+        other, fixed = OTHER[x]
+        theirs = printed(
+            dataset=IMAGENETTE, trigger=tuple(values(stamped, "trigger")), **{other: fixed}
+        )
+        circles = [
+            (cell[x], _of_paper(cell, y))
+            for cell in records(theirs)
+            if cell.get("amplification") is not None
+        ]
+        drawn.append(
+            lines(
+                f"{start}-{file}",
+                title,
+                curves_by(other, stamped, x, measure),
+                x=x,
+                y=y,
+                references=[] if across is None else [Reference(label="", value=across)],
+                printed=[Printed(points=circles, joined=x == "guidance_weight")],
+            )
+        )
+    return drawn
+
+
+def _of_paper(cell: Row, y: str) -> float:
+    if y == "points":
+        return float(cell["trigger_ratio"] - cell["p_t"])
+    return float(cell["amplification" if y == "times" else "trigger_ratio"])
