@@ -163,6 +163,6 @@ def test_mlflow_has_every_point_and_every_training(store, added):
     points = [run for run in runs if run.data.tags["castlewalls.kind"] == "point"]
     for run in points:
         assert 0 <= run.data.metrics["auroc"] <= 1
-        assert "DeLong" in run.data.tags["definition.interval"]
+        assert "DeLong" in run.data.tags["definition.auroc_low"]
         names = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"most_suspicious.png", "least_suspicious.png"} <= names

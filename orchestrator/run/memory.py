@@ -27,8 +27,8 @@ FORWARD_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True)
-class Network:
-    """Numbers of a network."""
+class NetworkSize:
+    """How large a network is, in numbers."""
 
     parameters: int
     """Weights."""
@@ -46,7 +46,7 @@ class Network:
         return int(FLOAT * (2 * self.parameters + SCRATCH * self.alive * images))
 
 
-def u_net(settings: Any) -> Network:
+def u_net(settings: Any) -> NetworkSize:
     """Of task ``train_diffusion``, block by block.
 
     A block keeps two numbers a normalized channel and one a convolved one; on the way up the joined
@@ -72,7 +72,7 @@ def u_net(settings: Any) -> Network:
         parameters += 4 * (outs**2 + outs) + 2 * outs if attends else 0
         kept += area * ((3 if up else 2) * ins + (3 if up else 4) * outs + 8 * outs * attends)
         alive = max(alive, waiting + area * max(3 * ins, 7 * outs * attends))
-    return Network(parameters, kept, alive)
+    return NetworkSize(parameters, kept, alive)
 
 
 def _blocks(settings: Any) -> Iterator[tuple[int, int, int, bool, int, bool]]:
@@ -123,18 +123,18 @@ KEPT: Final[Mapping[str, tuple[float, float]]] = {
 """For gradients, of each pixel of an image: below LARGE, and from there on."""
 
 
-def classifier(training: Step) -> Network:
+def classifier(training: Step) -> NetworkSize:
     """Of task ``train_classifier``; from given weights it enlarges small images in front."""
     settings = training.settings
     name, side = settings.network, settings.image_size
     side = max(side, LARGE) if "weights" in training.inputs else side
     if name == "small":
         kept = _small(side, settings.channels)
-        return Network(PARAMETERS[name], kept, 48 * side**2)  # measured: a layer and the next
+        return NetworkSize(PARAMETERS[name], kept, 48 * side**2)  # measured: a layer and the next
     parameters = PARAMETERS.get(name, 33_638_218 if side < LARGE else 134_301_514)
     seen = max(side, 32) if name == "vgg16" else side
     kept = int(KEPT[name][side >= LARGE] * seen**2)
-    return Network(parameters, kept, int(FORWARD_SHARE * kept))
+    return NetworkSize(parameters, kept, int(FORWARD_SHARE * kept))
 
 
 def _small(side: int, channels: int) -> int:
@@ -155,7 +155,7 @@ def expected(step: Step, processes: int = 1) -> int:
         processes: How many share each batch of a training.
     """
     if step.shape != "fit":
-        return COUNTED[step.task](step) if step.task in COUNTED else 0
+        return OF_TASK[step.task](step) if step.task in OF_TASK else 0
     # Weights, gradients and what the optimizer keeps: Adam two numbers a weight, SGD's momentum
     # one; averaged weights; gradients once more if they are sent.
     settings = step.settings
@@ -241,7 +241,7 @@ def _floats(images: int, trained: Step) -> int:
     return 3 * FLOAT * images * _values(trained)
 
 
-COUNTED: Final[Mapping[str, Callable[[Step], int]]] = {
+OF_TASK: Final[Mapping[str, Callable[[Step], int]]] = {
     "sample": _sampling,
     "dissect": _dissecting,
     "judge_accuracy": lambda step: _judging(step, judge_accuracy.BATCH_SIZE),

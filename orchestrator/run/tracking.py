@@ -55,24 +55,20 @@ SEEN_PIXELS = 64
 BATCH, PAGE = 500, 1000
 """Metrics of one request and runs of one answer, at most."""
 DEFINITIONS = {
-    "poison_ratio": "poisoned images / all training images",
-    "p_t": "poisoned / (poisoned + target-class images): pN / (pN + N_t); clean-label: "
-    "poisoned / N_t",
-    "guidance_weight": "w of e_u + w (e_c - e_u); 1 is none; the authors' DDPM weight is w - 1",
-    "g1": "share of generations with the trigger whose content is not their condition",
-    "g2": "share of generations with the trigger whose content is their condition",
-    "g3": "share of generations without the trigger whose content is not their condition",
-    "g4": "share of generations without the trigger whose content is their condition",
-    "auroc": "chance that a poisoned image has a higher suspicion than a clean one, ties half; "
-    "poisoned means: in the training set by the manifest, among generations by the trigger judge",
-    "test_accuracy": "share of clean test images that are classified correctly",
-    "attack_success_rate": "share of triggered non-target test images classified as the target",
-    "filter_ratio": "share of the largest denoising errors that are left out, for every image, "
-    "noise and class",
-    "interval": "95 %; proportions: Wilson; AUROC: Wilson's form with DeLong's variance; "
-    "differences on the same images: Newcombe; all conditional on the trained models",
+    "poison_ratio": "Poison ratio p",
+    "p_t": "p_t",
+    "guidance_weight": "Guidance weight w",
+    "g1": "G1, G2, G3, G4",
+    "g1_low": "Intervals",
+    "auroc": "AUROC",
+    "auroc_low": "Intervals of AUROCs",
+    "detector": "Positives, negatives",
+    "test_accuracy": "Test accuracy (TA)",
+    "attack_success_rate": "Attack success rate (ASR)",
+    "attack_success_rate_low": "Intervals over test images",
+    "filter_ratio": "Filter ratio",
 }
-"""What the terms of a row mean."""
+"""Column of a row to the glossary's term that defines it."""
 
 
 def uri(store: Store) -> str:
@@ -195,7 +191,7 @@ class Mirror(threading.Thread):
             for step, point in list(self.finished.values())
             if not runs.finished(step) and self.store.damage(step, content=True) is None
         ]
-        if not (self.ran or lacking or self.sent):
+        if not (self.ran or lacking or self.launch[LAUNCH] in runs.runs):
             return
         launch = runs.run(self.launch[LAUNCH], self.launch["name"], self.launch, self.began)
         for step, point in lacking:
@@ -284,16 +280,17 @@ class Runs:
 
     def send(self, step: Step, point: Point | None, launch: Any) -> None:
         """Send a training, or the step in which a point ends, as a child of a launch's run."""
+        from analysis.page.glossary import GLOSSARY
+
         folder = self.store.fetch(step)
         tags = {"castlewalls.path": step.path, "mlflow.parentRunId": launch.info.run_id}
         tags |= {DIGEST: step.digest, KIND: "point" if point else "training"}
         if point:
             row = json.loads((folder / "metrics.json").read_text())
-            terms = {name for name, value in row.items() if value is not None} | {"interval"}
-            tags |= {
-                f"definition.{term}": DEFINITIONS[term] for term in DEFINITIONS if term in terms
-            }
-            if "p_t" in terms:
+            for column, term in DEFINITIONS.items():
+                if row.get(column) is not None:
+                    tags[f"definition.{column}"] = f"{term}: {GLOSSARY[term]}"
+            if row.get("p_t") is not None:
                 tags["p_t"] = str(row["p_t"])
             name, parameters = point.name, point.axes
             numbers = measured(row, point.axes, self.columns)

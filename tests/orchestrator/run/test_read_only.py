@@ -83,21 +83,6 @@ def test_a_finished_store_that_may_only_be_read_is_planned_and_reported(read_onl
     assert not (read_only.root / "reports").exists()
 
 
-def test_a_run_says_which_folder_takes_nothing_and_what_to_do(tiny_store, copied, asked):
-    store = copied(tiny_store)
-    closed(store.root / "sample", 0o000)
-    try:
-        said = asked(f"run amplification --scale tiny --seed 1 --store {store.root}")
-    finally:
-        opened(store.root / "sample")
-    folder = store.root / "sample"
-    assert (
-        f"cannot write to the store's folder {folder}: Permission denied. Give another folder with "
-        f"--store, or let yourself write there: chmod u+rwx {folder}."
-    ) in said
-    assert "started" not in said
-
-
 def test_a_file_that_is_read_again_is_written_whole_or_stays_as_it_was(tmp_path):
     path = tmp_path / "new" / "run.json"
     write_whole(path, "before")

@@ -150,7 +150,8 @@ class TestWhatIsSent:
             assert data.tags["p_t"] == str(row["p_t"])
             assert data.tags["castlewalls.path"] == point.measure.path
             defined = {tag for tag in data.tags if tag.startswith("definition.")}
-            assert {f"definition.{term}" for term in ("p_t", "g1", "interval")} <= defined
+            assert {f"definition.{column}" for column in ("p_t", "g1", "g1_low")} <= defined
+            assert data.tags["definition.p_t"].startswith("p_t: pN / (pN + N_t)")
             assert "definition.auroc" not in defined
 
     def test_a_training_s_run_has_its_whole_loss_curve(self, sent, some):
