@@ -44,16 +44,16 @@ METHODS = {
 }
 """What each detector's suspicion is."""
 LIMITS = (
-    "_There is no threshold._ A suspicion compares the images of this folder with each other, in a "
+    "_There is no threshold_. A suspicion compares the images of this folder with each other, in a "
     "unit of the detector's own. It is no probability, and it compares neither folders nor "
     "detectors.",
-    "_There is no ground truth._ Nobody said which images are poisoned, so how well a detector "
+    "_There is no ground truth_. Nobody said which images are poisoned, so how well a detector "
     "does here is not known. A clean folder has a most suspicious image too: look for something "
     "that keeps coming back (a patch, a pattern, a color) or for labels that are plainly wrong.",
-    "_A detector can be upside down._ On some data it finds poisoned images less suspicious than "
+    "_A detector can be upside down_. On some data it finds poisoned images less suspicious than "
     "clean ones: Cognitive Distillation had an AUROC below 0.5 on digits of 8 by 8 pixels. "
     "`suspicion.csv` beside this file has the other end of the order too.",
-    "_What is rare is not poisoned._ An unusual, damaged or mislabelled picture can be as "
+    "_What is rare is not poisoned_. An unusual, damaged or mislabelled picture can be as "
     "suspicious as one with a trigger.",
     "_The classifier has seen every image_, the poisoned ones among them: its accuracy is on what "
     "it was trained on.",
