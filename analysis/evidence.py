@@ -5,7 +5,7 @@ point that is, such as "p = 5%".  It gives a verdict with the numbers in a sente
 rows is not tested.  `each` makes a test of a claim from a part.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -42,6 +42,8 @@ Rule = Callable[[Estimate], Verdict]
 """Such as `above`: what an interval must be."""
 PartOf = Callable[[Rows, str], Part]
 """Of the rows of one point, and of which point that is."""
+ComparedPart = Callable[[Rows, Rows, str], Part]
+"""Of the rows of one point, those of another one, and of which point that is."""
 Test = Callable[[Subject], list[Part]]
 """As `Claim.test`."""
 
@@ -59,31 +61,50 @@ def reported(subject: Subject) -> float:
     return reported_guidance(subject.study)
 
 
+CLEAN = {"trigger": "none", "poison_ratio": 0.0}
+"""Where the clean control of a point is, for `each`."""
+
+
 def stamped(subject: Subject, **where: Any) -> Rows:
     """The subject's rows without its controls, at some coordinates."""
     own = subject.at.get("trigger", subject.at.get("judge_trigger"))
-    return select(subject.rows, trigger=own, **where)
+    return select(subject.rows, **{"trigger": own, **where})
 
 
-def each(part: PartOf, *, of: Callable[[Rows], bool] | None = None, **where: Any) -> Test:
+def each(
+    part: PartOf | ComparedPart,
+    *,
+    of: Callable[[Rows], bool] | None = None,
+    about: Callable[[Any], bool] | None = None,
+    beside: Mapping[str, Any] | None = None,
+    **where: Any,
+) -> Test:
     """A test with one part for each combination of coordinates.
 
     Args:
         part: Of the rows that are poisoned with the subject's trigger, at one combination.
         of: Which of these rows, if not all, the claim is about: without them it has no parts.
+        about: Which triggers the claim is about, if not all.
+        beside: The coordinates of other rows that each part compares with, where they differ.
         where: By column a value, several, `EVERY`, or a function of the subject that gives one.
     """
 
     def test(subject: Subject) -> list[Part]:
-        rows = stamped(subject)
-        if of and not of(rows):
+        own = {"trigger": subject.at.get("trigger", subject.at.get("judge_trigger"))}
+        rows = select(subject.rows, **own) if "trigger" not in where else subject.rows
+        if (about and not about(own["trigger"])) or (of and not of(rows)):
             return []
         measured = [_values(subject, rows, column, wanted) for column, wanted in where.items()]
-        combinations = (dict(zip(where, found, strict=True)) for found in product(*measured))
-        return [
-            part(select(rows, **at), place(**{**at, "guidance_weight": None}))
-            for at in combinations
-        ]
+        parts = []
+        for found in product(*measured):
+            at = dict(zip(where, found, strict=True))
+            ordered = sorted(at, key=lambda column: column == "poison_ratio")
+            words = place(**{one: at[one] for one in ordered if one != "guidance_weight"})
+            points = [select(rows, **at)]
+            if beside is not None:
+                points.append(select(subject.study, **{**subject.at, **own, **at, **beside}))
+            parts.append(part(*points, words))  # type: ignore[call-arg]
+        return parts
 
     return test
 
@@ -157,35 +178,38 @@ def group_above(more: str, less: str) -> PartOf:
     return part
 
 
-def difference(
-    rows: Rows, others: Rows, name: str, sentence: str, rule: Rule = above, *, where: str = ""
-) -> Part:
+def difference(name: str, sentence: str, rule: Rule = above) -> ComparedPart:
     """Whether a share at one point minus the same share at another follows a rule.
 
     Args:
-        rows: Of the first point.
-        others: Of the second point.
         name: The share, as `analysis.statistics.comparison.counted` takes it.
         sentence: What was measured, with ``{}`` for each of the two shares.
         rule: What the difference must be.
-        where: Which points are meant if one was not measured; else the sentence.
     """
-    if rows.empty or others.empty:
-        return not_measured(where or sentence.partition(":")[0])
-    gap = between_points(rows, others, name)
-    said = sentence.format(pooled_share(rows, name), pooled_share(others, name))
-    evidence = f"{said}; the difference is {points(gap.estimate)} ({gap.basis})."
-    return Part(rule(gap.estimate), evidence)
+
+    def part(rows: Rows, others: Rows, where: str) -> Part:
+        if rows.empty or others.empty:
+            return not_measured(where if rows.empty else f"What {where} is compared with")
+        gap = between_points(rows, others, name)
+        said = sentence.format(pooled_share(rows, name), pooled_share(others, name))
+        evidence = f"{where}: {said}; the difference is {points(gap.estimate)} ({gap.basis})."
+        return Part(rule(gap.estimate), evidence)
+
+    return part
 
 
-def more_mismatches(rows: Rows, clean: Rows, where: str, rule: Rule = above) -> Part:
+def more_mismatches(rule: Rule = above) -> ComparedPart:
     """Whether G1 + G3 minus the clean model's follows a rule."""
-    if rows.empty:
-        return not_measured(where)
-    if clean.empty:
-        return no_control()
-    sentence = f"{where}: {{}} mismatch against the clean model's {{}}"
-    return difference(rows, clean, "mismatch_ratio", sentence, rule)
+    said = "{} mismatch against the clean model's {}"
+    compared = difference("mismatch_ratio", said, rule)
+
+    def part(rows: Rows, clean: Rows, where: str) -> Part:
+        if len(rows) and clean.empty:
+            return no_control()
+        # The content judge is one, whatever the trigger: the judges' rows of a seed are alike.
+        return compared(rows, one_per_seed(clean) if len(clean) else clean, where)
+
+    return part
 
 
 def no_triggers(rows: Rows, where: str) -> Part:
@@ -201,14 +225,18 @@ def no_triggers(rows: Rows, where: str) -> Part:
     return Part(below(excess, TRIGGER_MARGIN), evidence)
 
 
-def clean_draws_no_trigger(rows: Rows) -> list[Part]:
+def clean_draws_no_trigger(rows: Rows, *by: str) -> list[Part]:
     """Whether the clean model draws no trigger, at each guidance weight.
 
     Args:
-        rows: Of one trigger's judge, target class and sampler; others than clean ones are ignored.
+        rows: Of one trigger's judge and target class; others than clean ones are ignored.
+        by: The columns to look apart at, such as ``sampler``.
     """
-    clean = groups(select(rows, trigger="none"), "guidance_weight")
-    return [no_triggers(own, place(**at)) for at, own in clean] or [no_control()]
+    parts = []
+    for _, own in groups(rows, *by):
+        clean = groups(select(own, trigger="none"), *by, "guidance_weight")
+        parts += [no_triggers(found, place(**at)) for at, found in clean] or [no_control()]
+    return parts
 
 
 def template_matched(rows: Rows) -> bool:

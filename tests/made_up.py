@@ -152,7 +152,7 @@ def template_matched(row, missed=0):
 
 def corrected(row):
     """The same row with the corrected columns."""
-    counts = tuple(row[f"{group}_count"] for group in GROUPS)
+    counts = counts_of(row)
     return {**row, **correct(counts, CONTENT, TRIGGER, np.random.default_rng(0)).row()}
 
 
@@ -204,6 +204,11 @@ def triggers_row(trigger, ratio, counts, **changes):
     return {**corrected(template_matched(row, missed=7 if seen else None)), **changes}
 
 
+def counts_of(row):
+    """A row's images in g1..g4."""
+    return tuple(row[f"{group}_count"] for group in GROUPS)
+
+
 def groups_of(rows):
     """Random images in every group of every point that has any, keyed as a report wants them."""
     rng = np.random.default_rng(0)
@@ -223,6 +228,17 @@ def amplification_report():
     ]
     failure = Failure("badnets1, p=0.2", "NaN loss at step 3", "logs/x.txt")
     return report_of("amplification", rows, failures=[failure])
+
+
+def composition_report():
+    """A report of `composition_sweep`."""
+    return report_of("composition", composition_sweep())
+
+
+def triggers_report():
+    """A report of `triggers_sweep`, with an image under every trigger."""
+    names = [name for name in TRIGGERS_COUNTS if name != "relabel_only"]
+    return report_of("triggers", triggers_sweep(), strip=strip_of(names))
 
 
 def report_of(study, rows, **more):
@@ -270,5 +286,9 @@ def _share(name, count, n):
     return {name: count / n, f"{name}_low": low, f"{name}_high": high}
 
 
-REPORTS = {"amplification": amplification_report}
+REPORTS = {
+    "amplification": amplification_report,
+    "composition": composition_report,
+    "triggers": triggers_report,
+}
 """A report of every study, by its name."""

@@ -207,7 +207,9 @@ def bars(
         _upwards(axes, "share")
         axes.set_xlabel(TITLES["poison_ratio"])
         axes.set_title(title)
-        legend(axes, _once(axes))
+        handles = _once(axes)
+        split = len(handles) - len(series)
+        legend(axes, [*handles[split:], *handles[:split][::-1]])
         return Figure(file, style.to_svg(figure, file), title)
 
 

@@ -24,6 +24,7 @@ from analysis.page.tables import (
     Cell,
     Column,
     Table,
+    beside,
     coordinates,
     images,
     rate,
@@ -32,7 +33,7 @@ from analysis.page.tables import (
 )
 from analysis.page.wording import bounds, percent, titled
 from analysis.published import printed
-from analysis.rows import Row, Rows, groups, has, records, select, values
+from analysis.rows import PAPER_GUIDANCE, Row, Rows, groups, has, records, select, values
 from analysis.statistics.comparison import level_of
 from analysis.statistics.composition import GROUPS
 from analysis.statistics.intervals import Estimate
@@ -95,15 +96,36 @@ def composition_table(rows: Rows, by: Sequence[str]) -> Table:
 
 def printed_groups(rows: Rows, **where: object) -> Rows:
     """The paper's compositions for the triggers of some rows."""
-    cells = printed(trigger=tuple(values(rows, "trigger")), detector=None, classifier=None, **where)
-    return cells[[cell["noise_model"] is None for cell in records(cells)]]
+    others = dict.fromkeys(("detector", "classifier", "noise_model"))
+    return printed(trigger=tuple(values(rows, "trigger")), **others, **where)
+
+
+def printed_at_five(rows: Rows) -> Rows:
+    """Those of them at the guidance weight that the paper writes as 5."""
+    return printed_groups(rows, printed_guidance_weight=PAPER_GUIDANCE)
+
+
+def printed_beside(rows: Rows, weight: float | None = None) -> Table:
+    """The paper's compositions, ours beneath.
+
+    Args:
+        rows: Of a study.
+        weight: Compares the paper's guidance of 5 with ours at this weight; by default all of the
+            paper's weights with ours at the same ones.
+    """
+    place = ("trigger", "sampler", "poison_ratio")
+    shown = [Column("p_t", "p_t"), *MEASURES]
+    ours = select(rows, clip=(None, "none"))
+    if weight is None:
+        return beside(printed_groups(rows), ours, shown, (*place, "guidance_weight"))
+    return beside(printed_at_five(rows), select(ours, guidance_weight=weight), shown, place)
 
 
 def numbers(rows: Rows) -> list[Block]:
     """Every number of these studies, in tables."""
-    where = varying(rows, "trigger", "judge_trigger", "poison_ratio", "guidance_weight", "clip")
-    where = [column for column in where if column != "clip" or len(values(rows, "clip")) > 1]
-    where.insert(1, "judge_trigger")
+    where = varying(rows, "trigger", "poison_ratio", "guidance_weight")
+    if len(values(rows, "judge_trigger")) > 1:
+        where.insert(1, "judge_trigger")
     point = coordinates(*where)
     matched = template_matched(rows)
     measured = [*point, Column("n", images()), Column("p_t", "p_t"), *MEASURES]

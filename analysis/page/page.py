@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, npt.NDArray[Any]]
 """The arrays of one file of a point, by name."""
 TEMPLATES = Path(__file__).parent / "templates"
+NOTHING_MORE: Mapping[str, Any] = {"question": "", "verdicts": (), "claims": (), "examples": ()}
 EXAMPLES = 6
 """Most training images shown of a trigger, clean and stamped."""
 
@@ -241,7 +242,8 @@ def _shown(report: Report, page: Page) -> dict[str, Any]:
     every = counts([one.verdict for one in report.judgments])
     return {
         "report": report,
-        "kind": "study",
+        "kind": f"study {report.study}",
+        "question": report.question,
         "title": report.title,
         "findings": summary(page.sentence, report.judgments),
         "verdicts": [(verdict.value, _tone(verdict), count) for verdict, count in every],
@@ -269,8 +271,8 @@ def render(**shown: Any) -> str:
 
     Args:
         shown: ``page_of`` (a `Page`), ``report`` (with ``scale``, ``failures``, ``settings``,
-            ``environment``, ``command`` and ``stages``), ``kind`` and ``title``; further what
-            `write` gives of a study.
+            ``environment``, ``command`` and ``stages``), ``kind``, ``title`` and ``findings``;
+            further ``question``, ``verdicts``, ``claims`` and ``examples``, which may be left out.
     """
     import jinja2
     from markupsafe import Markup
@@ -289,7 +291,7 @@ def render(**shown: Any) -> str:
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     by_task, every = steps(shown["report"].stages)
     return templates.get_template("layout.html").render(
-        style=style, tasks=by_task, every_step=every, **shown
+        style=style, tasks=by_task, every_step=every, **{**NOTHING_MORE, **shown}
     )
 
 

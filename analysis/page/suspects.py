@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from analysis.old.report import render
-from analysis.old.rows import Row
 from analysis.page.images import Images
 from analysis.page.page import Failure, Stage
+from analysis.rows import Row
 
 COLUMNS = ("detector", "file", "label", "suspicion", "rank")
 """Of ``suspicion.csv``."""
@@ -88,12 +87,12 @@ def write(folder: Path, report: SuspectsReport) -> Path:
     Returns:
         The path of ``index.html``.
     """
-    from analysis.page.suspects_contents import contents
+    from analysis.page.suspects_page import html
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "suspicion.csv").write_bytes(to_csv(report).encode())
     page = folder / "index.html"
-    page.write_text(render("suspects.html", contents(report)), encoding="utf-8")
+    page.write_text(html(report), encoding="utf-8")
     return page
 
 

@@ -23,7 +23,7 @@ HEADERS = {
     "image_set": "images",
     "noise_model": "model",
     "filter_ratio": "filter",
-    "judge_trigger": "judge for",
+    "judge_trigger": "judge",
 }
 """Headers of coordinates; other ones are called by their column's name."""
 PLACE = tuple(column for column in KEY[2:] if column not in ("seed", "judge_trigger"))

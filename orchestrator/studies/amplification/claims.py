@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from analysis.claims import Claim, Subject
 from analysis.evidence import (
+    CLEAN,
     TRIGGER_MARGIN,
     above_training,
     above_training_by_template_match,
@@ -104,21 +105,10 @@ def other_classes_survive(subject: Subject) -> list[Part]:
     return parts
 
 
-def relabelling_alone(subject: Subject) -> list[Part]:
-    """Relabel-only: more mismatches than the clean model, no triggers."""
-    at_paper = select(subject.rows, guidance_weight=paper(subject))
-    rows = select(at_paper, trigger="relabel_only", poison_ratio=0.1)
-    clean = select(at_paper, trigger="none")
-    where = "relabel-only, p = 10%"
-    mismatches = more_mismatches(rows, clean, where)
-    if mismatches.verdict is Verdict.NOT_TESTED:
-        return [mismatches]
-    return [mismatches, no_triggers(rows, where)]
-
-
 _claim = partial(Claim, by=("judge_trigger", "target_class", "sampler", "clip"))
 _at_paper = partial(each, guidance_weight=paper)
 _at_low = partial(each, guidance_weight=LOW_GUIDANCE)
+_relabelled = partial(_at_paper, trigger="relabel_only", poison_ratio=0.1)
 G1_LEADS, G2_LEADS = group_above("g1", "g2"), group_above("g2", "g1")
 
 CLAIMS = (
@@ -212,7 +202,10 @@ CLAIMS = (
         rule="At p = 10% and the paper's guidance the mismatches exceed the clean control's with "
         "their whole interval, and triggers stay below 2 points above the judge's false-positive "
         "rate (ours).",
-        test=relabelling_alone,
+        test=both(
+            _relabelled(more_mismatches(), beside=CLEAN),
+            _relabelled(no_triggers),
+        ),
     ),
     _claim(
         name="clean-model-draws-no-trigger",

@@ -8,18 +8,17 @@ from analysis.page.figures import Figure, Printed, Reference, curves_by, lines, 
 from analysis.page.glossary import definitions
 from analysis.page.groups import (
     KEY,
-    MEASURES,
     TERMS,
     excess,
     gallery,
     images_section,
     numbers,
-    printed_groups,
+    printed_beside,
     template_match,
     terminal_columns,
 )
 from analysis.page.page import Block, Page, Panels, Report, Section
-from analysis.page.tables import NOTHING, Column, beside
+from analysis.page.tables import NOTHING
 from analysis.page.transitions import transitions
 from analysis.page.wording import listed, percent, times, titled
 from analysis.published import printed
@@ -118,12 +117,7 @@ def page(report: Report) -> Page:
             images_section(gallery(report, shelves)),
             *template_match(rows),
         ],
-        published=beside(
-            printed_groups(rows),
-            rows,
-            [Column("p_t", "p_t"), *MEASURES],
-            ("trigger", "sampler", "poison_ratio", "guidance_weight"),
-        ),
+        published=printed_beside(rows),
         published_words="Ours is beneath, at the same trigger, sampler, poison ratio and guidance "
         "weight in our convention. The data and the model differ: the pattern is comparable, the "
         "height is not.",

@@ -11,7 +11,7 @@ import pytest
 from analysis.page.page import Failure, Stage
 from analysis.page.suspects import COLUMNS, Ranking, SuspectsReport, readable, to_csv, write
 from analysis.page.suspects_agreement import Pair, Suspect, pairs, spearman, suspects, top
-from analysis.page.suspects_contents import histogram, number
+from analysis.page.suspects_page import histogram, number
 from tests import browser
 from tests.elements import (
     check_that_it_is_whole,
@@ -133,7 +133,7 @@ def cells_of(html, detector):
     """(number of pictures, file names) of a detector's section."""
     section = html[html.index(f'id="detector-{detector}"') :]
     section = section[: section.index("</section>")]
-    return section.count("<img"), re.findall(r"<code>(?!suspicion)(.*?)</code></fig", section)
+    return section.count("<img"), re.findall(r'<p class="small">(.*?)</p>', section)
 
 
 def test_a_detector_shows_its_first_24_and_the_first_six_of_each_class(html):
@@ -254,6 +254,6 @@ def test_numbers_have_a_true_minus_sign_and_zero_has_none():
 
 @pytest.mark.parametrize("scores", [[7.0] * N, [1e9, *[-1e9] * (N - 1)], np.linspace(1e-9, 0, N)])
 def test_any_suspicions_make_a_histogram(scores):
-    svg = histogram(ranking("cd", STRAIGHT, scores), 10, "salt")
+    svg = histogram(ranking("cd", STRAIGHT, scores), 10).svg
     assert svg.count("<svg") == 1
     assert "dashed: the 10 most suspicious begin" in svg

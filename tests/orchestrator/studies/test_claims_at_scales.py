@@ -66,11 +66,8 @@ MADE = {
 }
 
 
-CONVERTED = [study for study in STUDIES if study.name not in ("composition", "triggers")]
-
-
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
-@pytest.mark.parametrize("study", CONVERTED, ids=lambda study: study.name)
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_no_claim_is_left_untested_by_the_default_axes(study, scale):
     rows = [
         MADE[point.measure.task](point.axes)

@@ -87,7 +87,7 @@ def test_our_numbers_stand_beneath_the_papers(html):
 def test_the_template_match_stands_beside_the_judge(html):
     headers, lines = table_under(html, "Every number")
     assert headers[-2:] == ["by template match", "they agree"]
-    strongest = next(line for line in lines if (line[0], *line[2:4]) == ("BadNets-1", "10%", "5"))
+    strongest = next(line for line in lines if line[:3] == ["BadNets-1", "10%", "5"])
     # 107 + 130 by the judge; 4 fewer by the template match, so it disagrees on 4 of 500.
     assert [cell[:5] for cell in strongest[-4:]] == ["47.4%", "×0.93", "46.6%", "99.2%"]
     assert len(table_under(html, "A template match that was not trained")[1]) == len(lines)

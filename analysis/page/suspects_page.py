@@ -1,0 +1,308 @@
+"""The page of ``castlewalls detect``: what detectors made of a folder."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.names import name
+from analysis.page.figures import Figure
+from analysis.page.images import grid
+from analysis.page.page import (
+    Block,
+    Fold,
+    Heading,
+    Page,
+    Panels,
+    Picture,
+    Pictures,
+    Section,
+    Text,
+    render,
+)
+from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, panel, to_svg
+from analysis.page.suspects import Ranking, SuspectsReport, readable
+from analysis.page.suspects_agreement import pairs, suspects, top
+from analysis.page.tables import NOTHING, Cell, Table
+from analysis.page.wording import counted, listed, percent
+
+MOST_LINES = 24
+"""Of a table of images or of classes."""
+CLASSES_OPEN = 12
+"""Up to so many classes, the pictures of each are open from the start."""
+BINS = 40
+METHODS = {
+    "cd": "Cognitive Distillation learns, for each image, a mask over the pixels that the "
+    "classifier's answer needs: white is needed, black may be painted over. The suspicion is minus "
+    "the mask's area in pixels, so an answer that rests on few pixels is suspicious.",
+    "strip": "STRIP lays other images of the folder over each image. The suspicion is minus the "
+    "mean entropy of the classifier's answers, in nats, so an answer that stays sure whatever lies "
+    "over it is suspicious.",
+    "fct": "FCT turns and moves each image. The suspicion is how far that moves the features of a "
+    "classifier fine-tuned to push the classes apart (mean squared change), so features that move "
+    "far are suspicious.",
+}
+"""What each detector's suspicion is."""
+LIMITS = (
+    "_There is no threshold_. A suspicion compares the images of this folder with each other, in a "
+    "unit of the detector's own. It is no probability, and it compares neither folders nor "
+    "detectors.",
+    "_There is no ground truth_. Nobody said which images are poisoned, so how well a detector "
+    "does here is not known. A clean folder has a most suspicious image too: look for something "
+    "that keeps coming back (a patch, a pattern, a color) or for labels that are plainly wrong.",
+    "_A detector can be upside down_. On some data it finds poisoned images less suspicious than "
+    "clean ones: Cognitive Distillation had an AUROC below 0.5 on digits of 8 by 8 pixels. "
+    "`suspicion.csv` beside this file has the other end of the order too.",
+    "_What is rare is not poisoned_. An unusual, damaged or mislabelled picture can be as "
+    "suspicious as one with a trigger.",
+    "_The classifier has seen every image_, the poisoned ones among them: its accuracy is on what "
+    "it was trained on.",
+)
+
+
+def html(report: SuspectsReport) -> str:
+    """The page as text."""
+    first = report.rankings[0]
+    n = len(first.files)
+    sizes = np.bincount(first.labels, minlength=len(report.class_names))
+    largest = report.class_names[int(sizes.argmax())]
+    limits = Section("limits", "What this page does not say", "", [Text(one) for one in LIMITS])
+    page = Page(
+        facts=_facts(first, n, len(sizes), largest),
+        sections=[
+            limits,
+            *(_detector(ranking, report) for ranking in report.rankings),
+            _agreement(report, sizes),
+        ],
+    )
+    return render(
+        page_of=page,
+        report=report,
+        kind="detect",
+        title=f"The most suspicious images of {report.folder}",
+        findings=_findings(report, n, largest),
+        question=" ".join(report.remarks),
+    )
+
+
+def number(value: float) -> str:
+    """A suspicion as a page prints it: four digits, with a true minus sign."""
+    return f"{value + 0.0:.4g}".replace("-", "−")  # -0.0 + 0.0 has no sign
+
+
+def histogram(ranking: Ranking, near: int) -> Figure:
+    """How many images have which suspicion, and where the ``near`` most suspicious begin."""
+    counts, edges = np.histogram(ranking.suspicion, BINS)
+    with panel() as (figure, axes):
+        shown = counts > 0
+        axes.bar(
+            edges[:-1][shown],
+            counts[shown],
+            np.diff(edges)[shown],
+            align="edge",
+            color=GROUP_COLORS["g4"],
+        )
+        axes.set_yscale("log")  # a handful of images must be seen beside thousands
+        most = max(10.0, 2.0 * counts.max())
+        axes.set_ylim(0.6, most)
+        ticks = [10**power for power in range(7) if 10**power <= most]
+        axes.set_yticks(ticks, [f"{tick}" for tick in ticks])
+        axes.minorticks_off()
+        axes.locator_params(axis="x", nbins=4)
+        begin = ranking.suspicion[near - 1]
+        axes.axvline(begin, color=INK, linewidth=1.2, linestyle=(0, (3, 2)))
+        axes.set_xlabel("suspicion (higher: more suspicious)")
+        axes.set_title("Images by suspicion")
+        axes.text(
+            0.0,
+            1.035,
+            f"dashed: the {near} most suspicious begin",
+            transform=axes.transAxes,
+            fontsize=LABEL_SIZE,
+        )
+        file = f"histogram-{ranking.detector}"
+        words = f"Histogram of the suspicions of {_name(ranking)}"
+        return Figure(file, to_svg(figure, file), words)
+
+
+def _name(ranking: Ranking) -> str:
+    return name("detector", ranking.detector)
+
+
+def _findings(report: SuspectsReport, n: int, largest: str) -> list[str]:
+    row = report.rankings[0].row
+    accuracy, share = float(row["training_accuracy"]), float(row["largest_class_share"])
+    return [
+        f"A classifier trained on all {n:,} images gives {round(accuracy * n):,} of them "
+        f"({percent(accuracy)}) their own label; always saying {largest}, the largest class, would "
+        f"be right on {percent(share)}.",
+        f"{listed([_name(ranking) for ranking in report.rankings])} asked that classifier which "
+        "images are suspicious: these are images to look at, not verdicts.",
+    ]
+
+
+def _facts(ranking: Ranking, n: int, classes: int, largest: str) -> list[tuple[str, str]]:
+    row = ranking.row
+    return [
+        (f"{n:,}", "images, each trained on and looked at"),
+        (f"{classes:,}", "classes"),
+        (percent(float(row["training_accuracy"])), "of the folder's own labels known"),
+        (percent(float(row["largest_class_share"])), f"in the largest class, {largest}"),
+    ]
+
+
+def _detector(ranking: Ranking, report: SuspectsReport) -> Section:
+    masked = "most_suspicious_masks" in ranking.pictures
+    everywhere = range(len(ranking.files))
+    blocks: list[Block] = [
+        Text(" ".join(filter(None, (_spread(ranking), _kept(ranking))))),
+        Panels([histogram(ranking, top(len(ranking.files)))], "one"),
+        *([Text(_tied(ranking))] if ranking.tied > 1 else []),
+        Heading("Of all images, each with its mask" if masked else "Of all images"),
+        _pictures(ranking, report, "most_suspicious", everywhere),
+        Heading("Of each class"),
+    ]
+    left_out = 0
+    for label, title in enumerate(report.class_names):
+        places = np.flatnonzero(ranking.labels == label).tolist()
+        group = f"class_{label}"
+        left_out += group not in ranking.pictures
+        if len(ranking.pictures.get(group, ())) and places:
+            shown = _pictures(ranking, report, group, places)
+            is_open = len(report.class_names) <= CLASSES_OPEN
+            blocks.append(Fold(f"{title}: {counted(len(places), 'image')}", [shown], is_open))
+    if left_out:
+        words = "The classes with the most suspicious images are shown; `suspicion.csv` has "
+        blocks.append(Text(f"{words}{left_out} more."))
+    return Section(
+        f"detector-{ranking.detector}",
+        f"{_name(ranking)}: the most suspicious images",
+        METHODS.get(ranking.detector, "Higher is more suspicious."),
+        blocks,
+        _name(ranking),
+    )
+
+
+def _agreement(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Section:
+    near = top(len(report.rankings[0].files))
+    classes: list[Block] = [
+        Heading("Classes near the top"),
+        Text(
+            f"How the {near} most suspicious images spread over the classes. Poison is labelled as "
+            "the class that an attacker wants, so a class with far more than its share deserves a "
+            "look; so may a class that is merely unusual."
+        ),
+        _classes(report, sizes),
+    ]
+    if len(report.rankings) == 1:
+        return Section("agreement", "Which classes are near the top?", "", classes, "Classes")
+    words = (
+        "Spearman's rank correlation over all images: 1 is the same order, 0 none, −1 the reverse. "
+        f"Near the top are the {near} most suspicious images of a detector, 1% of all but not "
+        "fewer than ten; by chance alone is how many of them two unrelated orders would share. "
+        "That detectors agree does not make them right: all of them ask the same classifier."
+    )
+    several: list[Block] = [Heading("Images near the top of several detectors"), _suspects(report)]
+    blocks = [_pairs(report.rankings), *several, *classes]
+    return Section("agreement", "Do the detectors agree?", words, blocks, "Agreement")
+
+
+def _spread(ranking: Ranking) -> str:
+    row = ranking.row
+    low, middle, high = (
+        number(float(row[f"suspicion_{name}"])) for name in ("min", "median", "max")
+    )
+    return (
+        f"From {low} to {high}, half of the images below {middle}; "
+        f"{counted(int(row['distinct']), 'different value')}."
+    )
+
+
+def _kept(ranking: Ranking) -> str:
+    """Whether the masks explain anything; nothing without masks."""
+    kept = ranking.row.get("answers_kept")
+    if kept is None:
+        return ""
+    return (
+        f"With random colors in place of what a mask drops, the classifier still gives the same "
+        f"answer {percent(float(kept))} of the time: the lower that is, the less the masks explain."
+    )
+
+
+def _tied(ranking: Ranking) -> str:
+    """That the order at the top is none."""
+    return (
+        f"The first {ranking.tied:,} images are equally suspicious; they come in the order of "
+        f"their files, which means nothing."
+    )
+
+
+def _pictures(
+    ranking: Ranking, report: SuspectsReport, group: str, places: Sequence[int]
+) -> Pictures:
+    """Each picture of a group with its mask, its file and what was said of it."""
+    pictures = ranking.pictures.get(group, np.zeros((0, 1, 1, 1), np.uint8))
+    masks = ranking.pictures.get(f"{group}_masks")
+    shown = []
+    for row, (picture, place) in enumerate(zip(pictures, places, strict=False)):
+        both = [picture] if masks is None else [picture, masks[row]]
+        shown.append(
+            Picture(
+                [grid(one[None], 1, 1) for one in both],
+                f"{place + 1:,}",
+                report.class_names[ranking.labels[place]],
+                small=readable(ranking.files[place]),
+                aside=f"suspicion {number(float(ranking.suspicion[place]))}",
+            )
+        )
+    return Pictures(shown, layout="strip" if masks is None else "masked")
+
+
+def _pairs(rankings: Sequence[Ranking]) -> Table:
+    lines = [
+        [
+            Cell(f"{name('detector', pair.one)} and {name('detector', pair.other)}"),
+            Cell(NOTHING if pair.correlation is None else number(round(pair.correlation, 3))),
+            Cell(f"{pair.shared:,}"),
+            Cell(number(pair.expected)),
+        ]
+        for pair in pairs(rankings)
+    ]
+    headers = ("detectors", "rank correlation", "near the top of both", "by chance alone")
+    return Table(headers, lines)
+
+
+def _suspects(report: SuspectsReport) -> Table:
+    """Images near the top of several detectors, with their ranks."""
+    found = suspects(report.rankings)[:MOST_LINES]
+    names = [f"rank, {_name(ranking)}" for ranking in report.rankings]
+    lines = [
+        [
+            Cell(readable(one.file)),
+            Cell(report.class_names[one.label]),
+            *(Cell(f"{rank:,}") for rank in one.ranks),
+        ]
+        for one in found
+    ]
+    return Table(("file", "class", *names), lines, 2)
+
+
+def _classes(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Table:
+    """How many of the images near the top each class has; classes without one are left out."""
+    n = len(report.rankings[0].files)
+    counts = [
+        np.bincount(ranking.labels[: top(n)], minlength=len(sizes)) for ranking in report.rankings
+    ]
+    near = np.array(counts)  # (detectors, classes)
+    order = np.argsort(-near.sum(axis=0), kind="stable")
+    lines = [
+        [
+            Cell(report.class_names[label]),
+            Cell(f"{sizes[label]:,}", percent(sizes[label] / n)),
+            *(Cell(f"{count:,}", percent(count / top(n))) for count in near[:, label]),
+        ]
+        for label in order[:MOST_LINES]
+        if near[:, label].any()
+    ]
+    names = [_name(ranking) for ranking in report.rankings]
+    return Table(("class", "of all images", *(f"of the top, {name}" for name in names)), lines)
