@@ -15,7 +15,8 @@ from orchestrator.cli import choices
 from orchestrator.studies.scales import Scale
 from tasks import detectors, triggers
 from tasks.detectors import Detector
-from tasks.triggers import Trigger, patterns
+from tasks.triggers import Trigger
+from tasks.triggers.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _is_file(kind: Any, name: str) -> bool:
 def _value(flag: Flag, kind: Any, name: str, text: str) -> Any:
     """The text as the field's type has it."""
     if _is_file(kind, name):
-        return patterns.Picture.read(choices.path(text, f"{flag} {kind.name}.{name}"))
+        return Picture.read(choices.path(text, f"{flag} {kind.name}.{name}"))
     wanted = typing.get_type_hints(kind)[name]
     sorts = typing.get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     if type(None) in sorts and text == "none":

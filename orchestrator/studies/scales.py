@@ -14,7 +14,7 @@ from tasks.data import datasets
 from tasks.data.datasets import Dataset
 from tasks.detectors import Detector
 from tasks.steps import denoise_classify, sample, train_classifier, train_diffusion, weights
-from tasks.triggers import Trigger, patches
+from tasks.triggers import BadNets1, Trigger
 
 DETECTION: Mapping[str, str] = {"of": "detection"}
 """Metadata of what only studies that detect use."""
@@ -162,7 +162,7 @@ LAPTOP_JUDGE = train_classifier.Settings(
     name="content", classes=10, erase=True, steps=300, learning_rate=1e-3
 )
 LAPTOP_CLASSIFY = denoise_classify.Settings(
-    trigger=patches.BadNets1(), target_class="", draws=50, images=360
+    trigger=BadNets1(), target_class="", draws=50, images=360
 )
 LAPTOP_SAMPLES = sample.Settings(
     conditions=(0,), guidance_weight=2.0, steps=25, n=500, batch_size=125
@@ -311,7 +311,7 @@ CIFAR10 = Scale(
         ema_decay=0.5 ** (512 / 500_000),
     ),
     classify=denoise_classify.Settings(
-        trigger=patches.BadNets1(), target_class="", images=10_000, rows_at_once=512
+        trigger=BadNets1(), target_class="", images=10_000, rows_at_once=512
     ),
     contrast_areas=((2, 3), (3, 3), (4, 4), (6, 6), (8, 8)),
 )

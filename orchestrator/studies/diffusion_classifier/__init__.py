@@ -20,7 +20,8 @@ from tasks import triggers
 from tasks.rows import classification_row
 from tasks.steps import denoise_classify, train_diffusion
 from tasks.triggers import Nothing, Trigger
-from tasks.triggers.patches import Patched, Rectangle
+from tasks.triggers.patch import Patched
+from tasks.triggers.rectangle import Rectangle
 
 TRIGGERS = ("badnets1",)
 """Swept unless others are typed; only these have contrasts."""

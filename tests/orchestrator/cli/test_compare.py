@@ -18,8 +18,8 @@ from orchestrator.store.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION, STUDIES
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import TINY
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
+from tasks.triggers.blend import Blend
 from tests.made_up import make_row, template_matched
 
 BADNETS = BadNets1()

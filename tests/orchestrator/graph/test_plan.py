@@ -15,8 +15,7 @@ from orchestrator.store.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import LAPTOP, TINY
-from tasks.triggers import RelabelOnly
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1, RelabelOnly
 
 QUICK = ("poison", "mark", "judge_accuracy", "sample", "dissect", "generations_row")
 """Tasks that are made again in a fraction of a second."""

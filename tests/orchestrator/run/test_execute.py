@@ -26,7 +26,7 @@ from tasks.steps import (
     train_classifier,
     train_diffusion,
 )
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

@@ -15,7 +15,7 @@ from orchestrator.store.store import Store, open_store
 from tasks.data import datasets
 from tasks.detectors import CognitiveDistillation
 from tasks.steps import detect, poison, prepare, train_classifier, train_diffusion
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 pytestmark = pytest.mark.ray
 

@@ -24,7 +24,7 @@ from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
 from tasks.detectors import Strip
 from tasks.steps import attack, detect, prepare
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 STEPS = list(ancestors(point.measure for point in AMPLIFICATION.points(TINY, TINY.axes)))
 FIT = next(step for step in STEPS if step.shape == "fit")

@@ -24,7 +24,7 @@ from orchestrator.step import Step, ancestors
 from orchestrator.store.store import Store
 from tasks.data import datasets
 from tasks.steps import poison
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

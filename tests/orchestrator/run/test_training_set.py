@@ -26,7 +26,7 @@ from orchestrator.store.store import NOT_BUILT, Store
 from tasks.data import datasets, images
 from tasks.detectors import Prepared
 from tasks.steps import detect, poison, prepare, train_classifier
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 from tests.orchestrator.streamed import peak, reachable, synthetic
 from tests.pictures import make_folder
 

@@ -16,7 +16,7 @@ from orchestrator.store.record import RECORD
 from orchestrator.store.store import NOT_BUILT, Store
 from tasks.data import datasets
 from tasks.steps import poison, train_classifier
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

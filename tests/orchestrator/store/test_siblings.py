@@ -9,8 +9,8 @@ from orchestrator.step import Step, difference
 from orchestrator.store.siblings import Siblings
 from orchestrator.studies.scales import TINY
 from tasks.steps import poison
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
+from tasks.triggers.blend import Blend
 
 DATASET = Step(TINY.dataset)
 STEPS = st.builds(

@@ -19,7 +19,7 @@ from orchestrator.store.remote import RemoteStore
 from orchestrator.store.store import open_store
 from tasks.data import datasets
 from tasks.steps import poison
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(
