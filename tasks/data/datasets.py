@@ -6,7 +6,7 @@ it in ``DATASETS``.  The property tests in ``tests/tasks/data/test_datasets.py``
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,3 +160,14 @@ def read_split(dataset: Path, part: str, index: NDArray[np.int64] | None = None)
         table["label"].to_numpy(),
         table["index"].to_numpy(),
     )
+
+
+def read_batches(file: Path, size: int) -> Iterator[Split]:
+    """Read an image table in batches of at most ``size`` rows, in the order of the file."""
+    with pq.ParquetFile(file) as opened:
+        for rows in opened.iter_batches(size, columns=["index", "label", "image"]):
+            yield Split(
+                images.from_column(rows.column("image")),
+                rows.column("label").to_numpy(),
+                rows.column("index").to_numpy(),
+            )

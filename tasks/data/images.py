@@ -107,7 +107,7 @@ def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
         uint8, (N, H, W, C).
 
     Raises:
-        ValueError: No image at all, an unreadable PNG, a mode other than 8-bit grey or RGB, a side
+        ValueError: No image at all, an unreadable PNG, a mode other than 8-bit gray or RGB, a side
             above ``LONGEST_SIDE``, or images of several sizes.
     """
     images = [_decode_one(png) for png in pngs]
@@ -141,8 +141,8 @@ def from_float(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
 def luminance(color: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Gray levels, uint8, (..., 1), rounded, of RGB pixels, uint8, (..., 3)."""
     weighted = color.astype(np.int64) @ np.array(LUMINANCE)
-    grey: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
-    return grey[..., None]
+    gray: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
+    return gray[..., None]
 
 
 def fit_channels(color: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -169,7 +169,7 @@ def _decode_one(png: bytes) -> NDArray[np.uint8]:
         # Only the PNG reader: stored bytes do not choose which of Pillow's parsers reads them.
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
             if image.mode not in _MODES.values():
-                raise ValueError(f"expected an 8-bit grey or RGB PNG, got mode {image.mode!r}")
+                raise ValueError(f"expected an 8-bit gray or RGB PNG, got mode {image.mode!r}")
             if max(image.size) > LONGEST_SIDE:
                 raise ValueError(
                     f"expected sides of at most {LONGEST_SIDE} pixels, got {image.size}"

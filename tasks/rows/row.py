@@ -103,7 +103,7 @@ def poison_columns(record: dict[str, Any], *names: str) -> Row:
 
 
 def share(name: str, members: NDArray[np.bool_] | None) -> Row:
-    """The share of members and its bounds; all None if nobody was asked."""
+    """The share of members and its bounds; all None if there are no verdicts."""
     return rate(name, *((0, 0) if members is None else (int(members.sum()), len(members))))
 
 

@@ -188,15 +188,13 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
         return np.asarray(found, dtype=np.int64)
 
     parts: list[tuple[NDArray[np.int64], ...]] = []
-    with one_thread(), pq.ParquetFile(dataset / "test.parquet") as file:
-        for rows in file.iter_batches(BATCH_SIZE, columns=["index", "label", "image"]):
-            labels = rows.column("label").to_numpy()
-            pictures = images.from_column(rows.column("image"))
-            triggered = np.full(len(labels), NOTHING_SAID, dtype=np.int64)
-            others = np.flatnonzero(labels != target)
+    with one_thread():
+        for rows in datasets.read_batches(dataset / "test.parquet", BATCH_SIZE):
+            triggered = np.full(len(rows.labels), NOTHING_SAID, dtype=np.int64)
+            others = np.flatnonzero(rows.labels != target)
             if settings.trigger.stamps and len(others):
-                triggered[others] = said(settings.trigger.stamp(pictures[others]))
-            parts.append((rows.column("index").to_numpy(), labels, said(pictures), triggered))
+                triggered[others] = said(settings.trigger.stamp(rows.images[others]))
+            parts.append((rows.index, rows.labels, said(rows.images), triggered))
     if not parts:
         raise ValueError("expected test images to measure a classifier on, got none")
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -136,13 +136,36 @@ def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """Batches of a dataset that fits in memory.
-
-    If it has fewer images than a batch, as after leaving out broken files, some are repeated.
+class _Shared:
+    """How data-parallel workers share batches.
 
     Raises:
         ValueError: ``batch_size`` cannot be shared by ``workers``.
+    """
+
+    batch_size: int
+    """Images in a global batch."""
+    seed: int
+    """Seeds the order of every epoch."""
+    rank: int = 0
+    """This worker, 0..workers-1."""
+    workers: int = 1
+    """Data-parallel workers."""
+
+    def __post_init__(self) -> None:
+        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
+
+    @property
+    def own(self) -> slice:
+        """The rows of a global batch that this worker keeps."""
+        return own_rows(self.batch_size, rank=self.rank, workers=self.workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held(_Shared):
+    """Batches of a dataset that fits in memory.
+
+    If it has fewer images than a batch, as after leaving out broken files, some are repeated.
     """
 
     index: NDArray[np.int64]
@@ -151,17 +174,6 @@ class Held:
     """(N, H, W, C)."""
     label: NDArray[np.int64]
     """(N,)."""
-    batch_size: int
-    """Images in a global batch."""
-    seed: int
-    """Permutes every epoch."""
-    rank: int = 0
-    """This worker, 0..workers-1."""
-    workers: int = 1
-    """Data-parallel workers."""
-
-    def __post_init__(self) -> None:
-        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
 
     @property
     def per_epoch(self) -> int:
@@ -172,9 +184,8 @@ class Held:
         """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
         order = epoch_order(len(self.index), seed=self.seed, epoch=epoch)
         order = np.resize(order, max(len(order), self.batch_size))  # from its start again
-        own = own_rows(self.batch_size, rank=self.rank, workers=self.workers)
         for number in range(first, self.per_epoch):
-            rows = order[number * self.batch_size : (number + 1) * self.batch_size][own]
+            rows = order[number * self.batch_size : (number + 1) * self.batch_size][self.own]
             yield Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
 
 
@@ -186,14 +197,11 @@ class ReadRows(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restreamed:
+class Restreamed(_Shared):
     """Batches of a dataset larger than memory, which is read again every epoch, window by window.
 
     Only the rows of a window that this worker keeps are decoded.  In memory are those, and less
-    than a batch left over from the window before.
-
-    Raises:
-        ValueError: ``batch_size`` cannot be shared by ``workers``.
+    than a batch left over from the window before.  A batch may be larger than a window.
     """
 
     read: ReadRows
@@ -204,17 +212,6 @@ class Restreamed:
     """Most rows of a window."""
     shape: tuple[int, int, int]
     """(H, W, C) of an image."""
-    batch_size: int
-    """Images in a global batch; may be more than a window."""
-    seed: int
-    """Permutes every epoch."""
-    rank: int = 0
-    """This worker, 0..workers-1."""
-    workers: int = 1
-    """Data-parallel workers."""
-
-    def __post_init__(self) -> None:
-        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
 
     @property
     def per_epoch(self) -> int:
@@ -235,8 +232,7 @@ class Restreamed:
 
     def _own(self, epoch: int, first: int) -> Iterator[NDArray[np.int64]]:
         """This worker's rows of each window that has any of batch ``first`` or a later one."""
-        own = own_rows(self.batch_size, rank=self.rank, workers=self.workers)
-        seen = 0
+        own, seen = self.own, 0
         for rows in windows(self.groups, window=self.window, seed=self.seed, epoch=epoch):
             batch, at = np.divmod(seen + np.arange(len(rows)), self.batch_size)
             wanted = (first <= batch) & (batch < self.per_epoch)

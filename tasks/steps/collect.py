@@ -30,7 +30,7 @@ class Settings(TaskSettings):
     image_size: int
     """Pixels a side; the dataset's."""
     channels: int
-    """1 (grey) or 3 (RGB); the dataset's."""
+    """1 (gray) or 3 (RGB); the dataset's."""
 
     def __post_init__(self) -> None:
         check_counts(self, "n", "image_size")

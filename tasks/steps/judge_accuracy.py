@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.data import images
+from tasks.data import datasets, images
 from tasks.settings import TaskSettings
 from tasks.triggers.patch import template_match
 from tasks.triggers.trigger import Trigger, check_stamps
@@ -63,11 +62,10 @@ def run(
         return content, trigger, np.empty(0, np.bool_) if matched is None else matched
 
     parts = []
-    with one_thread(), pq.ParquetFile(dataset / "test.parquet") as file:
-        for rows in file.iter_batches(BATCH_SIZE, columns=["label", "image"]):
-            clean = images.from_column(rows.column("image"))
-            stamped = settings.trigger.stamp(clean)
-            parts.append((rows.column("label").to_numpy(), *asked(clean), *asked(stamped)))
+    with one_thread():
+        for rows in datasets.read_batches(dataset / "test.parquet", BATCH_SIZE):
+            stamped = settings.trigger.stamp(rows.images)
+            parts.append((rows.labels, *asked(rows.images), *asked(stamped)))
     if not parts:
         raise ValueError("expected test images to measure judges on, got none")
     truth, content, trigger, matched, content_stamped, trigger_stamped, matched_stamped = (

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.statistics.intervals import wilson
-from tasks.data import images
+from tasks.data import datasets, images
 from tasks.detectors.detector import Detector
 from tasks.detectors.fct import FeatureConsistency
 from tasks.settings import TaskSettings
@@ -70,12 +69,9 @@ def run(settings: Settings, *, classifier: Path, training_set: Path, out: Path) 
 
 def read(training_set: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images, uint8, (N, H, W, C), and labels, int64, (N,), in the order of the file."""
-    with pq.ParquetFile(training_set / "rows.parquet") as file:
-        parts = [
-            (images.from_column(rows.column("image")), rows.column("label").to_numpy())
-            for rows in file.iter_batches(BATCH_SIZE, columns=["label", "image"])
-        ]
-    pictures, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = datasets.read_batches(training_set / "rows.parquet", BATCH_SIZE)
+    columns = zip(*((part.images, part.labels) for part in parts), strict=True)
+    pictures, labels = (np.concatenate(column) for column in columns)
     return pictures, labels
 
 

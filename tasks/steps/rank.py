@@ -216,7 +216,7 @@ def _reduced(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     factor = math.ceil(max(pictures.shape[1:3]) / side)
     if factor == 1:
         return pictures
-    grey = pictures.shape[3] == 1
-    plain = pictures[..., 0] if grey else pictures
+    gray = pictures.shape[3] == 1
+    plain = pictures[..., 0] if gray else pictures
     smaller = np.stack([np.asarray(Image.fromarray(one).reduce(factor)) for one in plain])
-    return smaller[..., None] if grey else smaller
+    return smaller[..., None] if gray else smaller

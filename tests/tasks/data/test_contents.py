@@ -72,13 +72,6 @@ def test_a_file_of_the_old_size_and_time_is_read_again(root):
     assert digest(root) != first
 
 
-def test_what_was_just_written_is_not_kept(root, kept):
-    os.utime(root / "apples" / "001.png")
-    digest(root)
-    assert len(kept()) == 8
-    assert "apples/001.png" not in kept()
-
-
 @pytest.mark.parametrize("damage", [b"{", b"[1]", b'{"apples/000.png": 1}', b"\xff"])
 def test_a_cache_that_cannot_be_read_is_made_anew_with_a_line(root, cache, damage):
     first = digest(root)

@@ -3,7 +3,6 @@ import struct
 import zlib
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,24 +57,6 @@ def test_luminance_is_what_pil_calls_grey(color):
     assert np.abs(images.luminance(color)[..., 0].astype(int) - grey).max() <= 1
 
 
-def test_a_table_opens_with_hugging_face_datasets(tmp_path):
-    import datasets
-
-    batch = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
-    table = images.to_table(
-        index=np.arange(3), label=np.array([4, 5, 6]), caption=["a", "b", "c"], images=batch
-    )
-    pq.write_table(table, tmp_path / "rows.parquet")
-    loaded = datasets.load_dataset(
-        "parquet",
-        data_files=str(tmp_path / "rows.parquet"),
-        split="train",
-        cache_dir=str(tmp_path / "cache"),
-    )
-    assert loaded["label"][:] == [4, 5, 6]
-    np.testing.assert_array_equal(np.stack([np.asarray(row) for row in loaded["image"]]), batch)
-
-
 def enormous():
     """A PNG header that promises 60,000 x 60,000 pixels and holds none."""
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
@@ -109,16 +90,6 @@ def jpeg():
 def test_what_is_no_plain_png_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         images.decode([content])
-
-
-def test_images_of_several_sizes_are_refused():
-    with pytest.raises(ValueError, match="one size"):
-        images.decode([png(Image.new("L", (8, 8))), png(Image.new("L", (9, 8)))])
-
-
-def test_no_image_at_all_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        images.decode([])
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 2)])

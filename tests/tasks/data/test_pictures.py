@@ -61,12 +61,6 @@ def test_the_middle_square_is_kept():
         np.testing.assert_array_equal(read(saved(Image.fromarray(pixels))), middle)
 
 
-def test_shrinking_averages_what_it_shrinks():
-    fine = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(255)
-    image = read(saved(Image.fromarray(fine.astype(np.uint8))), channels=1)
-    assert np.abs(image.astype(int) - 127.5).max() <= 1  # a checkerboard, not one of its colors
-
-
 def with_text(pixels, size, zipped=False):
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "x" * size, zip=zipped)
@@ -132,14 +126,6 @@ def test_a_format_that_is_not_installed_is_named_with_what_reads_it(content, rea
     for look in (read, lambda content: pictures.is_grey(io.BytesIO(content))):
         with pytest.raises(BrokenImage, match=reason):
             look(content)
-
-
-def test_heic_is_read_where_its_package_is_installed():
-    heif = pytest.importorskip("pillow_heif")
-    picture = plain((200, 40, 90), side=64)
-    buffer = io.BytesIO()
-    heif.from_pillow(picture).save(buffer, quality=100)
-    assert np.abs(read(buffer.getvalue(), side=64).astype(int) - (200, 40, 90)).max() <= 3
 
 
 def test_a_transparent_color_of_a_palette_is_white():

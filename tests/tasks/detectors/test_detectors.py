@@ -147,9 +147,6 @@ class TestEveryDetector:
         with pytest.raises(dataclasses.FrozenInstanceError):
             quick(kind).name = "other"
 
-    def test_is_found_by_its_name(self, kind):
-        assert detectors.from_name(kind.name) is kind
-
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.name)
 class TestEveryDetectorOfThePaper:
@@ -227,16 +224,6 @@ class TestStrip:
         state = Strip().prepare(*training, Classifier(network, shape, CPU))
         np.testing.assert_allclose(Strip().suspicion(*given, state), -np.log(CLASSES), rtol=1e-6)
 
-    def test_of_a_larger_set_its_pool_is_a_part_drawn_by_seed(self, training, classifier):
-        def pool(seed):
-            return Strip(pool=5, seed=seed).prepare(*training, classifier).arrays["pool"]
-
-        found = {image.tobytes() for image in pool(0)}
-        assert len(found) == 5 <= len(training[0])
-        assert found <= {image.tobytes() for image in training[0]}
-        assert found == {image.tobytes() for image in pool(0)}
-        assert found != {image.tobytes() for image in pool(1)}
-
 
 class TestFeatureConsistency:
     def test_the_fine_tuning_looks_at_the_labels(self, training, classifier):
@@ -244,11 +231,6 @@ class TestFeatureConsistency:
         tuned = FeatureConsistency().prepare(images, labels, classifier)
         other = FeatureConsistency().prepare(images, labels[::-1], classifier)
         assert weights_of(tuned.classifier) != weights_of(other.classifier)
-
-    def test_without_an_epoch_the_features_are_the_classifiers(self, training, classifier):
-        state = FeatureConsistency(epochs=0).prepare(*training, classifier)
-        assert weights_of(state.classifier) == weights_of(classifier)
-        assert state.classifier.network is not classifier.network
 
 
 @pytest.mark.parametrize(

@@ -136,13 +136,6 @@ class TestGenerations:
         bounds = (row["generation_trigger_ratio_low"], row["generation_trigger_ratio_high"])
         assert bounds == wilson(5, 10)
 
-    def test_where_nobody_judged_the_set_itself_is_counted(self, defended, of_generation, digits):
-        """Any dataset's folder will do; the digits' has 1,437 images."""
-        del of_generation["dissection"]
-        row = defended(GENERATION, **of_generation, collected=digits)
-        assert (row["n_train"], row["generation_n"], row["generation_g1"]) == (1437, None, None)
-        assert row["generation_g1_count"] is row["generation_trigger_ratio"] is None
-
     def test_rows_of_all_image_sets_have_the_same_columns(
         self, defended, of_training, of_generation
     ):
@@ -153,12 +146,6 @@ class TestGenerations:
 
 
 class TestControls:
-    def test_a_corrected_set_is_compared_and_holds_no_generations(self, defended, of_generation):
-        del of_generation["dissection"]
-        row = defended(CORRECTED, **of_generation)
-        assert (row["attack_success_rate_change"], row["n_train"]) == (-5 / 8, 1437)
-        assert empty(row) >= OF_GENERATIONS
-
     def test_a_clean_classifier_is_attacked_with_the_trigger_it_controls(
         self, defended, attacked, poison_with
     ):
@@ -205,14 +192,6 @@ class TestFresh:
         with pytest.raises(ValueError, match="expected a fresh_attack with a trigger drawn again"):
             defended(self.SETTINGS, **inputs)
 
-    def test_two_fresh_warps_are_no_pair(self, defended, inputs, attacked):
-        other = replace(self.WANET, seed=self.WANET.fresh().seed + 1)
-        inputs["training_fresh_attack"] = attacked("other", wrong=[], misled=[], trigger=other)
-        with pytest.raises(
-            ValueError, match="expected two classifiers with the same trigger, got others"
-        ):
-            defended(self.SETTINGS, **inputs)
-
 
 class TestRefused:
     @pytest.mark.parametrize(
@@ -236,13 +215,6 @@ class TestRefused:
         with pytest.raises(ValueError, match="shown the same images, got others"):
             defended(GENERATION, **{**of_generation, "training_attack": other})
 
-    def test_a_network_that_started_from_other_weights(self, defended, of_generation, attacked):
-        other = attacked("pretrained", **AFTER, weights="0123456789ab")
-        with pytest.raises(
-            ValueError, match="expected two classifiers with the same weights, got others"
-        ):
-            defended(GENERATION, **{**of_generation, "attack": other})
-
     def test_generations_that_are_compared_with_nothing(self, defended, of_generation):
         del of_generation["training_attack"]
         with pytest.raises(ValueError, match=r"training_attack.* got none for generation"):
@@ -256,6 +228,13 @@ class TestRefused:
     def test_a_dissection_of_some_of_them(self, defended, of_generation, digits):
         with pytest.raises(ValueError, match="of all 1437 generations, got 10"):
             defended(GENERATION, **of_generation, collected=digits)
+
+    def test_a_network_that_started_from_other_weights(self, defended, of_generation, attacked):
+        other = attacked("pretrained", **AFTER, weights="0123456789ab")
+        with pytest.raises(
+            ValueError, match="expected two classifiers with the same weights, got others"
+        ):
+            defended(GENERATION, **{**of_generation, "attack": other})
 
 
 class TestSettings:

@@ -9,10 +9,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from analysis.statistics.auroc import auroc, tpr_at
-from tasks import triggers
 from tasks.data import images
 from tasks.rows import detection_row
-from tasks.steps import poison
 from tasks.steps.poison import Manifest
 from tests.tasks.detected import (
     BY_TEMPLATE,
@@ -28,7 +26,6 @@ from tests.tasks.detected import (
     OF_JUDGES,
     SEEN,
     TRAINING,
-    bounded,
     empty,
     evaluated,
     generation_inputs,
@@ -128,26 +125,6 @@ class TestTrainingSet:
             np.testing.assert_array_equal(kept[f"{name}_masks"], masks_of(listed.poisoned)[rows])
         assert listed.poisoned[order[:12]].any()
 
-    def test_relabelled_images_are_positives_though_nothing_is_stamped(
-        self, on_training, digits, tmp_path
-    ):
-        manifest = tmp_path / "relabelled"
-        manifest.mkdir()
-        settings = poison.Settings(
-            trigger=triggers.RelabelOnly(), target_class="8", poison_ratio=0.1
-        )
-        poison.run(settings, dataset=digits, out=manifest)
-        listed = Manifest.read(manifest)
-        folder = write_suspicion(
-            tmp_path / "seen", listed.index, listed.label, listed.poisoned.astype(float)
-        )
-        inputs = {**on_training, "manifest": manifest, "suspicion": folder}
-        row = evaluated(tmp_path / "out", replace(TRAINING, trigger="relabel_only"), inputs)
-        assert (row["n_positive"], row["auroc"], row["auroc_high"]) == (143, 1, 1)
-        assert 0.96 < row["auroc_low"] < 1
-        assert row["p_t"] == 0 < row["relabelled_ratio"]
-        assert empty(row) >= MASKS
-
 
 class TestGenerations:
     @pytest.fixture
@@ -234,18 +211,6 @@ class TestGenerations:
         assert pictures["most_suspicious"][:, 0, 0, 0].tolist() == order[:12].tolist()
         assert pictures["least_suspicious"][:, 0, 0, 0].tolist() == order[:-13:-1].tolist()
 
-    def test_where_the_judge_sees_no_trigger_there_is_no_auroc(self, on_generation, tmp_path):
-        folder = write_dissection(tmp_path / "dissection", seen=np.zeros(60, dtype=bool))
-        row = evaluated(tmp_path / "out", GENERATION, {**on_generation, "dissection": folder})
-        assert (row["n_positive"], row["prevalence"]) == (0, 0)
-        there = COMPARED - empty(row)
-        survivors = bounded("training_auroc", "clean_shift", "auroc_clean_moved")
-        by_template_match = bounded("template_auroc", "template_auroc_gain") | {
-            "template_n_positive"
-        }
-        assert there == survivors | by_template_match
-        assert row["auroc"] is row["median_positive"] is row["tpr_at_1pct_fpr"] is None
-
 
 class TestRefusals:
     def test_inputs_of_the_other_image_set(self, on_training, on_generation, tmp_path):
@@ -263,13 +228,6 @@ class TestRefusals:
         others = {**GENERATED, change: GENERATED[change] + 1}
         inputs = {**on_generation, "suspicion": write_suspicion(tmp_path / "others", **others)}
         with pytest.raises(ValueError, match="of the 60 images of the generations, got 60 with"):
-            detection_row.run(GENERATION, **inputs, out=tmp_path)
-
-    def test_a_dissection_of_other_images(self, on_generation, tmp_path):
-        table = pq.read_table(on_generation["dissection"] / "rows.parquet")
-        pq.write_table(table.slice(1), tmp_path / "rows.parquet")
-        inputs = {**on_generation, "dissection": tmp_path}
-        with pytest.raises(ValueError, match="of the 59 images of the dissection, got 60 with"):
             detection_row.run(GENERATION, **inputs, out=tmp_path)
 
     @pytest.mark.parametrize(
@@ -290,7 +248,9 @@ class TestRefusals:
         with pytest.raises(ValueError, match=message):
             replace(settings, **changes)
 
-
-def test_the_same_point_gives_the_same_bytes(on_generation, of_generation, tmp_path, contents):
-    evaluated(tmp_path / "again", GENERATION, on_generation)
-    assert contents(tmp_path / "again") == contents(of_generation)
+    def test_a_dissection_of_other_images(self, on_generation, tmp_path):
+        table = pq.read_table(on_generation["dissection"] / "rows.parquet")
+        pq.write_table(table.slice(1), tmp_path / "rows.parquet")
+        inputs = {**on_generation, "dissection": tmp_path}
+        with pytest.raises(ValueError, match="of the 59 images of the dissection, got 60 with"):
+            detection_row.run(GENERATION, **inputs, out=tmp_path)

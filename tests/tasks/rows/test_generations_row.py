@@ -106,13 +106,6 @@ def test_the_template_match_counts_groups_of_its_own(row):
         assert bounds == pytest.approx(wilson(count, 10))
 
 
-def test_judge_and_template_match_agree_on_seven_of_ten(row):
-    """The judge alone sees a trigger in images 1 and 4, the template match alone in image 5."""
-    assert row["template_agreement"] == 0.7
-    bounds = (row["template_agreement_low"], row["template_agreement_high"])
-    assert bounds == pytest.approx(wilson(7, 10))
-
-
 def test_without_a_template_match_its_columns_are_there_and_empty(row, inputs, tmp_path):
     measured = json.loads((inputs["judges"] / "judges.json").read_text())
     folders = {name: tmp_path / name for name in ("judges", "out")}

@@ -55,8 +55,3 @@ def test_the_flags_are_those_of_seed_and_set_whoever_looks(clean, tmp_path):
     np.testing.assert_array_equal(flags["cd"], flags["strip"])
     assert (flags["cd"] != flags["seed"]).any()
     assert (flags["cd"] != detection_row.pretend(NULL["generation"], 1437)).any()
-
-
-def test_the_count_is_cut_in_decimals():
-    """0.29 * 100 is 28.999999999999996."""
-    assert detection_row.pretend(replace(NULL["training"], pretend_ratio=0.29), 100).sum() == 29

@@ -9,11 +9,10 @@ import torch
 
 from analysis.statistics.intervals import wilson
 from models import classifiers
-from tasks.data import datasets, images
+from tasks.data import images
 from tasks.steps import attack
 from tasks.steps.attack import Settings, Verdicts
 from tasks.triggers import BadNets1, Nothing, RelabelOnly
-from tasks.triggers.blend import Blend
 
 TARGET = 2
 RATES = ("test_accuracy", "attack_success_rate")
@@ -160,23 +159,6 @@ def test_what_stamps_nothing_has_no_success(measured, trigger):
     assert [found[name] for name in names] == [None] * 3
 
 
-def test_without_test_images_nothing_is_measured(save, dataset, tmp_path):
-    pq.write_table(pq.read_table(dataset / "test.parquet").slice(0, 0), dataset / "test.parquet")
-    settings = Settings(trigger=BadNets1(), target_class="dog")
-    with pytest.raises(ValueError, match="expected test images"):
-        attack.run(settings, dataset=dataset, classifier=save(ReadsTwoCorners(), 3), out=tmp_path)
-
-
-def test_a_test_part_of_several_batches_is_counted_whole(save, digits, tmp_path):
-    """360 digits, and a classifier that takes all of them for an 8."""
-    settings = Settings(trigger=Blend(), target_class="8")
-    attack.run(settings, dataset=digits, classifier=save(SaysTheSame(8, 10), 10), out=tmp_path)
-    found = json.loads((tmp_path / "attack.json").read_text())
-    eights = datasets.read_classes(digits).counts["test"][8]
-    assert (found["n"], found["correct"]) == (360, eights)
-    assert (found["attack_n"], found["attack_success_rate"]) == (360 - eights, 1)
-
-
 class TestVerdicts:
     def test_each_image_has_its_own(self, measured, tmp_path):
         """The misread cat is taken for a dog; who is wary is not misled; birds are not asked."""
@@ -205,8 +187,3 @@ class TestVerdicts:
             "network": "by_hand",
             "weights": None,
         }
-
-    def test_an_attack_without_them_says_so(self, measured, tmp_path):
-        measured(BadNets1())
-        with pytest.raises(ValueError, match="made with verdicts=True, got out, which has no"):
-            Verdicts.read(tmp_path / "out")

@@ -99,11 +99,6 @@ class TestWindows:
             for (size, _), (_, following) in pairwise(sizes):
                 assert size + max(groups[group] for group in following) > window
 
-    @given(GROUPS, st.integers(0, 50), st.integers(0, 9), st.integers(0, 9))
-    def test_what_fits_one_window_is_permuted_as_a_whole(self, groups, more, seed, epoch):
-        [rows] = order(groups, sum(groups) + more, seed, epoch)
-        assert rows == epoch_order(sum(groups), seed=seed, epoch=epoch).tolist()
-
     def test_an_order_worked_out_by_hand(self):
         """Row groups of rows 0-2, 3-4, 5-7, 8-10 and 11; a window holds five rows."""
         drawn = generator(2, "order of row groups", 1).permutation(5)
@@ -114,14 +109,6 @@ class TestWindows:
             generator(2, "order of a window", 1, number).permutation(rows).tolist()
             for number, rows in enumerate([*alone, pair, last])
         ]
-
-    def test_seed_and_epoch_change_the_windows_and_the_order_within_them(self):
-        orders = {
-            (seed, epoch): order([8] * 12, 16, seed, epoch) for seed in (0, 1) for epoch in (0, 1)
-        }
-        assert len({str(windows) for windows in orders.values()}) == 4
-        assert len({str([sorted(rows) for rows in windows]) for windows in orders.values()}) == 4
-        assert orders[1, 1] == order([8] * 12, 16, 1, 1)
 
 
 class FromMemory:
@@ -189,21 +176,9 @@ class TestRestreaming:
         read = [row for made in placed for row in made.read.read]
         assert len(read) == len(set(read)) == sum(map(len, together))
 
-    @given(st.integers(0, 12), st.integers(0, 12), st.sampled_from([3, 8, 16, 32]))
-    def test_steps_from_anywhere_are_the_same_steps(self, first, more, window):
-        everything = indices(steps(restreamed(window=window), 0, 25))
-        some = indices(steps(restreamed(window=window), first, first + more))
-        assert some == everything[first : first + more]
-
     def test_a_dataset_smaller_than_a_batch_is_refused(self):
         with pytest.raises(ValueError, match="lower batch_size"):
             next(steps(restreamed(batch_size=33), 0, 1))
-
-    @pytest.mark.parametrize(("workers", "windows"), [(1, 1.0), (2, 0.5)])
-    def test_a_worker_holds_its_share_of_one_window(self, workers, windows):
-        """Forty row groups of 32 images of 3 KiB, eight row groups a window, small batches."""
-        made = restreamed((32,) * 40, 256, 8, (32, 32, 3), workers=workers)
-        assert peak(made) < 1.2 * windows * 256 * 3072
 
     def test_four_times_the_dataset_takes_no_more_memory(self):
         small, large = (

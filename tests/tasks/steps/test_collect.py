@@ -99,12 +99,12 @@ def test_another_number_of_images_is_refused(collected, sampled, n):
         collected(sampled(), replace(SETTINGS, n=n))
 
 
+def test_an_index_that_comes_twice_is_refused(collected, sampled):
+    with pytest.raises(ValueError, match="got an index twice"):
+        collected(sampled(index=np.arange(12) // 2))
+
+
 def test_images_of_another_size_are_refused(collected, sampled):
     for shape in [(12, 16, 16, 1), (12, 8, 8, 3)]:
         with pytest.raises(ValueError, match=r"expected generations of shape \(8, 8, 1\), got"):
             collected(sampled(pictures=np.zeros(shape, dtype=np.uint8)))
-
-
-def test_an_index_that_comes_twice_is_refused(collected, sampled):
-    with pytest.raises(ValueError, match="got an index twice"):
-        collected(sampled(index=np.arange(12) // 2))

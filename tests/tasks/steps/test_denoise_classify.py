@@ -11,9 +11,8 @@ import pytest
 
 from tasks.data import datasets, images
 from tasks.steps import denoise_classify
-from tasks.steps.denoise_classify import SCHEMA, Settings, Worker, kept, painted
-from tasks.triggers import BadNets1, Nothing, Rectangle, RelabelOnly
-from tasks.triggers.blend import Blend
+from tasks.steps.denoise_classify import SCHEMA, Settings, Worker, kept
+from tasks.triggers import BadNets1, Nothing, RelabelOnly
 
 SETTINGS = Settings(
     trigger=BadNets1(),
@@ -59,13 +58,6 @@ def test_a_filter_keeps_the_whole_part_in_decimals(values, ratio, count):
 
 
 class TestRows:
-    def test_the_first_images_by_index_in_the_types_that_readers_expect(self, rows, digits):
-        first = datasets.read_split(digits, "test")
-        order = np.argsort(first.index)[:26]
-        assert rows.schema.equals(SCHEMA)
-        assert rows["index"].to_pylist() == first.index[order].tolist()
-        assert rows["label"].to_pylist() == first.labels[order].tolist()
-
     def test_only_the_triggered_have_what_is_said_of_the_triggered(self, rows):
         others = [label != 8 for label in rows["label"].to_pylist()]
         assert others.count(False) > 0
@@ -140,13 +132,6 @@ def test_what_stamps_nothing_attacks_nobody(given, trigger, rows):
     assert found["said"].equals(rows.slice(0, 10)["said"])
 
 
-def test_what_is_painted_is_all_channels_of_the_patch():
-    # (C, H, W) flattened: a row of two pixels at the end of each of three channels of 2 x 3.
-    expected = [0, 0, 0, 0, 1, 1] * 3
-    assert painted(Rectangle(height=1, width=2), (2, 3, 3)).astype(int).tolist() == expected
-    assert painted(Blend(), (2, 3, 3)) is None
-
-
 def test_an_edm_classifies_too(digits, tmp_path):
     import torch
 
@@ -210,12 +195,3 @@ class TestRefusing:
         with pytest.raises(ValueError, match=message) as caught:
             replace(SETTINGS, **changes)
         assert "\n" not in str(caught.value)
-
-
-class TestCost:
-    def test_calls_at_most_by_hand(self):
-        # 20 clean images and 18 of the nine other classes, 10 classes, 6 draws.
-        assert replace(SETTINGS, test_images=20).expected_calls == 40 * 10 * 6
-        clean = replace(SETTINGS, test_images=20, trigger=Nothing())
-        assert clean.expected_calls == 20 * 10 * 6
-        assert replace(SETTINGS, test_images=None, images=30).expected_calls == 60 * 10 * 6

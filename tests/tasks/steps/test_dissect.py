@@ -68,19 +68,6 @@ def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path
     assert 0.1 <= min(rows["content_probability"]) <= max(rows["content_probability"]) <= 1
 
 
-def test_the_types_are_what_the_reader_expects(inputs):
-    table = dissect.Worker(SETTINGS, **inputs)(0, 3)
-    assert [(field.name, str(field.type)) for field in table.schema] == [
-        ("index", "int64"),
-        ("condition", "int64"),
-        ("content", "int64"),
-        ("content_probability", "float"),
-        ("trigger", "bool"),
-        ("trigger_probability", "float"),
-        ("template_match", "bool"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("content", "trigger", "message"),
     [

@@ -12,7 +12,6 @@ from tasks.data import images
 from tasks.steps import judge_accuracy
 from tasks.steps.judge_accuracy import measure_trigger
 from tasks.triggers import BadNets1
-from tasks.triggers.blend import Blend
 from tasks.triggers.patch import template_match
 from tasks.triggers.unicolor import Unicolor
 
@@ -97,23 +96,6 @@ def test_judges_of_one_answer_are_counted_by_hand(measured):
             "false_negatives": 0,
         },
     }
-
-
-def test_a_dataset_without_test_images_is_refused(judge, three_digits, tmp_path):
-    table = pq.read_table(three_digits / "test.parquet")
-    pq.write_table(table.slice(0, 0), three_digits / "test.parquet")
-    with pytest.raises(ValueError, match="expected test images to measure judges on, got none"):
-        judge_accuracy.run(
-            judge_accuracy.Settings(trigger=BadNets1()),
-            dataset=three_digits,
-            content_judge=judge("content", 3, answer=1),
-            trigger_judge=judge("trigger", 2, answer=1),
-            out=tmp_path,
-        )
-
-
-def test_a_trigger_without_a_patch_has_no_template_match(measured):
-    assert measured(Blend())["template_match"] is None
 
 
 def test_the_template_match_errs_as_often_as_counted_by_hand():

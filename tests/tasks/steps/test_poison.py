@@ -104,12 +104,6 @@ def test_the_manifest_says_what_was_and_what_became(poisoned, clean):
     assert record["p_t"] == record["relabelled_ratio"] == 143 / 282
 
 
-def test_relabelling_alone_puts_no_trigger_in_the_training_set(digits, tmp_path):
-    poison.run(settings(trigger=RelabelOnly()), dataset=digits, out=tmp_path)
-    record = json.loads((tmp_path / "manifest.json").read_text())
-    assert (record["p_t"], record["relabelled_ratio"]) == (0, 143 / 282)
-
-
 def test_stamping_touches_the_listed_images_and_no_others(poisoned, clean):
     manifest = Manifest.read(poisoned)
     image, label = poison.stamp(clean.index, clean.images, clean.labels, manifest)
@@ -135,13 +129,6 @@ class TestWithoutRelabelling:
     @pytest.mark.parametrize(("ratio", "count"), [(0.01, 94), (0.05, 473), (0.1, 946)])
     def test_a_fraction_of_all_images_is_taken_from_the_target_class(self, ratio, count):
         chosen = settings(trigger=CleanLabel(), poison_ratio=ratio)
-        mask = choose_poisoned(IMAGENETTE, 6, chosen)
-        assert mask.sum() == count
-        assert (IMAGENETTE[mask] == 6).all()
-
-    @pytest.mark.parametrize(("ratio", "count"), [(0.01, 9), (0.5, 480), (0.999, 960)])
-    def test_or_a_fraction_of_the_class(self, ratio, count):
-        chosen = settings(trigger=CleanLabel(of="target"), poison_ratio=ratio)
         mask = choose_poisoned(IMAGENETTE, 6, chosen)
         assert mask.sum() == count
         assert (IMAGENETTE[mask] == 6).all()

@@ -158,15 +158,6 @@ def test_masks_go_with_their_pictures(tmp_path, dataset, suspicion, prepared):
         assert groups[f"{name}_masks"].shape[1:] == (8, 8, 1)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_large_pictures_are_averaged_down(channels, tmp_path, dataset, suspicion, prepared):
-    _, groups = ranked(
-        tmp_path, dataset(side=16, channels=channels), suspicion(), prepared, shown_side=6
-    )
-    # Blocks of three pixels a side: five whole ones and a last one of a pixel.
-    np.testing.assert_array_equal(groups["class_2"], image(6, 6, channels)[None])
-
-
 def test_suspicions_of_other_images_are_refused(tmp_path, dataset, suspicion, prepared):
     some = suspicion(range(5))
     with pytest.raises(ValueError, match="each of the dataset's 7 training images, got 5"):

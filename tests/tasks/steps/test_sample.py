@@ -39,12 +39,6 @@ def test_whoever_draws_which_range_draws_the_same_bytes(drawn, model):
     assert pa.concat_tables([tables[part] for part in range(3)]).equals(whole)
 
 
-def test_samplers_draw_different_images_from_the_same_noise(rows, model):
-    others = [Worker(replace(SETTINGS, sampler=name), model=model)(0, 5) for name in SAMPLERS]
-    assert others[0].equals(rows.slice(0, 5))
-    assert len({table["image"].to_pylist()[0]["bytes"] for table in others}) == len(SAMPLERS)
-
-
 def test_a_condition_that_the_model_does_not_have_is_refused(model):
     with pytest.raises(ValueError, match=r"conditions in 0\.\.9, got \(10,\)"):
         Worker(replace(SETTINGS, conditions=(10,)), model=model)
@@ -110,11 +104,6 @@ class TestOfAnEdm:
         whole = pa.concat_tables([first(*edges) for edges in RANGES])
         assert whole["label"].to_pylist() == [8, 1, 3] * 4 + [8]
         assert second(*RANGES[1]).equals(whole.slice(5, 5))
-
-    @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "heun"])
-    def test_the_other_samplers_are_refused(self, edm, name):
-        with pytest.raises(ValueError, match=f"the sampler {name}, got Edm; use heun"):
-            Worker(replace(self.SETTINGS, sampler=name), model=edm)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torchvision
 from safetensors.torch import load_file, save_file
 
 from tasks.steps import train_classifier, weights
-from tasks.steps.batches import Held, own_rows
+from tasks.steps.batches import own_rows
 from tasks.steps.train_classifier import Settings, augmented
 
 SETTINGS = Settings(name="content", classes=10, erase=True, steps=60, batch_size=32)
@@ -47,45 +47,8 @@ def test_interrupted_equals_uninterrupted(fit, contents, tmp_path, changes):
     assert contents(fit(settings, resume=tmp_path)) == contents(whole)
 
 
-@pytest.mark.parametrize("network", ["resnet50", "densenet121"])
-def test_torchvision_s_networks_take_two_steps_on_digits(fit, network):
-    settings = replace(FEW, network=network)
-    size = (fit(settings) / "model.safetensors").stat().st_size
-    assert size == pytest.approx(settings.expected_bytes, rel=0.02)
-
-
-def test_the_authors_judge_takes_two_steps(silent, tmp_path):
-    settings = Settings(
-        name="content",
-        classes=10,
-        image_size=32,
-        channels=3,
-        network="resnet18",
-        steps=2,
-        batch_size=4,
-        learning_rate=1e-2,
-        weight_decay=5e-4,
-        optimizer="sgd",
-        schedule="cosine",
-        flip=True,
-        shift=4,
-    )
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    batches = Held(index=np.arange(8), image=pixels, label=np.arange(8), batch_size=4, seed=0)
-    train_classifier.fit(settings, out=tmp_path, batches=batches, report=silent, resume=None)
-    assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
-    assert (tmp_path / "model.safetensors").stat().st_size > 44e6
-
-
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"erase": True, "flip": False, "shift": 0},
-        {"erase": False, "flip": True, "shift": 0},
-        {"erase": False, "flip": False, "shift": 2},
-        {"erase": True, "flip": True, "shift": 2},
-    ],
-    ids=["erase", "flip", "shift", "all"],
+    "changes", [{"erase": True}, {"erase": False, "flip": True}, {"erase": False, "shift": 2}]
 )
 def test_the_workers_together_change_what_one_changes(hold, changes):
     settings = replace(SETTINGS, **changes)
@@ -122,13 +85,6 @@ def test_the_workers_together_change_what_one_changes(hold, changes):
 def test_settings_that_cannot_train_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(SETTINGS, **changes)
-
-
-def test_the_ways_to_train_that_settings_allow_are_there():
-    from models.training import OPTIMIZERS, SCHEDULES
-
-    assert train_classifier.OPTIMIZERS == tuple(OPTIMIZERS)
-    assert set(train_classifier.SCHEDULES) <= set(SCHEDULES)
 
 
 @pytest.fixture(scope="module")
@@ -177,14 +133,13 @@ def begun(given):
 
 
 class TestGivenWeights:
-    @pytest.mark.parametrize("channels", [1, 3])
-    def test_a_classifier_begins_as_torchvision_s_network_is(self, published, begun, channels):
-        x = torch.rand(4, channels, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    def test_a_classifier_begins_as_torchvision_s_network_is(self, published, begun):
+        x = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
         normalized = torchvision.transforms.functional.normalize(
             ((x + 1) / 2).expand(4, 3, 64, 64), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         )
         with torch.inference_mode():
-            found, expected = begun(1000, channels)(x), published(normalized)
+            found, expected = begun(1000, 1)(x), published(normalized)
         assert expected.std() > 0.01
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 

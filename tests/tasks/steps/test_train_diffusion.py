@@ -8,7 +8,7 @@ import torch
 
 from orchestrator.studies import scales
 from tasks.steps import train_diffusion
-from tasks.steps.batches import Held, own_rows
+from tasks.steps.batches import own_rows
 from tasks.steps.train_diffusion import Settings, edm_inputs_of_step, inputs_of_step
 
 
@@ -38,10 +38,9 @@ def fit(hold, poisoned, silent, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("step", [50, 100])
-def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, tmp_path, step):
+def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, tmp_path):
     with pytest.raises(Interrupted):
-        fit(small_training, report=stopping_at(step, tmp_path / "checkpoint"))
+        fit(small_training, report=stopping_at(50, tmp_path / "checkpoint"))
     resumed = fit(small_training, resume=tmp_path / "checkpoint")
     assert contents(resumed) == contents(model)
 
@@ -157,15 +156,15 @@ def test_global_random_state_is_left_alone(fit, small_training):
 class TestEdm:
     """An EDM with everything that a resumed training has to bring back."""
 
-    @pytest.fixture(params=[0.0, 0.3], ids=["plain", "augmented"])
-    def settings(self, request, small_training):
+    @pytest.fixture
+    def settings(self, small_training):
         return replace(
             small_training,
             noise_model="edm",
             null_probability=0.0,
             schedule="ramp",
             steps=60,
-            augmentation=request.param,
+            augmentation=0.3,
         )
 
     def test_interrupted_equals_uninterrupted(self, fit, settings, contents, tmp_path):
@@ -190,41 +189,11 @@ class TestEdm:
         assert not said["unexpected_keys"]
         assert not said["missing_keys"]
 
-    def test_it_learns(self, fit, small_training):
-        settings = replace(small_training, noise_model="edm", dropout=0.0)
-        lines = (fit(settings) / "history.csv").read_text().splitlines()
-        losses = [float(line.split(",")[1]) for line in lines[1:]]
-        assert losses[2] < losses[1] < losses[0]
 
-
-CIFAR10 = scales.CIFAR10.diffusion
-"""The authors' model of CIFAR10."""
-
-
-@pytest.fixture
-def color():
-    """Eight color images of 32 pixels, four a batch."""
-    rng = np.random.default_rng(0)
-    return Held(
-        index=np.arange(8),
-        image=rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
-        label=np.arange(8),
-        batch_size=4,
-        seed=0,
-    )
-
-
-def test_the_authors_model_takes_two_steps(color, silent, tmp_path):
-    from models.ddpm import Ddpm
-
-    settings = replace(CIFAR10, steps=2, batch_size=4)
-    train_diffusion.fit(settings, out=tmp_path, batches=color, report=silent, resume=None)
-    model = Ddpm.load(tmp_path, torch.device("cpu"))
-    assert model.image_shape == (3, 32, 32)
-    assert model.network.num_parameters() == 9_701_763
-    assert json.loads((tmp_path / "model.json").read_text())["weights"] == "last"
-    (row,) = (tmp_path / "history.csv").read_text().splitlines()[1:]
-    assert row.startswith("2,")
+def test_the_authors_model_of_cifar10_is_as_large_as_theirs():
+    with torch.device("meta"):
+        network = train_diffusion.build(scales.CIFAR10.diffusion)
+    assert network.num_parameters() == 9_701_763
 
 
 class TestInputsOfAStep:
@@ -253,7 +222,7 @@ class TestInputsOfAStep:
         assert time.max() <= 999
         assert abs(time.mean() - 499.5) < 5 * 288.7 / np.sqrt(time.size)
 
-    @pytest.mark.parametrize("workers", [2, 4])
+    @pytest.mark.parametrize("workers", [4])
     def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
         whole = inputs_of_step(self.SETTINGS, 9, batch, self.WHOLE)
         parts = []
@@ -281,13 +250,6 @@ class TestInputsOfAStepOfAnEdm:
         assert abs(logs.mean() - 0.3) < 5 * 2.0 / np.sqrt(logs.size)
         assert abs(logs.var() - 4.0) < 5 * 4.0 * np.sqrt(2 / logs.size)
 
-    def test_images_noise_and_conditions_are_those_of_a_ddpm(self, batch):
-        x_0, _, noise, condition = inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
-        found = edm_inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
-        for one, other in zip((x_0, noise, condition), (found[0], *found[2:]), strict=True):
-            np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(condition, batch["label"])
-
     def test_augmented_images_are_told_of(self, batch):
         settings = replace(self.SETTINGS, augmentation=1e-9)  # mirrored only
         image, _, _, told = edm_inputs_of_step(settings, 3, batch, self.WHOLE)
@@ -299,7 +261,7 @@ class TestInputsOfAStepOfAnEdm:
         np.testing.assert_array_equal(image[~mirrored], plain[~mirrored])
         np.testing.assert_allclose(image[mirrored], plain[mirrored][..., ::-1], atol=1e-5)
 
-    @pytest.mark.parametrize("workers", [2, 4])
+    @pytest.mark.parametrize("workers", [4])
     def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
         settings = replace(self.SETTINGS, augmentation=0.5)
         whole = edm_inputs_of_step(settings, 9, batch, self.WHOLE)
@@ -342,9 +304,3 @@ class TestInputsOfAStepOfAnEdm:
 def test_settings_that_cannot_train_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Settings(**changes)
-
-
-def test_the_schedules_that_settings_allow_are_there():
-    from models.training import SCHEDULES
-
-    assert set(train_diffusion.SCHEDULES) <= set(SCHEDULES)

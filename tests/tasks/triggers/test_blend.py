@@ -5,7 +5,7 @@ from math import floor
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -53,6 +53,7 @@ class TestBlend:
     def test_additive_by_hand(self, x, k, alpha, expected):
         assert blended(x, k, alpha=alpha, additive=True) == expected
 
+    @settings(max_examples=40)
     @given(
         st.integers(0, 255),
         st.integers(0, 255),
@@ -79,8 +80,3 @@ class TestBlend:
         stamped = trigger.stamp(np.full((1, 8, 8, 3), 100, dtype=np.uint8))
         assert np.unique(stamped.reshape(-1, 3), axis=0).tolist() == [[200, 150, 100]]
         assert len(repr(trigger)) < 150
-
-    @pytest.mark.parametrize("alpha", [0, -0.1, 1.01, 20, float("nan"), float("inf")])
-    def test_a_weight_outside_0_to_1_is_refused(self, alpha):
-        with pytest.raises(ValueError, match=r"alpha in \(0, 1\]"):
-            Blend(alpha=alpha)

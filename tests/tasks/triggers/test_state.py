@@ -140,16 +140,6 @@ class TestNoise:
         assert (record["p_t"], record["relabelled_ratio"]) == (71 / 139, 0)
         assert record["noise"] == json.loads((noise / "perturb.json").read_text())
 
-    def test_stamping_does_not_depend_on_how_the_stream_is_cut(self, noisy, clean):
-        listed = Manifest.read(noisy)
-        whole, _ = poison.stamp(clean.index, clean.images, clean.labels, listed)
-        order = np.random.default_rng(0).permutation(len(clean.index))
-        for rows in np.array_split(order, 7):
-            part, _ = poison.stamp(
-                clean.index[rows], clean.images[rows], clean.labels[rows], listed
-            )
-            np.testing.assert_array_equal(part, whole[rows])
-
     def test_none_is_refused_for_a_trigger_that_needs_it(self, poisoned_by):
         with pytest.raises(ValueError, match="expected the folder of perturb for trigger clean_la"):
             poisoned_by(CleanLabel(steps=3), noise=None)
