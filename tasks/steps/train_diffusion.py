@@ -105,7 +105,7 @@ class Settings(TrainingSettings):
         if self.augmentation and self.noise_model != "edm":
             raise ValueError(
                 f"expected augmentation 0 with noise_model {self.noise_model}, got "
-                f"{self.augmentation}; use noise_model edm, whose network takes the augmentation as input"
+                f"{self.augmentation}; use noise_model edm, whose network is given it"
             )
         check("p_mean", self.p_mean, "that is finite", -math.inf < self.p_mean < math.inf)
         for name in ("p_std", "sigma_data"):
