@@ -35,7 +35,7 @@ from tasks.steps import (
     train_classifier,
     train_diffusion,
 )
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 SIDES = (8, 32, 64)
 WITHIN = 1.5

@@ -86,7 +86,7 @@ def write(folder: Path, n: int) -> None:
 
     from tasks.data import datasets, images
     from tasks.steps import poison
-    from tasks.triggers.patches import BadNets1
+    from tasks.triggers import BadNets1
 
     (folder / "manifest").mkdir(parents=True)
     draws = generator(0, "bench images")

@@ -43,7 +43,7 @@ class Step:
     """A node of the experiment graph.  Building one runs nothing."""
 
     settings: Any
-    """A frozen dataclass; its module is the task."""
+    """A frozen dataclass (``tasks.settings.TaskSettings``) that names its task, or lies in it."""
     inputs: Mapping[str, "Step"] = field(default_factory=dict)
     """Steps whose folders the task reads, by argument name."""
     streams: Mapping[str, "Step"] = field(default_factory=dict)
@@ -88,13 +88,19 @@ class Step:
 
     @property
     def module(self) -> ModuleType:
-        """The module that holds the settings and the task's code."""
-        return importlib.import_module(type(self.settings).__module__)
+        """The module that holds the task's code."""
+        return importlib.import_module(self._home)
 
     @property
     def task(self) -> str:
         """The task's name: its module's, e.g. ``poison``."""
-        return type(self.settings).__module__.rpartition(".")[2]
+        return self._home.rpartition(".")[2]
+
+    @property
+    def _home(self) -> str:
+        """Name of the task's module: the ``task`` of the settings, or the module they are in."""
+        kind = type(self.settings)
+        return getattr(kind, "task", "") or kind.__module__
 
     @cached_property
     def shape(self) -> Shape:

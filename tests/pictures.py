@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.triggers.patterns import Picture
+from tasks.triggers.picture import Picture
 
 CLASSES = ("apples", "red pears", "Äpfel")
 

@@ -35,9 +35,8 @@ def code(name):
 
 
 def test_the_trigger_stamps_every_image_alone_and_poisons(monkeypatch, tmp_path):
-    module = vars(triggers)
-    names = {}
-    exec(compile(code("trigger"), "README.md", "exec"), module, names)
+    names = {"__name__": "tasks"}
+    exec(compile(code("trigger"), "README.md", "exec"), names)
     stripe = names["Stripe"]
     images = np.random.default_rng(0).integers(0, 200, (5, 8, 8, 1), dtype=np.uint8)
     before = images.copy()
@@ -58,8 +57,8 @@ def test_the_trigger_stamps_every_image_alone_and_poisons(monkeypatch, tmp_path)
 
 
 def test_the_detector_says_what_is_known_of_a_classifier_and_joins_the_study(monkeypatch):
-    names = {}
-    exec(compile(code("detector"), "README.md", "exec"), vars(detectors), names)
+    names = {"__name__": "tasks"}
+    exec(compile(code("detector"), "README.md", "exec"), names)
     loss = names["Loss"]
 
     sure = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))

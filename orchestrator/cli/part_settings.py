@@ -12,7 +12,8 @@ from orchestrator import choices
 from orchestrator.studies.scales import Scale
 from tasks import detectors, triggers
 from tasks.detectors import Detector
-from tasks.triggers import Trigger, patterns
+from tasks.triggers import Trigger
+from tasks.triggers.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Flag:
     def _value(self, kind: Any, name: str, text: str) -> Any:
         """The text in the field's type."""
         if _holds_a_file(kind, name):
-            return patterns.Picture.read(choices.path(text, f"{self} {kind.name}.{name}"))
+            return Picture.read(choices.path(text, f"{self} {kind.name}.{name}"))
         wanted = typing.get_type_hints(kind)[name]
         sorts = typing.get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
         if type(None) in sorts and text == "none":

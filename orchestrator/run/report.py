@@ -227,7 +227,7 @@ def _strip(request: Request, points: Sequence[Point]) -> dict[str, np.ndarray]:
     """
     from tasks.data import datasets
     from tasks.steps import poison
-    from tasks.triggers import Perturbing
+    from tasks.triggers import CleanLabel
 
     found: dict[str, poison.Manifest] = {}
     for step in _manifests(points):
@@ -236,7 +236,7 @@ def _strip(request: Request, points: Sequence[Point]) -> dict[str, np.ndarray]:
             found[trigger.name] = poison.Manifest.read(request.store.fetch(step))
     if not found or not request.store.has(dataset):
         return {}
-    noisy = next((one for one in found.values() if isinstance(one.trigger, Perturbing)), None)
+    noisy = next((one for one in found.values() if isinstance(one.trigger, CleanLabel)), None)
     first = noisy or next(iter(found.values()))
     folder, index = request.store.fetch(dataset), first.index[first.poisoned][:1]
     split = datasets.read_split(folder, "train", index)

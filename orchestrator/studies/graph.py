@@ -25,7 +25,7 @@ from tasks.steps import (
     prepare,
     sample,
 )
-from tasks.triggers import TRIGGERS, Nothing, Perturbing, Trigger
+from tasks.triggers import TRIGGERS, CleanLabel, Nothing, Trigger
 
 VGG_RATE = 1e-4
 """Peak learning rate of AdamW for VGG-16, at most.
@@ -157,11 +157,11 @@ class Graph:
         )
         poison.count_of(settings, n=self.n, n_target=self.n_target)
         inputs = {"dataset": self.dataset}
-        if isinstance(trigger, Perturbing):
+        if isinstance(trigger, CleanLabel):
             inputs["noise"] = self.noise(trigger)
         return self.step(settings, inputs)
 
-    def noise(self, trigger: Perturbing) -> Step:
+    def noise(self, trigger: CleanLabel) -> Step:
         """What is added to images of the target class: found with a classifier of clean images.
 
         One for all ratios and seeds.

@@ -9,7 +9,7 @@ from tasks.data import datasets
 from tasks.data.datasets import Dataset
 from tasks.detectors import Detector
 from tasks.steps import denoise_classify, sample, train_classifier, train_diffusion, weights
-from tasks.triggers import Trigger, patches
+from tasks.triggers import BadNets1, Trigger
 
 LEAST_STEPS, LEAST_IMAGES = 100, 100
 """A diffusion model of fewer updates draws noise; fewer images a point decide nothing."""
@@ -101,7 +101,7 @@ LAPTOP_JUDGE = train_classifier.Settings(
     name="content", classes=10, erase=True, steps=300, learning_rate=1e-3
 )
 LAPTOP_CLASSIFY = denoise_classify.Settings(
-    trigger=patches.BadNets1(), target_class="", draws=50, images=360
+    trigger=BadNets1(), target_class="", draws=50, images=360
 )
 LAPTOP_SAMPLES = sample.Settings(
     conditions=(0,), guidance_weight=2.0, steps=25, n=500, batch_size=125
@@ -224,7 +224,7 @@ CIFAR10 = Scale(
         ema_decay=0.5 ** (512 / 500_000),
     ),
     classify=denoise_classify.Settings(
-        trigger=patches.BadNets1(), target_class="", images=10_000, rows_at_once=512
+        trigger=BadNets1(), target_class="", images=10_000, rows_at_once=512
     ),
 )
 

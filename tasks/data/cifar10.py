@@ -1,50 +1,116 @@
-"""The files of CIFAR-10's binary version: where they are, and what they hold.
-
-A record is one label byte and 3,072 bytes of pixels, red before green before blue, each row by row
-(https://www.cs.toronto.edu/~kriz/cifar.html).
-"""
+"""CIFAR-10, from the files of its binary version."""
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.dataset import PARTS, ROW_GROUP, TASK, Split
+from tasks.settings import TaskSettings
+
 SIDE: Final = 32
-"""Pixels."""
+"""Pixels a side."""
 RECORD: Final = 1 + 3 * SIDE**2
-"""Bytes."""
-CLASS_NAMES: Final = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+"""Bytes of a record: the label, then the red, green and blue pixels, each row by row."""
 FOLDER: Final = "cifar-10-batches-bin"
-"""Name inside the archive."""
+"""Name of the folder in the archive."""
 FILES: Final = {
     "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     "test": ("test_batch.bin",),
 }
 OFFICIAL_BYTES: Final = 10_000 * RECORD
-"""Of every file."""
+"""Size of every file."""
 PER_CLASS: Final = {"train": 5000, "test": 1000}
 """Images of every class."""
 URL: Final = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 MD5: Final = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR10_FOLDER: Final = "artifacts/downloads"
+"""Where CIFAR-10 is looked for and downloaded to by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10(TaskSettings):
+    """60,000 color images of 32x32 pixels in ten classes: the binary version.
+
+    Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.  Files of
+    the official sizes are assumed to be the official ones, so they may be missing while planning;
+    files of other sizes make a smaller dataset, for trying things out.  Use ``open``.
+    """
+
+    revision = 2
+    task = TASK
+    name: ClassVar[str] = "cifar10"
+    image_size: ClassVar[int] = SIDE
+    channels: ClassVar[int] = 3
+    class_names: ClassVar[tuple[str, ...]] = (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+    skip_broken: ClassVar[bool] = False
+    folder: str = field(default="", metadata={"identity": False})
+    """Where ``cifar-10-batches-bin`` lies or is downloaded to, absolute."""
+    download: bool = field(default=False, metadata={"identity": False})
+    """Whether to download missing files."""
+    subset: str = ""
+    """Digest of the files' contents; empty for files of the official sizes."""
+
+    @classmethod
+    def open(cls, folder: Path, *, download: bool = False) -> Self:
+        """Look at the sizes of the files, which may be missing.
+
+        Raises:
+            ValueError: The files make neither the official dataset nor a smaller one.
+        """
+        folder = folder.resolve()
+        return cls(folder=str(folder), download=download, subset=subset(folder))
+
+    @property
+    def label(self) -> str:
+        """Readable part of the result's path."""
+        return f"{self.name}-subset" if self.subset else self.name
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough time on one core."""
+        return 1.0 + 0.0003 * sum(map(sum, self.counts().values()))
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return 2700 * sum(map(sum, self.counts().values()))
+
+    def counts(self) -> Mapping[str, tuple[int, ...]]:
+        """5,000 training and 1,000 test images of each class; for a subset, its label bytes."""
+        if not self.subset:
+            return {part: (size,) * 10 for part, size in PER_CLASS.items()}
+        return {part: _counts(records(Path(self.folder), part)) for part in PARTS}
+
+    def blocks(self, part: str) -> Iterator[Split]:
+        """Yield the images of a part, ``ROW_GROUP`` at a time; test images are numbered last.
+
+        Raises:
+            ValueError: Files are missing and not to be downloaded, or they are other files.
+        """
+        folder = Path(self.folder)
+        provide(folder, download=self.download)
+        _check(folder, self.subset)
+        begin = 0 if part == "train" else sum(self.counts()["train"])
+        rows = records(folder, part)
+        for first in range(0, len(rows), ROW_GROUP):
+            block = rows[first : first + ROW_GROUP]
+            planes = block[:, 1:].reshape(-1, 3, SIDE, SIDE)
+            pixels = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+            index = begin + first + np.arange(len(block))
+            yield Split(pixels, block[:, 0].astype(np.int64), index)
 
 
 def provide(folder: Path, *, download: bool) -> None:
-    """See to it that the files are there.
+    """Make sure that the files are there.
 
     Args:
         folder: Holds ``cifar-10-batches-bin``, or will.
@@ -68,139 +134,94 @@ def fetch(folder: Path, *, url: str = URL, md5: str = MD5) -> None:
     """Download the archive, check it, and unpack its files into ``folder``.
 
     Raises:
-        ValueError: The archive does not have the checksum, or not the files.
+        ValueError: The archive has another checksum, or lacks files.
         OSError: It cannot be reached.
     """
     from torchvision.datasets.utils import download_and_extract_archive
 
     folder.mkdir(parents=True, exist_ok=True)
-    # Aside, so that what is in the folder is whole.
+    # Into a temporary folder first, so that no incomplete file is found.
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
         try:
             download_and_extract_archive(url, aside, md5=md5)
-        except RuntimeError as error:  # torchvision's word for a wrong checksum
+        except RuntimeError as error:  # how torchvision reports a wrong checksum
             raise ValueError(
                 f"expected an archive with MD5 {md5} from {url}, got another; try again later, "
                 f"or unpack CIFAR-10's binary version into {str(folder)!r} yourself"
             ) from error
         unpacked = Path(aside) / FOLDER
-        if missing := [name for name in _names() if not (unpacked / name).is_file()]:
+        if missing := [name for name in _sizes(folder) if not (unpacked / name).is_file()]:
             raise ValueError(f"expected {', '.join(missing)} in the archive from {url}, got none")
         (folder / FOLDER).mkdir(exist_ok=True)
-        for name in _names():
+        for name in _sizes(folder):
             (unpacked / name).replace(folder / FOLDER / name)
 
 
 def subset(folder: Path) -> str:
-    """Nothing if the files that are there have the official sizes; else a digest of all contents.
+    """A digest of all contents; empty if the files that are there have the official sizes.
 
     Raises:
-        ValueError: Some have other sizes, and a file is missing, holds no whole number of records,
-            or names a class that there is not; or a class has no image.
+        ValueError: Some have other sizes, and a file is missing, holds no whole number of records
+            or an unknown label; or a class has no image.
     """
     sizes = _sizes(folder)
     if set(sizes.values()) <= {OFFICIAL_BYTES, None}:
         return ""
     provide(folder, download=False)
     for part in FILES:
-        if not all(counts(folder, part)):
+        if not all(found := _counts(records(folder, part))):
             raise ValueError(
                 f"expected images of all ten classes in {', '.join(FILES[part])} of "
-                f"{str(folder / FOLDER)!r}, got {counts(folder, part)} images of them"
+                f"{str(folder / FOLDER)!r}, got {found} images of them"
             )
     digest = hashlib.sha256()
     for name in sizes:
         digest.update(f"{name}\0{sizes[name]}\0".encode())
-        with (folder / FOLDER / name).open("rb") as file:
-            while content := file.read(2**20):
-                digest.update(content)
+        digest.update((folder / FOLDER / name).read_bytes())
     return digest.hexdigest()[:12]
 
 
-def check(folder: Path, planned: str) -> None:
-    """See that the files are those of which ``subset`` said ``planned``.
-
-    Raises:
-        ValueError: They are others; or of the official sizes, but not CIFAR-10.
-    """
+def _check(folder: Path, planned: str) -> None:
+    """Raise unless the files are those that were planned; official ones by their class counts."""
     if subset(folder) != planned:
         raise ValueError(
             f"expected the images as they were planned, but {str(folder / FOLDER)!r} has changed "
             f"since; run the same command again"
         )
     for part, size in PER_CLASS.items():
-        found = counts(folder, part)
-        if not planned and set(found) != {size}:
+        if not planned and {*(found := _counts(records(folder, part)))} != {size}:
             raise ValueError(
                 f"expected {size} images of each class in the {part} part of CIFAR-10 in "
                 f"{str(folder / FOLDER)!r}, got {found}; unpack or download it again"
             )
 
 
-def counts(folder: Path, part: str) -> tuple[int, ...]:
-    """Images of each class, by the label bytes.
+def records(folder: Path, part: str) -> NDArray[np.uint8]:
+    """The records of a part in the order of its files, uint8, (N, RECORD).
 
     Raises:
         ValueError: A file holds no whole number of records, or a label beyond 9.
     """
-    total = np.zeros(len(CLASS_NAMES), dtype=np.int64)
+    parts = []
     for name in FILES[part]:
-        for batch in _batches(folder / FOLDER / name, at_once=4096):
-            labels = batch[:, 0]
-            if labels.max() >= len(CLASS_NAMES):
-                raise ValueError(
-                    f"expected labels 0..9 in {str(folder / FOLDER / name)!r}, "
-                    f"got {labels.max()}; it is another file than CIFAR-10's"
-                )
-            total += np.bincount(labels, minlength=len(CLASS_NAMES))
-    return tuple(total.tolist())
+        path = folder / FOLDER / name
+        content = np.fromfile(path, dtype=np.uint8)
+        if len(content) % RECORD:
+            raise ValueError(
+                f"expected a whole number of records of {RECORD} bytes in {str(path)!r}, "
+                f"got {len(content)} bytes; unpack or download it again"
+            )
+        parts.append(content.reshape(-1, RECORD))
+        if (highest := parts[-1][:, 0].max(initial=0)) > 9:
+            raise ValueError(f"expected labels 0..9 in {str(path)!r}, got {highest}; another file")
+    return np.concatenate(parts)
 
 
-def records(
-    folder: Path, part: str, *, at_once: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Yield labels, int64, (B,), and pixels, uint8, (B, 32, 32, 3), in the order of the files.
-
-    Args:
-        folder: Holds ``cifar-10-batches-bin``.
-        part: ``train`` or ``test``.
-        at_once: B, except at the end.
-
-    Raises:
-        ValueError: A file holds no whole number of records.
-    """
-    held = np.empty((0, RECORD), dtype=np.uint8)
-    for name in FILES[part]:
-        for batch in _batches(folder / FOLDER / name, at_once=at_once):
-            held = np.concatenate([held, batch])
-            if len(held) >= at_once:
-                yield _labels_and_pixels(held[:at_once])
-                held = held[at_once:]
-    if len(held):
-        yield _labels_and_pixels(held)
-
-
-def _labels_and_pixels(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    planes = rows[:, 1:].reshape(len(rows), 3, SIDE, SIDE)
-    return rows[:, 0].astype(np.int64), np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-
-
-def _batches(path: Path, *, at_once: int) -> Iterator[NDArray[np.uint8]]:
-    with path.open("rb") as file:
-        while content := file.read(at_once * RECORD):
-            if len(content) % RECORD:
-                raise ValueError(
-                    f"expected a whole number of records of {RECORD} bytes in {str(path)!r}, "
-                    f"got {path.stat().st_size} bytes; unpack or download it again"
-                )
-            yield np.frombuffer(content, dtype=np.uint8).reshape(-1, RECORD)
-
-
-def _names() -> tuple[str, ...]:
-    return FILES["train"] + FILES["test"]
+def _counts(rows: NDArray[np.uint8]) -> tuple[int, ...]:
+    return tuple(np.bincount(rows[:, 0], minlength=10).tolist())
 
 
 def _sizes(folder: Path) -> dict[str, int | None]:
-    """Bytes of each file; None where there is none, or no regular one."""
-    paths = {name: folder / FOLDER / name for name in _names()}
+    """Bytes of each file; None where there is no regular file."""
+    paths = {name: folder / FOLDER / name for part in PARTS for name in FILES[part]}
     return {name: path.stat().st_size if path.is_file() else None for name, path in paths.items()}

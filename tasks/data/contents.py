@@ -1,7 +1,7 @@
-"""What the files of a listed folder contain: the sha256 of each.
+"""Digests of the contents of a listed folder's files.
 
-It is computed once while a file keeps its size and times, and kept below ``$CASTLEWALLS_CACHE`` or
-``~/.cache/castlewalls``, a file a folder.  Where nothing can be kept it is computed every time.
+A file is read again only when its size or times change; digests are cached in a file for each
+folder below ``$CASTLEWALLS_CACHE`` or ``~/.cache/castlewalls``, if that can be written.
 """
 
 import hashlib
@@ -18,37 +18,36 @@ from tasks.data.listings import File, Listing
 
 Say = Callable[[str], Any]
 Known = dict[str, list[Any]]
-"""By a file's name: its size, both its times, and its sha256."""
+"""By file name: size, both times, and sha256."""
 
 PATIENCE, AGAIN = 1.0, 30.0
-"""Seconds until something is said of the reading, and between two such lines."""
+"""Seconds until the first line about reading, and between two lines."""
 SETTLED: Final = 2 * 10**9
-"""Nanoseconds: what was written later than that may be written again within one tick of a clock."""
+"""Nanoseconds; a file written more recently may change again within a tick of the clock."""
 
 
 def digest(listing: Listing, say: Say = lambda _: None) -> str:
-    """Twelve hex digits that change when a file comes, goes, moves or gets other content.
+    """Twelve hex digits that change when a file is added, removed, moved or modified.
 
-    A file that may not be read, or is too large to be, counts by its size.
+    A file that cannot be read or is too large counts by its size.
 
     Args:
-        listing: Whose files are read, unless they are known.
-        say: Told when it takes a while, and of a cache that cannot be read.
+        listing: The files.
+        say: Called with a line when reading takes a while, or the cache cannot be read.
 
     Raises:
-        ValueError: A file is no longer what was listed.
+        ValueError: A file has changed since it was listed.
     """
     whole = hashlib.sha256()
     contents = _contents(listing, say)
     for file in listing.files:
-        # No name holds a NUL.
         parts = (file.part, listing.class_names[file.label], file.name, contents[file.name])
         whole.update("".join(f"{part}\0" for part in parts).encode())
     return whole.hexdigest()[:12]
 
 
 def _contents(listing: Listing, say: Say) -> Mapping[str, str]:
-    """The sha256 of every file, by its name."""
+    """The sha256 of every file by name."""
     place = _place(listing.root)
     known = _read(place, say)
     found = {
@@ -94,7 +93,7 @@ def _content(root: Path, file: File) -> str:
 
 
 def _place(root: Path) -> Path | None:
-    """The file that keeps what is known of a folder, or None without a home."""
+    """The cache file of a folder, or None without a home folder."""
     name = f"contents/{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
     with suppress(RuntimeError):  # there is no home folder
         return (
@@ -113,7 +112,7 @@ def _read(place: Path | None, say: Say) -> Known:
     except OSError:
         return {}
     except (ValueError, AttributeError):
-        say(f"{place} cannot be read; it is made anew.")
+        say(f"{place} cannot be read; it is written again.")
         return {}
     return dict(known)
 
@@ -122,7 +121,7 @@ def _keep(place: Path | None, known: Known) -> None:
     if place is None:
         return
     fresh = place.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):  # a full disk, a folder that is read-only: it is computed again
+    with suppress(OSError):  # a full disk or a read-only folder: not cached
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(json.dumps(known))
         fresh.replace(place)

@@ -1,7 +1,7 @@
-"""Reading the files of a listed folder, block by block.
+"""Read the files of a listed folder, block by block.
 
 A file is opened only if it is the regular file that was listed, of bounded size, and inside the
-folder: links and pipes that were put in its place lead nowhere.
+folder; links and pipes put in its place are refused.
 """
 
 import errno
@@ -17,29 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data import pictures
+from tasks.data.dataset import ROW_GROUP, TEST_SHARE, Split, hold_out
 from tasks.data.listings import File, Listing
 from tasks.data.pictures import BrokenImage
-from tasks.data.splits import ROW_GROUP, TEST_SHARE, Split, hold_out
 
 SAMPLED: Final = 16
-"""Files of each class whose headers decide between grey and color."""
+"""Files of each class whose headers decide between gray and color."""
 BLOCK_BYTES: Final = 64 * 2**20
-"""Of the pixels of a block, which becomes a row group."""
+"""Most bytes of pixels in a block, which becomes a row group."""
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def held_out(listing: Listing) -> NDArray[np.bool_]:
-    """(N,). Which of the listed files are test images: the folder's own choice, or ours."""
+    """(N,). Which of the listed files are test images, by the folder's parts or by ``hold_out``."""
     if listing.divided:
         return np.array([file.part == "test" for file in listing.files])
     return hold_out(listing.labels, share=TEST_SHARE)
 
 
 def channels_of(listing: Listing) -> int:
-    """1 if a sample of the files is all grey, else 3; reads headers only.
+    """1 if a sample of the files is all gray, else 3; reads headers only.
 
-    The sample is up to ``SAMPLED`` evenly spaced files of each class.  A file whose header cannot
-    be read says nothing.
+    The sample is up to ``SAMPLED`` evenly spaced files of each class; files with unreadable headers
+    do not count.
     """
     labels, seen = listing.labels, False
     for label in range(len(listing.class_names)):
@@ -60,57 +60,48 @@ def blocks(
 ) -> Iterator[Split]:
     """Read the listed files at positions ``rows``, which become the ``index``.
 
-    A block is full, however many files between them are broken: ``ROW_GROUP`` images, or as many
-    as have ``BLOCK_BYTES`` where that is fewer.
+    A block is full, however many files between are broken: ``ROW_GROUP`` images, or as many as fit
+    into ``BLOCK_BYTES``.
 
     Raises:
-        ValueError: A file is no longer what was listed.
+        ValueError: A file has changed since it was listed.
     """
-    while len(rows):
-        block, taken = _block(listing, rows, side, channels)
-        yield block
-        rows = rows[taken:]
-
-
-def _block(
-    listing: Listing, rows: NDArray[np.int64], side: int, channels: int
-) -> tuple[Split, int]:
-    """A block of the first files, and how many of them it took."""
     most = max(1, min(ROW_GROUP, BLOCK_BYTES // (side * side * channels)))
-    capacity = min(most, len(rows))
-    pixels = np.empty((capacity, side, side, channels), dtype=np.uint8)
-    kept: list[int] = []
-    broken: list[tuple[str, str]] = []
-    turned_grey = 0
-    for row in rows.tolist():
-        if len(kept) == capacity:
-            break
-        file = listing.files[row]
-        try:
-            image, lost_color = read(listing.root, file, side=side, channels=channels)
-        except BrokenImage as error:
-            broken.append((file.name, str(error)))
-            continue
-        pixels[len(kept)] = image
-        kept.append(row)
-        turned_grey += lost_color
-    block = Split(
-        images=pixels[: len(kept)],
-        labels=np.array([listing.files[row].label for row in kept], dtype=np.int64),
-        index=np.array(kept, dtype=np.int64),
-        path=[listing.files[row].name for row in kept],
-        broken=tuple(broken),
-        turned_grey=turned_grey,
-    )
-    return block, len(kept) + len(broken)
+    left = iter(rows.tolist())
+    while len(rows):
+        pixels: list[NDArray[np.uint8]] = []
+        kept: list[int] = []
+        broken: list[tuple[str, str]] = []
+        turned_grey = 0
+        for row in left:
+            file = listing.files[row]
+            try:
+                image, lost_color = read(listing.root, file, side=side, channels=channels)
+            except BrokenImage as error:
+                broken.append((file.name, str(error)))
+                continue
+            pixels.append(image)
+            kept.append(row)
+            turned_grey += lost_color
+            if len(kept) == most:
+                break
+        yield Split(
+            images=np.array(pixels, dtype=np.uint8).reshape(-1, side, side, channels),
+            labels=np.array([listing.files[row].label for row in kept], dtype=np.int64),
+            index=np.array(kept, dtype=np.int64),
+            path=[listing.files[row].name for row in kept],
+            broken=tuple(broken),
+            turned_grey=turned_grey,
+        )
+        rows = rows[len(kept) + len(broken) :]
 
 
 def read(root: Path, file: File, *, side: int, channels: int) -> tuple[NDArray[np.uint8], bool]:
-    """One listed file by the rules of ``pictures.pixels``, which says what comes back.
+    """A listed file as ``pictures.pixels`` returns it.
 
     Raises:
-        BrokenImage: It may not be read, is too large, does not decode, or there is no rule for it.
-        ValueError: It is no longer what was listed.
+        BrokenImage: It cannot be read, is too large, does not decode, or has no rule.
+        ValueError: It has changed since it was listed.
     """
     if file.size > pictures.MOST_BYTES:
         raise BrokenImage(f"more than {pictures.MOST_BYTES:,} bytes")
@@ -120,7 +111,7 @@ def read(root: Path, file: File, *, side: int, channels: int) -> tuple[NDArray[n
 
 
 def changed(root: Path, name: str = "") -> ValueError:
-    """What to raise when a folder, or a file in it, is no longer as listed."""
+    """The error when a folder, or a file in it, has changed since it was listed."""
     where = f" ({name!r})" if name else ""
     return ValueError(
         f"expected the images as they were listed, but {str(root)!r} has changed since{where}; "
@@ -134,7 +125,7 @@ def opened(root: Path, file: File) -> Iterator[BufferedReader]:
 
     Raises:
         BrokenImage: It may not be read.
-        ValueError: It is gone, is another one, or has changed.
+        ValueError: It is gone or has changed.
     """
     try:
         descriptor = _descend(root, file.name)
@@ -153,7 +144,7 @@ def opened(root: Path, file: File) -> Iterator[BufferedReader]:
 
 
 def _descend(root: Path, name: str) -> int:
-    """Open a file under ``root`` step by step, so that no link swapped in leads out of it."""
+    """Open a file under ``root`` step by step, so that no new link leads out of it."""
     real = Path(os.path.realpath(root / name))
     if not real.is_relative_to(root):
         raise changed(root, name)

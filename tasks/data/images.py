@@ -1,8 +1,8 @@
-"""Every crossing between the forms an image takes, in one place.
+"""Conversions between the forms of an image.
 
-At rest an image is a PNG in a Parquet column, as the ``struct<bytes, path>`` of Hugging Face's
-``Image`` feature.  In flight it is uint8, (N, H, W, C).  Inside ``models`` it is float32,
-(N, C, H, W), in [-1, 1].  C is 1 (grey) or 3 (RGB).
+In files it is a PNG in a Parquet column, as the ``struct<bytes, path>`` of Hugging Face's ``Image``
+feature.  In memory it is uint8, (N, H, W, C).  Inside ``models`` it is float32, (N, C, H, W), in
+[-1, 1].  C is 1 (gray) or 3 (RGB).
 """
 
 import io
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 LONGEST_SIDE: Final = 4096
-"""Pixels; a PNG that declares a longer side is refused before a pixel of it is decompressed."""
+"""Pixels; a PNG with a longer side is refused before it is decompressed."""
 
 IMAGE_TYPE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """What ``datasets.Image()`` stores."""
@@ -30,11 +30,10 @@ _MODES: Final = {1: "L", 3: "RGB"}
 def schema(class_names: Sequence[str] | None = None) -> pa.Schema:
     """Columns of an image table, as ``datasets.load_dataset`` takes them.
 
-    The ``huggingface`` metadata names the features; without it an image would load as a struct of
-    bytes, and a label as a number.
+    The ``huggingface`` metadata names the features; without it an image loads as a struct of bytes.
 
     Args:
-        class_names: Of the labels, which are then a ``ClassLabel``; None where nobody knows them.
+        class_names: Names of the labels, which are then a ``ClassLabel``; None if unknown.
     """
     columns = [
         ("index", pa.int64()),
@@ -53,7 +52,7 @@ def schema(class_names: Sequence[str] | None = None) -> pa.Schema:
 
 
 DATASET_SCHEMA: Final = schema()
-"""Columns of every image table: of datasets, and of generations (whose label is the condition)."""
+"""Columns of datasets, and of generations, whose label is the condition."""
 
 
 def to_table(
@@ -71,7 +70,7 @@ def to_table(
         label: (N,).
         caption: N strings, or None where there is none.
         images: (N, H, W, C).
-        path: N names of the files that the images come from, if they do.
+        path: N names of the images' files, if there are files.
     """
     names: Sequence[str | None] = path or [None] * len(images)
     column = pa.array(
@@ -108,7 +107,7 @@ def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
         uint8, (N, H, W, C).
 
     Raises:
-        ValueError: No image at all, an unreadable PNG, a mode other than 8-bit grey or RGB, a side
+        ValueError: No image at all, an unreadable PNG, a mode other than 8-bit gray or RGB, a side
             above ``LONGEST_SIDE``, or images of several sizes.
     """
     images = [_decode_one(png) for png in pngs]
@@ -121,14 +120,14 @@ def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
 
 
 def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """From uint8, (N, H, W, C), to float32, (N, C, H, W), in [-1, 1] (0 -> -1, 255 -> 1)."""
+    """Convert uint8, (N, H, W, C), to float32, (N, C, H, W), in [-1, 1] (0 -> -1, 255 -> 1)."""
     _check(images)
     scaled = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - np.float32(1)
     return np.ascontiguousarray(scaled)
 
 
 def from_float(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Inverse of ``to_float``: clips to [-1, 1], rounds to the nearest grey level.
+    """Inverse of ``to_float``: clips to [-1, 1] and rounds to the nearest level.
 
     Raises:
         FloatingPointError: A sample holds NaN or infinity.
@@ -140,21 +139,14 @@ def from_float(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def luminance(color: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey levels of RGB pixels.
-
-    Args:
-        color: uint8, (..., 3).
-
-    Returns:
-        uint8, (..., 1), rounded.
-    """
+    """Gray levels, uint8, (..., 1), rounded, of RGB pixels, uint8, (..., 3)."""
     weighted = color.astype(np.int64) @ np.array(LUMINANCE)
-    grey: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
-    return grey[..., None]
+    gray: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
+    return gray[..., None]
 
 
 def fit_channels(color: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """``color``, (..., 3), as it is if ``channels`` is 3; its luminance, (..., 1), if it is 1."""
+    """``color``, (..., 3), unchanged if ``channels`` is 3; its luminance, (..., 1), if it is 1."""
     return color if channels == 3 else luminance(color)
 
 
@@ -174,10 +166,10 @@ def _encode_one(image: NDArray[np.uint8]) -> bytes:
 
 def _decode_one(png: bytes) -> NDArray[np.uint8]:
     try:
-        # Only the PNG reader: a stored byte string never chooses which of PIL's parsers sees it.
+        # Only the PNG reader: stored bytes do not choose which of Pillow's parsers reads them.
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
             if image.mode not in _MODES.values():
-                raise ValueError(f"expected an 8-bit grey or RGB PNG, got mode {image.mode!r}")
+                raise ValueError(f"expected an 8-bit gray or RGB PNG, got mode {image.mode!r}")
             if max(image.size) > LONGEST_SIDE:
                 raise ValueError(
                     f"expected sides of at most {LONGEST_SIDE} pixels, got {image.size}"

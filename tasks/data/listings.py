@@ -1,10 +1,9 @@
-"""What a folder of pictures holds: its classes, its parts and its files.
+"""List the pictures of a folder: its classes, its parts and its files.
 
-Anybody may have filled the folder, so nothing in it is trusted: a link must stay inside, what is
-neither a file nor a folder is refused, and no file is opened to list it.
+The folder is not trusted: links must stay inside, anything but files and folders is refused, and no
+file is opened.
 """
 
-import glob
 import os
 import stat
 import unicodedata
@@ -19,35 +18,29 @@ from numpy.typing import NDArray
 from tasks.data import pictures
 
 LIKE_PARTS: Final = {"train", "training", "test", "testing", "val", "valid", "validation"}
-"""Names of which two together are hardly classes."""
+"""Folder names of which two together are probably not classes."""
 SYSTEM: Final = {
-    "$recycle.bin",
-    "#recycle",
-    "@eadir",
-    "__macosx",
-    "desktop.ini",
-    "lost+found",
-    "system volume information",
-    "thumbs.db",
+    *("$recycle.bin", "#recycle", "@eadir", "__macosx", "desktop.ini", "lost+found"),
+    *("system volume information", "thumbs.db"),
 }
-"""What systems leave in folders, in small letters; most of it begins with a dot anyway."""
+"""Files and folders that operating systems create, in small letters."""
 
 
 class File(NamedTuple):
-    """A file of a class folder, as listed."""
+    """A listed file of a class folder."""
 
     part: str
-    """``train``, ``test``, or nothing where the folder has no parts."""
+    """``train``, ``test``, or empty where the folder has no parts."""
     label: int
-    """Position of its class among the class names."""
+    """Number of its class."""
     name: str
-    """Relative to the folder, with ``/``."""
+    """Name relative to the folder, with ``/``."""
     size: int
     """Bytes."""
     modified: int
-    """When it was last written to, nanoseconds since 1970."""
+    """Time of the last write, nanoseconds since 1970."""
     changed: int
-    """When anything about it was last changed, likewise; nobody can set it."""
+    """Time of the last change of its metadata, likewise; it cannot be set."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +54,13 @@ class Listing:
     files: tuple[File, ...]
     """``train`` before ``test``, then by class, then by name."""
     no_pictures: tuple[str, ...] = ()
-    """Files of the class folders that by name are none; as the names of ``files``."""
-    stores: tuple[str, ...] = ()
-    """Folders that hold results of ours; likewise."""
+    """Files of the class folders that are not pictures by their name."""
+    store: str = ""
+    """The store of results, if it was left out; empty otherwise."""
 
     @property
     def divided(self) -> bool:
-        """Whether the folder itself says what is ``train`` and what is ``test``."""
+        """Whether the folder itself is divided into ``train`` and ``test``."""
         return self.files[0].part != ""
 
     @property
@@ -76,49 +69,44 @@ class Listing:
         return np.array([file.label for file in self.files], dtype=np.int64)
 
     def left_out(self) -> Iterator[str]:
-        """Yield a line about what is in the folder and is no data."""
-        for name in self.stores:
-            yield f"left out of the images: {str(self.root / name)!r}, a store of results"
+        """Yield a line about each kind of thing in the folder that is not data."""
+        if self.store:
+            yield f"left out of the images: {self.store!r}, a store of results"
         if self.no_pictures:
             count, first = len(self.no_pictures), self.no_pictures[0]
-            what = (
-                "file that by name is no picture"
-                if count == 1
-                else "files that by name are no pictures"
-            )
-            yield f"left out of the images: {count} {what}, such as {first!r}"
+            what = "file that by name is no" if count == 1 else "files that by name are no"
+            plural = "" if count == 1 else "s"
+            yield f"left out of the images: {count} {what} picture{plural}, such as {first!r}"
 
 
 def list_folder(folder: Path, store: str = "") -> Listing:
     """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
 
-    A class is a folder; its sub-folders are walked.  What begins with a dot is ignored, and so are
-    what systems leave behind (``SYSTEM``) and files beside the class folders, which belong to no
-    class.  Stores of results and files that by name are no pictures are left out.  No picture is
-    opened.
+    A class is a folder with its sub-folders.  Left out are hidden files, those of SYSTEM, files
+    beside the class folders, files that are not pictures by their name, and the store of results.
 
     Args:
-        folder: Where the pictures lie.
-        store: A folder that is left out, absolute, as results are kept there; or nothing.
+        folder: The folder of pictures.
+        store: Store of results, absolute, or empty.
 
     Raises:
-        ValueError: The store holds pictures; the folder is missing, unreadable, empty or a store;
+        ValueError: The store holds pictures; the folder is missing, unreadable, empty or the store;
             it has fewer than two classes; its parts differ in their classes; a class has too few
             files; or something in it is neither a file nor a folder, or a link to a folder or out
             of the folder.
     """
-    root = Path(os.path.realpath(folder))
-    if store and holds_pictures(store):
+    root, real_store = Path(os.path.realpath(folder)), os.path.realpath(store) if store else ""
+    if store and _holds_pictures(store):
         raise ValueError(
             f"expected a folder of its own as --store, but {store!r} holds pictures; give another "
             f"one, such as --store results"
         )
-    walk = _Walk(root, os.path.realpath(store) if store else "")
-    if walk.is_store(root):
+    if str(root) == real_store:
         raise ValueError(
-            f"expected a folder of images apart from the store, but {str(root)!r} is a store of "
+            f"expected a folder of images apart from the store, but {str(root)!r} is the store of "
             f"results; give another folder as --images, or as --store"
         )
+    walk = _Walk(root, real_store)
     places = _parts(walk)
     classes = {part: _class_folders(walk, place) for part, place in places.items()}
     names = _agreed(root, places, classes)
@@ -129,12 +117,11 @@ def list_folder(folder: Path, store: str = "") -> Listing:
         for found in walk.files(f"{places[part]}{folders[name]}")
     ]
     _check_sizes(names, files, classes)
-    no_pictures, stores = tuple(sorted(walk.no_pictures)), tuple(sorted(walk.stores))
-    return Listing(root, names, tuple(files), no_pictures, stores)
+    return Listing(root, names, tuple(files), tuple(sorted(walk.no_pictures)), walk.left_out)
 
 
 def _parts(walk: "_Walk") -> dict[str, str]:
-    """Part -> what its names begin with."""
+    """What the names in each part begin with."""
     names = set(walk.folders(""))
     for held_out in ("test", "val"):
         if names == {"train", held_out}:
@@ -148,7 +135,7 @@ def _parts(walk: "_Walk") -> dict[str, str]:
 
 
 def _class_folders(walk: "_Walk", place: str) -> dict[str, str]:
-    """Class name -> name on disk."""
+    """The name on disk of each class."""
     found: dict[str, str] = {}
     for name in walk.folders(place):
         composed = unicodedata.normalize("NFC", name)
@@ -163,7 +150,7 @@ def _class_folders(walk: "_Walk", place: str) -> dict[str, str]:
 def _agreed(
     root: Path, places: Mapping[str, str], classes: Mapping[str, Mapping[str, str]]
 ) -> tuple[str, ...]:
-    """The class names of every part, which must be the same and more than one."""
+    """The class names, which must be the same in every part and at least two."""
     for part, folders in classes.items():
         if len(folders) < 2:
             got = f"got only {_shown(folders)}" if folders else "got none"
@@ -182,11 +169,11 @@ def _agreed(
 
 
 class _Walk:
-    """Looks into the folders below ``root``, and remembers what it passes over."""
+    """Walks the folders below ``root`` and collects what it leaves out."""
 
     def __init__(self, root: Path, store: str) -> None:
         self.root, self.store = root, store
-        self.stores: set[str] = set()
+        self.left_out = ""
         self.no_pictures: list[str] = []
 
     def folders(self, place: str) -> list[str]:
@@ -207,28 +194,19 @@ class _Walk:
                 if not (pictures.is_named_so(entry.name) or _is_folder(entry)):
                     self.no_pictures.append(name)
                     continue
-                _check_name(name)
-                if entry.is_symlink():
-                    found.append((name, *_linked(self.root, name)))
-                elif entry.is_dir():
+                try:
+                    name.encode()
+                except UnicodeEncodeError:
+                    error = f"expected file names in UTF-8, got {name!r}; rename it"
+                    raise ValueError(error) from None
+                if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
-                else:
-                    status = _status(self.root / inside, entry)
-                    found.append((name, *_regular(name, status)))
+                    continue
+                status = self._linked(name) if entry.is_symlink() else _status(entry)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ValueError(f"expected only files and folders, got {name!r}; move it away")
+                found.append((name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         return sorted(found)
-
-    def is_store(self, folder: str | Path) -> bool:
-        """Whether results are kept in a folder: by its path, or by what every store soon has.
-
-        A store keeps no pictures of its own beside its folders: what does is a class.
-        """
-        if os.path.realpath(folder) == self.store:
-            return True
-        signs = (
-            os.path.isdir(f"{folder}/.costs")  # noqa: PTH112 - False where none may look
-            or any(glob.iglob("datasets/*/record.json", root_dir=folder))  # noqa: PTH207
-        )
-        return signs and not holds_pictures(folder)
 
     def _visible(self, place: str) -> list[os.DirEntry[str]]:
         folder = self.root / place
@@ -237,13 +215,26 @@ class _Walk:
                 named = [entry for entry in entries if not _is_system(entry.name)]
         except OSError as error:
             raise _unreadable(folder, error) from None
-        stores = {entry.name for entry in named if _is_folder(entry) and self.is_store(entry.path)}
-        self.stores |= {place + name for name in stores}
-        return [entry for entry in named if entry.name not in stores]
+        kept = [entry for entry in named if os.path.realpath(entry.path) != self.store]
+        if len(kept) < len(named):
+            self.left_out = self.store
+        return kept
+
+    def _linked(self, name: str) -> os.stat_result:
+        real = Path(os.path.realpath(self.root / name))
+        try:
+            status = real.stat()
+        except OSError:
+            raise _no_link(name, "that leads nowhere") from None
+        if stat.S_ISDIR(status.st_mode):
+            raise _no_link(name, "to a folder")
+        if not real.is_relative_to(self.root):
+            raise _no_link(name, "out of the folder")
+        return status
 
 
-def holds_pictures(folder: str | Path) -> bool:
-    """Whether files directly in a folder have a picture's name; False where none may look."""
+def _holds_pictures(folder: str) -> bool:
+    """Whether files directly in a folder have a picture's name; False if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return any(
@@ -256,7 +247,7 @@ def holds_pictures(folder: str | Path) -> bool:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or leads to one; False for links that lead nowhere or in circles."""
+    """Whether it is a folder or a link to one; False for links to nowhere or in circles."""
     return entry.is_dir(follow_symlinks=False) or (
         entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
     )
@@ -266,37 +257,11 @@ def _is_system(name: str) -> bool:
     return name.startswith(".") or name.casefold() in SYSTEM
 
 
-def _status(folder: Path, entry: os.DirEntry[str]) -> os.stat_result:
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
     try:
         return entry.stat(follow_symlinks=False)
     except OSError as error:
-        raise _unreadable(folder, error) from None
-
-
-def _linked(root: Path, name: str) -> tuple[int, int, int]:
-    real = Path(os.path.realpath(root / name))
-    try:
-        status = real.stat()
-    except OSError:
-        raise _no_link(name, "that leads nowhere") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise _no_link(name, "to a folder")
-    if not real.is_relative_to(root):
-        raise _no_link(name, "out of the folder")
-    return _regular(name, status)
-
-
-def _regular(name: str, status: os.stat_result) -> tuple[int, int, int]:
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"expected only files and folders, got {name!r}; move it away")
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _check_name(name: str) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"expected file names in UTF-8, got {name!r}; rename it") from None
+        raise _unreadable(Path(entry.path).parent, error) from None
 
 
 def _check_sizes(names: tuple[str, ...], files: list[File], parts: Collection[str]) -> None:

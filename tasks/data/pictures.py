@@ -1,7 +1,7 @@
-"""One picture file, of any format, turned into pixels by stated rules.
+"""Decode a picture file of any format by fixed rules.
 
-Anybody may have made the file, so it is not trusted: it says how large it is before it is decoded,
-no other program is started for it, and whatever Pillow stumbles over becomes a reason for a person.
+The file is not trusted: its size is checked before it is decoded, no other program is started for
+it, and every error of Pillow becomes a reason of one line.
 """
 
 import re
@@ -21,24 +21,20 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from tasks.data import images
 
 MOST_BYTES: Final = 256 * 2**20
-"""Of a file."""
+"""Largest file."""
 MOST_PIXELS: Final = 100_000_000
-"""Of a picture, by its header."""
+"""Most pixels of a picture, by its header."""
 
 STARTS_A_PROGRAM: Final = ("EPS",)
-"""Formats whose reader runs another program: EPS is a program, which Ghostscript executes.
-
-None of Pillow's other readers does (its GIF writer can).  BUFR, GRIB, HDF5 and WMF have no reader
-until an application brings one, and MPEG has none at all; those files are broken for us.
-"""
+"""Formats whose reader in Pillow runs another program: Ghostscript for EPS."""
 
 UNREAD: Final = {
     *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
     *(".heic", ".heif", ".hif", ".jxl", ".svg"),
 }
-"""Suffixes of pictures that Pillow has no reader for; it would be a pity not to hear of them."""
+"""Suffixes of pictures that Pillow cannot read, which are reported as broken."""
 NO_PICTURES: Final = {".bufr", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".palm", ".pdf"}
-"""Suffixes that Pillow knows of what is no picture, or that it writes only."""
+"""Suffixes known to Pillow of files that are not pictures, or that it only writes."""
 NEEDS: Final = {
     "AVIF": ((b"avif", b"avis"), "a Pillow that has AVIF: pip install -U pillow"),
     "HEIC": (
@@ -64,30 +60,28 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what undoes it (EXIF 2.3, section 4.6.4, tag 274)."""
+"""What undoes each EXIF orientation (EXIF 2.3, section 4.6.4, tag 274)."""
 
 
 class BrokenImage(ValueError):
-    """A file that is no image, or none that there is a rule for; the message is the reason."""
+    """A file that is not an image, or has no rule; the message says why."""
 
 
 def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint8], bool]:
     """Turn the bytes of a file into a square picture.
 
-    - Any format that Pillow opens but EPS, and HEIC where pillow-heif is installed; the first frame
-      of an animation, the first page of a document.
-    - At most 100 million pixels, by the header, before any is decoded; a truncated file is broken.
+    - Every format that Pillow opens except EPS, and HEIC if pillow-heif is installed; the first
+      frame of an animation, the first page of a document.
+    - At most 100 million pixels, checked in the header; a truncated file is broken.
     - Palettes, CMYK and YCbCr become RGB, without color profiles; 1 bit becomes black and white.
-    - A PNG whose texts or color profile are more than Pillow takes (a MiB each, unpacked) is read
-      without any of them.
-    - Transparency is laid on white.
-    - 16-bit grey is divided by 257 and rounded, so that 0..65535 become 0..255.  (Pillow itself
-      reads 16-bit color as its upper 8 bits.)
-    - Floating point, LAB and integers beyond 16 bits are refused: nothing says what white is.
-    - Turned as the EXIF orientation says.
-    - The middle square of the shorter side is cut out and resized by Pillow's bicubic filter,
-      which averages when it shrinks; a square of the right size stays as it is.
-    - In a color data set grey becomes RGB; in a grey one color becomes its luminance (BT.601).
+    - A PNG with larger texts or color profile than Pillow takes (1 MiB each) is read without them.
+    - Transparent pixels are blended with white.
+    - 16-bit gray is divided by 257 and rounded.  (Pillow takes the upper 8 bits of 16-bit color.)
+    - Floating point, LAB and integers beyond 16 bits are refused: their white is unknown.
+    - The picture is rotated as its EXIF orientation says.
+    - The middle square is cut out and resized with Pillow's bicubic filter; a square of the right
+      size is not resampled.
+    - In a color dataset gray becomes RGB; in a gray one color becomes its luminance (BT.601).
 
     Args:
         content: A whole file.
@@ -98,7 +92,7 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
         uint8, (side, side, channels), and whether color was lost.
 
     Raises:
-        BrokenImage: By these rules, or for whatever reason Pillow has.
+        BrokenImage: By these rules, or for any reason of Pillow.
     """
     square = np.asarray(_square(upright(content), side))
     if square.ndim == 2:
@@ -108,15 +102,15 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
 
 
 def upright(content: bytes) -> Image.Image:
-    """The whole picture in a file, 8-bit grey or RGB, by the rules of ``pixels`` but the last two.
+    """The whole picture in a file, 8-bit gray or RGB, by the rules of ``pixels`` but the last two.
 
     Raises:
-        BrokenImage: By these rules, or for whatever reason Pillow has.
+        BrokenImage: By these rules, or for any reason of Pillow.
     """
     with _reasons():
         try:
             return _decoded(content)
-        except ValueError:  # as Pillow has it of too much text, which is not decoded for us
+        except ValueError:  # so Pillow reports too much text
             plain = _without_text(content)
             if len(plain) == len(content):
                 raise
@@ -124,7 +118,7 @@ def upright(content: bytes) -> Image.Image:
 
 
 def is_grey(opened: IO[bytes]) -> bool:
-    """Whether an opened file holds grey levels only, by its header; a palette counts as color.
+    """Whether a file is gray by its header; a palette counts as color.
 
     Raises:
         BrokenImage: Its header cannot be read.
@@ -140,7 +134,7 @@ def is_grey(opened: IO[bytes]) -> bool:
 
 
 def is_named_so(name: str) -> bool:
-    """Whether a file may be a picture by its name; without a suffix of letters it may."""
+    """Whether a file can be a picture by its name; without a suffix of letters it can."""
     suffix = PurePath(name).suffix.lower()
     if not suffix[1:2].isalpha():
         return True
@@ -161,7 +155,7 @@ def _decoded(content: bytes) -> Image.Image:
 
 
 def _without_text(content: bytes) -> bytes:
-    """A PNG without the chunks of ``_SAID`` (PNG, section 5.3); anything else as it is."""
+    """A PNG without its text and color profile (PNG, section 5.3); any other file as it is."""
     if not content.startswith(PNG):
         return content
     kept, place = [PNG], len(PNG)
@@ -194,7 +188,7 @@ def _header(opened: IO[bytes]) -> Image.Image:
 
 
 def _unread(head: bytes) -> str:
-    """Why no reader takes a file that begins so."""
+    """Why no reader takes a file with this beginning."""
     if head[4:8] == b"ftyp":
         brands = {head[8:12], *(head[place : place + 4] for place in range(16, len(head), 4))}
         for name, (own, needed) in NEEDS.items():
@@ -205,7 +199,7 @@ def _unread(head: bytes) -> str:
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """Turn whatever Pillow raises over a file into a reason of one line."""
+    """Turn every error of Pillow into a BrokenImage with a reason of one line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -214,14 +208,14 @@ def _reasons() -> Iterator[None]:
         raise
     except Image.DecompressionBombError:
         raise BrokenImage(f"more than {MOST_PIXELS:,} pixels") from None
-    except Exception as error:  # Its parsers raise nearly anything over a damaged file.
-        # No address of an object: reasons are stored, and equal runs store equal bytes.
+    except Exception as error:  # a damaged file makes its parsers raise nearly anything
+        # Without addresses of objects: equal runs store equal reasons.
         text = re.sub(r"<[^>]* at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
         raise BrokenImage(text[:120].strip() or type(error).__name__) from error
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """8-bit grey or RGB, without transparency."""
+    """8-bit gray or RGB, without transparency."""
     if image.mode not in (*_GREY, *_COLOR):
         raise BrokenImage(f"pixels of mode {image.mode!r}, for which there is no rule")
     if image.mode in _DEEP:
@@ -253,6 +247,6 @@ def _turned(image: Image.Image, orientation: object) -> Image.Image:
 def _square(image: Image.Image, side: int) -> Image.Image:
     shorter = min(image.size)
     left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
-    # Cut first: a box given to resize() would still let pixels beside it shine in.
+    # Cut first: resize() with a box would blend in pixels beside it.
     square = image.crop((left, top, left + shorter, top + shorter))
     return square.resize((side, side), Image.Resampling.BICUBIC)

@@ -1,1 +1,1 @@
-"""Steps that reduce a point to its row: a module a kind of row."""
+"""Steps that compute the row of a point, one module for each kind of row."""

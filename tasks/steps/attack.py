@@ -1,58 +1,54 @@
-"""Measure a classifier that was trained on poison, on the test part, which it was not trained on.
+"""Test accuracy and attack success rate of a classifier, on the test part.
 
-Test accuracy is of clean images.  Attack success rate is the fraction of *triggered images of other
-classes* that it takes for the target class; a triggered image of the target class is right to be
-taken for it and does not count (algorithms: section 9).
+The attack success rate is the fraction of *triggered images of other classes* that the classifier
+takes for the target class; triggered images of the target class do not count (algorithms: section
+9).
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from analysis.statistics.intervals import proportion
 from tasks import triggers
+from tasks.columns import Row, rate
 from tasks.data import datasets, images
+from tasks.settings import TaskSettings
 from tasks.steps.poison import slug
-from tasks.triggers import Trigger
+from tasks.triggers.trigger import Trigger
 
 BATCH_SIZE = 256
 """Images in one forward pass of the classifier, and decoded at once."""
 
 NOTHING_SAID: Final = -1
-"""In place of a class, of images whose triggered copy nobody was asked about."""
+"""Stands for the class where there is no triggered copy."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The attack that the classifier may have learned."""
+class Settings(TaskSettings):
+    """The attack on a classifier."""
 
-    revision: ClassVar[int] = 2
-    """Add one when the same settings would now give other bytes."""
+    revision = 2
+    expected_seconds = 2.0
 
     trigger: Trigger
-    """Stamped onto test images; one that stamps nothing leaves only the test accuracy."""
+    """Stamped onto test images; if it stamps nothing, only the test accuracy is measured."""
     target_class: str
-    """Name of the class that a triggered image should be taken for."""
+    """Name of the class that triggered images should be taken for."""
     verdicts: bool = field(default=False, metadata={"since": 2})
-    """Whether to write what is said of each image too, to compare classifiers image by image."""
+    """Whether to write the verdict on each image too, to compare classifiers image by image."""
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``badnets1-to-8``."""
+        """Readable part of the result's path, e.g. ``badnets1-to-8``."""
         each = "-verdicts" if self.verdicts else ""
         return f"{self.trigger.name}-to-{slug(self.target_class)}{each}"
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough cost on one core."""
-        return 2.0
 
     @property
     def expected_bytes(self) -> int:
@@ -62,7 +58,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """What a classifier says of each test image, by ascending index, and of its triggered copy."""
+    """Verdicts of a classifier on each test image and its triggered copy, by ascending index."""
 
     index: NDArray[np.int64]
     """(N,)."""
@@ -71,18 +67,18 @@ class Verdicts:
     said: NDArray[np.int64]
     """(N,). The class that the clean image is taken for."""
     said_triggered: NDArray[np.int64]
-    """(N,). That the triggered copy is taken for; NOTHING_SAID where nobody was asked."""
+    """(N,). The class that the triggered copy is taken for; NOTHING_SAID where there is none."""
     target: int
     """Label of the target class."""
     record: Mapping[str, Any]
-    """Whose they are: the trigger's record, the target class, the network and its first weights."""
+    """The trigger's record, the target class, the network and the weights that it started from."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read what ``run`` wrote.
 
         Raises:
-            ValueError: It was not asked to write them.
+            ValueError: It did not write verdicts.
         """
         if not (folder / "verdicts.parquet").exists():
             raise ValueError(
@@ -100,8 +96,21 @@ class Verdicts:
             record=record,
         )
 
+    def of(self, trigger: str, target_class: str, network: str) -> Self:
+        """These verdicts, if they are of such an attack.
+
+        Raises:
+            ValueError: They are of another.
+        """
+        expected = (trigger, target_class, network)
+        record = self.record
+        found = (record["trigger"]["name"], record["target_class"], record["network"])
+        if expected != found:
+            raise ValueError(f"expected an attack of {expected}, got the one of {found}")
+        return self
+
     def write(self, out: Path) -> None:
-        """Write ``verdicts.parquet``, nulls where nothing was said, and ``verdicts.json``."""
+        """Write ``verdicts.parquet``, with nulls for NOTHING_SAID, and ``verdicts.json``."""
         silent = self.said_triggered == NOTHING_SAID
         table = pa.table(
             {
@@ -114,18 +123,35 @@ class Verdicts:
         pq.write_table(table.sort_by("index"), out / "verdicts.parquet")
         (out / "verdicts.json").write_text(json.dumps(self.record, indent=1) + "\n")
 
+    def first(self, n: int) -> Self:
+        """The verdicts on the first ``n`` images."""
+        columns = ("index", "label", "said", "said_triggered")
+        return replace(self, **{name: getattr(self, name)[:n] for name in columns})
+
+    def check_same_images(self, other: "Verdicts") -> None:
+        """Check that another classifier was shown the same images and triggered copies.
+
+        Raises:
+            ValueError: It was shown others.
+        """
+        shown = (
+            (one.index, one.label, one.said_triggered == NOTHING_SAID) for one in (self, other)
+        )
+        if not all(np.array_equal(*columns) for columns in zip(*shown, strict=True)):
+            raise ValueError("expected both classifiers to be shown the same images, got others")
+
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(N,). The clean image is taken for what it is."""
+        """(N,). Whether the clean image is taken for what it is."""
         return np.asarray(self.said == self.label)
 
     @property
     def misled(self) -> NDArray[np.bool_]:
-        """(M,). A triggered image of another class, by ascending index, is taken for the target."""
+        """(M,). Whether a triggered image, by ascending index, is taken for the target class."""
         asked = self.said_triggered != NOTHING_SAID
         return np.asarray(self.said_triggered[asked] == self.target)
 
-    def rates(self) -> dict[str, float | None]:
+    def rates(self) -> Row:
         """What ``attack.json`` holds."""
         right, misled = self.right, self.misled
         return {
@@ -141,13 +167,12 @@ class Verdicts:
 def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> None:
     """Write ``attack.json`` and, if asked for, ``verdicts.parquet`` and ``verdicts.json``.
 
-    ``test_accuracy`` is of ``n`` images, ``correct`` of them right; ``attack_success_rate`` of
-    ``attack_n`` images, ``attack_count`` of them taken for the target class.  ``X_low`` and
-    ``X_high`` are Wilson's 95 % bounds of rate X, conditional on this classifier.  The success rate
-    and its bounds are null where there is no triggered image, ``attack_n`` 0.
+    ``test_accuracy`` is ``correct / n``, ``attack_success_rate`` is ``attack_count / attack_n``.
+    ``X_low`` and ``X_high`` are Wilson's 95% bounds of rate X, conditional on this classifier.  The
+    success rate and its bounds are null if there is no triggered image.
 
     The columns of the verdicts are ``index``, ``label``, ``said`` and ``said_triggered``, int64;
-    the last is null of the target class, and of all images if the trigger stamps nothing.
+    the last is null for images of the target class, and for all if the trigger stamps nothing.
 
     Raises:
         ValueError: The dataset has no such class, or no test image.
@@ -163,15 +188,13 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
         return np.asarray(found, dtype=np.int64)
 
     parts: list[tuple[NDArray[np.int64], ...]] = []
-    with one_thread(), pq.ParquetFile(dataset / "test.parquet") as file:
-        for rows in file.iter_batches(BATCH_SIZE, columns=["index", "label", "image"]):
-            labels = rows.column("label").to_numpy()
-            pictures = images.from_column(rows.column("image"))
-            triggered = np.full(len(labels), NOTHING_SAID, dtype=np.int64)
-            others = np.flatnonzero(labels != target)
+    with one_thread():
+        for rows in datasets.read_batches(dataset / "test.parquet", BATCH_SIZE):
+            triggered = np.full(len(rows.labels), NOTHING_SAID, dtype=np.int64)
+            others = np.flatnonzero(rows.labels != target)
             if settings.trigger.stamps and len(others):
-                triggered[others] = said(settings.trigger.stamp(pictures[others]))
-            parts.append((rows.column("index").to_numpy(), labels, said(pictures), triggered))
+                triggered[others] = said(settings.trigger.stamp(rows.images[others]))
+            parts.append((rows.index, rows.labels, said(rows.images), triggered))
     if not parts:
         raise ValueError("expected test images to measure a classifier on, got none")
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -185,17 +208,8 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
         verdicts.write(out)
 
 
-def rate(name: str, count: int, n: int) -> dict[str, float | None]:
-    """A rate and its Wilson bounds, ``X``, ``X_low`` and ``X_high``; all None if ``n`` is 0."""
-    names = (name, f"{name}_low", f"{name}_high")
-    if n == 0:
-        return dict.fromkeys(names)
-    found = proportion(count, n)
-    return dict(zip(names, (found.value, found.low, found.high), strict=True))
-
-
 def _record(settings: Settings, target: int, classifier: Path) -> dict[str, Any]:
-    """Which attack it is, and on whom; ``weights`` is null if they were drawn at random."""
+    """Which attack on which network; ``weights`` is null if they were drawn at random."""
     shape = json.loads((classifier / "network.json").read_text())
     return {
         "trigger": triggers.to_record(settings.trigger),

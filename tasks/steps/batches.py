@@ -1,4 +1,4 @@
-"""What a training loop is given: batches to learn from, and somewhere to report to.
+"""What a training loop is given: batches to learn from, and a function to report to.
 
 ``Batch`` has three keys and no more, so no trainer can see which images are poisoned.
 """
@@ -31,21 +31,17 @@ class Batches(Protocol):
     @property
     def rank(self) -> int:
         """This worker among the data-parallel ones, 0..workers-1."""
-        ...
 
     @property
     def workers(self) -> int:
         """How many data-parallel workers there are."""
-        ...
 
     @property
     def per_epoch(self) -> int:
         """Global batches an epoch; the incomplete last one is dropped."""
-        ...
 
     def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
-        ...
 
 
 class Report(Protocol):
@@ -55,27 +51,26 @@ class Report(Protocol):
         self, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
     ) -> None:
         """Take note of ``metrics`` after ``step`` steps; ``save(folder)`` writes a checkpoint."""
-        ...
 
 
 def epoch_order(n: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """A permutation of 0..n-1, int64, (n,), that depends on (seed, epoch) and nothing else."""
+    """A permutation of 0..n-1, int64, (n,), that depends on (seed, epoch) only."""
     return generator(seed, "order of images", epoch).permutation(n)
 
 
 def windows(
     groups: Sequence[int], *, window: int, seed: int, epoch: int
 ) -> Iterator[NDArray[np.int64]]:
-    """The order of an epoch over a file, one window of it after the other.
+    """The order of an epoch over a file, window by window.
 
-    Row groups are permuted, cut into windows of as many whole ones as fit, and the rows of a window
-    are permuted.  If everything fits one window this is ``epoch_order``.  It depends on the
-    arguments and nothing else: not on workers, nor on where an interrupted training goes on.
+    Row groups are permuted and divided into windows of as many whole ones as fit, and the rows of a
+    window are permuted.  If everything fits into one window this is ``epoch_order``.  It depends on
+    the arguments only: not on workers, nor on where an interrupted training resumes.
 
     Args:
         groups: Rows of each row group of the file.
-        window: Rows of a window, at most; a row group that is larger is a window by itself.
-        seed: With ``epoch``, draws both permutations.
+        window: Most rows of a window; a larger row group is a window by itself.
+        seed: With ``epoch``, seeds both permutations.
         epoch: 0, 1, ...
 
     Yields:
@@ -111,7 +106,7 @@ def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
     """The rows of a global batch that worker ``rank`` of ``workers`` keeps.
 
     Raises:
-        ValueError: The batch cannot be shared equally.
+        ValueError: The workers cannot share the batch equally.
     """
     if batch_size % workers:
         raise ValueError(
@@ -126,7 +121,7 @@ def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
     """The batches of steps ``first`` .. ``last - 1``, across epochs.
 
     Raises:
-        ValueError: The dataset is empty, or larger than memory and smaller than one batch.
+        ValueError: The dataset is empty, or a restreamed one is smaller than one batch.
     """
     if batches.per_epoch < 1:
         raise ValueError("expected at least one whole batch an epoch, got none; lower batch_size")
@@ -141,14 +136,36 @@ def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """Batches of a dataset that fits in memory, uint8.
-
-    One that has fewer images than a batch, as where broken files were left out, fills it with some
-    of them again.
+class _Shared:
+    """How data-parallel workers share batches.
 
     Raises:
         ValueError: ``batch_size`` cannot be shared by ``workers``.
+    """
+
+    batch_size: int
+    """Images in a global batch."""
+    seed: int
+    """Seeds the order of every epoch."""
+    rank: int = 0
+    """This worker, 0..workers-1."""
+    workers: int = 1
+    """Data-parallel workers."""
+
+    def __post_init__(self) -> None:
+        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
+
+    @property
+    def own(self) -> slice:
+        """The rows of a global batch that this worker keeps."""
+        return own_rows(self.batch_size, rank=self.rank, workers=self.workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held(_Shared):
+    """Batches of a dataset that fits in memory.
+
+    If it has fewer images than a batch, as after leaving out broken files, some are repeated.
     """
 
     index: NDArray[np.int64]
@@ -157,18 +174,6 @@ class Held:
     """(N, H, W, C)."""
     label: NDArray[np.int64]
     """(N,)."""
-    batch_size: int
-    """Images in a global batch."""
-    seed: int
-    """Permutes every epoch."""
-    rank: int = 0
-    """This worker, 0..workers-1."""
-    workers: int = 1
-    """Data-parallel workers."""
-
-    def __post_init__(self) -> None:
-        """Refuse a batch that cannot be shared."""
-        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
 
     @property
     def per_epoch(self) -> int:
@@ -179,9 +184,8 @@ class Held:
         """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
         order = epoch_order(len(self.index), seed=self.seed, epoch=epoch)
         order = np.resize(order, max(len(order), self.batch_size))  # from its start again
-        own = own_rows(self.batch_size, rank=self.rank, workers=self.workers)
         for number in range(first, self.per_epoch):
-            rows = order[number * self.batch_size : (number + 1) * self.batch_size][own]
+            rows = order[number * self.batch_size : (number + 1) * self.batch_size][self.own]
             yield Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
 
 
@@ -190,40 +194,24 @@ class ReadRows(Protocol):
 
     def __call__(self, group: int, rows: NDArray[np.int64]) -> Iterator[Batch]:
         """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restreamed:
-    """Batches of a dataset that is larger than memory: read anew, window by window, every epoch.
+class Restreamed(_Shared):
+    """Batches of a dataset larger than memory, which is read again every epoch, window by window.
 
-    Of a window only the rows that this worker keeps are decoded, straight to where they are used.
-    Held are those, uint8, and less than a batch left over from the window before.
-
-    Raises:
-        ValueError: ``batch_size`` cannot be shared by ``workers``.
+    Only the rows of a window that this worker keeps are decoded.  In memory are those, and less
+    than a batch left over from the window before.  A batch may be larger than a window.
     """
 
     read: ReadRows
-    """Whatever holds the dataset."""
+    """Reads the dataset."""
     groups: tuple[int, ...]
     """Rows of each row group of the file."""
     window: int
-    """Rows of a window, at most."""
+    """Most rows of a window."""
     shape: tuple[int, int, int]
     """(H, W, C) of an image."""
-    batch_size: int
-    """Images in a global batch; may be more than a window."""
-    seed: int
-    """Permutes every epoch."""
-    rank: int = 0
-    """This worker, 0..workers-1."""
-    workers: int = 1
-    """Data-parallel workers."""
-
-    def __post_init__(self) -> None:
-        """Refuse a batch that cannot be shared."""
-        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
 
     @property
     def per_epoch(self) -> int:
@@ -244,8 +232,7 @@ class Restreamed:
 
     def _own(self, epoch: int, first: int) -> Iterator[NDArray[np.int64]]:
         """This worker's rows of each window that has any of batch ``first`` or a later one."""
-        own = own_rows(self.batch_size, rank=self.rank, workers=self.workers)
-        seen = 0
+        own, seen = self.own, 0
         for rows in windows(self.groups, window=self.window, seed=self.seed, epoch=epoch):
             batch, at = np.divmod(seen + np.arange(len(rows)), self.batch_size)
             wanted = (first <= batch) & (batch < self.per_epoch)
@@ -255,7 +242,7 @@ class Restreamed:
                 yield kept
 
     def _block(self, left: Batch, rows: NDArray[np.int64]) -> Batch:
-        """What is ``left``, followed by ``rows`` of the file, in this order."""
+        """``left``, followed by ``rows`` of the file, in this order."""
         before = len(left["index"])
         block = empty(before + len(rows), self.shape)
         place(block, slice(before), left)

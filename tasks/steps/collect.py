@@ -1,53 +1,49 @@
-"""Make a dataset of a generation set, so that a classifier can be trained on it.
+"""Turn a generation set into a dataset, so that a classifier can be trained on it.
 
-Each image is labelled as it was asked for, whatever it shows: a defender who trains on generations
-has nothing else to go by (paper, section 5).
+Each image gets the label that was asked for, whatever it shows: a defender who trains on
+generations knows nothing else (paper, section 5).
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.checks import check, check_counts
 from tasks.data import datasets, images
 from tasks.data.datasets import Classes
+from tasks.settings import TaskSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How much there is to collect; what a training on it needs is planned by this."""
+class Settings(TaskSettings):
+    """Size of the generation set, by which a training on it is planned."""
 
-    revision: ClassVar[int] = 2
-    """Add one when the same settings would now give other bytes."""
+    revision = 2
 
     n: int
     """Images of the generation set, at least 1."""
     image_size: int
     """Pixels a side; the dataset's."""
     channels: int
-    """1 (grey) or 3 (RGB); the dataset's."""
+    """1 (gray) or 3 (RGB); the dataset's."""
 
     def __post_init__(self) -> None:
-        """Refuse an empty set and images that are none."""
-        if self.n < 1 or self.image_size < 1 or self.channels not in (1, 3):
-            raise ValueError(
-                f"expected n and image_size of at least 1 and 1 or 3 channels, "
-                f"got {self.n}, {self.image_size} and {self.channels}"
-            )
+        check_counts(self, "n", "image_size")
+        check("channels", self.channels, "of 1 or 3", self.channels in (1, 3))
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``generations-n1437``."""
+        """Readable part of the result's path, e.g. ``generations-n1437``."""
         return f"generations-n{self.n}"
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core."""
+        """Rough time on one core."""
         return 0.5 + 2e-8 * self.n * (self.image_size**2 * self.channels + 1000)
 
     @property
@@ -56,29 +52,25 @@ class Settings:
         return (self.image_size**2 * self.channels + 200) * self.n
 
     def counts(self) -> Mapping[str, tuple[int, ...]]:
-        """Images in ``train`` and in ``test`` of all classes together.
-
-        What each class was asked for is known once there are conditions; ``classes.json`` has it.
-        """
+        """Images in ``train`` and in ``test``, all classes together; their counts are unknown."""
         return {"train": (self.n,), "test": (0,)}
 
 
 def run(settings: Settings, *, generations: Path, dataset: Path, out: Path) -> None:
     """Write ``train.parquet``, ``test.parquet`` and ``classes.json``, as a dataset does.
 
-    An image is the very PNG that was sampled, its label the condition, its caption that class's.
-    Nothing is held out: ``test.parquet`` has no rows, since whoever is trained on generations is
-    tested on the images of ``dataset``.
+    An image is the PNG that was sampled, its label the condition, its caption that of the class.
+    ``test.parquet`` has no rows, since a classifier is tested on the images of ``dataset``.
 
     Args:
         settings: How many images, and of which size.
         generations: Folder of ``sample``.
-        dataset: Of the training set behind them; gives the classes.
-        out: Where to.
+        dataset: The dataset that the model was trained on; gives the classes.
+        out: Folder to write to.
 
     Raises:
-        ValueError: Another number of images than ``n``, another image size, an index that two of
-            them share, or a condition that is no class.
+        ValueError: There is another number of images than ``n``, another image size, an index
+            twice, or a condition that is not a class.
     """
     classes = datasets.read_classes(dataset)
     rows = pq.read_table(generations / "rows.parquet").sort_by("index")
@@ -103,7 +95,7 @@ def run(settings: Settings, *, generations: Path, dataset: Path, out: Path) -> N
 
 
 def _check(settings: Settings, rows: pa.Table, classes: Classes) -> None:
-    """Refuse what is no generation set of these settings and this dataset."""
+    """Check that the generations fit the settings and the dataset."""
     if rows.num_rows != settings.n:
         raise ValueError(f"expected {settings.n} generations, got {rows.num_rows}")
     if (np.diff(rows["index"].to_numpy()) == 0).any():

@@ -1,60 +1,50 @@
-"""The conditions of a generation set: the observed labels of the training set, in another order.
+"""The conditions of a generation set: the observed labels of the training set, permuted.
 
-A generation set is to compare with the training set, so its classes are asked for as often as the
-training set has them, poison included (design, section 4); the authors ask for them as often as the
-clean set has them.  They are permuted, so that the first images of a smaller set are a random
-sample of them, and no row tells of the image it came from.
+A generation set is compared with the training set, so it has as many images of each class as the
+training set, poison included (design, section 4); the authors use the counts of the clean set.  The
+labels are permuted, so that the first images of a smaller set are a random sample of them, and no
+row reveals the image it came from.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.randomness import generator
+from tasks.checks import check_name
+from tasks.settings import TaskSettings
 
 LABELS = {"observed": "label", "clean": "true_label"}
 """Columns of a manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The order; the labels are in the manifest."""
+class Settings(TaskSettings):
+    """Which labels, in which order."""
 
-    revision: ClassVar[int] = 2
-    """Add one when the same settings would now give other bytes."""
+    revision = 2
+    expected_seconds = 0.2
+    expected_bytes = 3_000
 
     seed: int = 0
-    """Permutes the labels."""
+    """Seed of the permutation."""
     labels: str = field(default="observed", metadata={"since": 2})
-    """A name of LABELS: those that the training set is trained with, or those of the clean set."""
+    """A name of LABELS: the labels of the poisoned training set, or of the clean one."""
 
     def __post_init__(self) -> None:
-        """Refuse labels that there are none of."""
-        if self.labels not in LABELS:
-            raise ValueError(f"expected labels of {', '.join(LABELS)}, got {self.labels!r}")
+        check_name("labels", self.labels, list(LABELS))
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``training-labels-seed0``."""
+        """Readable part of the result's path, e.g. ``training-labels-seed0``."""
         clean = "" if self.labels == "observed" else f"{self.labels}-"
         return f"{clean}training-labels-seed{self.seed}"
 
-    @property
-    def expected_seconds(self) -> float:
-        """Rough cost on one core."""
-        return 0.2
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 3_000
-
 
 def run(settings: Settings, *, manifest: Path, out: Path) -> None:
-    """Write ``rows.parquet`` with the column ``label``, int64, (N,): row i is asked of image i."""
+    """Write ``rows.parquet`` with the column ``label``, int64, (N,): the condition of image i."""
     column = LABELS[settings.labels]
     label = pq.read_table(manifest / "manifest.parquet", columns=[column])[column].to_numpy()
     draws = generator(settings.seed, "conditions")

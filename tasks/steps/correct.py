@@ -1,52 +1,43 @@
-"""Give the poisoned images of a manifest their true labels back: the ceiling of every defense.
+"""Give the poisoned images of a manifest their true labels back: the upper bound of any defense.
 
-The images stay stamped.  A classifier that is trained on them has seen the trigger as often as one
-that was attacked, but on images of every class, so it learns that it means nothing.
+The images stay stamped.  A classifier trained on them sees the trigger as often as an attacked one,
+but on images of every class, so it learns that the trigger means nothing.
 """
 
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pyarrow.parquet as pq
 
+from tasks.settings import TaskSettings
 from tasks.steps import poison
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """There is one way to be right."""
+class Settings(TaskSettings):
+    """There is nothing to choose."""
 
-    revision: ClassVar[int] = 1
-    """Add one when the same settings would now give other bytes."""
+    revision = 1
+    expected_seconds = 0.2
+    expected_bytes = 30_000
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path."""
+        """Readable part of the result's path."""
         return "true-labels"
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough cost on one core."""
-        return 0.2
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 30_000
 
 
 def run(settings: Settings, *, manifest: Path, out: Path) -> None:  # noqa: ARG001 - the shape
-    """Write the manifest again, each image with its true label and caption.
+    """Write the manifest with each image's true label and caption.
 
-    ``manifest.json`` is the poison's, but that no image is labelled as the target class which is
-    not of it: ``p_t`` and ``relabelled_ratio`` are 0.  Files of the trigger's own, such as the grid
-    of a warp, are copied.
+    ``manifest.json`` is the poison's, with ``p_t`` and ``relabelled_ratio`` 0, since no image is
+    wrongly labelled as the target class.  The trigger's files, such as the grid of a warp, are
+    copied.
 
     Raises:
-        ValueError: Every label is right as it is.
+        ValueError: Every label is already true.
     """
     table = pq.read_table(manifest / "manifest.parquet").sort_by("index")
     record = json.loads((manifest / "manifest.json").read_text())

@@ -1,36 +1,36 @@
-"""Classify test images with a diffusion model, clean ones and triggered ones (Tab. 5).
+"""Classify clean and triggered test images with a diffusion model (Tab. 5).
 
-For every image, noise and class the model's denoising error, its largest values left out, decides
+An image is taken for the class with the smallest denoising error, without the largest values
 (paper, section 5; the authors' ``edm/pred.py``).  All filter ratios come from one pass.  Triggered
-images are those of other classes than the target, stamped; they meet the very noise that they met
-clean.
+images are stamped images of other classes than the target; they get the noise of their clean copy.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.checks import check, check_counts, check_name
 from tasks.data import datasets, images
-from tasks.triggers import Trigger
-from tasks.triggers.patches import Patched
+from tasks.settings import TaskSettings
+from tasks.triggers.patch import Patched
+from tasks.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
     from models.diffusion_classifier import Answers, Method
 
 REDUCTIONS: Final = ("mean", "quantile")
-"""What the kept values become: their mean, or the largest of them."""
+"""How the kept values are reduced: to their mean, or to the largest of them."""
 
 ELIMINATED: Final = 0.45
-"""Share of the network calls that elimination leaves, for the expected cost; measured on digits."""
+"""Share of network calls left by elimination, for the expected cost; measured on digits."""
 
 SCHEMA: Final = pa.schema(
     [
@@ -47,113 +47,97 @@ SCHEMA: Final = pa.schema(
         ("map_target", pa.list_(pa.float32())),
     ]
 )
-"""One row a test image.
+"""One row for each test image.
 
-``said`` and ``said_triggered`` have a class a filter ratio, in the settings' order, ``calls`` count
-network evaluations, ``full_calls`` those of one image without elimination.  What is ``triggered``,
-and all that follows, is null of the target class and where nothing is stamped.  ``on_trigger_*``:
-share of the dropped values that lie on the trigger, under the true and under the target class, a
-number a ratio, null where nothing is dropped; null of a trigger that paints no patch.  ``map_*``:
-weighted squared error, H * W, mean over channels; of the first triggered images only.  Shares and
-maps are means over the draws of the first stage, which all classes have.
+``said`` and ``said_triggered`` have a class for each filter ratio, in the settings' order.
+``calls`` counts network evaluations, ``full_calls`` those without elimination.  ``on_trigger_*``
+are the shares of the dropped values that lie on the trigger, under the true and the target class,
+for each ratio; null where nothing is dropped and without a patch.  ``map_*`` is the weighted
+squared error, (H * W,), averaged over channels, for the first triggered images only.  Shares and
+maps are means over the draws of the first stage, which all classes have.  Columns of the triggered
+copy are null for images of the target class, and if nothing is stamped.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Who attacks, what is filtered and how many draws decide."""
+class Settings(TaskSettings):
+    """The attack, the filters and the draws."""
 
-    revision: ClassVar[int] = 2
-    """Add one when the same settings would now give other bytes."""
+    revision = 2
 
     trigger: Trigger
-    """Stamped onto the test images of other classes; one that stamps nothing attacks nobody."""
+    """Stamped onto test images of other classes, if it stamps."""
     target_class: str
-    """Name of the class that the poison was given."""
+    """Name of the class that poisoned images are labelled as."""
     filter_ratios: tuple[float, ...] = (0.0, 0.01, 0.05, 0.1, 0.2)
-    """Shares of the values that are dropped, ascending, each in [0, 1)."""
+    """Shares of the values to drop, ascending, each in [0, 1)."""
     draws: int = 100
-    """M, at least 1: noises of an image."""
+    """Noises for each image (M), at least 1."""
     stages: tuple[int, ...] = (10, 20, 35)
-    """Draws after which classes that can no longer win are dropped; none for none."""
+    """Draws after which classes that can no longer win are dropped; empty for never."""
     margin: float = 3.0
-    """Standard errors that a class must lie behind, under every ratio, to be dropped; > 0.
+    """Standard errors that a class must lie behind, for every ratio, to be dropped; > 0.
 
-    Chosen on training images of the digits: 50 draws and these stages left 45 % of the calls and
-    changed 0.25 % of the answers.
+    Chosen on training images of the digits: 50 draws and these stages left 45% of the calls and
+    changed 0.25% of the answers.
     """
     reduction: str = "mean"
     """A name of REDUCTIONS."""
     p_mean: float = -1.2
-    """Mean of log sigma; as EDM is trained."""
+    """Mean of log sigma, as in training an EDM."""
     p_std: float = 1.2
-    """Its standard deviation, > 0."""
+    """Standard deviation of log sigma, > 0."""
     sigma_data: float = 0.5
-    """Of EDM's loss weight, > 0."""
+    """Sigma of the data in EDM's loss weight, > 0."""
     seed: int = 0
-    """With an image's index and the number of the draw, draws sigma and noise."""
+    """With an image's index and the number of the draw, seeds sigma and noise."""
     test_images: int | None = None
-    """How many are classified, the first so many by index; None for all."""
+    """How many test images to classify, the first by index; None for all."""
     batch_size: int = 32
-    """Images at a time; part of the identity, as sums depend on it in the last bit."""
+    """Images at once; part of the identity, as sums depend on it in the last bit."""
     rows_at_once: int = 1024
     """Images x classes x draws of one network evaluation; part of the identity likewise."""
     maps: int = 4
-    """Triggered images whose loss maps are kept."""
+    """Triggered images to keep loss maps of, at least 0."""
     images: int = field(default=0, metadata={"identity": False})
-    """Test images that there are, for the progress and the expected cost; 0 if not known."""
+    """Test images of the dataset, for progress and expected cost; 0 if unknown."""
     classes: int = field(default=10, metadata={"identity": False})
-    """Classes that there are, likewise."""
+    """Classes of the dataset, likewise."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be classified with."""
-        _check_ratios(self.filter_ratios)
+        ratios = self.filter_ratios
+        wanted = "in [0, 1), ascending, at least one; for one percent write 0.01"
+        holds = all(0 <= ratio < 1 for ratio in ratios) and list(ratios) == sorted({*ratios})
+        check("filter ratios", ratios, wanted, holds and len(ratios) > 0)
         ends = (0, *self.stages, self.draws)
-        if any(later <= earlier for earlier, later in pairwise(ends)):
-            raise ValueError(
-                f"expected at least one of draws and ascending stages below it, got stages "
-                f"{self.stages} of {self.draws} draws"
-            )
-        if self.reduction not in REDUCTIONS:
-            raise ValueError(
-                f"expected a reduction of {', '.join(REDUCTIONS)}, got {self.reduction!r}"
-            )
-        if not min(self.margin, self.p_std, self.sigma_data) > 0:
-            raise ValueError(
-                f"expected margin, p_std and sigma_data above 0, "
-                f"got {self.margin:g}, {self.p_std:g} and {self.sigma_data:g}"
-            )
-        counts = (
-            self.batch_size,
-            self.rows_at_once,
-            1 if self.test_images is None else self.test_images,
-        )
-        if min(counts) < 1 or self.maps < 0:
-            raise ValueError(
-                f"expected batch_size, rows_at_once and test_images of at least 1 and maps of at "
-                f"least 0, got {self.batch_size}, {self.rows_at_once}, {self.test_images} "
-                f"and {self.maps}"
-            )
+        wanted = f"below the {self.draws} draws, at least one of these, and ascending"
+        check("stages", self.stages, wanted, all(a < b for a, b in pairwise(ends)))
+        check_name("a reduction", self.reduction, REDUCTIONS)
+        for name in ("margin", "p_std", "sigma_data"):
+            check(name, getattr(self, name), "above 0", getattr(self, name) > 0)
+        check_counts(self, "batch_size", "rows_at_once")
+        holds = self.test_images is None or self.test_images >= 1
+        check("test_images", self.test_images, "of at least 1", holds)
+        check("maps", self.maps, "of at least 0", self.maps >= 0)
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``by-badnets1-100draws-seed0``."""
+        """Readable part of the result's path, e.g. ``by-badnets1-100draws-seed0``."""
         return f"by-{self.trigger.name}-{self.draws}draws-seed{self.seed}"
 
     @property
     def n(self) -> int:
-        """Test images that are classified, as far as is known."""
+        """Test images to classify, if known."""
         return self.images if self.test_images is None else self.test_images
 
     @property
     def expected_calls(self) -> int:
-        """Network calls at most: every image, class and draw; as if no image was of the target."""
-        passes = 2 if self.trigger.stamps else 1
-        return passes * self.n * self.classes * self.draws
+        """Most network calls: every image, clean and triggered, class and draw."""
+        return (1 + self.trigger.stamps) * self.n * self.classes * self.draws
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core, fitted to 8x8 pixels: 0.35 ms a call."""
+        """Rough time on one core, fitted to 8x8 pixels: 0.35 ms a call."""
         return 1.5 + 3.5e-4 * self.expected_calls * (ELIMINATED if self.stages else 1)
 
     @property
@@ -162,27 +146,16 @@ class Settings:
         return 20_000 + (40 + 20 * len(self.filter_ratios)) * self.n
 
 
-def _check_ratios(ratios: Sequence[float]) -> None:
-    """Refuse filter ratios that are none, or out of order."""
-    for ratio in ratios:
-        if not 0 <= ratio < 1:
-            raise ValueError(
-                f"expected filter ratios in [0, 1), got {ratio:g}; for one percent write 0.01"
-            )
-    if not ratios or list(ratios) != sorted(set(ratios)):
-        raise ValueError(f"expected ascending filter ratios, at least one, got {tuple(ratios)}")
-
-
 def count(
     settings: Settings,
     *,
     model: Path,  # noqa: ARG001 - the shape of per_batch
     dataset: Path,
 ) -> int:
-    """How many test images there are to classify.
+    """Number of test images to classify.
 
     Raises:
-        ValueError: Fewer than asked for.
+        ValueError: There are fewer than asked for.
     """
     there: int = pq.read_metadata(dataset / "test.parquet").num_rows
     if settings.test_images is not None and settings.test_images > there:
@@ -193,14 +166,14 @@ def count(
 
 
 class Worker:
-    """Holds the model and the test images; classifies one range of them at a time."""
+    """Loads the model and the test images once; classifies a range of them at a time."""
 
     def __init__(self, settings: Settings, *, model: Path, dataset: Path) -> None:
         """Read both.
 
         Raises:
-            ValueError: A model without class conditions, with other classes or of other images
-                than the dataset's, or a filter ratio that leaves no value of an image.
+            ValueError: The model has other classes or images than the dataset, or a filter ratio
+                keeps no value of an image.
         """
         from models import denoiser
         from models.device import choose
@@ -227,10 +200,10 @@ class Worker:
         self.mapped = set(mapped.tolist()) if settings.trigger.stamps else set()
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """What the model says of test images ``first`` .. ``last - 1``, in ``SCHEMA``.
+        """Verdicts on test images ``first`` .. ``last - 1``, in ``SCHEMA``.
 
         Raises:
-            FloatingPointError: The model gave NaN or infinity.
+            FloatingPointError: The model gives NaN or infinity.
         """
         from models.device import one_thread
 
@@ -275,28 +248,19 @@ class Worker:
 
 
 def _method(settings: Settings, values: int) -> "Method":
-    """The settings that ``models`` has a use for."""
+    """The settings of ``models.diffusion_classifier``."""
     from models.diffusion_classifier import Method
 
-    return Method(
-        counts=tuple(kept(ratio, values) for ratio in settings.filter_ratios),
-        draws=settings.draws,
-        stages=settings.stages,
-        margin=settings.margin,
-        reduction=settings.reduction,
-        p_mean=settings.p_mean,
-        p_std=settings.p_std,
-        sigma_data=settings.sigma_data,
-        seed=settings.seed,
-        rows_at_once=settings.rows_at_once,
-    )
+    names = ("draws", "stages", "margin", "reduction", "p_mean", "p_std", "sigma_data", "seed")
+    given: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "rows_at_once")}
+    return Method(counts=tuple(kept(ratio, values) for ratio in settings.filter_ratios), **given)
 
 
 def kept(ratio: float, values: int) -> int:
-    """How many of so many values a filter keeps: the whole part of (1 - ratio) values, in decimals.
+    """How many values a filter keeps: int((1 - ratio) values), in decimals.
 
     Raises:
-        ValueError: None at all.
+        ValueError: It keeps none.
     """
     count = int((1 - Decimal(str(ratio))) * values)
     if count < 1:
@@ -307,7 +271,7 @@ def kept(ratio: float, values: int) -> int:
 
 
 def painted(trigger: Trigger, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Which values of an image, C * H * W, the trigger paints; None if it paints no patch."""
+    """Which values of an image, (C * H * W,), the trigger paints; None without a patch."""
     if not isinstance(trigger, Patched):
         return None
     painted = np.zeros((1, *shape), dtype=np.bool_)
@@ -318,7 +282,7 @@ def painted(trigger: Trigger, shape: tuple[int, ...]) -> NDArray[np.bool_] | Non
 def _attack(
     triggered: "Answers | None", place: NDArray[np.int64], mapped: bool
 ) -> dict[str, object]:
-    """The columns of one triggered image; none if it was not stamped."""
+    """The columns of a triggered image; none if it was not stamped."""
     if triggered is None or not len(place):
         return {}
     at = int(place[0])

@@ -1,32 +1,27 @@
 """Ask a detector how suspicious every image of a set is.
 
-The set is the training set as the defender has it, or a model's generations.  What the detector
-says is written as it is: no threshold, nothing scaled or turned around.
+The set is the training set as the defender has it, or a model's generations.  Suspicions are
+written as the detector gives them, without threshold or scaling.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.checks import check, check_counts, check_name
 from tasks.data import images
-from tasks.detectors import (
-    CognitiveDistillation,
-    Detector,
-    FeatureConsistency,
-    Masking,
-    Prepared,
-    Strip,
-)
+from tasks.detectors import CognitiveDistillation, FeatureConsistency, Strip
+from tasks.detectors.detector import Detector, Masking, Prepared
+from tasks.settings import TaskSettings
 from tasks.steps.poison import slug
 
 IMAGE_SETS = ("training", "generation")
-"""What can be looked at."""
+"""Sets that detectors look at."""
 
 SCHEMA = pa.schema(
     [
@@ -37,47 +32,41 @@ SCHEMA = pa.schema(
         ("kept", pa.float64()),
     ]
 )
-"""Of a detector with masks, else null: ``mask`` is a PNG, 8-bit grey, (H, W), 255 where it is 1;
-``kept`` the share of KEPT_COLORS random colors around the mask that leave the classifier's answer.
+"""For a detector with masks, else null: ``mask`` is a PNG, 8-bit gray, (H, W), 255 for 1; ``kept``
+is the share of KEPT_COLORS random colors around the mask that keep the classifier's answer.
 """
 
 KEPT_COLORS = 10
-"""Drawn by an image's index alone."""
+"""Colors seeded by an image's index alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Who looks at what; whose images they are is in the inputs and streams."""
+class Settings(TaskSettings):
+    """Which detector looks at which set; the images are in the inputs and streams."""
 
-    revision: ClassVar[int] = 1
-    """Add one when the same settings would now give other bytes."""
+    revision = 1
 
     detector: Detector
-    """Looks."""
+    """The detector."""
     image_set: str
     """One of IMAGE_SETS."""
     batch_size: int = 256
-    """Images looked at together; part of the identity, as sums depend on it in the last bit."""
+    """Images at once; part of the identity, as sums depend on it in the last bit."""
     n: int = field(default=0, metadata={"identity": False})
-    """Images, for the progress and the expected cost; 0 if that is not known."""
+    """Images, for progress and expected cost; 0 if unknown."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown sets and empty batches."""
-        if self.image_set not in IMAGE_SETS:
-            raise ValueError(
-                f"expected an image_set of {', '.join(IMAGE_SETS)}, got {self.image_set!r}"
-            )
-        if self.batch_size < 1:
-            raise ValueError(f"expected a batch_size of at least 1, got {self.batch_size}")
+        check_name("an image_set", self.image_set, IMAGE_SETS)
+        check_counts(self, "batch_size")
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``cd-on-training``."""
+        """Readable part of the result's path, e.g. ``cd-on-training``."""
         return f"{slug(self.detector.name)}-on-{self.image_set}"
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core, fitted to measured ones of 8x8 pixels."""
+        """Rough time on one core, fitted to measured ones of 8x8 pixels."""
         return 1.5 + seconds_an_image(self.detector) * self.n
 
     @property
@@ -87,7 +76,7 @@ class Settings:
 
 
 def seconds_an_image(detector: Detector) -> float:
-    """Rough cost on one core at 8x8 pixels; of a detector that is not ours, a guess."""
+    """Rough time on one core at 8x8 pixels; a guess for a detector that is not measured."""
     if isinstance(detector, CognitiveDistillation):
         return 1.9e-4 * detector.steps
     if isinstance(detector, Strip):
@@ -104,10 +93,10 @@ def count(
     training_set: Path | None = None,
     generations: Path | None = None,
 ) -> int:
-    """How many images there are to look at.
+    """Number of images.
 
     Raises:
-        ValueError: Not the set of images that the settings name.
+        ValueError: The images are not the set that the settings name.
     """
     folder = chosen(settings, training_set, generations)
     rows: int = pq.read_metadata(folder / "rows.parquet").num_rows
@@ -131,7 +120,7 @@ def chosen(settings: Settings, training_set: Path | None, generations: Path | No
 
 
 class Worker:
-    """Holds the prepared detector and the images; looks at one range of rows at a time."""
+    """Loads the prepared detector and the images once; looks at a range of rows at a time."""
 
     def __init__(
         self,
@@ -144,7 +133,7 @@ class Worker:
         """Read both.
 
         Raises:
-            ValueError: Not the set of images that the settings name.
+            ValueError: The images are not the set that the settings name.
         """
         from models.device import choose
 
@@ -154,12 +143,13 @@ class Worker:
         self.state = Prepared.load(prepared, choose())
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """What the detector says of rows ``first`` .. ``last - 1``, in ``SCHEMA``.
+        """Suspicions of rows ``first`` .. ``last - 1``, in ``SCHEMA``.
 
         Raises:
-            FloatingPointError: It says NaN or infinity.
-            ValueError: It does not say one number, and if it has masks one mask, of each image.
+            FloatingPointError: The detector gives NaN or infinity.
+            ValueError: It gives another number of suspicions or masks, or masks outside 0..1.
         """
+        from models import cognitive_distillation as method
         from models.device import one_thread
 
         rows = self.rows.slice(first, last - first)
@@ -171,10 +161,16 @@ class Worker:
         with one_thread():
             if isinstance(self.detector, Masking):
                 masks = self.detector.masks(*given)
-                self._check_masks(masks, given[0].shape[:3], index)
+                self._check("mask", masks, given[0].shape[:3], index)
+                low, high = float(masks.min()), float(masks.max())
+                what = f"masks of detector {self.detector.name}"
+                check(what, (low, high), "in 0..1", 0 <= low <= high <= 1)
                 suspicion = self.detector.from_masks(masks)
                 pngs = images.encode(np.rint(255 * masks).astype(np.uint8)[..., None])
-                kept = self._kept(given[0], masks, index).tolist()
+                # No detector's seed is negative, so these colors are new to the mask.
+                colors = method.colors(-1, index, steps=KEPT_COLORS, channels=given[0].shape[3])
+                x = images.to_float(given[0])
+                kept = method.answers_kept(self.state.classifier, x, masks, colors).tolist()
             else:
                 suspicion = self.detector.suspicion(*given)
         self._check("suspicion", suspicion, (rows.num_rows,), index)
@@ -189,26 +185,6 @@ class Worker:
             schema=SCHEMA,
         )
 
-    def _kept(
-        self, pictures: NDArray[np.uint8], masks: NDArray[np.float32], index: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Whether masks explain anything: float64, (N,), a share of KEPT_COLORS colors."""
-        from models.cognitive_distillation import answers_kept, colors
-
-        # No detector's seed is negative: these are other colors than those it learned from.
-        drawn = colors(-1, index, steps=KEPT_COLORS, channels=pictures.shape[3])
-        return answers_kept(self.state.classifier, images.to_float(pictures), masks, drawn)
-
-    def _check_masks(
-        self, masks: NDArray[np.float32], shape: tuple[int, ...], index: NDArray[np.int64]
-    ) -> None:
-        self._check("mask", masks, shape, index)
-        if masks.min() < 0 or masks.max() > 1:
-            raise ValueError(
-                f"expected masks of detector {self.detector.name} in 0..1, "
-                f"got {masks.min():g}..{masks.max():g}"
-            )
-
     def _check(
         self,
         what: str,
@@ -216,7 +192,7 @@ class Worker:
         shape: tuple[int, ...],
         index: NDArray[np.int64],
     ) -> None:
-        """Refuse what is not one finite ``what`` of each image."""
+        """Check that there is one finite ``what`` for each image."""
         name = self.detector.name
         if np.shape(said) != shape:
             raise ValueError(

@@ -1,64 +1,52 @@
-"""Ask both judges about every generated image: which class, and is there a trigger?
+"""Ask both judges about every generated image: which class is it, and has it the trigger?
 
-Both verdicts are a plain argmax, as in the authors' code (algorithms: section 5).  Beside the
-trigger judge stands the trigger's template match, which was not trained
-(``patches.template_match``).
+Both verdicts are an argmax, as in the authors' code (algorithms: section 5).  A second opinion on
+the trigger is template matching, which is not trained (``patch.template_match``).
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from tasks.checks import check_counts
 from tasks.data import images
-from tasks.triggers import Trigger, patches
+from tasks.settings import TaskSettings
+from tasks.triggers.patch import template_match
+from tasks.triggers.trigger import Trigger, check_stamps
 
 LEAST_CONTENT_ACCURACY = 0.8
-"""On clean test images; a worse judge says nothing about generations."""
+"""On clean test images; the verdicts of a worse judge are meaningless."""
 LEAST_TRIGGER_ACCURACY = 0.95
 """Balanced, on clean and stamped test images."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How the images are judged; whose they are is in the inputs."""
+class Settings(TaskSettings):
+    """How images are judged; which images is in the inputs."""
 
-    revision: ClassVar[int] = 3
-    """Add one when the same settings would now give other bytes."""
+    revision = 3
+    expected_seconds = 1.0
+    expected_bytes = 12_000
 
     trigger: Trigger
-    """Looked for: by the judge in the inputs, which learned it, and by its template match."""
+    """The trigger to look for; the trigger judge has learned it."""
     batch_size: int = 500
     """Images judged at once."""
 
     def __post_init__(self) -> None:
-        """Refuse empty batches, and a trigger that leaves nothing to see."""
-        if not self.trigger.stamps:
-            raise ValueError(
-                f"expected a trigger that stamps, got {self.trigger.name}; a control is judged "
-                "with the trigger it controls"
-            )
-        if self.batch_size < 1:
-            raise ValueError(f"expected a batch_size of at least 1, got {self.batch_size}")
+        check_stamps(self.trigger)
+        check_counts(self, "batch_size")
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``verdicts-on-badnets1``."""
+        """Readable part of the result's path, e.g. ``verdicts-on-badnets1``."""
         return f"verdicts-on-{self.trigger.name}"
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough cost on one core."""
-        return 1.0
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 12_000
 
 
 def count(
@@ -69,18 +57,18 @@ def count(
     trigger_judge: Path,  # noqa: ARG001
     judges: Path,
 ) -> int:
-    """How many images there are to judge.
+    """Number of images to judge.
 
     Raises:
-        ValueError: A judge is too poor.
+        ValueError: A judge is not accurate enough.
     """
-    refuse_poor_judges(judges)
+    check_judges(judges)
     rows: int = pq.read_metadata(generations / "rows.parquet").num_rows
     return rows
 
 
 class Worker:
-    """Holds both judges and the images; judges one range of rows at a time."""
+    """Loads both judges and the images once; judges a range of rows at a time."""
 
     def __init__(
         self,
@@ -94,19 +82,19 @@ class Worker:
         """Load the judges.
 
         Raises:
-            ValueError: A judge is too poor.
+            ValueError: A judge is not accurate enough.
         """
         from models.classifiers import Classifier
         from models.device import choose
 
-        refuse_poor_judges(judges)
+        check_judges(judges)
         self.settings = settings
         self.rows = pq.read_table(generations / "rows.parquet", columns=["index", "label", "image"])
         self.content = Classifier.load(content_judge, choose())
         self.trigger = Classifier.load(trigger_judge, choose())
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Verdicts on rows first .. last - 1; ``template_match`` is null if there is no patch."""
+        """Verdicts on rows first .. last - 1; ``template_match`` is null without a patch."""
         from models.device import one_thread
 
         rows = self.rows.slice(first, last - first)
@@ -115,7 +103,7 @@ class Worker:
         with one_thread():
             content = self.content.probabilities(x, self.settings.batch_size)
             trigger = self.trigger.probabilities(x, self.settings.batch_size)
-        template_match = patches.template_match(self.settings.trigger, pictures)
+        matched = template_match(self.settings.trigger, pictures)
         return pa.table(
             {
                 "index": rows["index"].combine_chunks(),
@@ -125,17 +113,17 @@ class Worker:
                 "trigger": trigger.argmax(axis=1) == 1,
                 "trigger_probability": trigger[:, 1],
                 "template_match": pa.array(
-                    [None] * len(x) if template_match is None else template_match, pa.bool_()
+                    [None] * len(x) if matched is None else matched, pa.bool_()
                 ),
             }
         )
 
 
-def refuse_poor_judges(judges: Path) -> None:
-    """Check what ``assess`` wrote.
+def check_judges(judges: Path) -> None:
+    """Check the accuracies that ``judge_accuracy`` measured.
 
     Raises:
-        ValueError: A judge's accuracy is below its threshold.
+        ValueError: One is below its threshold.
     """
     measured = json.loads((judges / "judges.json").read_text())
     content = measured["content"]["clean"]["accuracy"]
@@ -150,3 +138,38 @@ def refuse_poor_judges(judges: Path) -> None:
             f"expected a trigger judge with at least {LEAST_TRIGGER_ACCURACY:.0%} balanced "
             f"accuracy on test images, got {trigger:.1%}; train it for more steps"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dissection:
+    """What the judges say of images, by ascending index."""
+
+    index: NDArray[np.int64]
+    """(N,)."""
+    condition: NDArray[np.int64]
+    """(N,). The class that was asked for."""
+    has_trigger: NDArray[np.bool_]
+    """(N,). The trigger judge sees the trigger."""
+    matches: NDArray[np.bool_]
+    """(N,). The content judge sees the class that was asked for."""
+    template_match: NDArray[np.bool_] | None
+    """(N,). Template matching finds the trigger; None if the trigger paints no patch."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the rows that ``Worker`` made."""
+        table = pq.read_table(folder / "rows.parquet").sort_by("index")
+        matched, condition = table["template_match"], table["condition"].to_numpy()
+        assert matched.null_count in (0, len(matched))
+        return cls(
+            index=table["index"].to_numpy(),
+            condition=condition,
+            has_trigger=table["trigger"].to_numpy(),
+            matches=table["content"].to_numpy() == condition,
+            template_match=None if matched.null_count else matched.to_numpy(),
+        )
+
+    @property
+    def group(self) -> NDArray[np.int8]:
+        """(N,). 1..4 for G1..G4: (trigger, mismatch), (trigger, match), (none, mismatch), ..."""
+        return (3 - 2 * self.has_trigger + self.matches).astype(np.int8)

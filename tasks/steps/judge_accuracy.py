@@ -1,57 +1,43 @@
-"""Measure the two judges and the template match on the test part, which no judge was trained on.
+"""Measure both judges and template matching on the test part, which no judge was trained on.
 
 The content judge is measured on clean and on stamped images: a stamp that hides part of a digit
-moves images from G2 to G1, and the reader has to know how many.
+moves images from G2 to G1, and the error rate says how many.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.data import images
-from tasks.triggers import Trigger, patches
+from tasks.data import datasets, images
+from tasks.settings import TaskSettings
+from tasks.triggers.patch import template_match
+from tasks.triggers.trigger import Trigger, check_stamps
 
 BATCH_SIZE = 256
 """Images in one forward pass of a judge, and decoded at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(TaskSettings):
     """The trigger whose judge is measured."""
 
-    revision: ClassVar[int] = 3
-    """Add one when the same settings would now give other bytes."""
+    revision = 3
+    expected_seconds = 2.0
+    expected_bytes = 5_000
 
     trigger: Trigger
     """Stamped onto the test images."""
 
     def __post_init__(self) -> None:
-        """Refuse a trigger that leaves nothing to see."""
-        if not self.trigger.stamps:
-            raise ValueError(
-                f"expected a trigger that stamps, got {self.trigger.name}; a control is judged "
-                "with the trigger it controls"
-            )
+        check_stamps(self.trigger)
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path."""
+        """Readable part of the result's path."""
         return self.trigger.name
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough cost on one core."""
-        return 2.0
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 5_000
 
 
 def run(
@@ -72,18 +58,17 @@ def run(
         x = images.to_float(pictures)
         content = content_network.probabilities(x, BATCH_SIZE).argmax(axis=1)
         trigger = trigger_network.probabilities(x, BATCH_SIZE).argmax(axis=1) == 1
-        template_match = patches.template_match(settings.trigger, pictures)
-        return content, trigger, np.empty(0, np.bool_) if template_match is None else template_match
+        matched = template_match(settings.trigger, pictures)
+        return content, trigger, np.empty(0, np.bool_) if matched is None else matched
 
     parts = []
-    with one_thread(), pq.ParquetFile(dataset / "test.parquet") as file:
-        for rows in file.iter_batches(BATCH_SIZE, columns=["label", "image"]):
-            clean = images.from_column(rows.column("image"))
-            stamped = settings.trigger.stamp(clean)
-            parts.append((rows.column("label").to_numpy(), *asked(clean), *asked(stamped)))
+    with one_thread():
+        for rows in datasets.read_batches(dataset / "test.parquet", BATCH_SIZE):
+            stamped = settings.trigger.stamp(rows.images)
+            parts.append((rows.labels, *asked(rows.images), *asked(stamped)))
     if not parts:
         raise ValueError("expected test images to measure judges on, got none")
-    truth, content, trigger, template_match, content_stamped, trigger_stamped, template_stamped = (
+    truth, content, trigger, matched, content_stamped, trigger_stamped, matched_stamped = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     classes = content_network.shape.classes
@@ -93,9 +78,7 @@ def run(
             "stamped": measure_content(truth, content_stamped, classes),
         },
         "trigger": measure_trigger(trigger, trigger_stamped),
-        "template_match": measure_trigger(template_match, template_stamped)
-        if len(template_match)
-        else None,
+        "template_match": measure_trigger(matched, matched_stamped) if len(matched) else None,
     }
     (out / "judges.json").write_text(json.dumps(judges, indent=1) + "\n")
 
@@ -103,7 +86,7 @@ def run(
 def measure_content(
     truth: NDArray[np.int64], said: NDArray[np.int64], classes: int
 ) -> dict[str, object]:
-    """Accuracy, n, and the confusion matrix: rows are the truth, columns what the judge said.
+    """Accuracy, n, and the confusion matrix: rows are the true class, columns the judge's.
 
     Args:
         truth: int64, (N,).
@@ -122,11 +105,11 @@ def measure_content(
 def measure_trigger(
     on_clean: NDArray[np.bool_], on_stamped: NDArray[np.bool_]
 ) -> dict[str, float | int]:
-    """Error rates of whoever says whether there is a trigger.
+    """Error rates of a judge of the trigger, or of template matching.
 
     Args:
-        on_clean: bool, (N,). Whether it saw a trigger on clean images.
-        on_stamped: bool, (M,). Whether it saw one on stamped images.
+        on_clean: bool, (N,). Whether it sees a trigger on clean images.
+        on_stamped: bool, (M,). Whether it sees one on stamped images.
     """
     false_positives, false_negatives = int(on_clean.sum()), int((~on_stamped).sum())
     false_positive_rate = false_positives / len(on_clean)

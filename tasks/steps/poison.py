@@ -1,8 +1,7 @@
 """Poison a labelled image dataset: choose images, stamp a trigger, assign the target class.
 
-What is written is a manifest, not images: which images are poisoned and how.  ``stamp`` applies it
-to the clean images as they stream by.  Beside it lies what a trigger cannot say of itself:
-``grid.npy`` of one that warps, ``noise.npy`` of one that perturbs.
+What is written is not images but a manifest: which images are poisoned and how.  ``stamp`` applies
+it to the clean images as they are streamed.
 """
 
 import json
@@ -10,7 +9,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,59 +18,46 @@ from numpy.typing import NDArray
 
 from models.randomness import generator
 from tasks import triggers
+from tasks.checks import check
 from tasks.data import datasets
-from tasks.triggers import Perturbing, Trigger
+from tasks.settings import TaskSettings
 from tasks.triggers import state as trigger_state
+from tasks.triggers.clean_label import CleanLabel
+from tasks.triggers.trigger import Trigger
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What makes one poisoned dataset differ from another.
+class Settings(TaskSettings):
+    """How to poison a dataset; the clean control is trigger ``none`` at ratio 0."""
 
-    The clean control is trigger ``none`` at ratio 0, and only that: one identity for one dataset.
-    """
-
-    revision: ClassVar[int] = 2
-    """Add one when the same settings would now give other bytes."""
+    revision = 2
+    expected_seconds = 0.5
+    expected_bytes = 30_000
 
     trigger: Trigger
     """Stamped onto every poisoned image."""
     target_class: str
-    """Name of the class given to every poisoned image."""
+    """Name of the class that poisoned images are labelled as."""
     poison_ratio: float
-    """Poisoned images / all training images (or what the trigger says), 0 <= p < 1."""
+    """Poisoned images / all training images (or those that the trigger says), 0 <= p < 1."""
     seed: int = 0
-    """Chooses which images are poisoned."""
+    """Seed of the choice of images."""
 
     def __post_init__(self) -> None:
-        """Refuse ratios that are no fraction, and poison without a trigger."""
-        if not 0 <= self.poison_ratio < 1:
-            raise ValueError(
-                f"poison_ratio is a fraction of the training set in [0, 1), "
-                f"got {self.poison_ratio}; for ten percent write 0.1"
-            )
+        wanted = "in [0, 1), a fraction of the training set; for ten percent write 0.1"
+        check("a poison_ratio", self.poison_ratio, wanted, 0 <= self.poison_ratio < 1)
         poisons = self.trigger.relabels or self.trigger.stamps
         if poisons != (self.poison_ratio > 0):
             raise ValueError(
-                f"trigger {triggers.Nothing.name} goes with poison_ratio 0 and only with it, "
+                f"expected poison_ratio 0 with trigger {triggers.Nothing.name} and only with it, "
                 f"got trigger {self.trigger.name} with poison_ratio {self.poison_ratio}"
             )
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``badnets1-p0.05-8-seed0``."""
+        """Readable part of the result's path, e.g. ``badnets1-p0.05-8-seed0``."""
         target = slug(self.target_class)
         return f"{self.trigger.name}-p{self.poison_ratio:g}-{target}-seed{self.seed}"
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough cost on one core."""
-        return 0.5
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,35 +75,27 @@ class Manifest:
     poisoned: NDArray[np.bool_]
     """(N,). Whether the image is stamped."""
     noise: NDArray[np.int8] | None = None
-    """(count, H, W, C). Added to the poisoned images, in their order, before the stamp; if any."""
+    """(count, H, W, C). Added to the poisoned images, in their order, before the stamp."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``write_manifest`` wrote, and what ``run`` put beside it.
+        """Read a manifest's folder.
 
         Raises:
             ValueError: The trigger's grid is not the one that it draws here.
         """
         record = json.loads((folder / "manifest.json").read_text())
         trigger = triggers.from_record(record["trigger"])
-        noise = trigger_state.read(folder, trigger, record)
-        table = pq.read_table(
-            folder / "manifest.parquet", columns=["index", "label", "true_label", "poisoned"]
-        )
-        return cls(
-            trigger=trigger,
-            index=table["index"].to_numpy(),
-            label=table["label"].to_numpy(),
-            true_label=table["true_label"].to_numpy(),
-            poisoned=table["poisoned"].to_numpy(),
-            noise=noise,
-        )
+        columns = ["index", "label", "true_label", "poisoned"]
+        table = pq.read_table(folder / "manifest.parquet", columns=columns)
+        arrays = {name: table[name].to_numpy() for name in columns}
+        return cls(trigger=trigger, noise=trigger_state.read(folder, trigger, record), **arrays)
 
 
 def slug(name: str) -> str:
-    """``name`` with everything but letters, digits, dot and dash made a dash, and cut short.
+    """``name`` as a part of a file's name: other than letters, digits and dots become dashes.
 
-    It is a part of names of files, which have at most 255 bytes and digests to tell them apart.
+    It is cut to 40 characters, as names have at most 255 bytes; digests tell them apart.
     """
     return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40]
 
@@ -130,13 +108,13 @@ def choose_poisoned(
     Args:
         labels: int64, (N,). Clean labels.
         target: Label of the target class.
-        settings: Only ``poison_ratio`` and ``seed`` are read.
+        settings: What to poison.
 
     Returns:
-        bool, (N,). True where the image is to be poisoned; never for the target class, whose
-        images stay clean (dirty-label attack; paper, section 3), or for no other, if the trigger
-        leaves the labels as they are (paper, B.2).  With one seed a smaller ratio's images are
-        among a larger one's, so ratios are compared on the same poison.
+        bool, (N,). True where the image is to be poisoned: images of other classes than the target
+        (dirty-label attack; paper, section 3), or of the target class if the trigger keeps the
+        labels (paper, B.2).  With one seed, the images of a smaller ratio are among those of a
+        larger one.
 
     Raises:
         ValueError: As ``count_of``.
@@ -153,19 +131,18 @@ def choose_poisoned(
 def count_of(settings: Settings, *, n: int, n_target: int) -> int:
     """How many images are poisoned: int(p N), in decimals, as the authors truncate.
 
-    N are all training images, or those of the target class if the trigger's ratio is of them.
+    N counts all training images, or those of the target class if the trigger says so.
 
     Args:
-        settings: Only ``trigger``, ``poison_ratio`` and the target's name are read.
+        settings: What to poison.
         n: Training images.
-        n_target: Those of the target class.
+        n_target: Training images of the target class.
 
     Raises:
-        ValueError: More poison than images outside the target class, or in it if the trigger does
-            not relabel; or less than one image.
+        ValueError: The ratio asks for more images than there are to poison, or less than one.
     """
     trigger, ratio = settings.trigger, settings.poison_ratio
-    whole = n_target if isinstance(trigger, Perturbing) and trigger.of == "target" else n
+    whole = n_target if isinstance(trigger, CleanLabel) and trigger.of == "target" else n
     room = n - n_target if trigger.relabels else n_target
     count = int(Decimal(str(ratio)) * whole)
     if count > room:
@@ -196,38 +173,32 @@ class Shares:
 
 
 def shares(settings: Settings, *, n: int, n_target: int) -> Shares:
-    """How much of the target class is poison; arguments and errors are those of ``count_of``.
+    """How much of the target class is poison; arguments and errors as for ``count_of``.
 
-    Images that are relabelled add to the class, p_t = pN / (pN + N_t); others are in it already,
-    p_t = count / N_t.
+    Relabelled images are added to the class, p_t = pN / (pN + N_t); others are in it already, p_t =
+    count / N_t.
     """
     count, trigger = count_of(settings, n=n, n_target=n_target), settings.trigger
     if count == 0:
         return Shares(0, 0.0, 0.0)
-    relabelled_ratio = share_of_target(count, n_target) if trigger.relabels else 0.0
+    relabelled_ratio = count / (count + n_target) if trigger.relabels else 0.0
     share = relabelled_ratio if trigger.relabels else count / n_target
     return Shares(count, share if trigger.stamps else 0.0, relabelled_ratio)
-
-
-def share_of_target(poisoned: int, target: int) -> float:
-    """Relabelled images among those labelled as the target class: p_t = pN / (pN + N_t)."""
-    return poisoned / (poisoned + target)
 
 
 def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = None) -> None:
     """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``.
 
-    Beside them ``grid.npy`` for a trigger that warps, and then ``folded`` is in the record; or
-    ``noise.npy`` for one that perturbs, and then what ``perturb`` measured is, as ``noise``.
+    Some triggers have a file of their own beside them (``tasks.triggers.state``).
 
     Args:
-        settings: What is poisoned.
+        settings: What to poison.
         dataset: The folder of the dataset step.
-        out: Where to.
+        out: Folder to write to.
         noise: The folder of ``perturb``, for a trigger that perturbs and no other.
 
     Raises:
-        ValueError: As ``count_of``; an unknown class; noise that is missing, or another trigger's.
+        ValueError: As ``count_of``; or the class is unknown, or the noise missing or another's.
     """
     classes = datasets.read_classes(dataset)
     target = classes.position(settings.target_class)
@@ -305,20 +276,19 @@ def stamp(
     label: NDArray[np.int64],
     manifest: Manifest,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Poison clean images as they stream by; a function of (index, manifest) and nothing else.
+    """Poison clean images as they are streamed; depends on (index, manifest) and nothing else.
 
     Args:
         index: int64, (B,).
         image: uint8, (B, H, W, C). Clean; may be read-only.
-        label: int64, (B,). Clean; only compared with what the manifest says they were.
-        manifest: Of the dataset that the images come from.
+        label: int64, (B,). Clean; only compared with the manifest.
+        manifest: Of the images' dataset.
 
     Returns:
-        The images, stamped where poisoned, and the labels to train with; copies.
+        Copies of the images, stamped where poisoned, and the labels to train with.
 
     Raises:
-        ValueError: An image that the manifest does not list, or lists with another label, or has
-            noise of another shape for.
+        ValueError: The manifest does not list an image, or has another label or size for it.
     """
     rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
     foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)

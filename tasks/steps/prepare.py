@@ -1,20 +1,21 @@
-"""Get a detector ready, once: on the training set as the defender has it, and its classifier.
+"""Prepare a detector on the training set as the defender has it and the classifier trained on it.
 
-A classifier that learned nothing is refused: what rests on its answers would say nothing.
+A classifier that learned nothing is refused, since suspicions from its answers are meaningless.
 """
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.statistics.intervals import wilson
-from tasks.data import images
-from tasks.detectors import Detector, FeatureConsistency
+from tasks.data import datasets, images
+from tasks.detectors.detector import Detector
+from tasks.detectors.fct import FeatureConsistency
+from tasks.settings import TaskSettings
 from tasks.steps.poison import slug
 
 if TYPE_CHECKING:
@@ -25,33 +26,28 @@ BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The detector; whose training set it is, is in the streams."""
+class Settings(TaskSettings):
+    """The detector; the training set is in the streams."""
 
-    revision: ClassVar[int] = 1
-    """Add one when the same settings would now give other bytes."""
+    revision = 1
+    expected_bytes = 500_000
 
     detector: Detector
-    """What is made ready."""
+    """The detector to prepare."""
     n: int = field(default=0, metadata={"identity": False})
-    """Images of the training set, for the expected cost; 0 if that is not known."""
+    """Images of the training set, for the expected cost; 0 if unknown."""
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``cd``."""
+        """Readable part of the result's path, e.g. ``cd``."""
         return slug(self.detector.name)
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core, fitted to measured ones of 8x8 pixels."""
+        """Rough time on one core, fitted to measured ones of 8x8 pixels."""
         detector = self.detector
         epochs = detector.epochs if isinstance(detector, FeatureConsistency) else 0
         return 1.0 + (1e-4 + 2.1e-4 * epochs) * self.n
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 500_000
 
 
 def run(settings: Settings, *, classifier: Path, training_set: Path, out: Path) -> None:
@@ -73,27 +69,24 @@ def run(settings: Settings, *, classifier: Path, training_set: Path, out: Path) 
 
 def read(training_set: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images, uint8, (N, H, W, C), and labels, int64, (N,), in the order of the file."""
-    with pq.ParquetFile(training_set / "rows.parquet") as file:
-        parts = [
-            (images.from_column(rows.column("image")), rows.column("label").to_numpy())
-            for rows in file.iter_batches(BATCH_SIZE, columns=["label", "image"])
-        ]
-    pictures, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = datasets.read_batches(training_set / "rows.parquet", BATCH_SIZE)
+    columns = zip(*((part.images, part.labels) for part in parts), strict=True)
+    pictures, labels = (np.concatenate(column) for column in columns)
     return pictures, labels
 
 
 def measure(
     classifier: "Classifier", pictures: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> dict[str, float | int]:
-    """How well the classifier knows its own training set, by the labels that it was given.
+    """Accuracy of the classifier on its own training set, with the labels it was trained on.
 
     Returns:
-        ``training_accuracy``, ``n``, and ``largest_class_share``: what always saying the largest
-        class would give.
+        ``training_accuracy``, ``n``, and ``largest_class_share``: the accuracy of always answering
+        the largest class.
 
     Raises:
-        ValueError: Always saying the largest class would do as well, as far as these images tell:
-            the lower end of the accuracy's 95 % interval (Wilson) is not above it.
+        ValueError: The classifier is not better than that: the lower bound of the accuracy's 95%
+            interval (Wilson) is not above it.
     """
     said = [
         classifier.probabilities(images.to_float(pictures[first : first + BATCH_SIZE]), BATCH_SIZE)
@@ -106,7 +99,7 @@ def measure(
         raise ValueError(
             f"expected a classifier that learned its training set, got one that is right on "
             f"{right} of {n} images of it ({right / n:.1%}, at least {low:.1%} with 95% "
-            f"confidence), where always saying the largest class would give {share:.1%}; train it "
+            f"confidence), where always answering the largest class gives {share:.1%}; train it "
             f"for more steps or on more images, or check the labels"
         )
     return {"training_accuracy": right / n, "n": n, "largest_class_share": share}

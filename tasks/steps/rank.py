@@ -1,7 +1,7 @@
-"""Put a dataset's images in the order of a detector's suspicion, by their files' names.
+"""Rank the images of a dataset by a detector's suspicion, with their files' names.
 
-This is how a folder of which nobody knows what is poisoned ends: there is no ground truth here, so
-no threshold and no score of the detector, only an order, and pictures to look at.
+It is the last step for a folder without ground truth: there is no threshold and no score of the
+detector, only a ranking, and pictures to look at.
 """
 
 import csv
@@ -10,74 +10,64 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from tasks.checks import check_counts
 from tasks.data import datasets, images
+from tasks.settings import TaskSettings
 from tasks.steps.poison import slug
 
 COLUMNS = ("file", "label", "suspicion", "rank")
-"""Of ``ranking.csv``."""
+"""Columns of ``ranking.csv``."""
 QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75, "q99": 0.99}
-"""Of the suspicions, in ``metrics.json``, beside the smallest and the largest."""
+"""Quantiles of the suspicions in ``metrics.json``, beside the smallest and the largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Whose suspicions come in, and how many pictures are kept."""
+class Settings(TaskSettings):
+    """The detector, and how many pictures to keep."""
 
-    revision: ClassVar[int] = 1
-    """Add one when the same settings would now give other bytes."""
+    revision = 1
+    expected_seconds = 1.0
+    expected_bytes = 500_000
 
     detector: str
     """Name of the detector."""
     shown: int = 24
-    """Pictures kept of the most suspicious images of all, >= 1."""
+    """Pictures to keep of the most suspicious images, >= 1."""
     shown_per_class: int = 6
-    """Pictures kept of the most suspicious images of a class, >= 1."""
+    """Pictures to keep of the most suspicious images of each class, >= 1."""
     classes_shown: int = 60
-    """Classes of which pictures are kept, >= 1: those that hold the most suspicious image."""
+    """Classes to keep pictures of, >= 1: those with the most suspicious images."""
     shown_side: int = 128
-    """Pixels a side to which larger pictures are averaged, >= 1."""
+    """Most pixels a side of a picture, >= 1; larger ones are averaged."""
 
     def __post_init__(self) -> None:
-        """Refuse to keep no picture."""
-        for name in ("shown", "shown_per_class", "classes_shown", "shown_side"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        check_counts(self, "shown", "shown_per_class", "classes_shown", "shown_side")
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``cd``."""
+        """Readable part of the result's path, e.g. ``cd``."""
         return slug(self.detector)
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough cost on one core."""
-        return 1.0
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 500_000
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """Images by their rank: the most suspicious first, equally suspicious ones by index."""
+    """Images by rank: the most suspicious first, ties by index."""
 
     index: NDArray[np.int64]
-    """(N,). In the dataset."""
+    """(N,). The images' numbers in the dataset."""
     label: NDArray[np.int64]
     """(N,). 0..classes-1."""
     suspicion: NDArray[np.float64]
     """(N,). Descending."""
     kept: NDArray[np.float64]
-    """(N,). Share of random colors around its mask that leave an answer; NaN without a mask."""
+    """(N,). Share of random colors around the mask that keep the answer; NaN without a mask."""
 
     @classmethod
     def read(cls, suspicion: Path) -> "Ranked":
@@ -92,9 +82,9 @@ class Line(NamedTuple):
     """A line of ``ranking.csv``."""
 
     file: str
-    """Relative to the folder, with ``/``."""
+    """Name relative to the folder, with ``/``."""
     label: str
-    """Name of its class."""
+    """Name of the class."""
     suspicion: float
     """Higher is more likely poisoned."""
     rank: int
@@ -106,10 +96,10 @@ def run(settings: Settings, *, dataset: Path, suspicion: Path, prepared: Path, o
 
     Args:
         settings: The detector's name, and how many pictures.
-        dataset: All of whose training images were looked at.
-        suspicion: Of ``detect``.
-        prepared: Of ``prepare``; says how well the classifier knows the dataset.
-        out: Where to.
+        dataset: The dataset, of which all training images have a suspicion.
+        suspicion: Folder of ``detect``.
+        prepared: Folder of ``prepare``; has the classifier's training accuracy.
+        out: Folder to write to.
 
     Raises:
         ValueError: The suspicions are of other images than the dataset's.
@@ -124,7 +114,7 @@ def run(settings: Settings, *, dataset: Path, suspicion: Path, prepared: Path, o
         )
     ]
     with (out / "ranking.csv").open("w", encoding="utf-8", newline="") as file:
-        # Every word in quotes: a file's name may hold commas, quotes and line ends of any kind.
+        # All text is quoted: a file's name may hold commas, quotes and line ends of any kind.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerows([COLUMNS, *lines])
     row = {
@@ -147,11 +137,11 @@ def read(folder: Path) -> list[Line]:
 
 
 def file_names(dataset: Path, index: NDArray[np.int64]) -> list[str]:
-    """Names of the files that images come from; of one that comes from none its index.
+    """Names of the images' files, or their index where there is no file.
 
     Args:
         dataset: The folder of a dataset step.
-        index: (N,). Of all its training images, in any order.
+        index: (N,). All its training images, in any order.
 
     Raises:
         ValueError: They are not all of its training images.
@@ -168,11 +158,7 @@ def file_names(dataset: Path, index: NDArray[np.int64]) -> list[str]:
 
 
 def summary(suspicion: NDArray[np.float64]) -> dict[str, float | int]:
-    """How many images and different suspicions there are, and the quantiles of these.
-
-    Args:
-        suspicion: (N,), at least one.
-    """
+    """Number of images and of distinct suspicions, and their quantiles; ``suspicion`` is (N,)."""
     return {
         "n": len(suspicion),
         "distinct": len(np.unique(suspicion)),
@@ -186,15 +172,10 @@ def summary(suspicion: NDArray[np.float64]) -> dict[str, float | int]:
 
 
 def places_of(settings: Settings, labels: NDArray[np.int64]) -> Iterator[tuple[str, Sequence[int]]]:
-    """Yield which images are kept as pictures, by the name of their group.
+    """Yield the groups of pictures with their places by rank, from 0 on.
 
-    Args:
-        settings: How many.
-        labels: (N,). By rank.
-
-    Yields:
-        ``most_suspicious``, then ``class_<label>`` of each class shown, with places by rank, from
-        0 on.
+    The groups are ``most_suspicious``, then ``class_<label>`` of each class shown; ``labels`` is
+    (N,), by rank.
     """
     yield "most_suspicious", range(min(settings.shown, len(labels)))
     kinds, firsts = np.unique(labels, return_index=True)
@@ -206,7 +187,7 @@ def places_of(settings: Settings, labels: NDArray[np.int64]) -> Iterator[tuple[s
 def _groups(
     settings: Settings, ranked: Ranked, dataset: Path, suspicion: Path
 ) -> dict[str, NDArray[np.uint8]]:
-    """Pictures by group, uint8, (k, H, W, C), and where there are masks ``<group>_masks``."""
+    """Pictures by group, uint8, (k, H, W, C), and ``<group>_masks`` if there are masks."""
     places = dict(places_of(settings, ranked.label))
     wanted = np.unique(ranked.index[[place for some in places.values() for place in some]])
     pictures = _reduced(datasets.read_split(dataset, "train", wanted).images, settings.shown_side)
@@ -231,11 +212,11 @@ def _masks(suspicion: Path, wanted: NDArray[np.int64]) -> NDArray[np.uint8] | No
 
 
 def _reduced(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Pictures averaged over whole blocks of pixels until they have at most ``side`` a side."""
+    """Pictures averaged over blocks of pixels, to at most ``side`` pixels a side."""
     factor = math.ceil(max(pictures.shape[1:3]) / side)
     if factor == 1:
         return pictures
-    grey = pictures.shape[3] == 1
-    plain = pictures[..., 0] if grey else pictures
+    gray = pictures.shape[3] == 1
+    plain = pictures[..., 0] if gray else pictures
     smaller = np.stack([np.asarray(Image.fromarray(one).reduce(factor)) for one in plain])
-    return smaller[..., None] if grey else smaller
+    return smaller[..., None] if gray else smaller

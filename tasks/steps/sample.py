@@ -1,75 +1,66 @@
-"""Draw images from a trained diffusion model, some at a time."""
+"""Sample images from a trained diffusion model."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.checks import check, check_counts, check_name
 from tasks.data import images
+from tasks.settings import TaskSettings
 
 SAMPLERS = ("ddim", "ddpm", "sde", "heun")
 """Names of ``models.sampling.SAMPLERS``."""
 
 CLIPS = ("none", "static", "dynamic")
-"""As ``models.thresholding.CLIPS``, which says what they are."""
+"""Names of ``models.thresholding.CLIPS``."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What is asked for, and how it is drawn."""
+class Settings(TaskSettings):
+    """Which images to sample, and how."""
 
-    revision: ClassVar[int] = 3
-    """Add one when the same settings would now give other bytes."""
+    revision = 3
 
     conditions: tuple[int, ...]
-    """Classes asked for; image i gets ``conditions[i % len(conditions)]``.
+    """Classes to ask for; image i gets ``conditions[i % len(conditions)]``.
 
-    None at all: image i gets row i of an input named ``conditions``.
+    If empty, image i gets row i of an input named ``conditions``.
     """
     guidance_weight: float
     """w of e_u + w (e_c - e_u), >= 0; 1 is none."""
     sampler: str = "ddim"
-    """A name of SAMPLERS; ``heun`` draws from an EDM too, and is the only one that does."""
+    """A name of SAMPLERS; an EDM takes ``heun`` only."""
     steps: int = 25
-    """Of the sampler, >= 1."""
+    """Steps of the sampler, >= 1."""
     clip: str = "none"
-    """A name of CLIPS: thresholding of the image's estimate at every step; ``none`` as the authors.
+    """A name of CLIPS: thresholding of the image's estimate at every step; the authors use none.
 
-    What is above 1 or below -1 in the finished image is always cut off.
+    The finished image is always clipped to [-1, 1].
     """
     n: int = 500
     """Images; at most as many as there are rows of conditions."""
     seed: int = 0
-    """With an image's index, draws the noise it starts from and the noise of every step."""
+    """With an image's index, seeds its initial noise and the noise of every step."""
     batch_size: int = 125
-    """Images drawn at once; part of the identity, as sums depend on it in the last bit."""
+    """Images at once; part of the identity, as sums depend on it in the last bit."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"expected a sampler of {', '.join(SAMPLERS)}, got {self.sampler!r}")
-        if self.clip not in CLIPS:
-            raise ValueError(f"expected clip of {', '.join(CLIPS)}, got {self.clip!r}")
-        if not 0 <= self.guidance_weight < float("inf"):
-            raise ValueError(
-                f"expected a guidance_weight of at least 0 (1 is no guidance), "
-                f"got {self.guidance_weight}"
-            )
-        if self.conditions and min(self.conditions) < 0:
-            raise ValueError(f"expected conditions that are classes, got {self.conditions}")
-        if min(self.steps, self.n, self.batch_size) < 1:
-            raise ValueError(
-                f"expected steps, n and batch_size of at least 1, "
-                f"got {self.steps}, {self.n} and {self.batch_size}"
-            )
+        check_name("a sampler", self.sampler, SAMPLERS)
+        check_name("clip", self.clip, CLIPS)
+        holds = 0 <= self.guidance_weight < float("inf")
+        wanted = "of at least 0 (1 is no guidance)"
+        check("a guidance_weight", self.guidance_weight, wanted, holds)
+        holds = min(self.conditions, default=0) >= 0
+        check("conditions", self.conditions, "that are classes", holds)
+        check_counts(self, "steps", "n", "batch_size")
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``class8-w2-ddim25-n500-seed0``."""
+        """Readable part of the result's path, e.g. ``class8-w2-ddim25-n500-seed0``."""
         asked = f"{len(self.conditions)}classes"
         if not self.conditions:
             asked = "training-labels"
@@ -81,13 +72,13 @@ class Settings:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations an image: Heun takes two a step, but for the last; guidance twice."""
+        """Network evaluations for an image: Heun takes two a step but the last; guidance twice."""
         taken = 2 * self.steps - 1 if self.sampler == "heun" else self.steps
         return taken * (1 if self.guidance_weight == 1 else 2)
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core: 0.35 ms an image and network evaluation at 8x8."""
+        """Rough time on one core: 0.35 ms for each image and network evaluation at 8x8."""
         return 1.0 + 3.5e-4 * self.n * self.evaluations
 
     @property
@@ -102,7 +93,7 @@ def count(
     model: Path,  # noqa: ARG001 - the shape of per_batch
     conditions: Path | None = None,
 ) -> int:
-    """How many images there are to draw: ``n``, or as many as there are conditions if fewer."""
+    """Number of images to sample: ``n``, or the number of conditions if that is smaller."""
     if conditions is None:
         return settings.n
     rows: int = pq.read_metadata(conditions / "rows.parquet").num_rows
@@ -110,7 +101,7 @@ def count(
 
 
 def asked_for(settings: Settings, conditions: Path | None) -> NDArray[np.int64]:
-    """The conditions that image i gets one of, int64, (K,): number i % K.
+    """The conditions, int64, (K,); image i gets number i % K.
 
     Raises:
         ValueError: They are given both in the settings and as an input, or in neither.
@@ -127,14 +118,14 @@ def asked_for(settings: Settings, conditions: Path | None) -> NDArray[np.int64]:
 
 
 class Worker:
-    """Holds the model; draws the images of one range of indices at a time."""
+    """Loads the model once; samples the images of a range of indices at a time."""
 
     def __init__(self, settings: Settings, *, model: Path, conditions: Path | None = None) -> None:
         """Load the model.
 
         Raises:
-            ValueError: A condition that is none of its classes, a sampler, steps or guidance that
-                it was not trained for, or conditions in both or neither of settings and input.
+            ValueError: A condition is not a class of the model, the model does not take the
+                sampler, steps or guidance, or conditions are given twice or not at all.
         """
         from models import denoiser, device, sampling
 

@@ -1,8 +1,8 @@
-"""Train a class-conditional diffusion model on whatever the stream brings.
+"""Train a class-conditional diffusion model on the streamed images.
 
-Noise-prediction DDPM (Ho et al. 2020) or EDM (Karras et al. 2022), with the condition dropped now
-and then for classifier-free guidance (Ho and Salimans 2022).  The trainer sees images and labels,
-never which are poisoned.
+Noise-prediction DDPM (Ho et al. 2020) or EDM (Karras et al. 2022), with the condition dropped at
+random for classifier-free guidance (Ho and Salimans 2022).  The trainer sees images and labels,
+never which of them are poisoned.
 """
 
 import json
@@ -11,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.checks import check, check_name
 from tasks.data import images
-from tasks.steps import batches as stream
 from tasks.steps.batches import Batch, Batches, Report
+from tasks.steps.training import Loss, TrainingSettings, train
 
 if TYPE_CHECKING:
     import torch
@@ -27,134 +28,104 @@ if TYPE_CHECKING:
     from models.edm import Edm
 
 NOISE_MODELS = ("ddpm", "edm")
-"""What a network is trained to predict, and from how much noise."""
+"""Kinds of diffusion models."""
 
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
-"""Beta schedules that diffusers knows and this task allows."""
+"""Beta schedules of diffusers that this task allows."""
 
 SCHEDULES = ("one_cycle", "warmup_cosine", "ramp")
 """Schedules of ``models.training`` that this task allows."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(TrainingSettings):
     """Network, noising process and optimization."""
 
-    revision: ClassVar[int] = 2
-    """Add one when the same settings would now give other bytes."""
+    revision = 2
 
-    image_size: int = 8
-    """Side of the images, pixels."""
-    channels: int = 1
-    """Color channels of the images, 1 or 3."""
     classes: int = 10
     """Classes of the dataset; the null condition is one more."""
+    steps: int = 1000
+    batch_size: int = 64
+    weight_decay: float = 1e-4  # paper, A.3
     block_channels: tuple[int, ...] = (32, 64)
-    """Width of the U-Net, one entry a level; each level halves the side."""
+    """Channels of each level of the U-Net; each level halves the side."""
     layers_per_block: int = 1
-    """Residual blocks a level."""
+    """Residual blocks of each level."""
     attention_levels: tuple[int, ...] = ()
     """Levels with self-attention, 0 being the full side."""
     groups: int = 8
-    """Groups of the group normalization; divides every width."""
+    """Groups of the group normalization; divides all of block_channels."""
     dropout: float = 0.0
-    """Probability, 0 <= p < 1."""
+    """Dropout probability, 0 <= p < 1."""
     diffusion_steps: int = 1000
-    """T of the noising process of a DDPM."""
+    """Steps T of the noising process of a DDPM."""
     betas: str = "squaredcos_cap_v2"
-    """Its beta schedule, a name of BETAS."""
+    """Beta schedule of a DDPM, a name of BETAS."""
     null_probability: float = 0.1
-    """How often a condition becomes the null condition, 0 <= p < 1; at 0 an EDM has none."""
-    steps: int = 1000
-    """Updates: 10 or more with one cycle, else 2."""
-    batch_size: int = 64
-    """Images of a global batch."""
-    learning_rate: float = 1e-3
-    """Peak of the schedule, > 0."""
-    weight_decay: float = 1e-4
-    """Of AdamW, >= 0 (paper, A.3)."""
+    """Probability of the null condition, 0 <= p < 1; at 0 an EDM has none."""
     ema_decay: float | None = 0.995
-    """Decay a step of the averaged weights, which are published, 0 < d < 1; None for no average."""
-    seed: int = 0
-    """Draws initial weights, order, noise, how much of it, null conditions and augmentation."""
-    schedule: str = field(default="one_cycle", metadata={"since": 2})
-    """A name of SCHEDULES; ``warmup_cosine`` is the authors', ``ramp`` that of their EDM."""
+    """Decay a step of the averaged weights, which are saved, 0 < d < 1; None for no average."""
     attention_heads: int | None = field(default=None, metadata={"since": 2})
-    """1 for one head over all channels; None for a head every 8 channels."""
-    window_bytes: int = field(default=2 * 2**30, metadata={"since": 2})
-    """Most bytes of images, uint8, held at once; of more, an epoch's order is window by window."""
+    """1 for one head over all channels; None for a head for every 8 channels."""
     noise_model: str = field(default="ddpm", metadata={"since": 3})
     """A name of NOISE_MODELS."""
     p_mean: float = field(default=-1.2, metadata={"since": 3})
-    """Of an EDM: mean of log sigma in training."""
+    """Mean of log sigma in training an EDM."""
     p_std: float = field(default=1.2, metadata={"since": 3})
-    """Of an EDM: deviation of log sigma in training, > 0."""
+    """Standard deviation of log sigma in training an EDM, > 0."""
     sigma_data: float = field(default=0.5, metadata={"since": 3})
-    """Of an EDM: deviation of the images' pixels, > 0."""
+    """Standard deviation of the images' pixels for an EDM, > 0."""
     augmentation: float = field(default=0.0, metadata={"since": 3})
-    """Of an EDM: probability of each kind of move (Karras, F.2), 0 <= p < 1; 0 for no mirroring."""
+    """Probability of each augmentation of an EDM (Karras, F.2), 0 <= p < 1; 0 mirrors nothing."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built or trained."""
-        levels = len(self.block_channels)
+        levels, widths = len(self.block_channels), self.block_channels
         if not levels or self.image_size % 2 ** (levels - 1):
             raise ValueError(
                 f"expected a side that can be halved {levels - 1} times, got image_size "
-                f"{self.image_size} with block_channels {self.block_channels}; use fewer levels"
+                f"{self.image_size} with block_channels {widths}; use fewer levels"
             )
-        if self.groups < 1 or any(width % self.groups for width in self.block_channels):
+        if self.groups < 1 or any(width % self.groups for width in widths):
             raise ValueError(
-                f"expected groups that divide every width, got {self.groups} for "
-                f"{self.block_channels}; use multiples of {self.groups}"
+                f"expected groups that divide every width, got {self.groups} for {widths}; "
+                f"use multiples of {self.groups}"
             )
-        if not set(self.attention_levels) <= set(range(levels)):
-            raise ValueError(
-                f"expected attention_levels among 0..{levels - 1}, got {self.attention_levels}"
-            )
+        holds = set(self.attention_levels) <= set(range(levels))
+        check("attention_levels", self.attention_levels, f"among 0..{levels - 1}", holds)
         check_name("betas", self.betas, BETAS)
-        _check_fraction("dropout", self.dropout)
-        _check_fraction("null_probability", self.null_probability)
-        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ValueError(f"expected ema_decay in (0, 1) or None, got {self.ema_decay}")
-        if self.attention_heads not in (None, 1):
-            raise ValueError(
-                f"expected attention_heads of 1 or None, got {self.attention_heads}: diffusers "
-                "fixes a head's channels, not how many heads there are"
-            )
-        self._check_noise_model()
-        check_name("schedule", self.schedule, SCHEDULES)
-        check_optimization(
-            self.steps, self.batch_size, self.learning_rate, self.schedule, self.window_bytes
-        )
-
-    def _check_noise_model(self) -> None:
+        for name in ("dropout", "null_probability", "augmentation"):
+            check(name, getattr(self, name), "in [0, 1)", 0 <= getattr(self, name) < 1)
+        holds = self.ema_decay is None or 0 < self.ema_decay < 1
+        check("ema_decay", self.ema_decay, "in (0, 1) or None", holds)
+        # diffusers fixes the channels of a head, not the number of heads.
+        holds = self.attention_heads in (None, 1)
+        check("attention_heads", self.attention_heads, "of 1 or None", holds)
         check_name("noise_model", self.noise_model, NOISE_MODELS)
-        _check_fraction("augmentation", self.augmentation)
         if self.augmentation and self.noise_model != "edm":
             raise ValueError(
                 f"expected augmentation 0 with noise_model {self.noise_model}, got "
-                f"{self.augmentation}; use noise_model edm, whose network is told of it"
+                f"{self.augmentation}; use noise_model edm, whose network is given it"
             )
-        if not -math.inf < self.p_mean < math.inf:
-            raise ValueError(f"expected a finite p_mean, got {self.p_mean}")
+        check("p_mean", self.p_mean, "that is finite", -math.inf < self.p_mean < math.inf)
         for name in ("p_std", "sigma_data"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
+            check(name, getattr(self, name), "above 0", 0 < getattr(self, name) < math.inf)
+        self.check_training(SCHEDULES)
 
     @property
     def has_null_condition(self) -> bool:
-        """Whether the network has an embedding for "none"; a DDPM's always does."""
+        """Whether the network embeds the null condition; a DDPM always does."""
         return self.noise_model == "ddpm" or self.null_probability > 0
 
     @property
     def label(self) -> str:
-        """Readable part of the artifact's path, e.g. ``ddpm-32x64-1000steps-seed0``."""
+        """Readable part of the result's path, e.g. ``ddpm-32x64-1000steps-seed0``."""
         widths = "x".join(str(width) for width in self.block_channels)
         return f"{self.noise_model}-{widths}-{self.steps}steps-seed{self.seed}"
 
     @property
     def expected_seconds(self) -> float:
-        """Rough cost on one core, fitted to measured steps of U-Nets of 8 to 32 pixels.
+        """Rough time on one core, fitted to measured steps of U-Nets of 8 to 32 pixels.
 
         A step of the defaults takes 0.085 s; one of the authors' CIFAR10 models, 400 s.
         """
@@ -174,29 +145,8 @@ class Settings:
 
     @property
     def _depth(self) -> float:
-        """Residual blocks of a level, down and up, in those of the default."""
+        """Residual blocks of a level, relative to the default."""
         return (2 * self.layers_per_block + 1) / 3
-
-
-def check_optimization(
-    steps: int, batch_size: int, learning_rate: float, schedule: str, window_bytes: int
-) -> None:
-    """Refuse a training that cannot start."""
-    least, which = (10, "one cycle") if schedule == "one_cycle" else (2, schedule)
-    if steps < least:
-        raise ValueError(f"expected at least {least} steps, which {which} needs, got {steps}")
-    if batch_size < 1:
-        raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
-    if not 0 < learning_rate < float("inf"):
-        raise ValueError(f"expected a learning_rate above 0, got {learning_rate}")
-    if window_bytes < 1:
-        raise ValueError(f"expected window_bytes of at least 1, got {window_bytes}")
-
-
-def check_name(setting: str, name: str, known: tuple[str, ...]) -> None:
-    """Refuse a name that is not among the known ones."""
-    if name not in known:
-        raise ValueError(f"expected {setting} of {', '.join(known)}, got {name!r}")
 
 
 def fit(
@@ -214,27 +164,17 @@ def fit(
         FloatingPointError: The loss is NaN or infinite.
     """
     from models.device import one_thread
-    from models.training import Recipe, Training
 
-    recipe = Recipe(
-        steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        ema_decay=settings.ema_decay,
-        seed=settings.seed,
-        schedule=settings.schedule,
-    )
     with one_thread():
-        training = Training(
-            lambda: build(settings), recipe, rank=batches.rank, workers=batches.workers
+        training = train(
+            settings,
+            partial(build, settings),
+            partial(_losses, settings),
+            batches=batches,
+            report=report,
+            resume=resume,
+            ema_decay=settings.ema_decay,
         )
-        loss_of_step = _losses(settings, training.device)
-        if resume is not None:
-            training.load(resume)
-        own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)
-        for batch in stream.steps(batches, training.step, settings.steps):
-            training.update(loss_of_step(training.step, batch, own))
-            training.report_if_due(report)
         network = training.finish()
         if batches.rank == 0:
             model_of(settings, network).save(out)
@@ -242,56 +182,46 @@ def fit(
             (out / "model.json").write_text(json.dumps(_describe(settings), indent=1) + "\n")
 
 
-Loss = Callable[["torch.nn.Module"], "torch.Tensor"]
-
-
 def _losses(settings: Settings, device: "torch.device") -> Callable[[int, Batch, slice], Loss]:
-    """What is minimized in a step, of its number, this worker's rows and where they are."""
+    """The loss of a step, given its number, this worker's rows and their places."""
     import torch
 
     from models import ddpm, edm
 
-    def on_device(arrays: tuple[NDArray[Any], ...]) -> list[torch.Tensor]:
-        return [torch.from_numpy(array).to(device) for array in arrays]
-
-    def of_ddpm(step: int, batch: Batch, own: slice) -> Loss:
-        x_0, t, noise, condition = on_device(inputs_of_step(settings, step, batch, own))
-        return partial(
-            ddpm.noise_loss, scheduler=scheduler, x_0=x_0, t=t, noise=noise, condition=condition
-        )
-
-    def of_edm(step: int, batch: Batch, own: slice) -> Loss:
-        image, sigma, noise, condition = on_device(edm_inputs_of_step(settings, step, batch, own))
-        return partial(
-            edm.denoising_loss,
-            sigma_data=settings.sigma_data,
-            image=image,
-            sigma=sigma,
-            noise=noise,
-            condition=condition,
-        )
-
     scheduler = ddpm.build_scheduler(steps=settings.diffusion_steps, betas=settings.betas)
-    return of_ddpm if settings.noise_model == "ddpm" else of_edm
+    inputs: Callable[..., tuple[NDArray[Any], ...]]
+    if settings.noise_model == "ddpm":
+        names, inputs = ("x_0", "t", "noise", "condition"), inputs_of_step
+        loss = partial(ddpm.noise_loss, scheduler=scheduler)
+    else:
+        names, inputs = ("image", "sigma", "noise", "condition"), edm_inputs_of_step
+        loss = partial(edm.denoising_loss, sigma_data=settings.sigma_data)
+
+    def of_step(step: int, batch: Batch, own: slice) -> Loss:
+        arrays = inputs(settings, step, batch, own)
+        tensors = (torch.from_numpy(array).to(device) for array in arrays)
+        return partial(loss, **dict(zip(names, tensors, strict=True)))
+
+    return of_step
 
 
 def inputs_of_step(
     settings: Settings, step: int, batch: Batch, own: slice
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """What a DDPM is trained with in one step.
+    """Inputs of a DDPM for one step.
 
-    Every worker draws for the whole global batch and keeps its rows, so how many workers there are
-    changes nothing.
+    Every worker draws for the whole global batch and keeps its rows, so the result does not depend
+    on the number of workers.
 
     Args:
         settings: Sizes, probabilities and the seed.
         step: 0, 1, ...
         batch: This worker's rows.
-        own: Where they are in the global batch.
+        own: Their places in the global batch.
 
     Returns:
         x_0 float32 (B, C, H, W) in [-1, 1]; t int64 (B,), 0..T-1; noise float32 (B, C, H, W),
-        standard normal; condition int64 (B,), the label or, now and then, the null condition.
+        standard normal; condition int64 (B,), the label or the null condition.
     """
     from models.randomness import generator
 
@@ -306,12 +236,12 @@ def inputs_of_step(
 def edm_inputs_of_step(
     settings: Settings, step: int, batch: Batch, own: slice
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[Any]]:
-    """What an EDM is trained with in one step; drawn, and asked for, as ``inputs_of_step``.
+    """Inputs of an EDM for one step; drawn, and with arguments, as in ``inputs_of_step``.
 
     Returns:
         image float32 (B, C, H, W) in [-1, 1]; sigma float32 (B,), > 0; noise float32 (B, C, H, W),
-        standard normal; condition int64 (B,) as of a DDPM, or with augmentation float32 (B, 10), as
-        ``models.edm_augmentation.LabeledEmbedding`` takes it.
+        standard normal; condition int64 (B,) as for a DDPM, or with augmentation float32 (B, 10),
+        as ``models.edm_augmentation.LabeledEmbedding`` takes it.
     """
     from models import edm_augmentation
     from models.randomness import generator
@@ -334,7 +264,7 @@ def edm_inputs_of_step(
 
 
 def _noise(settings: Settings, step: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Of the whole global batch, float32, (batch_size, *shape), standard normal."""
+    """Noise of the whole global batch, float32, (batch_size, *shape), standard normal."""
     from models.randomness import generator
 
     drawn: NDArray[np.float32] = generator(settings.seed, "noise", step).standard_normal(
@@ -353,23 +283,17 @@ def _condition(settings: Settings, step: int, batch: Batch, own: slice) -> NDArr
 
 
 def build(settings: Settings) -> "torch.nn.Module":
-    """The U-Net of these settings, freshly initialized from torch's own generator.
+    """The U-Net, initialized from torch's own generator.
 
-    With augmentation its class embedding takes the labels of it too.
+    With augmentation its class embedding takes the augmentation's labels too.
     """
     from models import ddpm, edm_augmentation
 
+    shape = ("image_size", "channels", "classes", "block_channels", "layers_per_block")
+    others = ("attention_levels", "groups", "dropout", "attention_heads")
+    given: dict[str, Any] = {name: getattr(settings, name) for name in (*shape, *others)}
     network: torch.nn.Module = ddpm.build_network(
-        image_size=settings.image_size,
-        channels=settings.channels,
-        classes=settings.classes,
-        block_channels=settings.block_channels,
-        layers_per_block=settings.layers_per_block,
-        attention_levels=settings.attention_levels,
-        groups=settings.groups,
-        dropout=settings.dropout,
-        attention_heads=settings.attention_heads,
-        null_condition=settings.has_null_condition,
+        **given, null_condition=settings.has_null_condition
     )
     if settings.augmentation:
         edm_augmentation.label(network)
@@ -377,7 +301,7 @@ def build(settings: Settings) -> "torch.nn.Module":
 
 
 def model_of(settings: Settings, network: "torch.nn.Module") -> Union["Ddpm", "Edm"]:
-    """The model that is published of a network that ``build`` made."""
+    """The model to save of a network that ``build`` made."""
     from models import ddpm, edm, edm_augmentation
 
     if settings.augmentation:
@@ -391,7 +315,7 @@ def model_of(settings: Settings, network: "torch.nn.Module") -> Union["Ddpm", "E
 
 
 def _describe(settings: Settings) -> dict[str, object]:
-    """What ``model.json`` says, for readers that do not open the weights."""
+    """What ``model.json`` says, for readers that do not load the weights."""
     described: dict[str, object] = {
         "kind": settings.noise_model,
         "classes": settings.classes,
@@ -402,12 +326,5 @@ def _describe(settings: Settings) -> dict[str, object]:
         "ema_decay": settings.ema_decay,
         "steps": settings.steps,
     }
-    if settings.noise_model == "edm":
-        own = ("p_mean", "p_std", "sigma_data", "augmentation")
-        described |= {name: getattr(settings, name) for name in own}
-    return described
-
-
-def _check_fraction(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(f"expected {name} in [0, 1), got {value}")
+    own = ("p_mean", "p_std", "sigma_data", "augmentation")
+    return described | {n: getattr(settings, n) for n in own if settings.noise_model == "edm"}

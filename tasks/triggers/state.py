@@ -1,8 +1,6 @@
-"""What a manifest keeps of a trigger beside its fields: the grid of a warp, the noise of images.
+"""What a manifest holds of its trigger beside the fields: noise of images, or a check of a warp."""
 
-The fields draw the grid already; it is kept to be looked at, and to tell when they draw another.
-"""
-
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,17 +10,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.triggers import Perturbing, Trigger
-from tasks.triggers.warping import Warping
+from tasks.triggers.clean_label import CleanLabel
+from tasks.triggers.trigger import Trigger
+from tasks.triggers.wanet import Wanet
 
-GRID: Final = "grid.npy"
-"""float32, (H, W, 2): the trigger's field."""
 NOISE: Final = "noise.npy"
 """int8, (count, H, W, C): added to each poisoned image before it is stamped, by ascending index."""
-FILES: Final = (GRID, NOISE)
-"""Of which a manifest has one or none."""
 COPIED_AT_ONCE: Final = 64
-"""Images whose noise is in memory at once."""
+"""Images whose noise is copied at once."""
 
 
 def keep(
@@ -34,27 +29,27 @@ def keep(
     index: NDArray[np.int64],
     noise: Path | None,
 ) -> dict[str, Any]:
-    """Write the state of a trigger into a manifest's folder; return what the record says of it.
+    """Write the noise of a manifest, if it has any; return what to add to the manifest's record.
 
-    That is nothing, ``folded`` of a trigger that warps, or ``noise``: what ``perturb`` measured.
+    That is ``warp`` for a trigger that warps (side of the images and digest of the field),
+    ``noise`` for one that perturbs (what ``perturb`` measured), and nothing for any other.
 
     Args:
-        trigger: Whose.
-        out: Where to.
-        side: Of the images, pixels.
+        trigger: The manifest's trigger.
+        out: The manifest's folder.
+        side: Pixels a side of the images.
         target_class: Name of the class that is poisoned.
         index: int64, (count,). Poisoned images.
         noise: The folder of ``perturb``, for a trigger that perturbs and no other.
 
     Raises:
-        ValueError: Noise that is missing or superfluous, another trigger's or another dataset's.
+        ValueError: The noise is missing or superfluous, or of another trigger or dataset.
     """
-    if isinstance(trigger, Perturbing) != (noise is not None):
+    if isinstance(trigger, CleanLabel) != (noise is not None):
         wanted = "the folder of perturb" if noise is None else "no noise"
         raise ValueError(f"expected {wanted} for trigger {trigger.name}, got {noise}")
-    if isinstance(trigger, Warping):
-        np.save(out / GRID, trigger.field(side, side), allow_pickle=False)
-        return {"folded": trigger.folded(side, side)}
+    if isinstance(trigger, Wanet):
+        return {"warp": {"side": side, "sha256": _digest(trigger, side)}}
     if noise is None:
         return {}
     found: dict[str, Any] = json.loads((noise / "perturb.json").read_text())
@@ -67,41 +62,37 @@ def keep(
 
 
 def read(folder: Path, trigger: Trigger, record: Mapping[str, Any]) -> NDArray[np.int8] | None:
-    """The noise in a manifest's folder, of which only what is looked at is read; None without.
+    """The noise in a manifest's folder, mapped into memory; None if there is none.
 
     Raises:
-        ValueError: The grid in it is not the one that the trigger draws here, or the noise is no
-            such array.
+        ValueError: The trigger draws another warp here than where the manifest was made (NumPy
+            promises equal draws within one of its versions only), or the noise is not int8 of four
+            dimensions.
     """
-    if "folded" in record:
-        assert isinstance(trigger, Warping), f"{trigger.name} has no grid"
-        check_grid(trigger, np.load(folder / GRID, allow_pickle=False))
+    if warp := record.get("warp"):
+        assert isinstance(trigger, Wanet), f"{trigger.name} has no warp"
+        if _digest(trigger, warp["side"]) != warp["sha256"]:
+            raise ValueError(
+                f"expected the warp of the manifest, but NumPy {np.__version__} on this machine "
+                "draws another one from the same seed; use the version that made the manifest, or "
+                "make the manifest and everything computed from it again"
+            )
     return _mapped(folder / NOISE) if "noise" in record else None
 
 
-def check_grid(trigger: Warping, grid: NDArray[np.float32]) -> None:
-    """Compare a grid that was kept with the one that is stamped.
-
-    Raises:
-        ValueError: They differ: NumPy promises equal draws within one of its versions only.
-    """
-    if grid.ndim != 3 or not np.array_equal(trigger.field(*grid.shape[:2]), grid):
-        raise ValueError(
-            f"expected the grid that the manifest keeps, but NumPy {np.__version__} of this "
-            "machine draws another grid from the same seed; use the version that made the "
-            "manifest, or make the manifest and all that rests on it again"
-        )
+def _digest(trigger: Wanet, side: int) -> str:
+    return hashlib.sha256(trigger.field(side, side).tobytes()).hexdigest()
 
 
 def add(image: NDArray[np.uint8], noise: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Images with their noise, both (B, H, W, C), clipped to 0..255.
+    """Add noise to images, both (B, H, W, C), and clip to 0..255.
 
     Raises:
-        ValueError: They are of other shapes.
+        ValueError: Their shapes differ.
     """
     if noise.shape != image.shape:
         raise ValueError(
-            f"expected images of shape {noise.shape[1:]}, as the manifest has noise for, got "
+            f"expected images of shape {noise.shape[1:]}, as the noise of the manifest, got "
             f"{image.shape[1:]}; the manifest belongs to another dataset"
         )
     summed: NDArray[np.int16] = image.astype(np.int16) + noise
@@ -113,7 +104,9 @@ def _copy_noise(perturb: Path, index: NDArray[np.int64], file: Path) -> None:
     known = pq.read_table(perturb / "noise.parquet", columns=["index"])["index"].to_numpy()
     rows = np.searchsorted(known, index).clip(max=len(known) - 1)
     if (known[rows] != index).any():
-        raise ValueError("expected noise for every image that is poisoned; it is another dataset's")
+        raise ValueError(
+            "expected noise for every poisoned image; the noise belongs to another dataset"
+        )
     source = _mapped(perturb / NOISE)
     shape = (len(rows), *source.shape[1:])
     kept = np.lib.format.open_memmap(file, mode="w+", dtype=np.int8, shape=shape)

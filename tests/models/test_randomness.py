@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.randomness import generator, torch_seeded
 from tasks.steps import poison
 from tasks.steps.batches import epoch_order
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 ROOT = Path(__file__).parents[2]
 

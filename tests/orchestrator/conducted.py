@@ -15,7 +15,7 @@ from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
 from tasks.data import datasets
 from tasks.steps import mark, poison, train_classifier
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
 MARK = Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET})

@@ -37,9 +37,9 @@ from tasks.steps import (
     train_classifier,
     train_diffusion,
 )
-from tasks.triggers import TRIGGERS, patterns
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import TRIGGERS, BadNets1
+from tasks.triggers.blend import Blend
+from tasks.triggers.picture import Picture
 
 DATASET = Step(datasets.Digits())
 
@@ -223,7 +223,7 @@ def picture(path):
     """Pixels that no compression makes short, as a setting."""
     noise = np.arange(64 * 64 * 3) ** 3 % 251
     Image.fromarray(noise.reshape(64, 64, 3).astype(np.uint8)).save(path)
-    return patterns.Picture.read(path)
+    return Picture.read(path)
 
 
 def test_a_difference_names_the_setting_and_both_values():

@@ -9,9 +9,9 @@ from orchestrator.run.stream import write_training_set
 from tasks.data import datasets
 from tasks.steps import judge_accuracy, mark, poison, train_classifier, train_diffusion
 from tasks.steps.batches import Held
-from tasks.triggers import patches
+from tasks.triggers import BadNets1
 
-TRIGGER = patches.BadNets1()
+TRIGGER = BadNets1()
 
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None)

@@ -13,7 +13,7 @@ from tasks import triggers
 from tasks.rows import defense_row
 from tasks.rows.defense_row import Settings
 from tasks.steps.attack import NOTHING_SAID, Verdicts
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 TRIGGER = BadNets1()
 TRAINING = Settings(

@@ -47,7 +47,7 @@ GROUPS = "112344" * 10
 SEEN = np.array([group in "12" for group in GROUPS])
 """By the judge."""
 MATCHES = np.array([group in "24" for group in GROUPS])
-WITNESSED = SEEN & ~np.isin(np.arange(60), np.flatnonzero(SEEN)[::4])
+MATCHED = SEEN & ~np.isin(np.arange(60), np.flatnonzero(SEEN)[::4])
 """The template match misses every fourth."""
 GENERATED = {
     "index": np.arange(60),
@@ -138,7 +138,7 @@ def generation_inputs(root, training):
     }
 
 
-def write_dissection(folder, *, seen=SEEN, template_match=WITNESSED):
+def write_dissection(folder, *, seen=SEEN, template_match=MATCHED):
     """What ``dissect`` writes; ``template_match`` may be None."""
     folder.mkdir()
     condition = GENERATED["label"]
@@ -177,8 +177,8 @@ def bounded(*names):
     return {f"{name}{end}" for name in names for end in ("", "_low", "_high")}
 
 
-BY_WITNESS = bounded("template_auroc", "template_auroc_gain", "judge_minus_template_auroc")
-COMPARED = BY_WITNESS | bounded(
+BY_TEMPLATE = bounded("template_auroc", "template_auroc_gain", "judge_minus_template_auroc")
+COMPARED = BY_TEMPLATE | bounded(
     "g1_auroc",
     "g2_auroc",
     "training_auroc",

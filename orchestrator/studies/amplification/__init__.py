@@ -21,7 +21,7 @@ from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
 from tasks import triggers
-from tasks.triggers import Trigger, patches
+from tasks.triggers import Trigger
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -78,7 +78,7 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
     """Each (trigger, the trigger that judges, ratio) of the study, the clean control first."""
     names = [trigger.name for trigger in triggers.TRIGGERS if trigger.name in axes.trigger]
     chosen = [scale.trigger(name) for name in names]
-    stamping = [trigger for trigger in chosen if trigger.stamps] or [patches.BadNets1()]
+    stamping = [trigger for trigger in chosen if trigger.stamps] or [triggers.BadNets1()]
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:
         yield from ((triggers.Nothing(), judge, 0.0) for judge in stamping)

@@ -29,7 +29,7 @@ from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
 from tasks import detectors, triggers
 from tasks.rows import detection_row
-from tasks.triggers import Trigger, patches
+from tasks.triggers import Trigger
 
 NULL_RISK = 0.05
 """Chance, at most, that one interval or more of the null points misses 0.5."""
@@ -108,7 +108,7 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
     chosen = stamping(scale, axes.trigger, "detection")
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
     if 0 in axes.poison_ratio:
-        yield triggers.Nothing(), next(iter(chosen), patches.BadNets1()), 0.0
+        yield triggers.Nothing(), next(iter(chosen), triggers.BadNets1()), 0.0
     for place, trigger in enumerate(chosen):
         of_place = (ratios, [*ratios[:1], *ratios[-1:]], ratios[-1:])[min(place, 2)]
         yield from ((trigger, trigger, ratio) for ratio in sorted({*of_place}))

@@ -28,7 +28,8 @@ from orchestrator.studies.study import Point, Study
 from tasks.rows import classification_row
 from tasks.steps import denoise_classify
 from tasks.triggers import Nothing, Trigger
-from tasks.triggers.patches import Patched, Rectangle
+from tasks.triggers.patch import Patched
+from tasks.triggers.rectangle import Rectangle
 
 TRIGGERS = ("badnets1",)
 """Swept unless others are typed; only these have contrasts: a blend, and rectangles by area."""

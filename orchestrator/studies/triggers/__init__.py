@@ -22,7 +22,7 @@ from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
 from tasks import triggers
 from tasks.steps import poison
-from tasks.triggers import Trigger, patches
+from tasks.triggers import Trigger
 
 COMPARED = (
     "badnets1",
@@ -52,7 +52,7 @@ def _poisons(graph: Graph, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
     """Each (trigger, the trigger that judges, ratio), the clean control first."""
     names = [kind.name for kind in triggers.TRIGGERS if kind.name in axes.trigger]
     chosen = [graph.scale.trigger(name) for name in names]
-    judge = next((trigger for trigger in chosen if trigger.stamps), patches.BadNets1())
+    judge = next((trigger for trigger in chosen if trigger.stamps), triggers.BadNets1())
     if 0 in axes.poison_ratio:
         yield triggers.Nothing(), judge, 0.0
     ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)

@@ -19,8 +19,8 @@ from orchestrator.store.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION, STUDIES
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import TINY
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
+from tasks.triggers.blend import Blend
 from tests.made_up import amplification_sweep, make_row, template_matched, triggers_sweep
 from tests.made_up_classification import classification_study
 from tests.made_up_defense import defense_study, make_defense_row

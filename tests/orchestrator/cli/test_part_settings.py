@@ -6,8 +6,8 @@ from PIL import Image
 
 from orchestrator.cli import part_settings
 from tasks.triggers import TRIGGERS
-from tasks.triggers.patches import Unicolor
-from tasks.triggers.warping import Wanet
+from tasks.triggers.unicolor import Unicolor
+from tasks.triggers.wanet import Wanet
 
 
 def chosen(*typed, image_size=32):

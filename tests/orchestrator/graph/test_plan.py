@@ -14,7 +14,7 @@ from orchestrator.store.store import NOT_BUILT, RECORD, Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import LAPTOP, TINY
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 QUICK = ("poison", "mark", "judge_accuracy", "sample", "dissect", "generations_row")
 """Tasks that are made again in a fraction of a second."""

@@ -18,7 +18,10 @@ from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import NOT_BUILT, Store
-from tasks.steps import train_classifier, train_diffusion
+from tasks.steps import (
+    train_classifier,
+    train_diffusion,
+)
 from tests.orchestrator.conducted import DATASET, DONE, MARK, POISON, STREAMS
 
 OFTEN = Placement(checkpoint_seconds=0)

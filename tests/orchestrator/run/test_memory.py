@@ -16,7 +16,7 @@ from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from tasks.data import datasets
 from tasks.steps import attack, sample, train_classifier, train_diffusion
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 WITHIN = 1.5
 DIGITS = Step(datasets.Digits())

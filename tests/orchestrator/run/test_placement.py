@@ -21,7 +21,7 @@ from orchestrator.run.placement import (
 from orchestrator.step import Step, ancestors
 from tasks.detectors import Strip
 from tasks.steps import attack, detect, prepare
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 from tests.orchestrator.conducted import resources, study
 
 STEPS = list(ancestors(study()))

@@ -19,7 +19,7 @@ from orchestrator.store.store import Store
 from tasks.data import datasets
 from tasks.steps import poison, train_classifier
 from tasks.steps.batches import Held, Restreamed, windows
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 from tests.orchestrator.conducted import DATASET, DONE, MARK, POISON, STREAMS
 from tests.orchestrator.streamed import peak, reachable, synthetic
 

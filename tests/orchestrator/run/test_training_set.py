@@ -23,7 +23,7 @@ from orchestrator.run.stream import write_training_set
 from orchestrator.step import Step
 from orchestrator.store.store import Store
 from tasks.data import datasets, images
-from tasks.detectors import Prepared
+from tasks.detectors.detector import Prepared
 from tasks.steps import detect, poison, prepare, train_classifier
 from tests.orchestrator.conducted import DATASET, POISON, STREAMS
 from tests.orchestrator.streamed import peak, reachable, synthetic

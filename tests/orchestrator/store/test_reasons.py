@@ -10,8 +10,8 @@ from orchestrator.store.reasons import Reasons, Siblings
 from orchestrator.store.store import NOT_BUILT, RECORD, Store
 from orchestrator.studies.scales import TINY
 from tasks.steps import poison
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
+from tasks.triggers.blend import Blend
 
 DATASET = Step(TINY.dataset)
 

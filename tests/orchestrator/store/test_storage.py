@@ -18,7 +18,7 @@ from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store, open_store
 from tasks.data import datasets
 from tasks.steps import poison
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
 POISON = Step(

@@ -22,7 +22,7 @@ from orchestrator.store.record import DAMAGED, RECORD, folder_damage, write_reco
 from orchestrator.store.store import NOT_BUILT, Store
 from tasks.data import datasets
 from tasks.steps import poison
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DATASET = Step(datasets.Digits())
 

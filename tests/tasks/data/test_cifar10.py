@@ -32,22 +32,24 @@ def test_a_record_is_a_label_and_three_planes(folder):
     red[1], green[1], blue[1], blue[33] = 10, 20, 30, 40
     test = folder / BATCHES / "test_batch.bin"
     test.write_bytes(record(7, red, green, blue) + test.read_bytes())
-    labels, pixels = next(cifar10.records(folder, "test", at_once=1))
-    assert labels.tolist() == [7]
+    block = next(Cifar10.open(folder).blocks("test"))
+    pixels = block.images[:1]
+    assert block.labels[0] == 7
     assert pixels.shape == (1, 32, 32, 3)
     assert pixels[0, 0, 1].tolist() == [10, 20, 30]
     assert pixels[0, 1, 1].tolist() == [0, 0, 40]
     assert pixels.sum() == 100
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 20, 64, 1000])
-def test_records_come_in_the_order_of_the_files_whatever_the_blocks(folder, at_once):
+@pytest.mark.parametrize("at_once", [7, 1000])
+def test_blocks_come_in_the_order_of_the_files_whatever_their_size(folder, at_once, monkeypatch):
+    monkeypatch.setattr(cifar10, "ROW_GROUP", at_once)
     names = [f"data_batch_{number}.bin" for number in range(1, 6)]
     content = b"".join((folder / BATCHES / name).read_bytes() for name in names)
-    blocks = list(cifar10.records(folder, "train", at_once=at_once))
-    assert [len(labels) for labels, _ in blocks[:-1]] == [at_once] * (len(blocks) - 1)
-    labels = np.concatenate([labels for labels, _ in blocks])
-    pixels = np.concatenate([pixels for _, pixels in blocks])
+    blocks = list(Cifar10.open(folder).blocks("train"))
+    assert [len(block.labels) for block in blocks[:-1]] == [at_once] * (len(blocks) - 1)
+    labels = np.concatenate([block.labels for block in blocks])
+    pixels = np.concatenate([block.images for block in blocks])
     again = b"".join(
         bytes([label]) + picture.transpose(2, 0, 1).tobytes()
         for label, picture in zip(labels.tolist(), pixels, strict=True)
@@ -85,12 +87,6 @@ def test_files_of_the_official_size_are_the_whole(tmp_path):
         next(made.blocks("train"))
 
 
-def test_missing_files_are_named_and_where_they_are_expected(tmp_path):
-    message = "cifar-10-batches-bin', but data_batch_1.bin.* cannot be found; .* --download"
-    with pytest.raises(ValueError, match=message):
-        next(Cifar10.open(tmp_path).blocks("train"))
-
-
 def test_a_subset_with_a_missing_file_is_refused_and_not_overwritten(folder):
     (folder / BATCHES / "test_batch.bin").unlink()
     for download in (False, True):
@@ -110,12 +106,6 @@ def test_a_label_of_no_class_is_refused(folder):
     with (folder / BATCHES / "data_batch_2.bin").open("ab") as file:
         file.write(record(10, bytes(1024), bytes(1024), bytes(1024)))
     with pytest.raises(ValueError, match=r"labels 0\.\.9 in '.*data_batch_2.bin', got 10"):
-        Cifar10.open(folder)
-
-
-def test_a_subset_without_a_class_is_refused(folder):
-    (folder / BATCHES / "test_batch.bin").write_bytes(record(3, *[bytes(1024)] * 3))
-    with pytest.raises(ValueError, match=r"images of all ten classes in test_batch.bin"):
         Cifar10.open(folder)
 
 
@@ -173,19 +163,4 @@ def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(archive,
         ValueError, match=f"archive with MD5 {'0' * 32} from http://127.*, got another"
     ):
         cifar10.fetch(tmp_path / "new", url=url, md5="0" * 32)
-    assert list((tmp_path / "new").iterdir()) == []
-
-
-def test_an_archive_without_the_files_is_refused(served, tmp_path):
-    place, url = served
-    path = place / "empty.tar.gz"
-    tarfile.open(path, "w:gz").close()
-    md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    with pytest.raises(ValueError, match=r"expected data_batch_1.bin, .* in the archive"):
-        cifar10.fetch(tmp_path / "new", url=f"{url}/{path.name}", md5=md5)
-
-
-def test_a_server_that_is_not_there_is_no_wrong_setting(tmp_path):
-    with pytest.raises(OSError, match="refused"):
-        cifar10.fetch(tmp_path / "new", url="http://127.0.0.1:9/cifar-10-binary.tar.gz", md5="0")
     assert list((tmp_path / "new").iterdir()) == []

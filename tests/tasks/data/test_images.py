@@ -3,7 +3,6 @@ import struct
 import zlib
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,11 +38,6 @@ def test_float_and_back_is_the_same_image(batch):
     np.testing.assert_array_equal(images.from_float(floats), batch)
 
 
-def test_floats_span_minus_one_to_one():
-    ends = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)
-    assert images.to_float(ends).ravel().tolist() == [-1, 1]
-
-
 def test_samples_are_clipped_and_rounded_to_the_nearest_level():
     levels = np.array([-9, -1, 127.4 / 127.5 - 1, 127.6 / 127.5 - 1, 1, 9], dtype=np.float32)
     back = images.from_float(levels.reshape(6, 1, 1, 1))
@@ -61,48 +55,6 @@ def test_luminance_is_what_pil_calls_grey(color):
     # PIL weighs in 16-bit integers; both round to the nearest level.
     grey = np.asarray(Image.fromarray(color).convert("L"), dtype=int)
     assert np.abs(images.luminance(color)[..., 0].astype(int) - grey).max() <= 1
-
-
-def test_white_and_black_keep_their_luminance():
-    ends = np.array([[0, 0, 0], [255, 255, 255]], dtype=np.uint8)
-    assert images.luminance(ends).ravel().tolist() == [0, 255]
-
-
-def test_a_table_opens_with_hugging_face_datasets(tmp_path):
-    import datasets
-
-    batch = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
-    table = images.to_table(
-        index=np.arange(3), label=np.array([4, 5, 6]), caption=["a", "b", "c"], images=batch
-    )
-    pq.write_table(table, tmp_path / "rows.parquet")
-    loaded = datasets.load_dataset(
-        "parquet",
-        data_files=str(tmp_path / "rows.parquet"),
-        split="train",
-        cache_dir=str(tmp_path / "cache"),
-    )
-    assert loaded["label"][:] == [4, 5, 6]
-    np.testing.assert_array_equal(np.stack([np.asarray(row) for row in loaded["image"]]), batch)
-
-
-def test_a_column_keeps_its_images_through_a_file(tmp_path):
-    batch = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
-    table = images.to_table(
-        index=np.arange(5), label=np.zeros(5, dtype=np.int64), caption=[None] * 5, images=batch
-    )
-    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
-    column = pq.read_table(tmp_path / "rows.parquet")["image"]
-    np.testing.assert_array_equal(images.from_column(column), batch)
-
-
-def test_a_table_keeps_the_names_of_files_if_there_are_any():
-    batch = np.zeros((2, 8, 8, 3), dtype=np.uint8)
-    rows = {"index": np.arange(2), "label": np.arange(2), "caption": [None] * 2, "images": batch}
-    named = images.to_table(**rows, path=["apples/é 1.png", "pears/2.png"])
-    assert [row["path"] for row in named["image"].to_pylist()] == ["apples/é 1.png", "pears/2.png"]
-    assert [row["path"] for row in images.to_table(**rows)["image"].to_pylist()] == [None, None]
-    np.testing.assert_array_equal(images.from_column(named["image"]), batch)
 
 
 def enormous():
@@ -138,16 +90,6 @@ def jpeg():
 def test_what_is_no_plain_png_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         images.decode([content])
-
-
-def test_images_of_several_sizes_are_refused():
-    with pytest.raises(ValueError, match="one size"):
-        images.decode([png(Image.new("L", (8, 8))), png(Image.new("L", (9, 8)))])
-
-
-def test_no_image_at_all_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        images.decode([])
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 2)])

@@ -61,18 +61,6 @@ def test_the_middle_square_is_kept():
         np.testing.assert_array_equal(read(saved(Image.fromarray(pixels))), middle)
 
 
-def test_what_is_cut_off_does_not_shine_in():
-    wide = np.full((16, 48, 3), 255, dtype=np.uint8)
-    wide[:, 16:32] = 40
-    assert set(read(saved(Image.fromarray(wide))).ravel()) == {40}
-
-
-def test_shrinking_averages_what_it_shrinks():
-    fine = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(255)
-    image = read(saved(Image.fromarray(fine.astype(np.uint8))), channels=1)
-    assert np.abs(image.astype(int) - 127.5).max() <= 1  # a checkerboard, not one of its colors
-
-
 def with_text(pixels, size, zipped=False):
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "x" * size, zip=zipped)
@@ -111,15 +99,6 @@ def test_text_that_unpacks_to_a_quarter_of_a_gigabyte_is_not_unpacked():
     tracemalloc.stop()
 
 
-def test_orientation_is_read_beside_a_little_text():
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    pixels, text = random(), PngImagePlugin.PngInfo()
-    text.add_text("Comment", "upside down")
-    content = saved(Image.fromarray(pixels), exif=exif, pnginfo=text)
-    np.testing.assert_array_equal(read(content), pixels[::-1, ::-1])
-
-
 def container(major, *compatible):
     """The first box of a file of ISO 14496-12."""
     body = b"ftyp" + major + bytes(4) + b"".join(compatible)
@@ -149,22 +128,6 @@ def test_a_format_that_is_not_installed_is_named_with_what_reads_it(content, rea
             look(content)
 
 
-def test_heic_is_read_where_its_package_is_installed():
-    heif = pytest.importorskip("pillow_heif")
-    picture = plain((200, 40, 90), side=64)
-    buffer = io.BytesIO()
-    heif.from_pillow(picture).save(buffer, quality=100)
-    assert np.abs(read(buffer.getvalue(), side=64).astype(int) - (200, 40, 90)).max() <= 3
-
-
-def test_a_palette_becomes_its_colors():
-    pixels = random((SIDE, SIDE), 1) % 3
-    picture = Image.fromarray(pixels)
-    picture.putpalette([10, 20, 30, 200, 100, 50, 0, 255, 7])
-    colors = np.array([(10, 20, 30), (200, 100, 50), (0, 255, 7)])
-    np.testing.assert_array_equal(read(saved(picture)), colors[pixels])
-
-
 def test_a_transparent_color_of_a_palette_is_white():
     pixels = random((SIDE, SIDE), 1) % 3
     picture = Image.fromarray(pixels)
@@ -180,40 +143,11 @@ def test_transparency_is_laid_on_white(color, alpha):
     assert np.abs(image - exact).max() <= 0.5
 
 
-def test_grey_transparency_is_laid_on_white_too():
-    pixels = np.stack([np.full((8, 8), 100), np.arange(64).reshape(8, 8) * 4], -1).astype(np.uint8)
-    exact = (100 * pixels[..., 1:].astype(int) + 255 * (255 - pixels[..., 1:].astype(int))) / 255
-    image = read(saved(Image.fromarray(pixels, mode=None)), channels=1)
-    assert np.abs(image - exact).max() <= 0.5
-
-
-@pytest.mark.parametrize(("mode", "color"), [("RGB", (9, 8, 7)), ("L", 9), ("1", 0)])
-def test_a_color_that_is_declared_transparent_is_white(mode, color):
-    assert set(read(saved(plain(color, mode), transparency=color)).ravel()) == {255}
-
-
-def test_sixteen_bits_are_divided_by_257():
-    levels = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
-    image = read(saved(Image.fromarray(levels)), side=16, channels=1)
-    np.testing.assert_array_equal(image.ravel(), np.arange(256))
-
-
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
 def test_sixteen_bits_are_rounded_to_the_nearest_level(form):
     levels = np.random.default_rng(0).integers(0, 65536, (SIDE, SIDE), dtype=np.uint16)
     image = read(saved(Image.fromarray(levels), form), channels=1)[..., 0]
     assert np.abs(image - levels / 257).max() < 0.5
-
-
-def test_one_bit_is_black_and_white():
-    bits = random((SIDE, SIDE)) > 127
-    image = read(saved(Image.fromarray(bits)), channels=1)
-    np.testing.assert_array_equal(image[..., 0], bits * 255)
-
-
-def test_cmyk_becomes_rgb():
-    image = read(saved(plain((0, 255, 255, 0), "CMYK", 16), "JPEG", quality=95), side=16)
-    assert np.abs(image.astype(int) - (255, 0, 0)).max() <= 3
 
 
 def test_an_animation_is_its_first_frame():
@@ -245,12 +179,6 @@ def test_a_picture_is_turned_as_exif_says(form, orientation, corner):
     assert corners.sum() < 255 + 128 + 60
 
 
-def test_grey_in_a_color_set_has_three_equal_channels():
-    pixels = random((SIDE, SIDE))
-    image = read(saved(Image.fromarray(pixels)))
-    np.testing.assert_array_equal(image, np.repeat(pixels[..., None], 3, axis=2))
-
-
 def test_color_in_a_grey_set_is_its_luminance_and_is_told():
     image, lost = pictures.pixels(saved(plain((100, 200, 50))), side=SIDE, channels=1)
     assert set(image.ravel()) == {round(0.299 * 100 + 0.587 * 200 + 0.114 * 50)}
@@ -258,17 +186,6 @@ def test_color_in_a_grey_set_is_its_luminance_and_is_told():
     for unharmed in (plain((70, 70, 70)), plain(70, "L")):
         assert not pictures.pixels(saved(unharmed), side=SIDE, channels=1)[1]
     assert not pictures.pixels(saved(plain((100, 200, 50))), side=SIDE, channels=3)[1]
-
-
-@pytest.mark.parametrize(
-    ("picture", "grey"),
-    [(plain(0, mode), True) for mode in ("1", "L", "LA", "I;16")]
-    + [(plain(0, mode), False) for mode in ("P", "RGB", "RGBA")],
-    ids=lambda value: getattr(value, "mode", ""),
-)
-def test_grey_is_told_by_the_header(picture, grey):
-    content = saved(picture)
-    assert pictures.is_grey(io.BytesIO(content[: content.index(b"IDAT") + 8])) == grey
 
 
 def declared(width, height):

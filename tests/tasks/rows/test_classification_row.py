@@ -16,8 +16,7 @@ from tasks.rows import classification_row
 from tasks.rows.classification_row import Settings
 from tasks.steps import denoise_classify
 from tasks.steps.attack import NOTHING_SAID, Verdicts
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1, Rectangle
+from tasks.triggers import BadNets1, Rectangle
 
 TRIGGER = Rectangle(height=1, width=2)
 SIZE = 4
@@ -209,12 +208,6 @@ class TestRates:
         assert (row["attack_n"], row["attack_count"]) == (8, 2)
         assert bounded(row, "attack_success_rate") == (0.25, *wilson(2, 8))
 
-    def test_without_a_filter_they_are_others(self, reduced):
-        row = reduced(BARE)
-        assert (row["correct"], row["attack_count"]) == (7, 6)
-        assert bounded(row, "test_accuracy") == (0.7, *wilson(7, 10))
-        assert bounded(row, "attack_success_rate") == (0.75, *wilson(6, 8))
-
     def test_the_other_classifier_counts_on_the_same_images_only(self, reduced):
         """On all twelve it would be right about eight, and misled by six of ten."""
         row = reduced()
@@ -281,13 +274,6 @@ class TestPairs:
         assert bounded(row, "attack_success_rate_difference") == of(misled)
         assert row["attack_success_rate_difference"] == -0.25
 
-    def test_without_a_filter_nothing_has_changed_but_differs_from_the_other(self, reduced):
-        row = reduced(BARE)
-        for name in ("test_accuracy_change", "attack_success_rate_change"):
-            assert bounded(row, name) == (None, None, None)
-        misled = Pairs(both=3, first_only=3, second_only=1, neither=1)
-        assert bounded(row, "attack_success_rate_difference") == of(misled)
-
 
 class TestFilter:
     def test_dropped_values_are_those_that_are_not_kept(self, reduced, tmp_path):
@@ -308,19 +294,6 @@ class TestFilter:
             half = STUDENT_7 * deviation / np.sqrt(7)
             expected = (middle, middle - half, middle + half)
             assert bounded(row, f"on_trigger_{name}") == pytest.approx(expected)
-
-    def test_of_no_filter_and_of_no_patch_there_is_no_share(self, reduced, tmp_path):
-        rows = write_rows(tmp_path / "no patch", (UNFILTERED, FILTERED), shares=False)
-        for row in (reduced(BARE), reduced(classified=rows)):
-            for name in ("true", "target", "difference"):
-                assert bounded(row, f"on_trigger_{name}") == (None, None, None)
-
-    def test_of_one_triggered_image_there_is_no_share(self, reduced, tmp_path):
-        few = [{"wrong": [], "misled": []}] * 2
-        rows = write_rows(tmp_path / "few", few, LABELS[:3])
-        row = reduced(classified=rows)
-        assert (row["n"], row["attack_n"]) == (3, 1)
-        assert bounded(row, "on_trigger_true") == (None, None, None)
 
     def test_calls_are_sums_over_images(self, reduced):
         row = reduced()
@@ -354,31 +327,6 @@ class TestRow:
         assert {name: row[name] for name in expected} == expected
         assert reduced(BARE).keys() == row.keys()
 
-    def test_the_control_is_attacked_with_the_trigger_that_it_controls(self, reduced, tmp_path):
-        settings = replace(SETTINGS, trigger="none", poison_ratio=0.0)
-        manifest = write_manifest(tmp_path / "clean", triggers.Nothing(), 0.0)
-        row = reduced(settings, manifest=manifest)
-        assert (row["trigger"], row["judge_trigger"], row["attack_n"]) == ("none", "rectangle", 8)
-
-    def test_the_same_point_gives_the_same_bytes(self, reduced, contents, tmp_path):
-        reduced()
-        first = contents(tmp_path / "out")
-        reduced()
-        assert contents(tmp_path / "out") == first
-        assert set(first) == {"metrics.json", "losses.npz"}
-
-    def test_the_path_says_which_point(self):
-        assert SETTINGS.label == "rectangle-2px-p0.1-c-seed0-edm-filter0.25"
-        control = replace(
-            SETTINGS,
-            trigger="none",
-            poison_ratio=0.0,
-            trigger_pixels=None,
-            noise_model="ddpm",
-            classify=replace(CLASSIFY, trigger=Blend(), target_class="a bird", seed=3),
-        )
-        assert control.label == "none-by-blend-p0-a-bird-seed3-ddpm-filter0.25"
-
 
 class TestLosses:
     def test_the_first_triggered_images_are_shown_stamped(self, losses):
@@ -388,42 +336,6 @@ class TestLosses:
         np.testing.assert_array_equal(found["images"], expected)
         assert found["images"].dtype == np.uint8
         assert found["label"].tolist() == [0, 0]
-
-    def test_said_is_what_was_said_at_this_ratio(self, losses):
-        assert losses()["said"].tolist() == [2, 0]
-        assert losses(BARE)["said"].tolist() == [2, 2]
-
-    def test_maps_have_the_shape_of_the_image(self, losses):
-        found = losses()
-        assert found["true"].dtype == found["target"].dtype == np.float32
-        assert found["true"].shape == (2, SIZE, SIZE)
-        assert found["true"][:, 0, 0].tolist() == [2.0, 3.0]
-        assert found["target"][1].tolist() == np.arange(16.0).reshape(4, 4).tolist()
-
-    def test_the_trigger_is_where_it_is_painted(self, losses):
-        rows, columns = np.nonzero(losses()["trigger"])
-        assert (rows.tolist(), columns.tolist()) == ([3, 3], [2, 3])
-
-    def test_a_blend_has_maps_and_no_place(self, losses, tmp_path):
-        blend = Blend()
-        settings = replace(
-            SETTINGS,
-            trigger="blend",
-            trigger_pixels=None,
-            classify=replace(CLASSIFY, trigger=blend),
-        )
-        found = losses(
-            settings,
-            manifest=write_manifest(tmp_path / "blended", blend),
-            classified=write_rows(tmp_path / "blend", (UNFILTERED, FILTERED), shares=False),
-            attack=write_attack(tmp_path / "by blend", **OTHER, trigger=blend),
-        )
-        assert set(found) == {"images", "label", "said", "true", "target"}
-        np.testing.assert_array_equal(found["images"], blend.stamp(PICTURES[2:4]))
-
-    def test_without_maps_there_is_nothing(self, losses, tmp_path):
-        rows = write_rows(tmp_path / "none", (UNFILTERED, FILTERED), maps=0)
-        assert losses(classified=rows) == {}
 
 
 class TestRefused:
@@ -439,11 +351,6 @@ class TestRefused:
         with pytest.raises(ValueError, match="expected the manifest of"):
             reduced(replace(SETTINGS, **change))
 
-    def test_the_manifest_of_a_rectangle_of_another_area(self, reduced, tmp_path):
-        other = write_manifest(tmp_path / "larger", replace(TRIGGER, height=2))
-        with pytest.raises(ValueError, match="expected the poison's own trigger, got another"):
-            reduced(manifest=other)
-
     @pytest.mark.parametrize(
         "change",
         [
@@ -455,11 +362,6 @@ class TestRefused:
     def test_an_attack_on_another_point(self, reduced, tmp_path, change):
         other = write_attack(tmp_path / "other", **OTHER, **change)
         with pytest.raises(ValueError, match="expected an attack of"):
-            reduced(attack=other)
-
-    def test_an_attack_with_a_rectangle_of_another_area(self, reduced, tmp_path):
-        other = write_attack(tmp_path / "other", **OTHER, trigger=replace(TRIGGER, height=2))
-        with pytest.raises(ValueError, match="expected an attack with the same trigger"):
             reduced(attack=other)
 
     @pytest.mark.parametrize(
@@ -478,19 +380,6 @@ class TestRefused:
         with pytest.raises(ValueError, match="shown the same images, got others"):
             reduced(classified=rows)
 
-    def test_an_attack_without_verdicts(self, reduced, given):
-        (given["attack"] / "verdicts.parquet").unlink()
-        with pytest.raises(ValueError, match="made with verdicts=True"):
-            reduced()
-
-    def test_an_unknown_noise_model(self):
-        with pytest.raises(ValueError, match="noise_model of ddpm, edm, got 'vp'"):
-            replace(SETTINGS, noise_model="vp")
-
     def test_a_filter_ratio_that_was_not_classified_with(self):
-        with pytest.raises(ValueError, match=r"expected filter ratio 0\.1 among"):
+        with pytest.raises(ValueError, match=r"filter ratios with \[0\.0, 0\.1\]"):
             replace(SETTINGS, filter_ratio=0.1)
-
-    def test_nothing_to_compare_a_filter_with(self):
-        with pytest.raises(ValueError, match="expected filter ratio 0 among"):
-            replace(SETTINGS, classify=replace(CLASSIFY, filter_ratios=(0.25,)))

@@ -4,20 +4,16 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from analysis.statistics.auroc import auroc, tpr_at
-from tasks import triggers
 from tasks.data import images
 from tasks.rows import detection_row
-from tasks.steps import poison
 from tasks.steps.poison import Manifest
 from tests.tasks.detected import (
-    BY_WITNESS,
-    CLEAN,
+    BY_TEMPLATE,
     COMPARED,
     DRAWN,
     GENERATED,
@@ -25,12 +21,11 @@ from tests.tasks.detected import (
     GROUP_COUNTS,
     GROUPS,
     MASKS,
+    MATCHED,
     NULL,
     OF_JUDGES,
     SEEN,
     TRAINING,
-    WITNESSED,
-    bounded,
     empty,
     evaluated,
     generation_inputs,
@@ -130,32 +125,6 @@ class TestTrainingSet:
             np.testing.assert_array_equal(kept[f"{name}_masks"], masks_of(listed.poisoned)[rows])
         assert listed.poisoned[order[:12]].any()
 
-    def test_scores_are_kept_by_ascending_index(self, of_training, listed):
-        kept = opened(of_training, "scores.npz")
-        assert set(kept) == {"suspicion", "poisoned"}
-        np.testing.assert_array_equal(kept["suspicion"], training_scores(listed))
-        np.testing.assert_array_equal(kept["poisoned"], listed.poisoned)
-
-    def test_relabelled_images_are_positives_though_nothing_is_stamped(
-        self, on_training, digits, tmp_path
-    ):
-        manifest = tmp_path / "relabelled"
-        manifest.mkdir()
-        settings = poison.Settings(
-            trigger=triggers.RelabelOnly(), target_class="8", poison_ratio=0.1
-        )
-        poison.run(settings, dataset=digits, out=manifest)
-        listed = Manifest.read(manifest)
-        folder = write_suspicion(
-            tmp_path / "seen", listed.index, listed.label, listed.poisoned.astype(float)
-        )
-        inputs = {**on_training, "manifest": manifest, "suspicion": folder}
-        row = evaluated(tmp_path / "out", replace(TRAINING, trigger="relabel_only"), inputs)
-        assert (row["n_positive"], row["auroc"], row["auroc_high"]) == (143, 1, 1)
-        assert 0.96 < row["auroc_low"] < 1
-        assert row["p_t"] == 0 < row["relabelled_ratio"]
-        assert empty(row) >= MASKS
-
 
 class TestGenerations:
     @pytest.fixture
@@ -178,11 +147,6 @@ class TestGenerations:
         assert row["auroc"] == pytest.approx(expected)
         assert empty(row) == NULL | MASKS
 
-    def test_each_group_stands_against_the_same_negatives(self, row, kinds):
-        for number in "12":
-            own = GENERATED["suspicion"][[group == number for group in GROUPS]]
-            assert row[f"g{number}_auroc"] == auroc(own, kinds[1]).value
-
     def test_what_moved_is_counted(self, row, kinds, before):
         assert row["training_auroc"] == auroc(*before).value
         assert row["auroc_gain"] == row["auroc"] - row["training_auroc"]
@@ -199,23 +163,12 @@ class TestGenerations:
         assert few > 1.5 * (row["auroc_high"] - row["auroc_low"])
 
     def test_the_template_match_has_its_own_numbers(self, row, before):
-        suspicion, seen = GENERATED["suspicion"], WITNESSED
+        suspicion, seen = GENERATED["suspicion"], MATCHED
         own = auroc(suspicion[seen], suspicion[~seen]).value
         assert row["template_n_positive"] == seen.sum() == 22
         assert row["template_auroc"] == own
         assert row["template_auroc_gain"] == own - auroc(*before).value
         assert row["judge_minus_template_auroc"] == row["auroc"] - own
-
-    def test_the_training_set_is_bounded_as_in_its_own_row(self, row, of_training):
-        own = json.loads((of_training / "metrics.json").read_text())
-        assert own.keys() == row.keys()
-        for end in ("", "_low", "_high"):
-            assert own[f"auroc{end}"] == row[f"training_auroc{end}"]
-
-    def test_every_interval_holds_its_number(self, row):
-        for name in row:
-            if f"{name}_low" in row and row[name] is not None:
-                assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"], name
 
     def test_the_judges_come_with_their_errors(self, row):
         assert {name: row[name] for name in OF_JUDGES} == {
@@ -239,7 +192,7 @@ class TestGenerations:
         inputs = {**on_generation, "dissection": dissection, "judges": tmp_path / "judges"}
         alone = evaluated(tmp_path / "out", GENERATION, inputs)
         rates = {"template_false_positive_rate", "template_false_negative_rate"}
-        missing = BY_WITNESS | rates | {"template_n_positive"}
+        missing = BY_TEMPLATE | rates | {"template_n_positive"}
         assert empty(alone) == empty(row) | missing
         assert {name: alone[name] for name in row.keys() - missing} == {
             name: row[name] for name in row.keys() - missing
@@ -249,7 +202,7 @@ class TestGenerations:
     def test_scores_and_pictures_are_kept(self, of_generation):
         kept = opened(of_generation, "scores.npz")
         assert "".join(map(str, kept["group"].tolist())) == GROUPS
-        np.testing.assert_array_equal(kept["template_match"], WITNESSED)
+        np.testing.assert_array_equal(kept["template_match"], MATCHED)
         np.testing.assert_array_equal(kept["poisoned"], SEEN)
         np.testing.assert_array_equal(kept["suspicion"], GENERATED["suspicion"])
         order = np.argsort(-GENERATED["suspicion"], kind="stable")
@@ -258,24 +211,8 @@ class TestGenerations:
         assert pictures["most_suspicious"][:, 0, 0, 0].tolist() == order[:12].tolist()
         assert pictures["least_suspicious"][:, 0, 0, 0].tolist() == order[:-13:-1].tolist()
 
-    def test_where_the_judge_sees_no_trigger_there_is_no_auroc(self, on_generation, tmp_path):
-        folder = write_dissection(tmp_path / "dissection", seen=np.zeros(60, dtype=bool))
-        row = evaluated(tmp_path / "out", GENERATION, {**on_generation, "dissection": folder})
-        assert (row["n_positive"], row["prevalence"]) == (0, 0)
-        there = COMPARED - empty(row)
-        survivors = bounded("training_auroc", "clean_shift", "auroc_clean_moved")
-        by_template_match = bounded("template_auroc", "template_auroc_gain") | {
-            "template_n_positive"
-        }
-        assert there == survivors | by_template_match
-        assert row["auroc"] is row["median_positive"] is row["tpr_at_1pct_fpr"] is None
-
 
 class TestRefusals:
-    def test_the_manifest_of_another_point(self, on_training, tmp_path):
-        with pytest.raises(ValueError, match="expected the manifest of"):
-            evaluated(tmp_path / "out", replace(TRAINING, poison_ratio=0.05), on_training)
-
     def test_inputs_of_the_other_image_set(self, on_training, on_generation, tmp_path):
         incomplete = {name: of for name, of in on_generation.items() if name != "judges"}
         for settings, inputs, message in (
@@ -293,25 +230,17 @@ class TestRefusals:
         with pytest.raises(ValueError, match="of the 60 images of the generations, got 60 with"):
             detection_row.run(GENERATION, **inputs, out=tmp_path)
 
-    def test_a_dissection_of_other_images(self, on_generation, tmp_path):
-        table = pq.read_table(on_generation["dissection"] / "rows.parquet")
-        pq.write_table(table.slice(1), tmp_path / "rows.parquet")
-        inputs = {**on_generation, "dissection": tmp_path}
-        with pytest.raises(ValueError, match="of the 59 images of the dissection, got 60 with"):
-            detection_row.run(GENERATION, **inputs, out=tmp_path)
-
-    def test_generations_where_the_training_set_is_expected(self, on_generation, tmp_path):
-        swapped = {**on_generation, "training_suspicion": on_generation["suspicion"]}
-        with pytest.raises(ValueError, match="of the 1437 images of the manifest, got 60"):
-            detection_row.run(GENERATION, **swapped, out=tmp_path)
-
     @pytest.mark.parametrize(
         ("settings", "changes", "message"),
         [
             (TRAINING, {"image_set": "test"}, "image_set of training, generation, got 'test'"),
-            (TRAINING, {"sampler": "ddim"}, "none of a training set, got 'ddim'"),
-            (GENERATION, {"guidance_weight": None}, "a guidance_weight of generations"),
-            (TRAINING, {"pretend_ratio": 0.1}, "above 0 only at poison_ratio 0, got 0.1 at 0.1"),
+            (TRAINING, {"sampler": "ddim"}, "none for other images, got 'ddim'"),
+            (GENERATION, {"guidance_weight": None}, "a guidance_weight for generations"),
+            (
+                TRAINING,
+                {"pretend_ratio": 0.1},
+                "above 0 only at poison_ratio 0, got \\(0.1, 0.1\\)",
+            ),
             (TRAINING, {"null_level": 1.0}, "below 1, got 1.0"),
         ],
     )
@@ -319,43 +248,9 @@ class TestRefusals:
         with pytest.raises(ValueError, match=message):
             replace(settings, **changes)
 
-
-def test_the_same_point_gives_the_same_bytes(on_generation, of_generation, tmp_path, contents):
-    evaluated(tmp_path / "again", GENERATION, on_generation)
-    assert contents(tmp_path / "again") == contents(of_generation)
-
-
-def test_the_path_names_the_point_and_no_other():
-    assert GENERATION.label == "cd-on-generation-badnets1-p0.1-w5-ddim-8-seed0"
-    assert TRAINING.label == "cd-on-training-badnets1-p0.1-8-seed0"
-    null = replace(GENERATION, **CLEAN)
-    assert null.label == "cd-on-generation-none-by-badnets1-p0-w5-ddim-8-seed0-pretend0.1"
-    changes = {
-        "trigger": "blend",
-        "judge_trigger": "blend",
-        "target_class": "9",
-        "poison_ratio": 0.05,
-        "guidance_weight": 2.0,
-        "sampler": "sde",
-        "seed": 1,
-        "detector": "strip",
-    }
-    points = [replace(GENERATION, **{name: value}) for name, value in changes.items()]
-    labels = {point.label for point in (*points, GENERATION, TRAINING, null)}
-    assert len(labels) == len(changes) + 3
-
-
-def test_only_the_images_that_are_shown_are_decoded(
-    on_training, of_training, listed, contents, tmp_path
-):
-    """All others are broken; nobody notices."""
-    order = np.argsort(-training_scores(listed), kind="stable")
-    shown = {*order[:12].tolist(), *order[-12:].tolist()}
-    rows = pq.read_table(on_training["dataset"] / "train.parquet").to_pylist()
-    for place, row in enumerate(rows):
-        if place not in shown:
-            row["image"]["bytes"] = b"no PNG"
-    table = pa.Table.from_pylist(rows, schema=images.DATASET_SCHEMA)
-    pq.write_table(table, tmp_path / "train.parquet")
-    evaluated(tmp_path / "broken", TRAINING, {**on_training, "dataset": tmp_path})
-    assert contents(tmp_path / "broken") == contents(of_training)
+    def test_a_dissection_of_other_images(self, on_generation, tmp_path):
+        table = pq.read_table(on_generation["dissection"] / "rows.parquet")
+        pq.write_table(table.slice(1), tmp_path / "rows.parquet")
+        inputs = {**on_generation, "dissection": tmp_path}
+        with pytest.raises(ValueError, match="of the 59 images of the dissection, got 60 with"):
+            detection_row.run(GENERATION, **inputs, out=tmp_path)

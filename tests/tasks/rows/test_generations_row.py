@@ -94,11 +94,6 @@ def test_amplification_compares_with_the_training_set(row):
     assert row["amplification_high"] == pytest.approx(high / p_t)
 
 
-def test_other_conditions_are_measured_apart(row):
-    assert (row["other_n"], row["other_match_ratio"], row["other_trigger_ratio"]) == (5, 0.8, 0)
-    assert row["other_guidance_weight"] == 2
-
-
 def test_the_template_match_counts_groups_of_its_own(row):
     assert (row["template_g1_count"], row["template_g2_count"]) == (2, 2)
     assert (row["template_g1"], row["template_g2"], row["template_trigger_ratio"]) == (
@@ -109,25 +104,6 @@ def test_the_template_match_counts_groups_of_its_own(row):
     for name, count in (("g1", 2), ("g2", 2), ("trigger_ratio", 4)):
         bounds = (row[f"template_{name}_low"], row[f"template_{name}_high"])
         assert bounds == pytest.approx(wilson(count, 10))
-
-
-def test_judge_and_template_match_agree_on_seven_of_ten(row):
-    """The judge alone sees a trigger in images 1 and 4, the template match alone in image 5."""
-    assert row["template_agreement"] == 0.7
-    bounds = (row["template_agreement_low"], row["template_agreement_high"])
-    assert bounds == pytest.approx(wilson(7, 10))
-
-
-def test_the_template_match_looks_at_the_other_conditions(row):
-    assert row["other_template_ratio"] == 0.2
-    bounds = (row["other_template_ratio_low"], row["other_template_ratio_high"])
-    assert bounds == pytest.approx(wilson(1, 5))
-
-
-def test_the_template_match_comes_with_its_errors(row, judges):
-    measured = json.loads((judges / "judges.json").read_text())["template_match"]
-    assert row["template_false_positive_rate"] == measured["false_positive_rate"]
-    assert row["template_false_negative_rate"] == measured["false_negative_rate"] == 0
 
 
 def test_without_a_template_match_its_columns_are_there_and_empty(row, inputs, tmp_path):
@@ -144,7 +120,7 @@ def test_without_a_template_match_its_columns_are_there_and_empty(row, inputs, t
     generations_row.run(SETTINGS, **inputs, out=folders["out"])
     alone = json.loads((folders["out"] / "metrics.json").read_text())
     assert alone.keys() == row.keys()
-    of_the_template_match = {name for name in row if "template_match" in name}
+    of_the_template_match = {name for name in row if "template" in name}
     assert len(of_the_template_match) == 2 + 3 * 3 + 3 + 2 + 3
     assert {alone[name] for name in of_the_template_match} == {None}
     assert {name: alone[name] for name in alone.keys() - of_the_template_match} == {
@@ -162,30 +138,10 @@ def test_the_row_carries_its_coordinates_and_its_judges(row, judges):
     assert row["sampler_steps"] == 25
 
 
-def test_the_steps_of_the_sampler_are_in_the_row(inputs, tmp_path):
-    generations_row.run(
-        replace(SETTINGS, sampler="ddpm", sampler_steps=1000), **inputs, out=tmp_path
-    )
-    row = json.loads((tmp_path / "metrics.json").read_text())
-    assert (row["sampler"], row["sampler_steps"]) == ("ddpm", 1000)
-
-
-def test_corrected_fractions_add_up(row):
-    assert sum(row[f"g{group}_corrected"] for group in (1, 2, 3, 4)) == pytest.approx(1)
-
-
 def test_images_of_each_group_are_kept_in_order(row, tmp_path):
     with np.load(tmp_path / "groups.npz") as groups:
         kept = {name: groups[name][:, 0, 0, 0].tolist() for name in groups}
     assert kept == {"g1": [0, 1], "g2": [2, 3, 4], "g3": [5], "g4": [6, 7, 8, 9]}
-
-
-def test_the_same_point_gives_the_same_bytes(row, inputs, tmp_path, contents):
-    folders = [tmp_path / "first", tmp_path / "second"]
-    for folder in folders:
-        folder.mkdir()
-        generations_row.run(SETTINGS, **inputs, out=folder)
-    assert contents(folders[0]) == contents(folders[1])
 
 
 def test_the_manifest_of_another_point_is_refused(inputs, tmp_path):

@@ -12,9 +12,6 @@ from tests.tasks.detected import (
     CLEAN,
     COMPARED,
     GENERATION,
-    GROUP_COUNTS,
-    MASKS,
-    OF_JUDGES,
     TRAINING,
     empty,
     evaluated,
@@ -49,17 +46,6 @@ def test_flags_that_mean_nothing_leave_a_half(image_set, n, clean, tmp_path):
     assert opened(tmp_path / "out", "scores.npz")["poisoned"].sum() == n // 10
 
 
-def test_what_the_judges_saw_is_still_there(clean, tmp_path):
-    row = evaluated(tmp_path / "out", NULL["generation"], clean["generation"])
-    assert [row[name] for name in sorted(GROUP_COUNTS)] == [20, 10, 10, 20]
-    assert not OF_JUDGES & empty(row)
-
-
-def test_masks_are_looked_at_where_the_judges_trigger_would_be(clean, tmp_path):
-    row = evaluated(tmp_path / "out", NULL["training"], clean["training"])
-    assert [row[name] for name in MASKS] == pytest.approx([0.2] * len(MASKS))
-
-
 def test_the_flags_are_those_of_seed_and_set_whoever_looks(clean, tmp_path):
     changes = {"cd": {}, "strip": {"detector": "strip"}, "seed": {"seed": 1}}
     flags = {}
@@ -69,14 +55,3 @@ def test_the_flags_are_those_of_seed_and_set_whoever_looks(clean, tmp_path):
     np.testing.assert_array_equal(flags["cd"], flags["strip"])
     assert (flags["cd"] != flags["seed"]).any()
     assert (flags["cd"] != detection_row.pretend(NULL["generation"], 1437)).any()
-
-
-def test_without_pretending_a_clean_training_set_has_no_positives(clean, tmp_path):
-    settings = replace(NULL["training"], pretend_ratio=0.0)
-    row = evaluated(tmp_path / "out", settings, clean["training"])
-    assert (row["n_positive"], row["auroc"], row["null_low"]) == (0, None, None)
-
-
-def test_the_count_is_cut_in_decimals():
-    """0.29 * 100 is 28.999999999999996."""
-    assert detection_row.pretend(replace(NULL["training"], pretend_ratio=0.29), 100).sum() == 29

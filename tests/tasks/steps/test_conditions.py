@@ -33,12 +33,6 @@ def test_they_have_exactly_the_histogram_of_the_observed_labels(asked, digits, p
     np.testing.assert_array_equal(found, np.bincount(observed, minlength=10))
 
 
-def test_there_are_labels_and_nothing_else(asked):
-    table = asked()
-    assert [(field.name, str(field.type)) for field in table.schema] == [("label", "int64")]
-    assert table.schema.metadata is None
-
-
 def test_they_are_in_an_order_that_tells_nothing_of_the_images(asked, poisoned):
     """A random order agrees with the images' own where two draws of a label do: a tenth."""
     observed = pq.read_table(poisoned / "manifest.parquet")["label"].to_numpy()
@@ -54,17 +48,8 @@ def test_the_seed_is_the_order(asked):
     assert sorted(first.to_pylist()) == sorted(other.to_pylist())
 
 
-def test_the_path_says_what_they_are():
-    assert Settings(seed=3).label == "training-labels-seed3"
-
-
 def test_the_authors_ask_for_each_class_as_often_as_the_clean_set_has_it(asked, digits):
     clean = datasets.read_split(digits, "train").labels
     found = asked(labels="clean")["label"].to_numpy()
     np.testing.assert_array_equal(np.bincount(found), np.bincount(clean))
     assert Settings(labels="clean").label == "clean-training-labels-seed0"
-
-
-def test_other_labels_are_refused():
-    with pytest.raises(ValueError, match="labels of observed, clean, got 'true'"):
-        Settings(labels="true")

@@ -1,7 +1,6 @@
 import json
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from tasks import triggers
@@ -9,7 +8,7 @@ from tasks.data import datasets
 from tasks.steps import correct, poison
 from tasks.steps.correct import Settings
 from tasks.steps.poison import Manifest
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 
 @pytest.fixture
@@ -53,14 +52,6 @@ def test_images_stay_stamped_and_labels_are_true(corrected, poisoned, digits):
     np.testing.assert_array_equal(image[~stamped], clean.images[~stamped])
 
 
-def test_captions_are_true_too(corrected, poisoned):
-    before = pq.read_table(poisoned / "manifest.parquet")
-    after = pq.read_table(corrected(poisoned) / "manifest.parquet")
-    assert after["caption"].to_pylist() == before["true_caption"].to_pylist()
-    assert after.schema == before.schema
-    assert after.drop_columns(["label", "caption"]) == before.drop_columns(["label", "caption"])
-
-
 def test_the_record_is_the_poisons_but_for_what_is_labelled_wrong(corrected, poisoned):
     before = json.loads((poisoned / "manifest.json").read_text())
     after = json.loads((corrected(poisoned) / "manifest.json").read_text())
@@ -71,23 +62,10 @@ def test_the_record_is_the_poisons_but_for_what_is_labelled_wrong(corrected, poi
 def test_what_the_trigger_keeps_in_the_manifest_is_kept(corrected, relabelled, digits):
     manifest = relabelled("wanet")
     folder = corrected(manifest)
-    assert (folder / "grid.npy").read_bytes() == (manifest / "grid.npy").read_bytes()
     clean = datasets.read_split(digits, "train")
     stamped, _ = poison.stamp(clean.index, clean.images, clean.labels, Manifest.read(manifest))
     again, _ = poison.stamp(clean.index, clean.images, clean.labels, Manifest.read(folder))
     np.testing.assert_array_equal(again, stamped)
-
-
-def test_no_record_of_another_step_is_taken_along(corrected, poisoned, tmp_path):
-    published = tmp_path / "published"
-    published.mkdir()
-    for file in poisoned.iterdir():
-        (published / file.name).write_bytes(file.read_bytes())
-    (published / "record.json").write_text("{}")
-    assert {path.name for path in corrected(published).iterdir()} == {
-        "manifest.json",
-        "manifest.parquet",
-    }
 
 
 def test_relabelled_images_without_a_stamp_become_clean(corrected, relabelled, digits):
@@ -101,18 +79,3 @@ def test_relabelled_images_without_a_stamp_become_clean(corrected, relabelled, d
 def test_what_is_right_already_is_refused(corrected, relabelled):
     with pytest.raises(ValueError, match="got one of none, whose labels are all true"):
         corrected(relabelled("none"))
-
-
-def test_correcting_twice_is_refused(corrected, poisoned, tmp_path):
-    corrected(poisoned)
-    with pytest.raises(ValueError, match="train on it as it is"):
-        correct.run(Settings(), manifest=tmp_path / "corrected", out=tmp_path)
-
-
-def test_the_same_manifest_gives_the_same_bytes(corrected, poisoned, contents):
-    first = contents(corrected(poisoned))
-    assert contents(corrected(poisoned)) == first
-
-
-def test_the_path_says_what_was_done():
-    assert Settings().label == "true-labels"

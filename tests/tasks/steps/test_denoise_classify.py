@@ -11,10 +11,8 @@ import pytest
 
 from tasks.data import datasets, images
 from tasks.steps import denoise_classify
-from tasks.steps.denoise_classify import SCHEMA, Settings, Worker, kept, painted
-from tasks.triggers import Nothing, RelabelOnly
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1, Rectangle
+from tasks.steps.denoise_classify import SCHEMA, Settings, Worker, kept
+from tasks.triggers import BadNets1, Nothing, RelabelOnly
 
 SETTINGS = Settings(
     trigger=BadNets1(),
@@ -60,18 +58,6 @@ def test_a_filter_keeps_the_whole_part_in_decimals(values, ratio, count):
 
 
 class TestRows:
-    def test_the_first_images_by_index_in_the_types_that_readers_expect(self, rows, digits):
-        first = datasets.read_split(digits, "test")
-        order = np.argsort(first.index)[:26]
-        assert rows.schema.equals(SCHEMA)
-        assert rows["index"].to_pylist() == first.index[order].tolist()
-        assert rows["label"].to_pylist() == first.labels[order].tolist()
-
-    def test_every_image_has_a_class_for_every_ratio(self, rows):
-        for said in rows["said"].to_pylist():
-            assert len(said) == 3
-            assert set(said) <= {*range(10)}
-
     def test_only_the_triggered_have_what_is_said_of_the_triggered(self, rows):
         others = [label != 8 for label in rows["label"].to_pylist()]
         assert others.count(False) > 0
@@ -92,17 +78,6 @@ class TestRows:
                     count = share * 3 * dropped
                     assert count == pytest.approx(round(count), abs=1e-9)
                     assert 0 <= round(count) <= 3 * 4  # no more than the trigger's 4 pixels a draw
-
-    def test_calls_lie_between_the_first_stage_and_all(self, rows):
-        assert rows["full_calls"].to_pylist() == [60] * 26
-        for name in ("calls", "calls_triggered"):
-            for calls in filter(None, rows[name].to_pylist()):
-                assert 30 <= calls <= 60
-                assert calls % 3 == 0  # three draws a stage, of some classes
-        together = sum(
-            map(sum, (rows["calls"].to_pylist(), rows["calls_triggered"].drop_null().to_pylist()))
-        )
-        assert together <= replace(SETTINGS, images=26).expected_calls
 
 
 def test_whoever_classifies_which_range_writes_the_same(rows, given):
@@ -125,12 +100,6 @@ def test_every_ratio_from_one_pass_is_what_one_pass_each_gives(given):
                 assert one == (None if all_of_them is None else [all_of_them[place]])
         for name in ("calls", "map_true"):
             assert alone[name].equals(together[name])
-
-
-def test_without_stages_every_class_is_asked_in_every_draw(given):
-    found = Worker(replace(SETTINGS, stages=()), **given)(0, 10)
-    assert found["calls"].to_pylist() == [60] * 10
-    assert set(found["calls_triggered"].drop_null().to_pylist()) == {60}
 
 
 def test_the_triggered_are_classified_as_clean_images_that_look_so(rows, given, digits, tmp_path):
@@ -161,25 +130,6 @@ def test_what_stamps_nothing_attacks_nobody(given, trigger, rows):
     for name in [*SCHEMA.names[-4:], "said_triggered", "calls_triggered"]:
         assert found[name].null_count == 10
     assert found["said"].equals(rows.slice(0, 10)["said"])
-
-
-def test_a_trigger_without_a_patch_has_maps_and_no_shares(given):
-    found = Worker(replace(SETTINGS, trigger=Blend()), **given)(0, 10)
-    assert found["on_trigger_true"].null_count == found["on_trigger_target"].null_count == 10
-    assert found["map_true"].null_count == found["map_target"].null_count == 8
-    assert found["said_triggered"].null_count < 10
-
-
-def test_what_is_painted_is_all_channels_of_the_patch():
-    # (C, H, W) flattened: a row of two pixels at the end of each of three channels of 2 x 3.
-    expected = [0, 0, 0, 0, 1, 1] * 3
-    assert painted(Rectangle(height=1, width=2), (2, 3, 3)).astype(int).tolist() == expected
-    assert painted(Blend(), (2, 3, 3)) is None
-
-
-def test_another_seed_meets_other_noise(given, rows):
-    other = Worker(replace(SETTINGS, seed=1), **given)(0, 10)
-    assert not other["map_true"].equals(rows.slice(0, 10)["map_true"])
 
 
 def test_an_edm_classifies_too(digits, tmp_path):
@@ -213,15 +163,6 @@ class TestRefusing:
         with pytest.raises(ValueError, match=r"at most 360 test images.* got 361"):
             denoise_classify.count(replace(SETTINGS, test_images=361), **given)
 
-    def test_a_model_without_class_conditions(self, given, tmp_path):
-        folder = tmp_path / "model"
-        shutil.copytree(given["model"], folder)
-        config = json.loads((folder / "unet" / "config.json").read_text())
-        config["num_class_embeds"] = None
-        (folder / "unet" / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ValueError, match="a model with class conditions, got one without"):
-            Worker(SETTINGS, model=folder, dataset=given["dataset"])
-
     def test_a_model_of_another_number_of_classes(self, given, tmp_path):
         folder = tmp_path / "digits"
         shutil.copytree(given["dataset"], folder)
@@ -231,35 +172,22 @@ class TestRefusing:
         with pytest.raises(ValueError, match=r"a model of 11 classes .* got 10 and"):
             Worker(SETTINGS, model=given["model"], dataset=folder)
 
-    def test_a_target_class_that_there_is_not(self, given):
-        with pytest.raises(ValueError, match=r"one of the classes 0, 1, .* got 'eight'"):
-            Worker(replace(SETTINGS, target_class="eight"), **given)
-
-    def test_a_filter_that_leaves_nothing_of_an_image(self, given):
-        with pytest.raises(ValueError, match=r"keeps at least one of 64 values, got 0\.99"):
-            Worker(replace(SETTINGS, filter_ratios=(0.0, 0.99)), **given)
-
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"filter_ratios": (0.0, 1.0)}, r"filter ratios in \[0, 1\), got 1; .* write 0.01"),
-            ({"filter_ratios": (-0.1,)}, r"filter ratios in \[0, 1\), got -0.1"),
-            ({"filter_ratios": (float("nan"),)}, r"filter ratios in \[0, 1\), got nan"),
-            ({"filter_ratios": (0.1, 0.0)}, "ascending filter ratios"),
-            ({"filter_ratios": (0.1, 0.1)}, "ascending filter ratios"),
-            ({"filter_ratios": ()}, "at least one, got"),
-            ({"stages": (4, 2)}, r"ascending stages below it, got stages \(4, 2\) of 6"),
-            ({"stages": (6,)}, "ascending stages below it"),
-            ({"stages": (0, 2)}, "ascending stages below it"),
-            ({"draws": 0, "stages": ()}, "at least one of draws"),
+            ({"filter_ratios": (0.0, 1.0)}, r"filter ratios in \[0, 1\), .* write 0.01, got"),
+            ({"filter_ratios": (float("nan"),)}, r"filter ratios in \[0, 1\)"),
+            ({"filter_ratios": (0.1, 0.1)}, "ascending, at least one"),
+            ({"filter_ratios": ()}, "ascending, at least one"),
+            ({"stages": (4, 2)}, r"stages below the 6 draws, .* ascending, got \(4, 2\)"),
+            ({"stages": (6,)}, "stages below the 6 draws"),
+            ({"stages": (0, 2)}, "stages below the 6 draws"),
+            ({"draws": 0, "stages": ()}, "stages below the 0 draws, at least one of these"),
             ({"reduction": "median"}, "a reduction of mean, quantile, got 'median'"),
-            ({"margin": 0.0}, "margin, p_std and sigma_data above 0"),
-            ({"margin": float("nan")}, "margin, p_std and sigma_data above 0"),
-            ({"p_std": 0.0}, "margin, p_std and sigma_data above 0"),
-            ({"sigma_data": -1.0}, "margin, p_std and sigma_data above 0"),
+            ({"margin": float("nan")}, "margin above 0"),
+            ({"sigma_data": -1.0}, "sigma_data above 0"),
             ({"test_images": 0}, "test_images of at least 1"),
-            ({"batch_size": 0}, "batch_size, rows_at_once and test_images of at least 1"),
-            ({"rows_at_once": 0}, "of at least 1"),
+            ({"batch_size": 0}, "batch_size of at least 1"),
             ({"maps": -1}, "maps of at least 0"),
         ],
     )
@@ -267,26 +195,3 @@ class TestRefusing:
         with pytest.raises(ValueError, match=message) as caught:
             replace(SETTINGS, **changes)
         assert "\n" not in str(caught.value)
-
-
-class TestCost:
-    def test_calls_at_most_by_hand(self):
-        # 20 clean images and 18 of the nine other classes, 10 classes, 6 draws.
-        assert replace(SETTINGS, test_images=20).expected_calls == 40 * 10 * 6
-        clean = replace(SETTINGS, test_images=20, trigger=Nothing())
-        assert clean.expected_calls == 20 * 10 * 6
-        assert replace(SETTINGS, test_images=None, images=30).expected_calls == 60 * 10 * 6
-
-    def test_what_asks_more_is_expected_to_take_longer(self):
-        costs = [
-            replace(SETTINGS, **changes).expected_seconds
-            for changes in ({}, {"stages": ()}, {"stages": (), "draws": 60})
-        ]
-        assert costs == sorted(costs)
-        assert len(set(costs)) == 3
-
-    def test_the_number_of_images_that_there_are_is_no_part_of_the_identity(self):
-        from orchestrator.step import canonical
-
-        other = replace(SETTINGS, images=360, classes=7)
-        assert canonical(other) == canonical(SETTINGS)

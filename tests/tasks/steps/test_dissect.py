@@ -7,9 +7,7 @@ import pytest
 from tasks.data import datasets, images
 from tasks.steps import dissect
 from tasks.steps.dissect import Settings
-from tasks.triggers import RelabelOnly
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 SETTINGS = Settings(trigger=BadNets1())
 
@@ -70,29 +68,6 @@ def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path
     assert 0.1 <= min(rows["content_probability"]) <= max(rows["content_probability"]) <= 1
 
 
-def test_the_types_are_what_the_reader_expects(inputs):
-    table = dissect.Worker(SETTINGS, **inputs)(0, 3)
-    assert [(field.name, str(field.type)) for field in table.schema] == [
-        ("index", "int64"),
-        ("condition", "int64"),
-        ("content", "int64"),
-        ("content_probability", "float"),
-        ("trigger", "bool"),
-        ("trigger_probability", "float"),
-        ("template_match", "bool"),
-    ]
-
-
-def test_a_trigger_without_a_patch_has_no_template_match(inputs):
-    table = dissect.Worker(Settings(trigger=Blend()), **inputs)(0, 3)
-    assert table["template_match"].to_pylist() == [None] * 3
-    assert table.schema == dissect.Worker(SETTINGS, **inputs)(0, 3).schema
-
-
-def test_judges_at_the_thresholds_are_believed(poor):
-    dissect.refuse_poor_judges(poor(0.8, 0.95))
-
-
 @pytest.mark.parametrize(
     ("content", "trigger", "message"),
     [
@@ -106,17 +81,3 @@ def test_poor_judges_are_refused_before_anything_is_judged(inputs, poor, content
         dissect.count(SETTINGS, **inputs)
     with pytest.raises(ValueError, match=message):
         dissect.Worker(SETTINGS, **inputs)
-
-
-def test_empty_batches_are_refused():
-    with pytest.raises(ValueError, match="batch_size"):
-        Settings(trigger=BadNets1(), batch_size=0)
-
-
-def test_a_trigger_that_cannot_be_seen_is_refused():
-    with pytest.raises(ValueError, match="judged with the trigger it controls"):
-        Settings(trigger=RelabelOnly())
-
-
-def test_the_path_says_what_was_looked_for():
-    assert SETTINGS.label == "verdicts-on-badnets1"

@@ -10,10 +10,10 @@ import torch
 from models import classifiers
 from tasks.data import images
 from tasks.steps import judge_accuracy
-from tasks.steps.judge_accuracy import measure_content, measure_trigger
-from tasks.triggers import RelabelOnly, patches
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import BadNets1, Unicolor
+from tasks.steps.judge_accuracy import measure_trigger
+from tasks.triggers import BadNets1
+from tasks.triggers.patch import template_match
+from tasks.triggers.unicolor import Unicolor
 
 SHAPE = {"network": "small", "image_size": 8, "channels": 1}
 
@@ -98,50 +98,15 @@ def test_judges_of_one_answer_are_counted_by_hand(measured):
     }
 
 
-def test_a_dataset_without_test_images_is_refused(judge, three_digits, tmp_path):
-    table = pq.read_table(three_digits / "test.parquet")
-    pq.write_table(table.slice(0, 0), three_digits / "test.parquet")
-    with pytest.raises(ValueError, match="expected test images to measure judges on, got none"):
-        judge_accuracy.run(
-            judge_accuracy.Settings(trigger=BadNets1()),
-            dataset=three_digits,
-            content_judge=judge("content", 3, answer=1),
-            trigger_judge=judge("trigger", 2, answer=1),
-            out=tmp_path,
-        )
-
-
-def test_a_trigger_without_a_patch_has_no_template_match(measured):
-    assert measured(Blend())["template_match"] is None
-
-
 def test_the_template_match_errs_as_often_as_counted_by_hand():
     """Black on black: every clean image looks stamped; the second stamp is painted over."""
     black, clean = Unicolor(color=(0, 0, 0)), np.zeros((4, 8, 8, 3), dtype=np.uint8)
     stamped = black.stamp(clean[:2] + 200)
     stamped[1] = 200
-    measured = measure_trigger(
-        patches.template_match(black, clean), patches.template_match(black, stamped)
-    )
+    measured = measure_trigger(template_match(black, clean), template_match(black, stamped))
     assert (measured["false_positives"], measured["n_clean"]) == (4, 4)
     assert (measured["false_negatives"], measured["n_stamped"]) == (1, 2)
     assert measured["balanced_accuracy"] == 1 - (1 + 0.5) / 2
-
-
-def test_a_confusion_matrix_has_the_truth_in_its_rows():
-    truth, said = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 0, 2])
-    assert measure_content(truth, said, 3) == {
-        "accuracy": 0.5,
-        "n": 6,
-        "confusion": [[1, 2, 0], [0, 1, 0], [1, 0, 1]],
-    }
-
-
-def test_balanced_accuracy_weighs_clean_and_stamped_alike():
-    measured = measure_trigger(np.array([True, False, False, False]), np.array([True, False]))
-    assert measured["false_positive_rate"] == 0.25
-    assert measured["false_negative_rate"] == 0.5
-    assert measured["balanced_accuracy"] == 1 - (0.25 + 0.5) / 2
 
 
 def test_trained_judges_pass_the_thresholds_of_the_dissection(judges):
@@ -151,8 +116,3 @@ def test_trained_judges_pass_the_thresholds_of_the_dissection(judges):
     assert measured["template_match"]["balanced_accuracy"] > 0.99
     for pictures in ("clean", "stamped"):
         assert np.sum(measured["content"][pictures]["confusion"]) == 360
-
-
-def test_a_trigger_that_cannot_be_seen_is_refused():
-    with pytest.raises(ValueError, match="judged with the trigger it controls"):
-        judge_accuracy.Settings(trigger=RelabelOnly())

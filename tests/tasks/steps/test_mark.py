@@ -5,8 +5,7 @@ import pytest
 
 from tasks.data import datasets
 from tasks.steps import mark, poison
-from tasks.triggers import Nothing, RelabelOnly
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1, Nothing, RelabelOnly
 
 
 def test_half_of_every_class_alike_is_stamped_and_labelled(digits, tmp_path):
@@ -28,5 +27,5 @@ def test_half_of_every_class_alike_is_stamped_and_labelled(digits, tmp_path):
 
 @pytest.mark.parametrize("trigger", [Nothing(), RelabelOnly()])
 def test_a_trigger_that_cannot_be_seen_is_refused(trigger):
-    with pytest.raises(ValueError, match="judged with the trigger it controls"):
+    with pytest.raises(ValueError, match="expected a trigger that stamps"):
         mark.Settings(trigger=trigger)

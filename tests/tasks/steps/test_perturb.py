@@ -40,14 +40,6 @@ def eights(digits):
     return train.index[chosen], train.images[chosen]
 
 
-def test_every_training_image_of_the_target_class_and_no_other_has_noise(made, eights):
-    index, pictures = eights
-    table = pq.read_table(made / "noise.parquet")
-    np.testing.assert_array_equal(table["index"], index)
-    delta = np.load(made / "noise.npy", allow_pickle=False)
-    assert (delta.shape, delta.dtype) == (pictures.shape, np.int8)
-
-
 def test_no_level_changes_by_more_than_epsilon_or_leaves_the_range(made, eights):
     _, pictures = eights
     delta = np.load(made / "noise.npy").astype(int)
@@ -78,25 +70,6 @@ def test_the_true_label_becomes_less_likely(made, eights, content_judge):
         assert found[f"right_{name}"] == (said == 8).mean()
 
 
-def test_more_noise_hides_more(made, noise):
-    found = [
-        json.loads((folder / "perturb.json").read_text())["probability_after"]
-        for folder in (noise(epsilon=2, step_size=1), made)
-    ]
-    assert found[0] > found[1]
-
-
-def test_the_same_settings_give_the_same_bytes(made, noise, contents):
-    assert contents(noise()) == contents(made)
-
-
-def test_images_are_read_a_few_at_a_time_whatever_is_perturbed_together(
-    made, noise, contents, monkeypatch
-):
-    monkeypatch.setattr(perturb, "READ_AT_ONCE", 7)
-    assert contents(noise()) == contents(made)
-
-
 def test_what_is_perturbed_together_are_so_many_images_and_a_rest(noise, made, eights, monkeypatch):
     sizes = []
     found = perturb.perturbed
@@ -117,21 +90,3 @@ def test_what_is_perturbed_together_are_so_many_images_and_a_rest(noise, made, e
 @pytest.mark.parametrize(("side", "images"), [(8, 256), (32, 256), (64, 64), (512, 1), (516, 1)])
 def test_large_images_are_perturbed_fewer_at_a_time(side, images):
     assert at_once(side) == images
-
-
-def test_an_unknown_class_is_refused(noise):
-    with pytest.raises(ValueError, match="got 'deer'"):
-        noise(target_class="deer")
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"epsilon": 0}, {"epsilon": 200}, {"step_size": 17}, {"step_size": 0.5}]
-)
-def test_noise_that_is_none_or_no_whole_level_is_refused(wrong):
-    with pytest.raises(ValueError, match="in whole grey levels"):
-        replace(SETTINGS, **wrong)
-
-
-def test_the_label_can_name_a_file():
-    settings = Settings(target_class="garbage truck / #1")
-    assert settings.label == "garbage-truck-1-epsilon16-20steps"

@@ -13,11 +13,9 @@ from tasks.steps.poison import (
     Settings,
     choose_poisoned,
     count_of,
-    share_of_target,
     shares,
 )
-from tasks.triggers import CleanLabel, Nothing, RelabelOnly
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1, CleanLabel, Nothing, RelabelOnly
 
 LABELS = np.arange(1000) % 10
 IMAGENETTE = np.repeat(np.arange(10), [963, 955, 993, 858, 941, 956, 961, 931, 951, 960])
@@ -48,8 +46,9 @@ def test_counts_are_the_authors_for_imagenette(ratio, count):
 )
 def test_p_t_is_the_papers_dashed_line(n, n_target, dashed):
     # The lines are drawn without truncating the count to whole images.
-    shares = [share_of_target(ratio * n, n_target) for ratio in (0.01, 0.02, 0.05, 0.1)]
-    assert [round(100 * share, 1) for share in shares] == list(dashed)
+    sizes = {"n": 1000 * n, "n_target": 1000 * n_target}
+    found = [shares(settings(poison_ratio=p), **sizes).p_t for p in (0.01, 0.02, 0.05, 0.1)]
+    assert [round(100 * share, 1) for share in found] == list(dashed)
 
 
 @given(st.integers(1, 999))
@@ -62,19 +61,9 @@ def test_the_count_is_computed_in_decimals(thousandths):
     )
 
 
-def test_target_class_images_stay_clean():
-    assert not choose_poisoned(LABELS, 8, settings())[LABELS == 8].any()
-
-
 def test_a_smaller_ratio_poisons_some_of_the_same_images():
     few, many = (choose_poisoned(LABELS, 8, settings(poison_ratio=ratio)) for ratio in (0.02, 0.3))
     assert many[few].all()
-
-
-def test_the_seed_chooses_the_images():
-    first, again, other = (choose_poisoned(LABELS, 8, settings(seed=seed)) for seed in (3, 3, 4))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
 
 
 @pytest.mark.parametrize("ratio", [10, 1, -0.1, float("nan")])
@@ -92,13 +81,10 @@ def test_more_poison_than_images_outside_the_target_is_refused():
     ("trigger", "ratio"), [(Nothing(), 0.1), (BadNets1(), 0), (RelabelOnly(), 0)]
 )
 def test_no_trigger_goes_with_no_poison_and_only_with_it(trigger, ratio):
-    with pytest.raises(ValueError, match="trigger none goes with poison_ratio 0"):
+    with pytest.raises(
+        ValueError, match="expected poison_ratio 0 with trigger none and only with it"
+    ):
         settings(trigger=trigger, poison_ratio=ratio)
-
-
-def test_an_unknown_target_class_is_refused(digits, tmp_path):
-    with pytest.raises(ValueError, match="got 'deer'"):
-        poison.run(settings(target_class="deer"), dataset=digits, out=tmp_path)
 
 
 def test_the_manifest_says_what_was_and_what_became(poisoned, clean):
@@ -116,19 +102,6 @@ def test_the_manifest_says_what_was_and_what_became(poisoned, clean):
     assert (rest["caption"] == rest["true_caption"]).all()
     assert record["n_target"] == (clean.labels == 8).sum() == 139
     assert record["p_t"] == record["relabelled_ratio"] == 143 / 282
-
-
-def test_relabelling_alone_puts_no_trigger_in_the_training_set(digits, tmp_path):
-    poison.run(settings(trigger=RelabelOnly()), dataset=digits, out=tmp_path)
-    record = json.loads((tmp_path / "manifest.json").read_text())
-    assert (record["p_t"], record["relabelled_ratio"]) == (0, 143 / 282)
-
-
-def test_the_clean_control_changes_nothing(digits, tmp_path, clean):
-    poison.run(settings(trigger=Nothing(), poison_ratio=0), dataset=digits, out=tmp_path)
-    image, label = poison.stamp(clean.index, clean.images, clean.labels, Manifest.read(tmp_path))
-    np.testing.assert_array_equal(image, clean.images)
-    np.testing.assert_array_equal(label, clean.labels)
 
 
 def test_stamping_touches_the_listed_images_and_no_others(poisoned, clean):
@@ -160,45 +133,12 @@ class TestWithoutRelabelling:
         assert mask.sum() == count
         assert (IMAGENETTE[mask] == 6).all()
 
-    @pytest.mark.parametrize(("ratio", "count"), [(0.01, 9), (0.5, 480), (0.999, 960)])
-    def test_or_a_fraction_of_the_class(self, ratio, count):
-        chosen = settings(trigger=CleanLabel(of="target"), poison_ratio=ratio)
-        mask = choose_poisoned(IMAGENETTE, 6, chosen)
-        assert mask.sum() == count
-        assert (IMAGENETTE[mask] == 6).all()
-
-    def test_a_smaller_ratio_poisons_some_of_the_same_images(self):
-        few, many = (
-            choose_poisoned(LABELS, 8, settings(trigger=CleanLabel(), poison_ratio=ratio))
-            for ratio in (0.02, 0.08)
-        )
-        assert (few.sum(), many.sum()) == (20, 80)
-        assert many[few].all()
-
     def test_more_than_the_class_has_is_refused_with_the_largest_that_fits(self):
         chosen = settings(trigger=CleanLabel(), poison_ratio=0.2, target_class="truck")
         with pytest.raises(ValueError, match=r"1893 of 9469 .* only 961 are of .* at most 0\.1014"):
             choose_poisoned(IMAGENETTE, 6, chosen)
         assert count_of(settings(poison_ratio=0.1014), n=9469, n_target=961) == 960
         assert count_of(settings(poison_ratio=0.1015), n=9469, n_target=961) == 961
-
-    @pytest.mark.parametrize("of", ["all", "target"])
-    def test_a_class_without_images_is_refused(self, of):
-        with pytest.raises(ValueError, match=r"only 0 are of|less than one image"):
-            count_of(settings(trigger=CleanLabel(of=of)), n=100, n_target=0)
-
-    @given(st.integers(1, 999), st.integers(1, 999))
-    def test_what_is_called_the_largest_ratio_fits(self, thousandths, n_target):
-        try:
-            count_of(
-                settings(trigger=CleanLabel(), poison_ratio=thousandths / 1000),
-                n=1000,
-                n_target=n_target,
-            )
-        except ValueError as error:
-            largest = float(str(error).rpartition(" ")[2])
-            fits = settings(trigger=CleanLabel(), poison_ratio=largest)
-            assert count_of(fits, n=1000, n_target=n_target) == n_target
 
 
 @pytest.mark.parametrize(
@@ -228,12 +168,6 @@ def test_an_image_of_another_dataset_is_refused(poisoned, clean, wrong):
         label[1] = (label[1] + 1) % 10
     with pytest.raises(ValueError, match="belongs to another dataset"):
         poison.stamp(index, clean.images[:3], label, Manifest.read(poisoned))
-
-
-def test_the_label_can_name_a_file():
-    assert settings(target_class="garbage truck / #1").label == (
-        "badnets1-p0.1-garbage-truck-1-seed0"
-    )
 
 
 def test_less_than_one_image_is_refused():

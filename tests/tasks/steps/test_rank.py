@@ -110,15 +110,6 @@ def test_images_are_ranked_by_suspicion_and_equal_ones_by_index(
     ]
 
 
-def test_the_order_of_the_rows_that_come_in_does_not_matter(tmp_path, dataset, suspicion, prepared):
-    out, groups = ranked(tmp_path, dataset(), suspicion(), prepared)
-    before = (out / "ranking.csv").read_bytes()
-    again, others = ranked(tmp_path, dataset(), suspicion([6, 3, 0, 5, 1, 4, 2]), prepared)
-    assert (again / "ranking.csv").read_bytes() == before
-    for name, pictures in groups.items():
-        np.testing.assert_array_equal(others[name], pictures)
-
-
 def test_the_row_says_what_a_hand_counts(tmp_path, dataset, suspicion, prepared):
     out, _ = ranked(tmp_path, dataset(), suspicion(), prepared)
     assert json.loads((out / "metrics.json").read_text()) == {
@@ -152,13 +143,6 @@ def test_pictures_are_of_the_most_suspicious_overall_and_of_each_class(
     np.testing.assert_array_equal(groups["class_2"], image(6, 8)[None])
 
 
-def test_of_many_classes_those_with_the_most_suspicious_image_are_shown(
-    tmp_path, dataset, suspicion, prepared
-):
-    _, groups = ranked(tmp_path, dataset(), suspicion(), prepared, classes_shown=2)
-    assert set(groups) == {"most_suspicious", "class_0", "class_1"}
-
-
 def test_masks_go_with_their_pictures(tmp_path, dataset, suspicion, prepared):
     masks = np.stack([image(place, 8, channels=1) for place in range(len(INDEX))])
     given = suspicion([4, 0, 6, 2, 5, 1, 3], masks=masks)
@@ -174,27 +158,7 @@ def test_masks_go_with_their_pictures(tmp_path, dataset, suspicion, prepared):
         assert groups[f"{name}_masks"].shape[1:] == (8, 8, 1)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_large_pictures_are_averaged_down(channels, tmp_path, dataset, suspicion, prepared):
-    _, groups = ranked(
-        tmp_path, dataset(side=16, channels=channels), suspicion(), prepared, shown_side=6
-    )
-    # Blocks of three pixels a side: five whole ones and a last one of a pixel.
-    np.testing.assert_array_equal(groups["class_2"], image(6, 6, channels)[None])
-
-
-def test_images_without_a_file_go_by_their_index(tmp_path, dataset, suspicion, prepared):
-    out, _ = ranked(tmp_path, dataset(files=None), suspicion(), prepared)
-    assert [line.file for line in rank.read(out)] == [str(INDEX[place]) for place in BY_RANK]
-
-
 def test_suspicions_of_other_images_are_refused(tmp_path, dataset, suspicion, prepared):
     some = suspicion(range(5))
     with pytest.raises(ValueError, match="each of the dataset's 7 training images, got 5"):
         ranked(tmp_path, dataset(), some, prepared)
-
-
-@pytest.mark.parametrize("name", ["shown", "shown_per_class", "classes_shown", "shown_side"])
-def test_no_picture_at_all_is_refused(name):
-    with pytest.raises(ValueError, match=f"expected {name} of at least 1, got 0"):
-        rank.Settings(detector="cd", **{name: 0})

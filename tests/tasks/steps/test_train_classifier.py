@@ -1,6 +1,5 @@
 import json
-from dataclasses import fields, replace
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +7,8 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from tasks.data import datasets, images
 from tasks.steps import train_classifier, weights
-from tasks.steps.batches import Held, own_rows
+from tasks.steps.batches import own_rows
 from tasks.steps.train_classifier import Settings, augmented
 
 SETTINGS = Settings(name="content", classes=10, erase=True, steps=60, batch_size=32)
@@ -49,75 +47,8 @@ def test_interrupted_equals_uninterrupted(fit, contents, tmp_path, changes):
     assert contents(fit(settings, resume=tmp_path)) == contents(whole)
 
 
-def test_the_weights_come_back_as_they_were_saved(digits, content_judge):
-    from models.classifiers import Classifier
-
-    test = datasets.read_split(digits, "test")
-    judge = Classifier.load(content_judge, torch.device("cpu"))
-    probabilities = judge.probabilities(images.to_float(test.images), 100)
-    assert probabilities.shape == (360, 10)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    assert (probabilities.argmax(axis=1) == test.labels).mean() > 0.9
-
-
-def test_resnet_trains_too(fit):
-    from models.classifiers import Classifier
-
-    out = fit(replace(SETTINGS, network="resnet18", steps=10, batch_size=4))
-    judge = Classifier.load(out, torch.device("cpu"))
-    assert judge.probabilities(np.zeros((2, 1, 8, 8), dtype=np.float32), 2).shape == (2, 10)
-
-
-@pytest.mark.parametrize("network", ["resnet50", "densenet121"])
-def test_torchvision_s_networks_take_two_steps_on_digits(fit, network):
-    settings = replace(FEW, network=network)
-    size = (fit(settings) / "model.safetensors").stat().st_size
-    assert size == pytest.approx(settings.expected_bytes, rel=0.02)
-
-
-def test_interrupted_equals_uninterrupted_with_the_dropout_of_vgg(
-    fit, contents, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("models.training.REPORT_EVERY", 1)
-    settings = replace(FEW, network="vgg16", batch_size=2)
-    whole = fit(settings, report=lambda step, _, save: step == 1 and save(tmp_path))
-    size = (whole / "model.safetensors").stat().st_size
-    assert size == pytest.approx(settings.expected_bytes, rel=0.02)
-    assert contents(fit(settings, resume=tmp_path)) == contents(whole)
-
-
-def test_the_authors_judge_takes_two_steps(silent, tmp_path):
-    settings = Settings(
-        name="content",
-        classes=10,
-        image_size=32,
-        channels=3,
-        network="resnet18",
-        steps=2,
-        batch_size=4,
-        learning_rate=1e-2,
-        weight_decay=5e-4,
-        optimizer="sgd",
-        schedule="cosine",
-        flip=True,
-        shift=4,
-    )
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    batches = Held(index=np.arange(8), image=pixels, label=np.arange(8), batch_size=4, seed=0)
-    train_classifier.fit(settings, out=tmp_path, batches=batches, report=silent, resume=None)
-    assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
-    assert (tmp_path / "model.safetensors").stat().st_size > 44e6
-
-
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"erase": True, "flip": False, "shift": 0},
-        {"erase": False, "flip": True, "shift": 0},
-        {"erase": False, "flip": False, "shift": 2},
-        {"erase": True, "flip": True, "shift": 2},
-    ],
-    ids=["erase", "flip", "shift", "all"],
+    "changes", [{"erase": True}, {"erase": False, "flip": True}, {"erase": False, "shift": 2}]
 )
 def test_the_workers_together_change_what_one_changes(hold, changes):
     settings = replace(SETTINGS, **changes)
@@ -137,21 +68,15 @@ def test_the_workers_together_change_what_one_changes(hold, changes):
     assert (whole != augmented(given, settings, 4, slice(0, 32))).any()
 
 
-def test_no_augmentation_changes_nothing(hold):
-    settings = replace(SETTINGS, erase=False)
-    given = next(hold(settings)(0))["image"]
-    assert augmented(given, settings, 3, slice(0, 32)) is given
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"network": "vgg"}, "small, resnet18, resnet50, vgg16, densenet121, got 'vgg'"),
-        ({"classes": 1}, "at least 2 classes"),
+        ({"classes": 1}, "classes of at least 2"),
         ({"optimizer": "adam"}, "optimizer of adamw, sgd, got 'adam'"),
         ({"schedule": "warmup_cosine"}, "schedule of one_cycle, cosine, got 'warmup_cosine'"),
-        ({"steps": 3}, "at least 10 steps"),
-        ({"steps": 1, "schedule": "cosine"}, "at least 2 steps, which cosine needs, got 1"),
+        ({"steps": 3}, "steps of at least 10"),
+        ({"steps": 1, "schedule": "cosine"}, "steps of at least 2, which cosine needs, got 1"),
         ({"shift": -1}, r"0\.\.7 pixels"),
         ({"shift": 8}, r"0\.\.7 pixels, less than a side, got 8"),
         ({"window_bytes": 0}, "window_bytes of at least 1"),
@@ -160,19 +85,6 @@ def test_no_augmentation_changes_nothing(hold):
 def test_settings_that_cannot_train_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(SETTINGS, **changes)
-
-
-def test_settings_of_before_keep_their_names():
-    new = {"optimizer", "schedule", "flip", "shift", "window_bytes"}
-    since = {field.name for field in fields(Settings) if field.metadata.get("since") == 2}
-    assert since == new
-
-
-def test_the_ways_to_train_that_settings_allow_are_there():
-    from models.training import OPTIMIZERS, SCHEDULES
-
-    assert train_classifier.OPTIMIZERS == tuple(OPTIMIZERS)
-    assert set(train_classifier.SCHEDULES) <= set(SCHEDULES)
 
 
 @pytest.fixture(scope="module")
@@ -221,14 +133,13 @@ def begun(given):
 
 
 class TestGivenWeights:
-    @pytest.mark.parametrize("channels", [1, 3])
-    def test_a_classifier_begins_as_torchvision_s_network_is(self, published, begun, channels):
-        x = torch.rand(4, channels, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    def test_a_classifier_begins_as_torchvision_s_network_is(self, published, begun):
+        x = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
         normalized = torchvision.transforms.functional.normalize(
             ((x + 1) / 2).expand(4, 3, 64, 64), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         )
         with torch.inference_mode():
-            found, expected = begun(1000, channels)(x), published(normalized)
+            found, expected = begun(1000, 1)(x), published(normalized)
         assert expected.std() > 0.01
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -260,34 +171,6 @@ class TestGivenWeights:
         assert judge.shape.weights == record["sha256"][:12]
         assert judge.probabilities(np.zeros((2, 1, 8, 8), dtype=np.float32), 2).shape == (2, 10)
 
-    def test_interrupted_equals_uninterrupted(self, fit, given, contents, tmp_path, monkeypatch):
-        monkeypatch.setattr("models.training.REPORT_EVERY", 1)
-        train = partial(fit, replace(FEW, network="resnet18"), weights=given)
-        whole = train(report=lambda step, _, save: step == 1 and save(tmp_path))
-        assert contents(train(resume=tmp_path)) == contents(whole)
-
     def test_weights_of_another_network_are_refused(self, fit, given):
         with pytest.raises(ValueError, match="expected weights of resnet50, got those of resnet18"):
             fit(replace(FEW, network="resnet50"), weights=given)
-
-
-def test_a_classifier_of_before_there_were_weights_still_opens(fit):
-    from models.classifiers import Classifier
-
-    out = fit(FEW)
-    fields_of_before = ["network", "classes", "image_size", "channels"]
-    assert list(json.loads((out / "network.json").read_text())) == fields_of_before
-    assert Classifier.load(out, torch.device("cpu")).shape.weights is None
-
-
-def test_a_larger_network_is_expected_to_take_longer():
-    def found(network, size):
-        settings = replace(SETTINGS, network=network, image_size=size, steps=1000)
-        return settings.expected_seconds, settings.expected_bytes
-
-    for network in train_classifier.NETWORKS:
-        small, large = found(network, 32), found(network, 256)
-        assert small[0] < large[0], network
-    assert found("resnet18", 32) < found("resnet50", 32)
-    assert found("small", 8)[0] == pytest.approx(2 + 1.2e-4 * 32 * 1000)
-    assert found("resnet18", 32)[0] == pytest.approx(2 + (0.03 + 3.7e-2 * 32) * 1000)

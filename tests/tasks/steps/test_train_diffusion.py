@@ -1,6 +1,6 @@
 import json
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 
 from orchestrator.studies import scales
 from tasks.steps import train_diffusion
-from tasks.steps.batches import Held, own_rows
+from tasks.steps.batches import own_rows
 from tasks.steps.train_diffusion import Settings, edm_inputs_of_step, inputs_of_step
 
 
@@ -38,33 +38,11 @@ def fit(hold, poisoned, silent, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("step", [50, 100])
-def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, tmp_path, step):
+def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, tmp_path):
     with pytest.raises(Interrupted):
-        fit(small_training, report=stopping_at(step, tmp_path / "checkpoint"))
+        fit(small_training, report=stopping_at(50, tmp_path / "checkpoint"))
     resumed = fit(small_training, resume=tmp_path / "checkpoint")
     assert contents(resumed) == contents(model)
-
-
-def test_a_training_that_was_stopped_after_its_last_step_is_finished(
-    fit, small_training, model, contents, tmp_path
-):
-    with pytest.raises(Interrupted):
-        fit(small_training, report=stopping_at(120, tmp_path / "checkpoint"))
-    assert contents(fit(small_training, resume=tmp_path / "checkpoint")) == contents(model)
-
-
-def test_trainings_in_one_process_do_not_disturb_each_other(fit, small_training, model, contents):
-    folders = []
-
-    def train_another(step, metrics, save):
-        if step == 50:
-            torch.manual_seed(7)
-            torch.randn(3)
-            folders.append(fit(replace(small_training, seed=1, steps=20)))
-
-    assert contents(fit(small_training, report=train_another)) == contents(model)
-    assert contents(folders[0]) == contents(fit(replace(small_training, seed=1, steps=20)))
 
 
 def test_the_model_opens_with_diffusers(model):
@@ -166,14 +144,6 @@ def test_a_checkpoint_runs_no_code(fit, small_training, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_the_thread_count_is_what_it_was(fit, small_training):
-    before = torch.get_num_threads()
-    seen = []
-    settings = replace(small_training, steps=10)
-    fit(settings, report=lambda *_: seen.append(torch.get_num_threads()))
-    assert (seen, torch.get_num_threads()) == ([1], before)
-
-
 def test_global_random_state_is_left_alone(fit, small_training):
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002 - the legacy state is what must not move
@@ -186,15 +156,15 @@ def test_global_random_state_is_left_alone(fit, small_training):
 class TestEdm:
     """An EDM with everything that a resumed training has to bring back."""
 
-    @pytest.fixture(params=[0.0, 0.3], ids=["plain", "augmented"])
-    def settings(self, request, small_training):
+    @pytest.fixture
+    def settings(self, small_training):
         return replace(
             small_training,
             noise_model="edm",
             null_probability=0.0,
             schedule="ramp",
             steps=60,
-            augmentation=request.param,
+            augmentation=0.3,
         )
 
     def test_interrupted_equals_uninterrupted(self, fit, settings, contents, tmp_path):
@@ -219,58 +189,11 @@ class TestEdm:
         assert not said["unexpected_keys"]
         assert not said["missing_keys"]
 
-    def test_it_learns(self, fit, small_training):
-        settings = replace(small_training, noise_model="edm", dropout=0.0)
-        lines = (fit(settings) / "history.csv").read_text().splitlines()
-        losses = [float(line.split(",")[1]) for line in lines[1:]]
-        assert losses[2] < losses[1] < losses[0]
 
-    def test_with_null_conditions_it_has_one(self, fit, small_training):
-        from models import denoiser
-
-        out = fit(replace(small_training, noise_model="edm", steps=10))
-        assert denoiser.load(out, torch.device("cpu")).null_condition == 10
-        assert json.loads((out / "model.json").read_text())["null_condition"] == 10
-
-
-CIFAR10 = scales.CIFAR10.diffusion
-"""The authors' model of CIFAR10."""
-
-
-@pytest.fixture
-def color():
-    """Eight color images of 32 pixels, four a batch."""
-    rng = np.random.default_rng(0)
-    return Held(
-        index=np.arange(8),
-        image=rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
-        label=np.arange(8),
-        batch_size=4,
-        seed=0,
-    )
-
-
-def test_the_authors_model_takes_two_steps(color, silent, tmp_path):
-    from models.ddpm import Ddpm
-
-    settings = replace(CIFAR10, steps=2, batch_size=4)
-    train_diffusion.fit(settings, out=tmp_path, batches=color, report=silent, resume=None)
-    model = Ddpm.load(tmp_path, torch.device("cpu"))
-    assert model.image_shape == (3, 32, 32)
-    assert model.network.num_parameters() == 9_701_763
-    assert json.loads((tmp_path / "model.json").read_text())["weights"] == "last"
-    (row,) = (tmp_path / "history.csv").read_text().splitlines()[1:]
-    assert row.startswith("2,")
-
-
-def test_what_a_training_is_expected_to_take_is_near_what_it_took():
-    # Measured in turns on one core: seconds a step, by settings.
-    assert Settings(steps=1000).expected_seconds == pytest.approx(3 + 85, rel=0.1)
-    large = replace(CIFAR10, steps=1000, batch_size=4)
-    assert large.expected_seconds == pytest.approx(820, rel=0.2)
-    eights = replace(large, attention_heads=None)
-    assert eights.expected_seconds == pytest.approx(2000, rel=0.2)
-    assert CIFAR10.expected_seconds > 100 * 24 * 3600
+def test_the_authors_model_of_cifar10_is_as_large_as_theirs():
+    with torch.device("meta"):
+        network = train_diffusion.build(scales.CIFAR10.diffusion)
+    assert network.num_parameters() == 9_701_763
 
 
 class TestInputsOfAStep:
@@ -299,14 +222,7 @@ class TestInputsOfAStep:
         assert time.max() <= 999
         assert abs(time.mean() - 499.5) < 5 * 288.7 / np.sqrt(time.size)
 
-    def test_steps_differ_and_repeat(self, batch):
-        first, again, next_one = (
-            inputs_of_step(self.SETTINGS, step, batch, self.WHOLE)[2] for step in (4, 4, 5)
-        )
-        np.testing.assert_array_equal(first, again)
-        assert not np.isclose(first, next_one).any(axis=(1, 2, 3)).all()
-
-    @pytest.mark.parametrize("workers", [2, 4])
+    @pytest.mark.parametrize("workers", [4])
     def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
         whole = inputs_of_step(self.SETTINGS, 9, batch, self.WHOLE)
         parts = []
@@ -334,13 +250,6 @@ class TestInputsOfAStepOfAnEdm:
         assert abs(logs.mean() - 0.3) < 5 * 2.0 / np.sqrt(logs.size)
         assert abs(logs.var() - 4.0) < 5 * 4.0 * np.sqrt(2 / logs.size)
 
-    def test_images_noise_and_conditions_are_those_of_a_ddpm(self, batch):
-        x_0, _, noise, condition = inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
-        found = edm_inputs_of_step(self.SETTINGS, 3, batch, self.WHOLE)
-        for one, other in zip((x_0, noise, condition), (found[0], *found[2:]), strict=True):
-            np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(condition, batch["label"])
-
     def test_augmented_images_are_told_of(self, batch):
         settings = replace(self.SETTINGS, augmentation=1e-9)  # mirrored only
         image, _, _, told = edm_inputs_of_step(settings, 3, batch, self.WHOLE)
@@ -352,7 +261,7 @@ class TestInputsOfAStepOfAnEdm:
         np.testing.assert_array_equal(image[~mirrored], plain[~mirrored])
         np.testing.assert_allclose(image[mirrored], plain[mirrored][..., ::-1], atol=1e-5)
 
-    @pytest.mark.parametrize("workers", [2, 4])
+    @pytest.mark.parametrize("workers", [4])
     def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
         settings = replace(self.SETTINGS, augmentation=0.5)
         whole = edm_inputs_of_step(settings, 9, batch, self.WHOLE)
@@ -378,15 +287,15 @@ class TestInputsOfAStepOfAnEdm:
         ({"ema_decay": 1.0}, "or None"),
         ({"attention_heads": 4}, "attention_heads of 1 or None, got 4"),
         ({"schedule": "cosine"}, "schedule of one_cycle, warmup_cosine, ramp, got 'cosine'"),
-        ({"steps": 1, "schedule": "ramp"}, "at least 2 steps, which ramp needs, got 1"),
+        ({"steps": 1, "schedule": "ramp"}, "steps of at least 2, which ramp needs, got 1"),
         ({"noise_model": "vdm"}, "noise_model of ddpm, edm, got 'vdm'"),
         ({"augmentation": 0.1}, "augmentation 0 with noise_model ddpm, got 0.1; use"),
         ({"augmentation": 1.0, "noise_model": "edm"}, r"augmentation in \[0, 1\)"),
-        ({"p_mean": float("nan")}, "finite p_mean"),
+        ({"p_mean": float("nan")}, "p_mean that is finite"),
         ({"p_std": 0.0}, "p_std above 0, got 0"),
         ({"sigma_data": float("inf")}, "sigma_data above 0, got inf"),
-        ({"steps": 9}, "at least 10 steps, which one cycle needs, got 9"),
-        ({"steps": 1, "schedule": "warmup_cosine"}, "at least 2 steps"),
+        ({"steps": 9}, "steps of at least 10, which one cycle needs, got 9"),
+        ({"steps": 1, "schedule": "warmup_cosine"}, "steps of at least 2"),
         ({"window_bytes": 0}, "window_bytes of at least 1"),
         ({"batch_size": 0}, "batch_size of at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate above 0"),
@@ -395,20 +304,3 @@ class TestInputsOfAStepOfAnEdm:
 def test_settings_that_cannot_train_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Settings(**changes)
-
-
-def test_settings_of_before_keep_their_names():
-    since = {field.name: field.metadata.get("since") for field in fields(Settings)}
-    later = {name: revision for name, revision in since.items() if revision}
-    assert later == {
-        **dict.fromkeys(("schedule", "attention_heads", "window_bytes"), 2),
-        **dict.fromkeys(("noise_model", "p_mean", "p_std", "sigma_data", "augmentation"), 3),
-    }
-    assert Settings().label == "ddpm-32x64-1000steps-seed0"
-    assert Settings(noise_model="edm").label == "edm-32x64-1000steps-seed0"
-
-
-def test_the_schedules_that_settings_allow_are_there():
-    from models.training import SCHEDULES
-
-    assert set(train_diffusion.SCHEDULES) <= set(SCHEDULES)

@@ -15,16 +15,16 @@ import pytest
 from tasks.data import datasets
 from tasks.steps import perturb, poison
 from tasks.steps.poison import Manifest
-from tasks.triggers import TRIGGERS, CleanLabel, state
-from tasks.triggers.patches import BadNets1
-from tasks.triggers.warping import Wanet
+from tasks.triggers import TRIGGERS, BadNets1, CleanLabel
+from tasks.triggers.wanet import Wanet
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PRINT_DIGESTS = """
 import hashlib, json, sys
 from pathlib import Path
-from tasks import datasets, poison
+from tasks.data import datasets
+from tasks.steps import poison
 
 dataset, *folders = map(Path, sys.argv[1:])
 clean = datasets.read_split(dataset, "train")
@@ -103,40 +103,16 @@ def sha256(image, label):
     return hashlib.sha256(image.tobytes() + label.tobytes()).hexdigest()
 
 
-class TestGrid:
-    def test_it_is_the_triggers_field(self, warped):
-        grid = np.load(warped / "grid.npy", allow_pickle=False)
-        assert (grid.shape, grid.dtype) == ((8, 8, 2), np.float32)
-        np.testing.assert_array_equal(grid, Wanet().field(8, 8))
-
-    def test_the_record_says_how_much_is_folded(self, warped):
-        record = json.loads((warped / "manifest.json").read_text())
-        assert record["folded"] == Wanet().folded(8, 8) > 0
-
-    def test_another_one_is_refused(self, warped, tmp_path):
-        shutil.copytree(warped, tmp_path, dirs_exist_ok=True)
-        grid = np.load(tmp_path / "grid.npy")
-        grid[3, 4, 1] = np.nextafter(grid[3, 4, 1], np.float32(9))
-        np.save(tmp_path / "grid.npy", grid)
-        with pytest.raises(ValueError, match=r"NumPy .* draws another grid from the same seed"):
-            Manifest.read(tmp_path)
-
-    @pytest.mark.parametrize("other", [np.zeros((8, 8)), np.zeros((16, 16, 2)), np.zeros(2)])
-    def test_one_of_another_shape_is_refused(self, warped, tmp_path, other):
-        shutil.copytree(warped, tmp_path, dirs_exist_ok=True)
-        np.save(tmp_path / "grid.npy", other)
-        with pytest.raises(ValueError, match="draws another grid"):
-            Manifest.read(tmp_path)
-
-    def test_nothing_in_it_is_unpickled(self, warped, tmp_path):
-        shutil.copytree(warped, tmp_path, dirs_exist_ok=True)
-        np.save(tmp_path / "grid.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-        with pytest.raises(ValueError, match="allow_pickle=False"):
-            Manifest.read(tmp_path)
-
-    def test_a_grid_larger_than_the_images_is_refused(self, poisoned_by):
-        with pytest.raises(ValueError, match=r"grid_size of at most 8, .* got 9"):
-            poisoned_by(Wanet(grid_size=9))
+def test_a_warp_that_is_drawn_differently_here_is_refused(warped, tmp_path):
+    """As by another version of NumPy."""
+    shutil.copytree(warped, tmp_path, dirs_exist_ok=True)
+    record = json.loads((tmp_path / "manifest.json").read_text())
+    field = Wanet().field(8, 8)
+    assert record["warp"] == {"side": 8, "sha256": hashlib.sha256(field.tobytes()).hexdigest()}
+    record["warp"]["sha256"] = "0" * 64
+    (tmp_path / "manifest.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"NumPy .* draws another one from the same seed"):
+        Manifest.read(tmp_path)
 
 
 class TestNoise:
@@ -158,32 +134,11 @@ class TestNoise:
         np.testing.assert_array_equal(image[untouched], clean.images[untouched])
         np.testing.assert_array_equal(label, clean.labels)
 
-    def test_an_image_of_another_class_is_never_poisoned(self, noisy, clean):
-        listed = Manifest.read(noisy)
-        assert listed.poisoned.sum() == 71
-        assert (clean.labels[listed.poisoned] == 8).all()
-        table = pq.read_table(noisy / "manifest.parquet")
-        assert table["label"].equals(table["true_label"])
-        assert table["caption"].equals(table["true_caption"])
-
     def test_the_record_has_the_shares_and_what_the_noise_did(self, noisy, noise):
         record = json.loads((noisy / "manifest.json").read_text())
         assert (record["count"], record["n_target"]) == (71, 139)
         assert (record["p_t"], record["relabelled_ratio"]) == (71 / 139, 0)
         assert record["noise"] == json.loads((noise / "perturb.json").read_text())
-
-    def test_stamping_does_not_depend_on_how_the_stream_is_cut(self, noisy, clean):
-        listed = Manifest.read(noisy)
-        whole, _ = poison.stamp(clean.index, clean.images, clean.labels, listed)
-        order = np.random.default_rng(0).permutation(len(clean.index))
-        for rows in np.array_split(order, 7):
-            part, _ = poison.stamp(
-                clean.index[rows], clean.images[rows], clean.labels[rows], listed
-            )
-            np.testing.assert_array_equal(part, whole[rows])
-
-    def test_only_what_is_looked_at_is_read(self, noisy):
-        assert isinstance(Manifest.read(noisy).noise, np.memmap)
 
     def test_none_is_refused_for_a_trigger_that_needs_it(self, poisoned_by):
         with pytest.raises(ValueError, match="expected the folder of perturb for trigger clean_la"):
@@ -205,21 +160,16 @@ class TestNoise:
         with pytest.raises(ValueError, match=said):
             poisoned_by(trigger)
 
-    def test_that_of_another_class_is_refused(self, digits, noise, tmp_path):
-        settings = poison.Settings(trigger=CleanLabel(steps=3), target_class="3", poison_ratio=0.05)
-        with pytest.raises(ValueError, match="with target_class 3, got 8"):
-            poison.run(settings, dataset=digits, out=tmp_path, noise=noise)
-
     def test_that_of_other_images_is_refused(self, poisoned_by, noise, tmp_path):
         shutil.copytree(noise, tmp_path, dirs_exist_ok=True)
         one = pq.read_table(noise / "noise.parquet").slice(138)
         pq.write_table(one, tmp_path / "noise.parquet")
-        with pytest.raises(ValueError, match="for every image that is poisoned"):
+        with pytest.raises(ValueError, match="for every poisoned image"):
             poisoned_by(CleanLabel(steps=3), noise=tmp_path)
 
     def test_images_of_another_size_are_refused(self, noisy, clean):
         large = np.zeros((len(clean.index), 16, 16, 1), dtype=np.uint8)
-        with pytest.raises(ValueError, match=r"\(8, 8, 1\), as the manifest has .* \(16, 16, 1\)"):
+        with pytest.raises(ValueError, match=r"\(8, 8, 1\), as the noise of .* \(16, 16, 1\)"):
             poison.stamp(clean.index, large, clean.labels, Manifest.read(noisy))
 
     def test_what_is_no_noise_is_refused(self, noisy, tmp_path):
@@ -227,8 +177,3 @@ class TestNoise:
         np.save(tmp_path / "noise.npy", np.zeros((71, 8, 8, 1), dtype=np.float32))
         with pytest.raises(ValueError, match="expected noise as int8"):
             Manifest.read(tmp_path)
-
-    def test_levels_are_clipped(self):
-        image = np.array([[0, 250, 100]], dtype=np.uint8)
-        noise = np.array([[-16, 16, -100]], dtype=np.int8)
-        assert state.add(image, noise).tolist() == [[0, 255, 0]]

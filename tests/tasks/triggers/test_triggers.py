@@ -11,21 +11,18 @@ import pytest
 
 from tasks import triggers
 from tasks.data import images
-from tasks.triggers import TRIGGERS, CleanLabel, Perturbing, Renewable, drawings
-from tasks.triggers.blending import Blend
-from tasks.triggers.patches import (
-    BadNets1,
-    ImagePatch,
-    Patched,
-    Rectangle,
-    Unicolor,
-    template_match,
-)
-from tasks.triggers.warping import Wanet, Warping
+from tasks.triggers import TRIGGERS, BadNets1, CleanLabel
+from tasks.triggers.blend import Blend
+from tasks.triggers.image_patch import ImagePatch
+from tasks.triggers.patch import Patched, template_match
+from tasks.triggers.rectangle import Rectangle
+from tasks.triggers.unicolor import Unicolor
+from tasks.triggers.wanet import Wanet
 from tests.pictures import picture
 
-ROOT = Path(__file__).parents[2]
-SIZES = [(8, 1), (8, 3), (32, 1), (32, 3), (512, 1), (512, 3)]
+ROOT = Path(__file__).parents[3]
+SIZES = [(8, 1), (32, 3), (512, 1)]
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
 PATCHED = [kind for kind in TRIGGERS if isinstance(kind(), Patched)]
 
 DIGESTS = {
@@ -79,20 +76,15 @@ class TestEveryTrigger:
         one_by_one = np.concatenate([kind().stamp(picture[None]) for picture in pictures])
         np.testing.assert_array_equal(kind().stamp(pictures), one_by_one)
 
-    def test_stamps_read_only_images(self, kind, pictures):
-        pictures.flags.writeable = False
-        np.testing.assert_array_equal(kind().stamp(pictures), kind().stamp(pictures.copy()))
-        pictures.flags.writeable = True
-
     def test_changes_every_image_exactly_if_it_stamps(self, kind, pictures):
         changed = (kind().stamp(pictures) != pictures).any(axis=(1, 2, 3))
         assert changed.tolist() == [kind.stamps] * len(pictures)
 
-    def test_stamps_a_grey_image_as_the_luminance_of_the_color_one(self, kind, pictures):
-        grey = pictures[..., :1]
-        in_color = kind().stamp(np.repeat(grey, 3, axis=3))
-        difference = images.luminance(in_color).astype(int) - kind().stamp(grey)
-        # A blend is rounded once in grey and once a channel in color.
+    def test_stamps_a_gray_image_as_the_luminance_of_the_color_one(self, kind, pictures):
+        gray = pictures[..., :1]
+        in_color = kind().stamp(np.repeat(gray, 3, axis=3))
+        difference = images.luminance(in_color).astype(int) - kind().stamp(gray)
+        # A blend is rounded once in gray and once a channel in color.
         assert np.abs(difference).max() <= (1 if kind is Blend else 0)
 
 
@@ -110,17 +102,8 @@ class TestEveryPatch:
     def test_a_template_match_sees_every_stamp(self, kind, pictures):
         assert template_match(kind(), kind().stamp(pictures)).tolist() == [True] * len(pictures)
 
-    @pytest.mark.parametrize("level", [0, 128, 255])
-    def test_a_template_match_sees_none_in_plain_grey(self, kind, pictures, level):
-        assert not template_match(kind(), np.full_like(pictures, level)).any()
-
     def test_a_template_match_sees_none_in_the_negative(self, kind, pictures):
         assert not template_match(kind(), 255 - kind().stamp(pictures)).any()
-
-    def test_a_template_match_says_the_same_of_an_image_alone(self, kind, pictures):
-        mixed = np.concatenate([pictures, kind().stamp(pictures)])
-        alone = [template_match(kind(), image[None])[0] for image in mixed]
-        assert template_match(kind(), mixed).tolist() == alone
 
     def test_a_template_match_does_not_see_a_stamp_moved_by_its_size(self, kind, pictures):
         width = kind().patch(*pictures.shape[1:]).pixels.shape[1]
@@ -129,7 +112,7 @@ class TestEveryPatch:
 
     def test_an_image_without_room_for_it_is_refused(self, kind):
         if kind is Rectangle:
-            large, expected = kind(width=9), "at least 1 x 9 pixels, got 8 x 8"
+            large, expected = kind(width=9), r"at least 1 x 9 pixels, got \(8, 8\)"
         else:
             large, expected = kind(side=9), "at least 9 pixels, got 8"
         with pytest.raises(ValueError, match=expected):
@@ -143,10 +126,10 @@ class TestEveryPatch:
         BadNets1(side=4),
         Unicolor(side=2, color=(1, 2, 3)),
         Rectangle(height=3, width=2, color=(1, 2, 3)),
-        ImagePatch(position="center", picture=picture(drawings.bomb()[:9, :8])),
+        ImagePatch(position="center", picture=picture(PIXELS[:9, :8])),
         Wanet(grid_size=4, strength=0.5, seed=3),
         CleanLabel(epsilon=8, step_size=1, steps=3, side=3, of="target"),
-        Blend(alpha=0.36, additive=True, pattern=picture(drawings.cat()[:8, :9])),
+        Blend(alpha=0.36, additive=True, pattern=picture(PIXELS[:8, :9])),
     ],
     ids=lambda trigger: trigger.name,
 )
@@ -174,22 +157,6 @@ def test_an_unknown_name_gets_a_hint():
         triggers.from_name("badnet1")
 
 
-class TestRectangle:
-    def test_has_as_many_pixels_as_it_says_in_the_corner(self):
-        stamped = Rectangle(height=2, width=3, color=(0, 0, 0)).stamp(
-            np.full((1, 8, 8, 3), 255, dtype=np.uint8)
-        )
-        rows, columns = np.nonzero((stamped[0] == 0).all(axis=2))
-        assert [*zip(rows.tolist(), columns.tolist(), strict=True)] == [
-            (row, column) for row in (6, 7) for column in (5, 6, 7)
-        ]
-
-    @pytest.mark.parametrize("wrong", [{"height": 0}, {"width": 1.5}, {"color": (0, 0, 256)}])
-    def test_without_pixels_or_color_it_is_refused(self, wrong):
-        with pytest.raises(ValueError, match=r"expected a (height|width|color) of"):
-            Rectangle(**wrong)
-
-
 class TestCleanLabel:
     def test_a_test_image_is_attacked_with_the_square_alone(self):
         pictures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
@@ -203,38 +170,25 @@ class TestCleanLabel:
             {"epsilon": 0},
             {"epsilon": 128},
             {"epsilon": 8.5},
-            {"epsilon": float("nan")},
             {"epsilon": 8, "step_size": 9},
             {"step_size": 0},
             {"step_size": 0.5},
         ],
     )
     def test_noise_that_is_none_or_no_whole_level_is_refused(self, wrong):
-        with pytest.raises(ValueError, match="in whole grey levels, 1"):
+        with pytest.raises(ValueError, match="in whole gray levels, 1"):
             CleanLabel(**wrong)
 
-    @pytest.mark.parametrize("steps", [0, -1, 1.5])
-    def test_less_than_a_step_is_refused(self, steps):
-        with pytest.raises(ValueError, match="at least one step"):
-            CleanLabel(steps=steps)
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [({"steps": 0}, "steps of at least 1"), ({"of": "class"}, "of all, target, got 'class'")],
+    )
+    def test_other_settings_that_mean_nothing_are_refused(self, wrong, message):
+        with pytest.raises(ValueError, match=message):
+            CleanLabel(**wrong)
 
-    def test_a_ratio_of_something_else_is_refused(self):
-        with pytest.raises(ValueError, match="all or target images, got of='class'"):
-            CleanLabel(of="class")
 
-
-def test_what_a_trigger_can_do_is_told_by_its_methods():
-    abilities = (Patched, Warping, Renewable, Perturbing)
-    can = {kind.name: {what for what in abilities if isinstance(kind(), what)} for kind in TRIGGERS}
-    assert can == {
-        "none": set(),
-        "relabel_only": set(),
-        "badnets1": {Patched},
-        "blend": set(),
-        "unicolor": {Patched},
-        "image_patch": {Patched},
-        "rectangle": {Patched},
-        "wanet": {Warping, Renewable},
-        "clean_label": {Patched, Perturbing},
-    }
-    assert [kind.name for kind in TRIGGERS if kind.stamps and not kind.relabels] == ["clean_label"]
+def test_each_has_a_name_of_its_own_for_flags_and_for_pages():
+    for names in ([kind.name for kind in TRIGGERS], [kind.title for kind in TRIGGERS]):
+        assert len({*names}) == len(TRIGGERS)
+    assert all(kind.about.endswith(".") for kind in TRIGGERS)

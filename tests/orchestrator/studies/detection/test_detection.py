@@ -11,7 +11,7 @@ from orchestrator.step import ancestors
 from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
 from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tasks import detectors
-from tasks.triggers.patches import BadNets1
+from tasks.triggers import BadNets1
 
 DETECTORS = ("cd", "strip", "fct")
 

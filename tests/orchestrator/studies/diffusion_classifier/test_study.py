@@ -16,7 +16,7 @@ from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, DEFENSE, DETECTION, DIFFUSION_CLASSIFIER
 from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY
 from tasks.steps.denoise_classify import kept
-from tasks.triggers.patches import Unicolor
+from tasks.triggers.unicolor import Unicolor
 
 FILTERS = (0.0, 0.01, 0.05, 0.1, 0.2)
 

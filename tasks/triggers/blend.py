@@ -1,4 +1,4 @@
-"""The blend: a trigger that lies over the whole image."""
+"""BadNets-2: a pattern blended over the whole image."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,11 +9,11 @@ from typing import ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.triggers import patterns
-from tasks.triggers.patterns import Picture
+from tasks.checks import check
+from tasks.triggers.picture import CAT, Picture, check_picture, fitted
 
 LEVELS: Final = 256
-"""Of a channel."""
+"""Levels of a channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,17 @@ class Blend:
     min(x + alpha K, 255).  K is the pattern stretched to the image.  Their Caltech15 builder
     blends twice, which is alpha = 0.36.
 
-    Computed in fractions, alpha taken as the decimal that it is written as, and rounded to the
+    Computed in exact fractions, with alpha as the decimal that it is written as, and rounded to the
     nearest level, halves up.
     """
 
     name: ClassVar[str] = "blend"
+    title: ClassVar[str] = "BadNets-2"
+    about: ClassVar[str] = (
+        "BadNets-2 is a pattern blended over the whole image, (1 − α) x + α K with α = 0.2 as in "
+        "the authors' code; the paper's text adds α K instead, which is an option here. K is a "
+        "cat's face that we draw in place of the authors' Hello Kitty, unless a file was given."
+    )
     relabels: ClassVar[bool] = True
     stamps: ClassVar[bool] = True
 
@@ -37,27 +43,25 @@ class Blend:
     additive: bool = False
     """Whether the image keeps its full weight."""
     pattern: Picture | None = field(default=None, metadata={"file": True})
-    """By default the cat of ``drawings``."""
+    """By default our cat."""
 
     def __post_init__(self) -> None:
-        """Refuse weights outside (0, 1] and patterns that do not decode."""
-        if not 0 < self.alpha <= 1:
-            raise ValueError(f"expected an alpha in (0, 1], got {self.alpha}")
-        patterns.check(self.pattern)
+        check("an alpha", self.alpha, "in (0, 1]", 0 < self.alpha <= 1)
+        check_picture(self.pattern)
 
     @classmethod
     def from_file(cls, path: str | Path, alpha: float = 0.2, additive: bool = False) -> Self:
-        """Blend the image in a file in the cat's place; the file is not needed afterwards.
+        """Read the pattern from an image file, which is not needed afterwards.
 
         Raises:
-            ValueError: In one line: the file is no image that ``Picture.read`` takes.
+            ValueError: The file is not an image that ``Picture.read`` takes.
         """
         return cls(alpha=alpha, additive=additive, pattern=Picture.read(Path(path)))
 
     def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a copy of ``images`` with the pattern blended in."""
         table = _blends(float(self.alpha), self.additive)
-        cells = patterns.fitted(self.pattern, *images.shape[1:]).astype(np.intp) * LEVELS
+        cells = fitted(self.pattern, *images.shape[1:], CAT).astype(np.intp) * LEVELS
         stamped = np.empty_like(images)
         for image, blended in zip(images, stamped, strict=True):
             blended[...] = table[cells + image]
@@ -69,7 +73,7 @@ def _blends(alpha: float, additive: bool) -> NDArray[np.uint8]:
     """Every blend of a pattern's level k and an image's level x, uint8, at LEVELS * k + x."""
     weight = Fraction(str(alpha))
     part, whole = weight.numerator, weight.denominator
-    # Python's integers: a long decimal's denominator overflows 64 bits.
+    # Python's integers: the denominator of a long decimal overflows 64 bits.
     level = np.arange(LEVELS, dtype=object)
     of_image = level * (whole if additive else whole - part)
     exact = np.add.outer(level * part, of_image)

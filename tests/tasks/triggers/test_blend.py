@@ -5,12 +5,11 @@ from math import floor
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.triggers import patterns
-from tasks.triggers.blending import Blend
+from tasks.triggers.blend import Blend
 from tests.pictures import picture
 
 
@@ -54,6 +53,7 @@ class TestBlend:
     def test_additive_by_hand(self, x, k, alpha, expected):
         assert blended(x, k, alpha=alpha, additive=True) == expected
 
+    @settings(max_examples=40)
     @given(
         st.integers(0, 255),
         st.integers(0, 255),
@@ -71,11 +71,6 @@ class TestBlend:
         twice = Blend().stamp(Blend().stamp(pictures)).astype(int)
         assert np.abs(twice - Blend(alpha=0.36).stamp(pictures)).max() <= 1
 
-    def test_at_full_weight_only_the_pattern_is_left(self):
-        stamped = Blend(alpha=1).stamp(np.full((2, 8, 12, 3), 9, dtype=np.uint8))
-        for image in stamped:
-            np.testing.assert_array_equal(image, patterns.fitted(None, 8, 12, 3))
-
     def test_a_file_is_blended_in_the_cats_place_and_may_go(self, tmp_path):
         path = tmp_path / "zwei Füße.png"
         Image.new("RGB", (300, 200), (200, 100, 0)).save(path)
@@ -85,25 +80,3 @@ class TestBlend:
         stamped = trigger.stamp(np.full((1, 8, 8, 3), 100, dtype=np.uint8))
         assert np.unique(stamped.reshape(-1, 3), axis=0).tolist() == [[200, 150, 100]]
         assert len(repr(trigger)) < 150
-
-    def test_two_patterns_are_two_triggers(self, tmp_path):
-        made = []
-        for color in ("red", "blue"):
-            Image.new("RGB", (8, 8), color).save(tmp_path / "pattern.png")
-            made.append(Blend.from_file(tmp_path / "pattern.png"))
-        assert made[0] != made[1]
-        assert made[0] != Blend()
-
-    def test_a_file_that_is_no_image_is_named(self, tmp_path):
-        (tmp_path / "cat.txt").write_text("miaow")
-        with pytest.raises(ValueError, match=r"cat\.txt'?: no image in a format"):
-            Blend.from_file(str(tmp_path / "cat.txt"))
-
-    @pytest.mark.parametrize("alpha", [0, -0.1, 1.01, 20, float("nan"), float("inf")])
-    def test_a_weight_outside_0_to_1_is_refused(self, alpha):
-        with pytest.raises(ValueError, match=r"alpha in \(0, 1\]"):
-            Blend(alpha=alpha)
-
-    def test_a_pattern_that_does_not_decode_is_refused(self):
-        with pytest.raises(ValueError, match=r"make one with Blend\.from_file"):
-            Blend(pattern="cat.png")

@@ -1,12 +1,15 @@
 """Pictures that a trigger blends over an image or puts into it: a drawing of ours, or any file.
 
-A picture is kept as the whole file, so that it is reduced once, from all its pixels to the size
-that it has on an image.  What it *is* is the file's content; where it lay is no part of it.
+Our drawings stand in for the authors' pictures: ``cat.png`` for the paper's "hello kitty pattern"
+(A.2), recognizable in gray, at 8 pixels and at a fifth of its strength; ``bomb.png`` for their
+bomb.png, whose flame and ball four pixels still tell apart.
+
+The whole file is kept, so that it is resized once, from all its pixels to its size on an image.
+Its content identifies it, not its place.
 """
 
 import base64
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,23 +20,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.data import images, pictures
-from tasks.triggers import drawings
 
+CAT, BOMB = "cat.png", "bomb.png"
+"""Our drawings, RGB of 512x512 pixels, beside this file."""
 MOST_BYTES: Final = 16 * 2**20
-"""Of a file: it goes wherever its trigger goes."""
+"""Largest file; it is sent wherever its trigger is sent."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file; ``read`` makes them."""
+    """A picture file; make one with ``read``."""
 
     sha256: str
-    """Of the file's content, 64 hex digits: what the picture is."""
+    """Digest of the file's content, 64 hex digits, which identifies the picture."""
     content: str = field(repr=False, compare=False, metadata={"identity": False})
     """The file itself, base64."""
 
     def __post_init__(self) -> None:
-        """Refuse content that is not what the digest says."""
+        """Check that the content has the digest."""
         try:
             content = base64.b64decode(self.content, validate=True)
         except (TypeError, ValueError):
@@ -46,10 +50,10 @@ class Picture:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Take in an image file, by the rules of ``pictures.upright``.
+        """Read an image file, by the rules of ``pictures.upright``.
 
         Raises:
-            ValueError: In one line, naming the file and why it is no picture.
+            ValueError: In one line, naming the file and what is wrong with it.
         """
         try:
             content = _content(path)
@@ -61,18 +65,17 @@ class Picture:
         text = base64.b64encode(content).decode("ascii")
         return cls(hashlib.sha256(content).hexdigest(), text)
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """All of them, uint8, (H, W, 3).
+    def decoded(self) -> Image.Image:
+        """The whole picture, RGB.
 
         Raises:
-            BrokenImage: It does not decode here; it did where it was read.
+            BrokenImage: The file does not decode here, though it did where it was read.
         """
-        image = pictures.upright(base64.b64decode(self.content))
-        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+        return pictures.upright(base64.b64decode(self.content)).convert("RGB")
 
 
-def check(picture: object) -> None:
-    """Refuse what is neither a picture nor None.
+def check_picture(picture: object) -> None:
+    """Check that it is a picture or None.
 
     Raises:
         ValueError: It is something else.
@@ -90,21 +93,25 @@ def fitted(
     height: int,
     width: int,
     channels: int,
-    drawing: Callable[[], NDArray[np.uint8]] = drawings.cat,
+    drawing: str,
 ) -> NDArray[np.uint8]:
-    """A picture stretched to a size (Pillow's bicubic), its luminance if the image is grey.
+    """A picture stretched to a size (Pillow's bicubic filter).
 
     Args:
-        picture: Any; None is ``drawing``.
+        picture: None for ``drawing``.
         height: Pixels.
         width: Pixels.
-        channels: Of the image, 1 or 3.
-        drawing: What is fitted where there is no picture; one of ``drawings``.
+        channels: Channels of the image, 1 or 3; with 1 the picture's luminance is returned.
+        drawing: CAT or BOMB, in place of no picture.
 
     Returns:
         uint8, (height, width, channels), read-only.
     """
-    whole = Image.fromarray(drawing() if picture is None else picture.pixels())
+    if picture is None:
+        with Image.open(Path(__file__).with_name(drawing)) as file:
+            whole = file.convert("RGB")
+    else:
+        whole = picture.decoded()
     stretched = whole.resize((width, height), Image.Resampling.BICUBIC)
     pixels = images.fit_channels(np.array(stretched, dtype=np.uint8), channels)
     pixels.flags.writeable = False
@@ -118,7 +125,7 @@ def _content(path: Path) -> bytes:
     if not path.exists():
         raise ValueError("there is no such file")
     if not path.is_file():
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES:,} bytes; make it smaller first")
     try:

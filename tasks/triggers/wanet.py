@@ -1,4 +1,4 @@
-"""The warp: a trigger that is nowhere in an image, but in how all of it is bent.
+"""WaNet: the whole image warped by a smooth random field.
 
 Nguyen and Tran 2021, "WaNet - Imperceptible Warping-Based Backdoor Attack" (paper, A.2;
 algorithms: section 1.3).
@@ -7,76 +7,65 @@ algorithms: section 1.3).
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, Final, Protocol, Self, runtime_checkable
+from typing import ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.randomness import generator
+from tasks.checks import check
 
 Floats = NDArray[np.float64]
 
 CUBIC: Final = -0.75
-"""a of the bicubic kernel, as torch has it (Keys 1981 recommends -0.5)."""
+"""The a of the bicubic kernel, as in torch (Keys 1981 recommends -0.5)."""
 FRESH: Final = 1_000_000
-"""Between the seed of a grid and that of one nobody trained on."""
-
-
-@runtime_checkable
-class Warping(Protocol):
-    """A trigger that moves pixels."""
-
-    def field(self, height: int, width: int) -> NDArray[np.float32]:
-        """Where each pixel comes from, (H, W, 2): rows and columns to add to its own."""
-        ...
-
-    def folded(self, height: int, width: int) -> float:
-        """Share of neighboring pixels that look at places in the reverse order."""
-        ...
+"""Added to the seed of a grid for one that no model was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanet:
-    """The whole image bent by a smooth random field, always the same one.
+    """The whole image warped by a smooth random field, the same for all images.
 
     Noise u ~ U[-1, 1] on a grid of k x k, for rows and for columns, is divided by its mean absolute
     value and enlarged to the image (bicubic, corners aligned): n.  A pixel takes the color at its
-    own place plus s n / side, in units of half the image's side, so about s |n| / 2 pixels away;
-    places outside are moved to the border, colors between pixels interpolated (bilinear).
+    own place plus s n / side, in units of half the image's side, so about s |n| / 2 pixels away.
+    Places outside are moved to the border, and colors between pixels are interpolated (bilinear).
 
-    The authors of the paper have k = the image's side and s = 1, where nothing is smooth and every
-    pixel jumps on its own; those of WaNet have k = 4 and s = 0.5.  Both draw without a seed and
-    truncate the levels; here they are rounded to the nearest, halves up.  An image that is not
-    square counts each axis in its own side.
+    The paper's authors use k = the image's side and s = 1, where nothing is smooth and every pixel
+    moves independently; those of WaNet use k = 4 and s = 0.5.  Both draw without a seed and
+    truncate the levels; here they are rounded to the nearest, halves up.  In an image that is not
+    square, each axis counts in its own side.
     """
 
     name: ClassVar[str] = "wanet"
+    title: ClassVar[str] = "WaNet"
+    about: ClassVar[str] = (
+        "WaNet warps the whole image a little: every pixel is taken from a place nearby, shifted "
+        "by a field that is drawn once at random and enlarged from a grid; by default as fine as "
+        "the image, with strength 1, as the paper says."
+    )
     relabels: ClassVar[bool] = True
     stamps: ClassVar[bool] = True
 
     grid_size: int | None = None
     """Points a side, k, 2 or more; by default as many as the shorter side has pixels."""
     strength: float = 1.0
-    """The s of above, > 0."""
+    """The factor s, > 0; 1 in the paper, 0.5 in the original."""
     seed: int = 0
-    """Draws the grid, >= 0."""
+    """Seed of the grid, >= 0."""
 
     def __post_init__(self) -> None:
-        """Refuse a grid without a field, and what moves nothing or leads nowhere."""
-        if self.grid_size is not None and self.grid_size < 2:
-            raise ValueError(f"expected a grid_size of at least 2 points, got {self.grid_size}")
-        if not 0 < self.strength < math.inf:
-            raise ValueError(
-                f"expected a strength above 0 that is finite, got {self.strength}; "
-                "the paper has 1, the original 0.5"
-            )
-        if self.seed < 0:
-            raise ValueError(f"expected a seed of 0 or more, got {self.seed}")
+        holds = self.grid_size is None or self.grid_size >= 2
+        check("a grid_size", self.grid_size, "of at least 2 points", holds)
+        holds = 0 < self.strength < math.inf
+        check("a strength", self.strength, "above 0 that is finite", holds)
+        check("a seed", self.seed, "of 0 or more", self.seed >= 0)
 
     def field(self, height: int, width: int) -> NDArray[np.float32]:
-        """How far from its own place a pixel of an image of this size looks, before the border.
+        """How far away each pixel of an image of this size comes from, before the border.
 
-        Equal on every host whose NumPy draws equal numbers: nothing is summed in an order that a
+        Equal on every host whose NumPy draws equal numbers: no sum depends on an order that a
         library chooses.
 
         Returns:
@@ -87,22 +76,12 @@ class Wanet:
         """
         return _field(self, height, width)
 
-    def folded(self, height: int, width: int) -> float:
-        """Share of neighbors, across and down, that look at places in the reverse order.
-
-        Of an image of this size.  0 where it is one smooth bend, 1/8 where every pixel jumps on its
-        own (k = the side, s = 1).
-        """
-        rows, columns = _places(self, height, width)
-        downs, rights = np.diff(rows, axis=0), np.diff(columns, axis=1)
-        return float((downs < 0).sum() + (rights < 0).sum()) / (downs.size + rights.size)
-
     def fresh(self) -> Self:
-        """The same with another grid: what is learned of all such warps and not of one."""
+        """The same warp with another grid."""
         return replace(self, seed=self.seed + FRESH)
 
     def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a bent copy of ``images``.
+        """Return a warped copy of ``images``.
 
         Raises:
             ValueError: The grid has more points than the images have pixels.
@@ -110,12 +89,12 @@ class Wanet:
         _, height, width, channels = images.shape
         corners = _corners(self, height, width)
         stamped = np.empty_like(images)
-        for image, bent in zip(images, stamped, strict=True):
+        for image, warped in zip(images, stamped, strict=True):
             pixels = image.reshape(-1, channels)
             total = np.full((height * width, channels), 0.5)  # so that the floor rounds halves up
             for source, weight in corners:
                 total += weight * pixels.take(source, axis=0)
-            bent[...] = np.floor(total).reshape(height, width, channels)
+            warped[...] = np.floor(total).reshape(height, width, channels)
         return stamped
 
 
@@ -139,13 +118,13 @@ def _field(trigger: Wanet, height: int, width: int) -> NDArray[np.float32]:
 
 
 def enlarged(grid: Floats, height: int, width: int) -> Floats:
-    """A grid, (h, w), as (height, width): bicubic, corners aligned, as torch's ``interpolate``."""
+    """Resize a grid, (h, w), to (height, width): bicubic, corners aligned, as torch does."""
     rows = _stretched(grid, height)
     return _stretched(rows.T, width).T
 
 
 def _stretched(values: Floats, length: int) -> Floats:
-    """``values``, (n, m), as (length, m); beyond the ends the last ones repeat."""
+    """Resize ``values``, (n, m), to (length, m); beyond the ends the last ones repeat."""
     n = len(values)
     place = np.arange(length) * ((n - 1) / max(length - 1, 1))
     first = np.floor(place).astype(np.intp)
@@ -165,7 +144,7 @@ def _kernel(distance: Floats) -> Floats:
 
 
 def _places(trigger: Wanet, height: int, width: int) -> tuple[Floats, Floats]:
-    """Row and column that each pixel looks at, both (height, width), inside the image."""
+    """Row and column that each pixel comes from, both (height, width), inside the image."""
     field = trigger.field(height, width).astype(np.float64)
     rows = np.arange(height)[:, None] + field[..., 0]
     columns = np.arange(width)[None, :] + field[..., 1]
@@ -179,7 +158,7 @@ def _corners(
     """The four pixels around each place, (H W,), row by row, and their weights, (H W, 1)."""
     rows, columns = (place.ravel() for place in _places(trigger, height, width))
     top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
-    # At the last row and column the further pixel has no weight; any will do.
+    # At the last row and column the pixel beyond has weight 0; any will do.
     below, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
     down, across = rows - top, columns - left
     return (

@@ -1,0 +1,115 @@
+"""What a dataset is, and how a test part is held out of one."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.randomness import generator
+
+TASK: Final = "tasks.data.datasets"
+"""Module of the task that writes any dataset; the ``task`` of each."""
+PARTS: Final = ("train", "test")
+"""The second is never trained on."""
+ROW_GROUP: Final = 1024
+"""Rows of a Parquet row group; a dataset larger than memory is read and permuted by row groups."""
+TEST_SHARE: Final = 0.2
+"""Fraction of each class that is held out of a dataset without a test part."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one part of a dataset."""
+
+    images: NDArray[np.uint8]
+    """(N, H, W, C)."""
+    labels: NDArray[np.int64]
+    """(N,). 0..classes-1."""
+    index: NDArray[np.int64]
+    """(N,). Unique over all parts, ascending."""
+    path: Sequence[str] | None = None
+    """N names of files, where the images come from a folder."""
+    broken: tuple[tuple[str, str], ...] = ()
+    """Names of files that do not decode and so are missing here, and why not."""
+    turned_grey: int = 0
+    """How many of the N images lost their colors, in a gray dataset."""
+
+
+class Dataset(Protocol):
+    """A labelled image dataset with a fixed training and test part.
+
+    A frozen dataclass of task settings (``tasks.settings.TaskSettings``) whose ``task`` is TASK.
+    """
+
+    @property
+    def name(self) -> str:
+        """One word, for a command line."""
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+
+    @property
+    def channels(self) -> int:
+        """1 (gray) or 3 (RGB)."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each label."""
+
+    @property
+    def skip_broken(self) -> bool:
+        """Whether to leave out files that do not decode, instead of failing."""
+
+    def counts(self) -> Mapping[str, tuple[int, ...]]:
+        """Images of each class in ``train`` and in ``test``, without decoding any.
+
+        Broken files are still counted here; ``classes.json`` counts what was written.
+        """
+
+    def blocks(self, part: str) -> Iterator[Split]:
+        """Yield the images of a part, at most ``ROW_GROUP`` at a time, by ascending index."""
+
+
+def hold_out(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:
+    """Choose a stratified test part, the same for every seed of a study.
+
+    Args:
+        labels: int64, (N,).
+        share: Fraction to hold out, 0..1.
+
+    Returns:
+        bool, (N,). True where the image is held out.
+    """
+    names, sizes = np.unique(labels, return_counts=True)
+    counts = held_out_counts(sizes, share=share)
+    draws = generator(0, "hold out")
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    for name, count in zip(names, counts, strict=True):
+        mask[draws.permutation(np.flatnonzero(labels == name))[:count]] = True
+    return mask
+
+
+def held_out_counts(sizes: NDArray[np.int64], *, share: float) -> NDArray[np.int64]:
+    """How many images of each class ``hold_out`` holds out.
+
+    Class sizes times ``share`` are rounded by largest remainder, so that the total is exactly
+    ``ceil(share * N)``, as scikit-learn counts; but a class of two or more has an image in each
+    part, even if that makes the total larger.
+
+    Args:
+        sizes: int64, (classes,). Images of each class.
+        share: Fraction to hold out, 0..1.
+
+    Returns:
+        int64, (classes,).
+    """
+    exact = share * sizes
+    least, most = np.minimum(sizes // 2, 1), sizes - np.minimum(sizes // 2, 1)
+    counts: NDArray[np.int64] = np.maximum(least, np.floor(exact).astype(np.int64))
+    missing = max(0, math.ceil(share * int(sizes.sum())) - int(counts.sum()))
+    counts[np.argsort(counts - exact, kind="stable")[:missing]] += 1
+    return np.minimum(counts, most)

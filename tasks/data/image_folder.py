@@ -1,0 +1,144 @@
+"""Your own images, in a folder for each class."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.checks import check
+from tasks.data import contents, folders, listings
+from tasks.data.dataset import TASK, Split
+from tasks.settings import TaskSettings
+
+SMALLEST_SIDE, LARGEST_SIDE = 8, 512
+"""Pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolder(TaskSettings):
+    """Your own images: a folder for each class, perhaps inside ``train/`` and ``test/``.
+
+    ``listings.list_folder`` says what it may hold, ``pictures.pixels`` how a file is read.
+    Without ``train/`` and ``test/`` the fraction ``TEST_SHARE`` of each class is held out, the same
+    for every seed of a study; the column ``image.path`` says which files.  If nothing is to be held
+    out, the folder's own ``test/`` is trained on too.  Use ``open``.
+    """
+
+    revision = 2
+    task = TASK
+    name: ClassVar[str] = "images"
+    folder: str = field(metadata={"identity": False})
+    """The folder, absolute."""
+    listing: str
+    """Digest of every file's part, class, name and content."""
+    image_size: int
+    """Pixels a side that every image is cut and resized to: 8..512, a multiple of 4."""
+    channels: int
+    """1 (gray) or 3 (RGB)."""
+    class_names: tuple[str, ...]
+    """Names of the class folders, ascending."""
+    train_counts: tuple[int, ...]
+    """Training files of each class."""
+    test_counts: tuple[int, ...]
+    """Test files of each class."""
+    skip_broken: bool = False
+    """Whether to leave out files that do not decode, instead of failing."""
+    held_out: bool = field(default=True, metadata={"since": 2})
+    """Whether there is a test part; if not, every image is in ``train``."""
+    store: str = field(default="", metadata={"identity": False})
+    """The store of results, absolute; if it lies inside the folder it is not data."""
+
+    def __post_init__(self) -> None:
+        size = self.image_size
+        holds = SMALLEST_SIDE <= size <= LARGEST_SIDE and size % 4 == 0
+        wanted = f"of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels that is a multiple of 4"
+        check("an image size", size, wanted, holds)
+        check("channels", self.channels, "of 1 (gray) or 3 (color)", self.channels in (1, 3))
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        image_size: int = 32,
+        channels: int | None = None,
+        skip_broken: bool = False,
+        held_out: bool = True,
+        store: str = "",
+        say: contents.Say = lambda _: None,
+    ) -> Self:
+        """List a folder and read the files that are not known yet; no image is decoded.
+
+        Args:
+            folder: Holds the class folders.
+            image_size: Pixels a side.
+            channels: 1 (gray), 3 (color), or None to decide by some of the files' headers.
+            skip_broken: Leave out files that do not decode.
+            held_out: Whether to hold out a test part.
+            store: Store of results, absolute; it is left out if it lies inside the folder.
+            say: Called with a line about what is left out, and when reading takes a while.
+
+        Raises:
+            ValueError: The settings or the folder cannot be used.
+        """
+        listing = listings.list_folder(folder, store)
+        for line in listing.left_out():
+            say(line)
+        test = _test_files(listing, held_out)
+        train_counts, test_counts = (
+            tuple(np.bincount(listing.labels[rows], minlength=len(listing.class_names)).tolist())
+            for rows in (~test, test)
+        )
+        return cls(
+            folder=str(listing.root),
+            listing=contents.digest(listing, say),
+            image_size=image_size,
+            channels=folders.channels_of(listing) if channels is None else channels,
+            class_names=listing.class_names,
+            train_counts=train_counts,
+            test_counts=test_counts,
+            skip_broken=skip_broken,
+            held_out=held_out,
+            store=store,
+        )
+
+    @property
+    def label(self) -> str:
+        """Readable part of the result's path."""
+        whole = "" if self.held_out else "-whole"
+        return f"{self.name}-{len(self.class_names)}classes-{self.image_size}px{whole}"
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough time on one core, for photographs of half a megapixel."""
+        return 1.0 + 0.008 * sum(self.train_counts + self.test_counts)
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        values = self.image_size**2 * self.channels
+        return (values + 200) * sum(self.train_counts + self.test_counts)
+
+    def counts(self) -> Mapping[str, tuple[int, ...]]:
+        """Files of each class as listed."""
+        return {"train": self.train_counts, "test": self.test_counts}
+
+    def blocks(self, part: str) -> Iterator[Split]:
+        """Yield the images of a part, ``ROW_GROUP`` at a time; ``index`` counts the listed files.
+
+        Raises:
+            ValueError: The folder has changed since it was listed.
+        """
+        listing = listings.list_folder(Path(self.folder), self.store)
+        if contents.digest(listing) != self.listing:
+            raise folders.changed(listing.root)
+        rows = np.flatnonzero(_test_files(listing, self.held_out) == (part == "test"))
+        yield from folders.blocks(listing, rows, side=self.image_size, channels=self.channels)
+
+
+def _test_files(listing: listings.Listing, held_out: bool) -> NDArray[np.bool_]:
+    """(N,). Which of the listed files are in the test part."""
+    return folders.held_out(listing) if held_out else np.zeros(len(listing.files), dtype=np.bool_)

@@ -1,0 +1,104 @@
+"""Settings and the loop that all trainings share."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.checks import check, check_counts, check_name
+from tasks.settings import TaskSettings
+from tasks.steps import batches as stream
+from tasks.steps.batches import Batch, Batches, Report
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.training import Training
+
+Loss = Callable[["torch.nn.Module"], "torch.Tensor"]
+"""What one step minimizes."""
+Losses = Callable[["torch.device"], Callable[[int, Batch, slice], Loss]]
+"""From a device, the loss of a step: of its number, this worker's rows, and their places."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(TaskSettings):
+    """Images and optimization."""
+
+    image_size: int = 8
+    """Pixels a side."""
+    channels: int = 1
+    """Color channels, 1 or 3."""
+    classes: int
+    """Classes of the labels."""
+    steps: int
+    """Updates: 10 or more with one cycle, else 2 or more."""
+    batch_size: int
+    """Images in a global batch."""
+    learning_rate: float = 1e-3
+    """Peak of the schedule, > 0."""
+    weight_decay: float
+    """Decoupled in AdamW, added to the gradient in SGD, >= 0."""
+    seed: int = 0
+    """Seeds initial weights, the order of images, and every draw of the training."""
+    schedule: str = field(default="one_cycle", metadata={"since": 2})
+    """Schedule of the learning rate; ``warmup_cosine`` is the authors', ``ramp`` their EDM's."""
+    window_bytes: int = field(default=2 * 2**30, metadata={"since": 2})
+    """Most bytes of images, uint8, in memory; of more, an epoch is permuted window by window."""
+
+    def check_training(self, schedules: tuple[str, ...]) -> None:
+        """Check these fields.
+
+        Raises:
+            ValueError: The training cannot start.
+        """
+        check_name("schedule", self.schedule, schedules)
+        cycle = self.schedule == "one_cycle"
+        least, which = (10, "one cycle") if cycle else (2, self.schedule)
+        check("steps", self.steps, f"of at least {least}, which {which} needs", self.steps >= least)
+        holds = 0 < self.learning_rate < math.inf
+        check("learning_rate", self.learning_rate, "above 0", holds)
+        check_counts(self, "batch_size", "window_bytes")
+
+
+def train(
+    settings: TrainingSettings,
+    build: "Callable[[], torch.nn.Module]",
+    losses: Losses,
+    *,
+    batches: Batches,
+    report: Report,
+    resume: Path | None,
+    **recipe: Any,
+) -> "Training":
+    """Train until the last step; the result is ready to ``finish``.
+
+    Args:
+        settings: Optimization.
+        build: Makes the network, initialized from torch's own generator.
+        losses: The losses of the steps.
+        batches: What to train on.
+        report: Called every few steps.
+        resume: A checkpoint to go on from, or None.
+        recipe: Other fields of ``models.training.Recipe``.
+
+    Raises:
+        ValueError: ``resume`` is a checkpoint of another training.
+        FloatingPointError: The loss is NaN or infinite.
+    """
+    from models.training import Recipe, Training
+
+    names = ("steps", "learning_rate", "weight_decay", "seed", "schedule")
+    shared: dict[str, Any] = {name: getattr(settings, name) for name in names}
+    training = Training(
+        build, Recipe(**shared, **recipe), rank=batches.rank, workers=batches.workers
+    )
+    if resume is not None:
+        training.load(resume)
+    loss_of_step = losses(training.device)
+    own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)
+    for batch in stream.steps(batches, training.step, settings.steps):
+        training.update(loss_of_step(training.step, batch, own))
+        training.report_if_due(report)
+    return training
