@@ -16,7 +16,7 @@ from analysis.rows import KEY, Row
 from analysis.statistics.comparison import between_points, counts_in, level_of
 from analysis.statistics.intervals import Estimate
 from orchestrator.studies.amplification import AMPLIFICATION
-from orchestrator.studies.defense.table import DEFENSE_COLUMNS
+from orchestrator.studies.defense import DEFENSE
 from orchestrator.studies.detection import rows as detection_rows
 from orchestrator.studies.detection.table import DETECTION_COLUMNS
 
@@ -162,7 +162,7 @@ def _metrics(rows: Sequence[Row]) -> list[str]:
     """Columns that are measured numbers and no bounds of another one."""
     columns = {column for row in rows for column in row}
     leading: Sequence[str] = AMPLIFICATION.columns
-    leading = DEFENSE_COLUMNS if "test_accuracy" in columns else leading
+    leading = DEFENSE.columns if "test_accuracy" in columns else leading
     leading = DETECTION_COLUMNS if "auroc" in columns else leading
     present = {
         column
