@@ -125,7 +125,7 @@ def _facts(rows: Rows) -> list[tuple[str, str]]:
     shown += [(p, TA) for p in (*ratios[:1], 0.0) if p in points]
     trigger = name("trigger", next(iter(values(poisoned(rows), "trigger")), None))
     facts = [
-        (from_to(points[p], rate), f"{RATES[rate]} at {place(trigger=trigger, poison_ratio=p)}")
+        (from_to(points[p], rate), f"{RATES[rate]}, {place(trigger=trigger, poison_ratio=p)}")
         for p, rate in shown
     ]
     arrow = ": training set → generations"

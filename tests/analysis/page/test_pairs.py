@@ -41,10 +41,8 @@ def test_each_set_is_a_curve_and_several_seeds_are_dots():
         return Estimate(*[rows[column].iloc[0]] * 3)
 
     one = curves(frame([row(), DRAWN[3]]), "share", measure)
-    assert [(curve.label, curve.dots) for curve in one] == [
-        ("training set", []),
-        ("generations", []),
-    ]
+    found = [(each.label, each.dots) for each in one]
+    assert found == [("training set", []), ("generations", [])]
     several = curves(frame([row(), row(seed=1, share=None), *DRAWN]), "share", measure)
     assert [curve.label for curve in several][:2] == ["training set", "w = 5, DDIM"]
     assert several[0].dots == [(1.02 * 0.01, 0.5)]
