@@ -11,7 +11,6 @@ from analysis.statistics import comparison, correction, intervals, paired, trans
 from analysis.statistics.intervals import Estimate
 from bench.simulated import Case, Draw, held
 from models.randomness import generator
-from orchestrator.studies.defense import rows as defense_rows
 from orchestrator.studies.diffusion_classifier import rows as classification_rows
 
 Floats = npt.NDArray[np.float64]
@@ -57,7 +56,7 @@ def differences() -> Iterator[Case]:
         intervals.score,
         comparison.between_points,
         comparison.above_false_positives,
-        defense_rows.minus,
+        comparison.between_models,
         classification_rows.above_clean,
     )
     for (one, n), (other, m) in (

@@ -13,6 +13,7 @@ from analysis.statistics.intervals import wilson
 from analysis.statistics.transition import amplification_row
 from orchestrator.run.report import judged
 from orchestrator.studies import STUDIES
+from tests.made_up_defense import defense_study
 
 N_TRAIN, N_TARGET = 1437, 139
 CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
@@ -286,9 +287,16 @@ def _share(name, count, n):
     return {name: count / n, f"{name}_low": low, f"{name}_high": high}
 
 
+def defense_report():
+    """A report of `made_up_defense.defense_study`, with an image under each trigger."""
+    names = ["none", "badnets1", "blend", "wanet", "clean_label"]
+    return report_of("defense", defense_study(), strip=strip_of(names))
+
+
 REPORTS = {
     "amplification": amplification_report,
     "composition": composition_report,
     "triggers": triggers_report,
+    "defense": defense_report,
 }
 """A report of every study, by its name."""

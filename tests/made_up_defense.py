@@ -5,43 +5,24 @@ The interval of a change is Newcombe's for two samples, wider than the paired on
 
 from analysis.statistics.intervals import difference_of_proportions, wilson
 
+ENDS = ("", "_low", "_high")
 N, ATTACK_N, N_TRAIN, N_TARGET = 360, 320, 1437, 139
 
-# (trigger, ratio): right of 360 and taken of 320, by what was trained on, and G1 of 1437.
-COUNTS = {
-    ("badnets1", 0.01): {
-        "training": (350, 240),
-        "corrected": (351, 4),
-        "generation": (338, 16),
-        "g1": 9,
-    },
-    ("badnets1", 0.05): {
-        "training": (349, 316),
-        "corrected": (350, 5),
-        "generation": (331, 190),
-        "g1": 110,
-    },
-    ("blend", 0.01): {
-        "training": (350, 180),
-        "corrected": (350, 6),
-        "generation": (337, 150),
-        "g1": 12,
-    },
-    ("blend", 0.05): {
-        "training": (348, 310),
-        "corrected": (349, 7),
-        "generation": (333, 250),
-        "g1": 90,
-    },
-    ("wanet", 0.05): {
-        "training": (346, 300),
-        "corrected": (348, 8),
-        "generation": (330, 40),
-        "g1": 30,
-    },
-    ("clean_label", 0.05): {"training": (350, 160), "generation": (339, 12), "g1": 0},
+COUNTS = {  # right of 360 and taken of 320 by what was trained on, and G1 of 1437
+    ("badnets1", 0.01): ((350, 240), (351, 4), (338, 16), 9),
+    ("badnets1", 0.05): ((349, 316), (350, 5), (331, 190), 110),
+    ("blend", 0.01): ((350, 180), (350, 6), (337, 150), 12),
+    ("blend", 0.05): ((348, 310), (349, 7), (333, 250), 90),
+    ("wanet", 0.05): ((346, 300), (348, 8), (330, 40), 30),
+    ("clean_label", 0.05): ((350, 160), None, (339, 12), 0),
 }
-CLEAN = {"training": (352, 3), "generation": (341, 4)}
+CLEAN = ((352, 3), None, (341, 4))
+MISSING = ("fresh_attack_success_rate", "fresh_attack_success_rate_change", "generation_g1")
+NOT_MEASURED = [
+    *(f"{rate}{end}" for rate in (*MISSING, "generation_trigger_ratio") for end in ENDS),
+    *("fresh_attack_n", "fresh_attack_count", "generation_g1_count", "generation_n", "weights"),
+]
+SETS = ("training", "corrected", "generation")
 
 
 def make_defense_row(
@@ -86,19 +67,11 @@ def make_defense_row(
         "attack_count": taken,
         **_share("test_accuracy", correct, N),
         **_share("attack_success_rate", taken, ATTACK_N),
-        **_share("fresh_attack_success_rate", None, None),
-        **_share("fresh_attack_success_rate_change", None, None),
-        "fresh_attack_n": None,
-        "fresh_attack_count": None,
         "n_train": N_TRAIN,
         "n_poisoned": poisoned,
         "p_t": share,
         "relabelled_ratio": share,
-        **_share("generation_g1", None, None),
-        **_share("generation_trigger_ratio", None, None),
-        "generation_g1_count": None,
-        "generation_n": None,
-        "weights": None,
+        **dict.fromkeys(NOT_MEASURED),
     }
     for name, place, n in (("test_accuracy", 0, N), ("attack_success_rate", 1, ATTACK_N)):
         row |= _change(f"{name}_change", counts[place], training and training[place], n)
@@ -107,75 +80,53 @@ def make_defense_row(
 
 def judged(row, g1):
     """The same row with the share of G1 that the judges saw in its generation set."""
-    return {
-        **row,
-        **_share("generation_g1", g1, N_TRAIN),
-        **_share("generation_trigger_ratio", 2 * g1, N_TRAIN),
-        "generation_g1_count": g1,
-        "generation_n": N_TRAIN,
-    }
+    shares = _share("generation_g1", g1, N_TRAIN)
+    shares |= _share("generation_trigger_ratio", 2 * g1, N_TRAIN)
+    return {**row, **shares, "generation_g1_count": g1, "generation_n": N_TRAIN}
 
 
 def freshly_attacked(row, taken, training=None):
     """The same row with what a warp that nobody trained on came to, and from what."""
-    return {
-        **row,
-        **_change("fresh_attack_success_rate_change", taken, training, ATTACK_N),
-        **_share("fresh_attack_success_rate", taken, ATTACK_N),
-        "fresh_attack_n": ATTACK_N,
-        "fresh_attack_count": taken,
-    }
+    rates = _share("fresh_attack_success_rate", taken, ATTACK_N)
+    rates |= _change("fresh_attack_success_rate_change", taken, training, ATTACK_N)
+    return {**row, **rates, "fresh_attack_n": ATTACK_N, "fresh_attack_count": taken}
 
 
 def make_cell(trigger, ratio, counts, g1=None, **changes):
     """A row for each set of ``counts``, {image set: (right, taken)}, changes paired by seed."""
     training = counts.get("training")
-    rows = [
-        make_defense_row(
-            trigger, ratio, name, pair, None if name == "training" else training, **changes
-        )
-        for name, pair in counts.items()
-    ]
-    return [
-        judged(row, g1) if g1 is not None and row["image_set"] == "generation" else row
-        for row in rows
-    ]
+    rows = []
+    for name, pair in counts.items():
+        before = None if name == "training" else training
+        row = make_defense_row(trigger, ratio, name, pair, before, **changes)
+        rows.append(judged(row, g1) if g1 is not None and name == "generation" else row)
+    return rows
 
 
 def defense_study(seeds=(0, 1, 2)):
     """Rows of four triggers, at up to two ratios, with the clean pairs, every seed a bit worse."""
+    cells = [(*place, counts[:3], counts[3]) for place, counts in COUNTS.items()]
+    cells += [(trigger, 0.0, CLEAN, 0) for trigger in sorted({trigger for trigger, _ in COUNTS})]
     rows = []
     for seed in seeds:
-        for (trigger, ratio), cell in COUNTS.items():
-            counts = {name: pair for name, pair in cell.items() if name != "g1"}
-            rows += make_cell(trigger, ratio, _moved(counts, seed), cell["g1"] + seed, seed=seed)
-        for trigger in sorted({trigger for trigger, _ in COUNTS}):
-            rows += make_cell(trigger, 0.0, _moved(CLEAN, seed), 0, seed=seed)
-    return [
-        freshly_attacked(row, row["attack_count"] - 1, _before(row)) if _warped(row) else row
-        for row in rows
-    ]
+        for trigger, ratio, counts, g1 in cells:
+            made = make_cell(trigger, ratio, _moved(counts, seed), g1 + seed, seed=seed)
+            if trigger == "wanet":
+                before = [None, *[counts[0][1] + seed - 1] * (len(made) - 1)]
+                pairs = zip(made, before, strict=True)
+                made = [freshly_attacked(row, row["attack_count"] - 1, own) for row, own in pairs]
+            rows += made
+    return rows
 
 
 def _moved(counts, seed):
-    """The same, a bit worse with every seed, and the generations twice and four times as much."""
-    by = {"training": (1, 1), "corrected": (1, 2), "generation": (2, 4)}
+    """The same by set, a bit worse with every seed, most of all the generations."""
+    by = ((1, 1), (1, 2), (2, 4))
     return {
-        name: (right - by[name][0] * seed, taken + by[name][1] * seed)
-        for name, (right, taken) in counts.items()
+        name: (pair[0] - worse[0] * seed, pair[1] + worse[1] * seed)
+        for name, pair, worse in zip(SETS, counts, by, strict=True)
+        if pair
     }
-
-
-def _warped(row):
-    return row["judge_trigger"] == "wanet"
-
-
-def _before(row):
-    """What the training set's classifier of a warped row came to, with a fresh warp."""
-    if row["image_set"] == "training":
-        return None
-    cell = COUNTS["wanet", 0.05] if row["poison_ratio"] else CLEAN
-    return cell["training"][1] + row["seed"] - 1
 
 
 def _share(name, count, n):

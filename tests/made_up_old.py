@@ -3,9 +3,7 @@
 import numpy as np
 
 from analysis.old.report import Stage, StudyReport
-from tests.made_up import strip_of
 from tests.made_up_classification import classification_study, losses_of
-from tests.made_up_defense import defense_study
 from tests.made_up_detection import detection_study
 
 
@@ -19,18 +17,6 @@ def detection_report():
         question="Tab. 3, Fig. A9. Is poison easier to find among a poisoned model's generations?",
         scores=scores,
         **surroundings,
-    )
-
-
-def defense_report():
-    """A finished report of `made_up_defense.defense_study`."""
-    rows = defense_study()
-    return StudyReport(
-        study="defense",
-        title="Training classifiers on the generations",
-        question="Tab. 4, A3. Does a classifier of the generations lose its backdoor?",
-        strip=strip_of(["none", "badnets1", "blend", "wanet", "clean_label"]),
-        **_surroundings(rows, ("badnets1",), {}),
     )
 
 
@@ -66,6 +52,5 @@ def _surroundings(rows, triggers, groups=None):
 
 REPORTS = {
     "detection": detection_report,
-    "defense": defense_report,
     "diffusion_classifier": classification_report,
 }

@@ -140,6 +140,37 @@ def bounded(rows: Seeds, name: str, lowest: float = 0) -> Comparison | None:
         return None
     seeds = f"{len(found)}" if len(found) == len(rows) else f"{len(found)} of {len(rows)}"
     basis = f"{seeds} seed{'s' if len(rows) > 1 else ''}"
+    return _of_models(found, basis, lowest)
+
+
+def between_models(rows: Seeds, others: Seeds, count: str, n: str) -> Comparison | None:
+    """A share of test images under one point's models minus the share under another's.
+
+    Both points answer the same test images, but no row pairs their answers: the two shares of a
+    seed count as independent, which is cautious.  Seeds are joined as in `bounded`.
+
+    Args:
+        rows: One point's rows, one a seed; seeds that the other point lacks are left out.
+        others: The other point's rows.
+        count: The column with the number of images in question.
+        n: The column with the number of all test images.
+
+    Returns:
+        None when no seed has both.
+    """
+    pairs = _paired(
+        *([row for row in records(one) if row.get(count) is not None] for one in (rows, others))
+    )
+    if not pairs:
+        return None
+    found = [
+        difference_of_proportions(int(row[count]), int(row[n]), int(other[count]), int(other[n]))
+        for row, other in pairs
+    ]
+    return _of_models(found, f"{len(found)} seed{'s' if len(found) > 1 else ''}", -1)
+
+
+def _of_models(found: Sequence[Estimate], basis: str, lowest: float) -> Comparison:
     if len(found) >= SEEDS_FOR_SPREAD:
         return Comparison(mean_over_seeds(found).within(lowest, 1), basis)
     return Comparison(mean_of_independent(found), basis)

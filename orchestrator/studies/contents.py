@@ -15,7 +15,6 @@ from markupsafe import Markup
 from analysis.old.report import StudyReport, render
 from analysis.old.rows import (
     CLASSIFICATION,
-    DEFENSE,
     DETECTION,
     Row,
     sort_rows,
@@ -25,7 +24,6 @@ from analysis.old.verdicts import Judgment, counts
 from analysis.page.images import grid
 from analysis.page.wording import trigger_name
 from orchestrator.studies.claims import judge
-from orchestrator.studies.defense import contents as defense_contents
 from orchestrator.studies.detection import contents as detection_contents
 from orchestrator.studies.detection.contents import AllScores
 from orchestrator.studies.diffusion_classifier import contents as classification_contents
@@ -57,11 +55,6 @@ PAGES = {
         template="detection.html",
         figures=detection_contents.figures,
         contents=detection_contents.contents,
-    ),
-    DEFENSE: Page(
-        template="defense.html",
-        figures=lambda rows, _: defense_contents.figures(rows),
-        contents=defense_contents.contents,
     ),
     CLASSIFICATION: Page(
         template="diffusion_classifier.html",

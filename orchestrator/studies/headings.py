@@ -1,17 +1,15 @@
 """What some rows are about, as the heading of a page."""
 
 from analysis.page.wording import (
-    classifier_name,
     detector_name,
     noise_model_name,
     titled,
     trigger_name,
 )
-from orchestrator.studies.defense.rows import Defended
 from orchestrator.studies.detection.rows import Detected, NullPoints
 from orchestrator.studies.diffusion_classifier.rows import Areas, Classified
 
-Subject = Detected | NullPoints | Defended | Classified | Areas
+Subject = Detected | NullPoints | Classified | Areas
 """The rows that a claim may be about."""
 
 
@@ -24,8 +22,6 @@ def heading(subject: Subject) -> str:
     words += [f"class {subject.target_class}"]
     if isinstance(subject, Detected):
         words.append(detector_name(subject.detector))
-    if isinstance(subject, Defended):
-        words.append(classifier_name(subject.classifier))
     if isinstance(subject, Classified | Areas):
         words.append(noise_model_name(subject.noise_model))
     return titled(", ".join(words))

@@ -10,15 +10,11 @@ from typing import Any
 from analysis.old import groups_table
 from analysis.old.rows import (
     CLASSIFICATION,
-    DEFENSE,
     DETECTION,
     Row,
     study_of,
 )
 from analysis.old.verdicts import Judgment
-from orchestrator.studies.defense import claims as defense_claims
-from orchestrator.studies.defense import finding as defense_finding
-from orchestrator.studies.defense import table as defense_table
 from orchestrator.studies.detection import claims as detection_claims
 from orchestrator.studies.detection import finding as detection_finding
 from orchestrator.studies.detection import table as detection_table
@@ -47,12 +43,6 @@ TOLD = {
         table=detection_table.table,
         sentences=detection_finding.sentences,
         judge=detection_claims.judge,
-    ),
-    DEFENSE: Told(
-        columns=defense_table.DEFENSE_COLUMNS,
-        table=defense_table.table,
-        sentences=defense_finding.sentences,
-        judge=defense_claims.judge,
     ),
     CLASSIFICATION: Told(
         columns=classification_table.CLASSIFICATION_COLUMNS,

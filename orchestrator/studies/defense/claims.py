@@ -1,184 +1,123 @@
-"""What a ``defense`` study is held against: section 5 with Tab. 4 and A3, and our own controls.
+"""The paper's claims that a sweep of ``defense`` can test: section 5, Tab. 4 and A3."""
 
-Adding one: write a function from one trigger's rows of one network to parts, and list it in
-``CLAIMS``.  The rules were fixed before any data of this study were seen; thresholds that are ours
-are said to be in the rule itself.  Seeds are joined as `detection.rows.level_of` does.
-"""
-
-from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
 from typing import Any
 
-from analysis.old.rows import Row
-from analysis.old.verdicts import Claim, Judgment, Part, Verdict, above, below, held
-from analysis.page.wording import percent_interval, points, ratio_name
-from analysis.statistics.comparison import Comparison
-from analysis.statistics.intervals import Estimate
-from orchestrator.studies.defense.published import LARGEST_DROP, RATIOS
-from orchestrator.studies.defense.rows import (
-    ACCURACY,
-    ATTACK,
-    RATES,
-    Defended,
-    Defense,
-    defended,
-    minus,
-)
-from orchestrator.studies.detection.rows import level_of
+from analysis.claims import Claim, Subject
+from analysis.evidence import PartOf, Rule, Test, no_control, not_measured
+from analysis.names import place
+from analysis.page.pairs import at_way, ways
+from analysis.page.wording import percent_interval, points
+from analysis.rows import Rows, groups, poisoned, select
+from analysis.statistics.comparison import Comparison, between_models, bounded
+from analysis.statistics.verdicts import Part, above, below
 
-ROUNDED_DROP = 0.12
-"""`LARGEST_DROP` in whole points, rounded up."""
-LOWEST = 0.01
-"""The poison ratio of the sentence "ASR drops to less than 2% at the poisoning ratio of 1%"."""
-LITTLE_ATTACK = 0.02
-"""Its 2 %."""
-STRONG_RATIO, STRONG_ATTACK = 0.05, 0.9
-"""Where the training set's backdoor has to work, and how well: ours, below every cell of Tab. 4."""
+TA, ASR, FRESH_ASR = "test_accuracy", "attack_success_rate", "fresh_attack_success_rate"
+"""The columns of the rates; the last one, with a warp nobody trained on, is of WaNet only."""
+RATES = {TA: "TA", ASR: "ASR", FRESH_ASR: "ASR, fresh warp"}
+"""What pages call them.  ``<rate>_change`` is of the same seed: generations minus training set."""
+PAPER_RATIOS = (0.01, 0.02, 0.05)
+"""The poison ratios of both tables."""
+LARGEST_DROP = 0.12
+"""The largest fall of the TA in either table, 11.2 points, rounded up."""
+STRONG_ATTACK = 0.9
+"""How well the training set's backdoor must work; ours, below every cell of Tab. 4."""
 CHANCE_MARGIN = 0.05
 """How far an ASR may lie above the clean classifier's and count as chance; ours."""
 
-assert ROUNDED_DROP - 0.01 < LARGEST_DROP <= ROUNDED_DROP
+
+def level(rows: Rows, column: str, **where: Any) -> Comparison | None:
+    """A rate, or the change of one, over the seeds of a point; None if no seed has it."""
+    return bounded(select(rows, **where), column, -1 if column.endswith("_change") else 0)
 
 
-def keeps_accuracy(subject: Defended) -> list[Part]:
-    """TA falls by no more than the paper's largest drop, at 1, 2 and 5 %."""
-    return _each(subject, RATIOS, _accuracy_kept)
+def each(part: PartOf, *ratios: float, generated: bool = True) -> Test:
+    """A test with one part for each poison ratio, and for each way of generating."""
+
+    def test(subject: Subject) -> list[Part]:
+        found = ways(subject.rows) if generated else []
+        parts = []
+        for ratio, way in product(ratios, found or [{}]):
+            rows = at_way(select(subject.rows, poison_ratio=ratio), way)
+            parts.append(part(rows, place(poison_ratio=ratio, **(way if len(found) > 1 else {}))))
+        return parts
+
+    return test
 
 
-def loses_the_backdoor(subject: Defended) -> list[Part]:
-    """ASR of the generations' classifier below the training set's, at 1, 2 and 5 %."""
-    return _each(subject, RATIOS, _attack_lowered)
+def changed(rate: str, rule: Rule) -> PartOf:
+    """Whether the change from the training set to the generations follows a rule."""
+
+    def part(rows: Rows, where: str) -> Part:
+        change = level(rows, f"{rate}_change", image_set="generation")
+        if change is None:
+            return not_measured(f"{where}, generations")
+        levels = [level(rows, rate, image_set=one) for one in ("training", "generation")]
+        said = " → ".join(percent_interval(one.estimate) for one in levels if one)
+        evidence = f"{where}: {RATES[rate]} {said}; the change is {points(change.estimate)}"
+        return Part(rule(change.estimate), f"{evidence} ({change.basis}).")
+
+    return part
 
 
-def little_attack_at_one_percent(subject: Defended) -> list[Part]:
-    """ASR of the generations' classifier below 2 % at 1 %."""
-    return _each(subject, (LOWEST,), _attack_small)
+def attack(image_set: str, rule: Rule) -> PartOf:
+    """Whether the ASR of the classifiers of one kind of images follows a rule."""
+
+    def part(rows: Rows, where: str) -> Part:
+        rate = level(rows, ASR, image_set=image_set)
+        if rate is None:
+            return not_measured(f"{where}, {place(image_set=image_set)}")
+        said = f"{where}: ASR {percent_interval(rate.estimate)} ({rate.basis})."
+        return Part(rule(rate.estimate), said)
+
+    return part
 
 
-def backdoor_was_there(subject: Defended) -> list[Part]:
-    """ASR of the training set's classifier above 0.9 at 5 %."""
-    training = subject.at(STRONG_RATIO, None).training
-    rate = level_of(training, ATTACK)
-    if rate is None:
-        return [_missing(STRONG_RATIO, training, "the training set")]
-    evidence = f"p = {ratio_name(STRONG_RATIO)}: ASR {_said(rate)}."
-    return [Part(above(rate.estimate, STRONG_ATTACK), evidence)]
-
-
-def corrected_is_at_chance(subject: Defended) -> list[Part]:
-    """ASR of the corrected training set's classifier near the clean one's, at each ratio."""
-    if subject.trigger == "clean_label":
+def corrected_is_at_chance(subject: Subject) -> list[Part]:
+    """The ASR of each corrected training set's classifier near the clean one's."""
+    if subject.at["judge_trigger"] == "clean_label":  # labelled right as it is
         return []
-    clean = subject.at(0.0, None).training
-    if not clean:
-        return [Part(Verdict.NOT_TESTED, "The clean training set (p = 0) was not measured.")]
+    clean = select(subject.rows, image_set="training", poison_ratio=0.0)
+    if clean.empty:
+        return [no_control()]
     parts = []
-    for ratio in subject.poison_ratios:
-        corrected = subject.at(ratio, None).corrected
-        excess = minus(corrected, clean, ATTACK)
-        rates = [level_of(rows, ATTACK) for rows in (corrected, clean)]
-        if excess is None or rates[0] is None or rates[1] is None:
-            parts.append(_missing(ratio, corrected, "the corrected training set"))
+    for at, rows in groups(poisoned(subject.rows), "poison_ratio"):
+        corrected = select(rows, image_set="corrected")
+        own, control = level(corrected, ASR), level(clean, ASR)
+        excess = between_models(corrected, clean, "attack_count", "attack_n")
+        if not (own and control and excess):
+            parts.append(not_measured(f"{place(**at)}, corrected training set"))
             continue
-        evidence = (
-            f"p = {ratio_name(ratio)}: ASR {_said(rates[0])}, the clean classifier's "
-            f"{percent_interval(rates[1].estimate)}; the difference is {points(excess.estimate)}."
-        )
+        said, clean_said = map(percent_interval, (own.estimate, control.estimate))
+        evidence = f"{place(**at)}: ASR {said}, the clean classifier's {clean_said}; the difference"
+        evidence += f" is {points(excess.estimate)} ({excess.basis})."
         parts.append(Part(below(excess.estimate, CHANCE_MARGIN), evidence))
     return parts
 
 
-def generating_costs_accuracy(subject: Defended) -> list[Part]:
-    """TA of the clean model's generations below the clean training set's."""
-    return _each(subject, (0.0,), _cost)
-
-
-def _each(
-    subject: Defended, ratios: Sequence[float], test: Callable[[Defense], Part | None]
-) -> list[Part]:
-    """A part a ratio and way of generating, the ways named where there are several."""
-    ways = subject.ways
-    parts = []
-    for ratio in ratios:
-        for way in ways:
-            one = subject.at(ratio, way)
-            where = f"{one.place}, {way.name}" if way and len(ways) > 1 else one.place
-            part = test(one)
-            if part is None:
-                parts.append(_missing(ratio, one.generation, "the generations", where))
-            else:
-                parts.append(Part(part.verdict, f"{where}: {part.evidence}."))
-    return parts
-
-
-def _accuracy_kept(one: Defense) -> Part | None:
-    return _changed(one, ACCURACY, lambda change: above(change, -ROUNDED_DROP))
-
-
-def _attack_lowered(one: Defense) -> Part | None:
-    return _changed(one, ATTACK, below)
-
-
-def _cost(one: Defense) -> Part | None:
-    return _changed(one, ACCURACY, below)
-
-
-def _attack_small(one: Defense) -> Part | None:
-    rate = level_of(one.generation, ATTACK)
-    if rate is None:
-        return None
-    return Part(below(rate.estimate, LITTLE_ATTACK), f"ASR {_said(rate)}")
-
-
-def _changed(one: Defense, name: str, rule: Callable[[Estimate], Verdict]) -> Part | None:
-    """What a rule says of the change of TA or ASR; None where there is no change."""
-    change = one.change(name)
-    if change is None:
-        return None
-    levels = [level for level in (one.before(name), one.after(name)) if level]
-    evidence = (
-        f"{RATES[name]} {' → '.join(map(percent_interval, levels))}; the change is "
-        f"{points(change.estimate)} ({change.basis})"
-    )
-    return Part(rule(change.estimate), evidence)
-
-
-def _said(rate: Comparison) -> str:
-    return f"{percent_interval(rate.estimate)} ({rate.basis})"
-
-
-def _missing(ratio: float, rows: Sequence[Row], words: str, where: str = "") -> Part:
-    """Rows that are not there, or that lack the number."""
-    why = f"{words} gave no such number" if rows else f"{words} was not measured"
-    if words.endswith("generations"):
-        why = why.replace("was not", "were not")
-    return Part(Verdict.NOT_TESTED, f"{where or f'p = {ratio_name(ratio)}'}: {why}.")
-
-
-EXTENSION = (
-    "The paper has BadNets-1, BadNets-2 and WaNet, and ResNet-50, VGG-16 and DenseNet-121; "
-    "anything else is our extension."
-)
-
-CLAIMS: tuple[Claim[Defended], ...] = (
-    Claim(
+_claim = partial(Claim, by=("judge_trigger", "target_class", "classifier"))
+CLAIMS = (
+    _claim(
         name="loses-the-backdoor",
         statement="At low poison ratios the backdoor of a classifier that is trained on the "
         "generations works less often than that of one trained on the poisoned training set.",
         source="§5, Tab. 4 and A3",
         rule="At p = 1%, 2% and 5%, and however the images were generated, the whole 95% interval "
-        f"of the ASR's change lies below 0. {EXTENSION}",
-        test=loses_the_backdoor,
+        "of the ASR's change lies below 0. The paper has BadNets-1, BadNets-2 and WaNet, and "
+        "ResNet-50, VGG-16 and DenseNet-121; anything else is our extension.",
+        test=each(changed(ASR, below), *PAPER_RATIOS),
     ),
-    Claim(
+    _claim(
         name="less-than-two-percent",
         statement="The ASR drops to less than 2% at p = 1%.",
         source="§5, Tab. 4",
         rule="At p = 1%, however the images were generated, the whole 95% interval of the "
         "generations' ASR lies below 2%. (In the paper's own table this holds for ImageNette and "
         "for BadNets-1 on Caltech15; there BadNets-2 has 42.3% and WaNet 30.5%.)",
-        test=little_attack_at_one_percent,
+        test=each(attack("generation", partial(below, threshold=0.02)), 0.01),
     ),
-    Claim(
+    _claim(
         name="keeps-its-accuracy",
         statement="There is only “a slight drop” in test accuracy: by 2.3 to 11.2 points in the "
         "paper's tables.",
@@ -186,18 +125,20 @@ CLAIMS: tuple[Claim[Defended], ...] = (
         rule="At p = 1%, 2% and 5%, and however the images were generated, the whole 95% interval "
         "of the TA's change lies above −12 points: the largest drop that the paper prints, 11.2, "
         "rounded up.",
-        test=keeps_accuracy,
+        test=each(changed(TA, partial(above, threshold=-LARGEST_DROP)), *PAPER_RATIOS),
     ),
-    Claim(
+    _claim(
         name="backdoor-was-there",
         statement="There is a backdoor to lose: that of the poisoned training set's classifier "
         "works.",
         source="Tab. 4",
         rule="At p = 5% the whole 95% interval of the training set's ASR lies above 90% (the "
         "threshold is ours; every cell of Tab. 4 lies above 95%).",
-        test=backdoor_was_there,
+        test=each(
+            attack("training", partial(above, threshold=STRONG_ATTACK)), 0.05, generated=False
+        ),
     ),
-    Claim(
+    _claim(
         name="corrected-is-at-chance",
         statement="Labels make the backdoor: with its poisoned images labelled right, the training "
         "set gives a classifier that takes a stamped image for the target class no more often "
@@ -207,18 +148,13 @@ CLAIMS: tuple[Claim[Defended], ...] = (
         "classifier's lies below 5 points (the margin is ours).",
         test=corrected_is_at_chance,
     ),
-    Claim(
+    _claim(
         name="generating-costs-accuracy",
         statement="Generating alone costs test accuracy, without any poison.",
         source="Our control, not a figure of the paper",
         rule="At p = 0, however the images were generated, the whole 95% interval of the TA's "
         "change, from the clean training set to a clean model's generations, lies below 0.",
-        test=generating_costs_accuracy,
+        test=each(changed(TA, below), 0.0),
     ),
 )
-"""Every claim that is held against a trigger and a network, in the order of the page."""
-
-
-def judge(rows: Sequence[Row]) -> tuple[Judgment[Any], ...]:
-    """Hold every claim against every trigger, target class and network."""
-    return held(defended(rows), CLAIMS)
+"""In the order of the page."""

@@ -4,7 +4,11 @@ from math import exp, log, sqrt
 
 import pytest
 
-from analysis.statistics.comparison import above_false_positives, ratio_of_points
+from analysis.statistics.comparison import (
+    above_false_positives,
+    between_models,
+    ratio_of_points,
+)
 from analysis.statistics.intervals import difference_of_proportions
 
 T_2 = 4.302652729911275
@@ -52,3 +56,19 @@ def test_a_ratio_over_three_seeds_is_students_of_the_logarithms(row):
     assert (found.estimate.low, found.estimate.high) == pytest.approx(
         (exp(middle - half), exp(middle + half))
     )
+
+
+def test_models_that_no_row_pairs_are_subtracted_seed_by_seed():
+    def of(*counts):
+        return [{"seed": seed, "count": one, "n": 320} for seed, one in enumerate(counts)]
+
+    one = between_models(of(48), of(32), "count", "n")
+    assert one.estimate.value == pytest.approx(0.05)
+    assert one.basis == "1 seed"
+    # 10, 20 and 30 points: mean 20, sd 10, Student's t of 4.303 at 2 degrees.
+    three = between_models(of(32, 64, 96), of(0, 0, 0), "count", "n")
+    assert three.estimate.value == pytest.approx(0.2)
+    assert three.estimate.high - 0.2 == pytest.approx(0.2484, abs=1e-4)
+    assert three.basis == "3 seeds"
+    assert between_models(of(48, 9), of(None, 9), "count", "n").basis == "1 seed"
+    assert between_models(of(48), of(None), "count", "n") is None

@@ -1,48 +1,42 @@
 import pytest
 
-from analysis.old.verdicts import Verdict
-from orchestrator.studies.claims import judge
+from analysis.claims import hold
+from analysis.rows import frame
+from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.defense.claims import CLAIMS
-from orchestrator.studies.defense.rows import ATTACK, defended, minus, rank_correlation
-from tests.made_up_defense import judged, make_cell, make_defense_row
+from tests.made_up_defense import make_cell
 
 SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
 UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
+RATIOS = (0.01, 0.02, 0.05)
 
 
-def decide(name, cells, trigger="badnets1", seeds=(0,), **changes):
-    """The judgment on one claim from {ratio: {image set: (right of 360, taken of 320)}}."""
-    rows = [
-        row
-        for ratio, counts in cells.items()
-        for seed in seeds
-        for row in make_cell(trigger, ratio, counts, seed=seed, **changes)
-    ]
-    return next((one for one in judge(rows) if one.claim.name == name), None)
+def judged(rows, name):
+    return next((one for one in hold(CLAIMS, frame(rows)) if one.claim.name == name), None)
 
 
-def attacked(*pairs, ratios=(0.01, 0.02, 0.05)):
-    """Cells at 1, 2, 5 % from (taken by the training set's, by the generations')."""
-    return {
-        ratio: {"training": (350, before), "generation": (340, after)}
-        for ratio, (before, after) in zip(ratios, pairs, strict=False)
-    }
+def rows_of(cells, **changes):
+    """Rows of {ratio: {image set: (right of 360, taken of 320)}}, with some poison in any case."""
+    cells = cells if any(cells) else {0.2: {"training": (350, 300)}, **cells}
+    made = [make_cell("badnets1", ratio, counts, **changes) for ratio, counts in cells.items()]
+    return [row for cell in made for row in cell]
 
 
-def right(*pairs, ratios=(0.01, 0.02, 0.05)):
-    """Likewise from (right by the training set's, by the generations')."""
-    return {
-        ratio: {"training": (before, 300), "generation": (after, 20)}
-        for ratio, (before, after) in zip(ratios, pairs, strict=False)
-    }
+def attacked(*pairs, ratios=RATIOS):
+    """Cells from what the training set's classifier takes for the target, and the generations'."""
+    made = [{"training": (350, before), "generation": (340, after)} for before, after in pairs]
+    return dict(zip(ratios, made, strict=False))
 
 
-def corrected(taken, clean=3, ratio=0.05):
+def right(*pairs, ratios=RATIOS):
+    """Likewise from how many test images they are right about."""
+    made = [{"training": (before, 300), "generation": (after, 20)} for before, after in pairs]
+    return dict(zip(ratios, made, strict=False))
+
+
+def corrected(taken):
     """A corrected training set's attack beside the clean training set's."""
-    return {
-        0.0: {"training": (352, clean)},
-        ratio: {"training": (350, 300), "corrected": (350, taken)},
-    }
+    return {0.0: {"training": (352, 3)}, 0.05: {"training": (350, 300), "corrected": (350, taken)}}
 
 
 CASES = [
@@ -67,11 +61,7 @@ CASES = [
     ("corrected-is-at-chance", corrected(16), UNDECIDED),  # +4.1
     ("corrected-is-at-chance", corrected(60), FAILED),
     ("corrected-is-at-chance", {0.05: {"corrected": (350, 4)}}, NOT_TESTED),
-    (
-        "corrected-is-at-chance",
-        {0.0: {"training": (352, 3)}, 0.05: {"training": (350, 300)}},
-        NOT_TESTED,
-    ),
+    ("corrected-is-at-chance", corrected(None), NOT_TESTED),
     ("generating-costs-accuracy", right((352, 330), ratios=(0.0,)), SUPPORTED),
     ("generating-costs-accuracy", right((352, 350), ratios=(0.0,)), UNDECIDED),
     ("generating-costs-accuracy", right((330, 352), ratios=(0.0,)), FAILED),
@@ -81,7 +71,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "cells", "expected"), CASES)
 def test_a_claim_is_decided_by_its_intervals(name, cells, expected):
-    assert decide(name, cells).verdict is expected
+    assert judged(rows_of(cells), name).verdict is expected
 
 
 def test_every_claim_has_every_verdict_among_the_cases():
@@ -89,8 +79,8 @@ def test_every_claim_has_every_verdict_among_the_cases():
         assert {verdict for name, _, verdict in CASES if name == claim.name} == set(Verdict)
 
 
-def test_the_evidence_has_both_levels_the_change_and_its_basis():
-    evidence = decide("loses-the-backdoor", attacked((240, 16))).parts[0].evidence
+def test_the_evidence_has_both_rates_the_change_and_its_basis():
+    evidence = judged(rows_of(attacked((240, 16))), "loses-the-backdoor").parts[0].evidence
     assert evidence.startswith("p = 1%: ASR 75.0% [")
     assert "→ 5.0% [" in evidence
     assert "the change is −70.0 points [" in evidence
@@ -98,119 +88,49 @@ def test_the_evidence_has_both_levels_the_change_and_its_basis():
 
 
 def test_clean_labels_have_no_corrected_control():
-    assert decide("corrected-is-at-chance", corrected(4), trigger="clean_label") is None
+    rows = [{**row, "judge_trigger": "clean_label"} for row in rows_of(corrected(4))]
+    assert judged(rows, "corrected-is-at-chance") is None
 
 
 def test_from_three_seeds_on_the_spread_between_them_decides():
-    rows = [
-        row
-        for ratio in (0.01, 0.02, 0.05)
-        for seed, after in enumerate((288, 256, 224))
-        for row in make_cell(
-            "badnets1", ratio, {"training": (350, 320), "generation": (340, after)}, seed=seed
-        )
-    ]
-    found = next(one for one in judge(rows) if one.claim.name == "loses-the-backdoor")
+    seeds = enumerate((288, 256, 224))
+    made = [rows_of(attacked(*[(320, after)] * 3), seed=seed) for seed, after in seeds]
+    found = judged([*made[0], *made[1], *made[2]], "loses-the-backdoor")
     # Changes of -10, -20 and -30 points: mean -20, sd 10, Student's t of 4.303 at 2 degrees.
     assert "−20.0 points [−44.8, 4.8] (3 seeds)" in found.evidence
     assert found.verdict is UNDECIDED
-    two = [row for row in rows if row["seed"] < 2]
-    found = next(one for one in judge(two) if one.claim.name == "loses-the-backdoor")
+    found = judged([*made[0], *made[1]], "loses-the-backdoor")
     assert "−15.0 points" in found.evidence
     assert "(2 seeds)" in found.evidence
     assert found.verdict is SUPPORTED
 
 
 def test_an_attack_that_was_not_measured_is_said():
-    cells = {0.01: {"training": (350, None), "generation": (340, None)}}
-    found = decide("loses-the-backdoor", cells)
+    rows = rows_of({0.01: {"training": (350, None), "generation": (340, None)}})
+    found = judged(rows, "loses-the-backdoor")
     assert found.verdict is NOT_TESTED
-    assert "p = 1%: the generations gave no such number." in found.evidence
-    assert "p = 2%: the generations were not measured." in found.evidence
-    assert decide("keeps-its-accuracy", cells).parts[0].verdict is SUPPORTED
-    strong = {0.05: {"training": (350, None)}}
-    assert "the training set gave no such number" in decide("backdoor-was-there", strong).evidence
+    assert "p = 1%, generations: not measured." in found.evidence
+    assert judged(rows, "keeps-its-accuracy").parts[0].verdict is SUPPORTED
 
 
 def test_a_claim_is_about_every_way_of_generating():
-    ratios = (0.01, 0.02, 0.05)
-    rows = [make_defense_row(ratio=ratio, counts=(350, 240)) for ratio in ratios]
-    for weight, after in ((1.0, 300), (2.0, 16)):
-        for ratio in ratios:
-            pair, training = (340, after), (350, 240)
-            rows.append(
-                make_defense_row(
-                    "badnets1", ratio, "generation", pair, training, guidance_weight=weight
-                )
-            )
-    found = next(one for one in judge(rows) if one.claim.name == "loses-the-backdoor")
-    assert found.verdict is FAILED
-    assert len(found.parts) == 6
+    rows = rows_of(attacked(*[(240, 300)] * 3), guidance_weight=1.0)
+    rows += [row for row in rows_of(attacked(*[(240, 16)] * 3)) if row["sampler"]]
+    for row in rows:
+        row["guidance_weight"] = row["guidance_weight"] if row["sampler"] else None
+    found = judged(rows, "loses-the-backdoor")
+    assert [part.verdict for part in found.parts] == 3 * [SUPPORTED, FAILED]
     assert "p = 1%, w = 1, DDIM: ASR" in found.evidence
 
 
-def test_triggers_and_networks_are_told_apart():
-    cell = {"training": (350, 240), "generation": (340, 16)}
-    rows = [
-        *make_cell("wanet", 0.01, cell),
-        *make_cell("badnets1", 0.01, cell, classifier="vgg16"),
-        *make_cell("badnets1", 0.01, cell),
-        *make_cell("badnets1", 0.0, cell),
-    ]
-    found = defended(rows)
-    assert [(one.trigger, one.classifier) for one in found] == [
-        ("badnets1", "small"),
-        ("badnets1", "vgg16"),
-        ("wanet", "small"),
-    ]
-    assert [len(one.clean) for one in found] == [2, 0, 0]
-    assert [len(one.rows) for one in found] == [2, 2, 2]
-
-
-def test_rates_that_no_row_pairs_are_subtracted_seed_by_seed():
-    def of(*taken):
-        return [
-            make_defense_row(counts=(350, count), seed=seed) for seed, count in enumerate(taken)
-        ]
-
-    one = minus(of(48), of(32), ATTACK)
-    assert one.estimate.value == pytest.approx(0.05)
-    assert one.basis == "1 seed"
-    three = minus(of(32, 64, 96), of(0, 0, 0), ATTACK)
-    assert three.estimate.value == pytest.approx(0.2)
-    assert three.estimate.high - 0.2 == pytest.approx(0.2484, abs=1e-4)
-    assert three.basis == "3 seeds"
-    assert minus(of(48), of(None), ATTACK) is None
-    assert minus(of(48), [make_defense_row(seed=1)], ATTACK) is None
-
-
-class TestWhetherTheAttackFollowsG1:
-    def points(self, *pairs):
-        return [
-            judged(make_defense_row(image_set="generation", counts=(340, taken), seed=seed), g1)
-            for seed, (g1, taken) in enumerate(pairs)
-        ]
-
-    def test_the_same_order_is_one_and_the_reverse_minus_one(self):
-        assert rank_correlation(self.points((1, 5), (2, 6), (9, 7))) == (pytest.approx(1.0), 3)
-        assert rank_correlation(self.points((9, 5), (2, 6), (1, 7))) == (pytest.approx(-1.0), 3)
-
-    def test_one_swap_of_four_is_four_fifths(self):
-        # 1 - 6 (1 + 1) / (4 (16 - 1)) = 0.8
-        found = rank_correlation(self.points((1, 5), (2, 7), (3, 6), (4, 8)))
-        assert found == (pytest.approx(0.8), 4)
-
-    def test_too_few_points_and_points_that_are_all_alike_have_none(self):
-        assert rank_correlation(self.points((1, 5), (2, 6))) == (None, 2)
-        assert rank_correlation(self.points((1, 5), (1, 6), (1, 7))) == (None, 3)
-        assert rank_correlation([]) == (None, 0)
-
-    def test_rows_without_a_judge_an_attack_or_poison_are_left_out(self):
-        rows = [
-            *self.points((1, 5)),
-            make_defense_row(image_set="generation", counts=(340, 9)),
-            judged(make_defense_row(image_set="generation", counts=(340, None)), 3),
-            judged(make_defense_row(ratio=0.0, image_set="generation", counts=(340, 9)), 3),
-            make_defense_row(counts=(340, 9)),
-        ]
-        assert rank_correlation(rows) == (None, 1)
+def test_triggers_and_networks_are_judged_apart_each_with_its_clean_pair():
+    rows = rows_of(corrected(4))
+    for change in ({"classifier": "vgg16"}, {"trigger": "wanet", "judge_trigger": "wanet"}):
+        rows += [{**row, **change} for row in rows if row["trigger"] == "badnets1"]
+    found = [one for one in hold(CLAIMS, frame(rows)) if one.claim.name == "corrected-is-at-chance"]
+    assert {one.subject: one.verdict for one in found} == {
+        "BadNets-1, class 8, small CNN": SUPPORTED,
+        "BadNets-1, class 8, VGG-16": NOT_TESTED,
+        "WaNet, class 8, small CNN": NOT_TESTED,
+        "WaNet, class 8, VGG-16": NOT_TESTED,
+    }
