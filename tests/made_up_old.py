@@ -4,7 +4,6 @@ import numpy as np
 
 from analysis.old.report import Stage, StudyReport
 from tests.made_up import strip_of
-from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_defense import defense_study
 from tests.made_up_detection import detection_study
 
@@ -34,18 +33,6 @@ def defense_report():
     )
 
 
-def classification_report():
-    """A finished report of `made_up_classification.classification_study`, with its maps."""
-    rows = classification_study()
-    return StudyReport(
-        study="diffusion_classifier",
-        title="The diffusion model as a classifier",
-        question="Tab. 5. Does a poisoned diffusion model classify more robustly?",
-        losses=losses_of(rows),
-        **_surroundings(rows, ("badnets1", "blend", "rectangle"), {}),
-    )
-
-
 def _surroundings(rows, triggers, groups=None):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
     return {
@@ -67,5 +54,4 @@ def _surroundings(rows, triggers, groups=None):
 REPORTS = {
     "detection": detection_report,
     "defense": defense_report,
-    "diffusion_classifier": classification_report,
 }

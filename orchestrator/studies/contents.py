@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from analysis.old.report import StudyReport, render
 from analysis.old.rows import (
-    CLASSIFICATION,
     DEFENSE,
     DETECTION,
     Row,
@@ -28,7 +27,6 @@ from orchestrator.studies.claims import judge
 from orchestrator.studies.defense import contents as defense_contents
 from orchestrator.studies.detection import contents as detection_contents
 from orchestrator.studies.detection.contents import AllScores
-from orchestrator.studies.diffusion_classifier import contents as classification_contents
 from orchestrator.studies.headings import heading
 from orchestrator.studies.results import sentences, write_csv
 
@@ -62,11 +60,6 @@ PAGES = {
         template="defense.html",
         figures=lambda rows, _: defense_contents.figures(rows),
         contents=defense_contents.contents,
-    ),
-    CLASSIFICATION: Page(
-        template="diffusion_classifier.html",
-        figures=lambda rows, _: classification_contents.figures(rows),
-        contents=classification_contents.contents,
     ),
 }
 

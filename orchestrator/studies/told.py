@@ -9,7 +9,6 @@ from typing import Any
 
 from analysis.old import groups_table
 from analysis.old.rows import (
-    CLASSIFICATION,
     DEFENSE,
     DETECTION,
     Row,
@@ -22,9 +21,6 @@ from orchestrator.studies.defense import table as defense_table
 from orchestrator.studies.detection import claims as detection_claims
 from orchestrator.studies.detection import finding as detection_finding
 from orchestrator.studies.detection import table as detection_table
-from orchestrator.studies.diffusion_classifier import claims as classification_claims
-from orchestrator.studies.diffusion_classifier import finding as classification_finding
-from orchestrator.studies.diffusion_classifier import table as classification_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +49,6 @@ TOLD = {
         table=defense_table.table,
         sentences=defense_finding.sentences,
         judge=defense_claims.judge,
-    ),
-    CLASSIFICATION: Told(
-        columns=classification_table.CLASSIFICATION_COLUMNS,
-        table=classification_table.table,
-        sentences=classification_finding.sentences,
-        judge=classification_claims.judge,
     ),
 }
 OWN = Told(sentences=lambda _: [], judge=lambda _: ())
