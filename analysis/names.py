@@ -51,7 +51,7 @@ _IN_SENTENCES: dict[str, Callable[[Any], str]] = {
     "guidance_weight": lambda weight: f"w = {float(weight):g}",
     "target_class": lambda name: f"class {name}",
     "seed": lambda seed: f"seed {seed}",
-    "trigger_pixels": lambda count: f"{int(count):,} pixels",
+    "trigger_pixels": lambda count: f"{int(count):,} pixel{'' if count == 1 else 's'}",
 }
 
 

@@ -11,7 +11,6 @@ from analysis.statistics import comparison, correction, intervals, paired, trans
 from analysis.statistics.intervals import Estimate
 from bench.simulated import Case, Draw, held
 from models.randomness import generator
-from orchestrator.studies.diffusion_classifier import rows as classification_rows
 
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
@@ -57,7 +56,6 @@ def differences() -> Iterator[Case]:
         comparison.between_points,
         comparison.above_false_positives,
         comparison.between_models,
-        classification_rows.above_clean,
     )
     for (one, n), (other, m) in (
         ((0.3, 500), (0.2, 500)),
@@ -80,7 +78,7 @@ def differences() -> Iterator[Case]:
     for both, first, second in ((0.93, 0.03, 0.02), (0.3, 0.3, 0.1), (0.97, 0.01, 0.01)):
         yield Case(
             "difference of two shares of the same images",
-            (paired.difference, classification_rows.own_above_target),
+            (paired.difference,),
             f"360 images, both {100 * both:g} %, one alone {100 * first:g} and {100 * second:g} %",
             lambda draw, chances=(both, first, second): _paired(draw, chances),
         )

@@ -13,6 +13,7 @@ from analysis.statistics.intervals import wilson
 from analysis.statistics.transition import amplification_row
 from orchestrator.run.report import judged
 from orchestrator.studies import STUDIES
+from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_defense import defense_study
 
 N_TRAIN, N_TARGET = 1437, 139
@@ -242,6 +243,12 @@ def triggers_report():
     return report_of("triggers", triggers_sweep(), strip=strip_of(names))
 
 
+def classification_report():
+    """A report of `classification_study` with its maps."""
+    rows = classification_study()
+    return report_of("diffusion_classifier", rows, arrays={"losses": losses_of(rows)})
+
+
 def report_of(study, rows, **more):
     """A report of some rows of a study, with claims and made-up surroundings."""
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
@@ -298,5 +305,6 @@ REPORTS = {
     "composition": composition_report,
     "triggers": triggers_report,
     "defense": defense_report,
+    "diffusion_classifier": classification_report,
 }
 """A report of every study, by its name."""

@@ -9,29 +9,29 @@ import numpy as np
 from analysis.rows import row_key
 from analysis.statistics.intervals import difference_of_proportions, wilson
 
-N, ATTACK_N, N_TRAIN, N_TARGET = 360, 320, 1437, 139
-VALUES = 64
+N, ATTACK_N, N_TRAIN = 360, 320, 1437
 FILTERS = (0.0, 0.01, 0.05, 0.1, 0.2)
-DROPPED = {0.0: 0, 0.01: 1, 0.05: 4, 0.1: 7, 0.2: 13}
+DROPPED = (0, 1, 4, 7, 13)
 """64 - int((1 - ratio) 64), by hand."""
 PIXELS = {"badnets1": 4, "blend": None, "rectangle": 2}
 
-# (trigger, pixels, ratio, noise model): right of 360 and taken of 320 at each of FILTERS.
-COUNTS = {
-    ("badnets1", 4, 0.01, "ddpm"): ((358, 356, 356, 354, 352), (304, 187, 13, 5, 3)),
-    ("badnets1", 4, 0.05, "ddpm"): ((357, 356, 355, 352, 350), (320, 310, 158, 106, 67)),
-    ("badnets1", 4, 0.01, "edm"): ((357, 357, 355, 353, 345), (160, 100, 10, 5, 4)),
-    ("badnets1", 4, 0.05, "edm"): ((356, 355, 352, 350, 347), (300, 260, 120, 80, 50)),
-    ("blend", None, 0.05, "ddpm"): ((357, 356, 355, 352, 350), (290, 288, 285, 284, 280)),
-    ("rectangle", 1, 0.05, "ddpm"): ((357, 356, 355, 352, 350), (250, 30, 12, 10, 9)),
-    ("rectangle", 2, 0.05, "ddpm"): ((357, 356, 355, 352, 350), (290, 270, 40, 20, 12)),
-    ("rectangle", 4, 0.05, "ddpm"): ((357, 356, 355, 352, 350), (318, 314, 160, 80, 40)),
+RIGHT = (357, 356, 355, 352, 350)
+# (trigger, pixels, ratio, noise model): taken of 320 at each of FILTERS.
+TAKEN = {
+    ("badnets1", 4, 0.01, "ddpm"): (304, 187, 13, 5, 3),
+    ("badnets1", 4, 0.05, "ddpm"): (320, 310, 158, 106, 67),
+    ("badnets1", 4, 0.01, "edm"): (160, 100, 10, 5, 4),
+    ("badnets1", 4, 0.05, "edm"): (300, 260, 120, 80, 50),
+    ("blend", None, 0.05, "ddpm"): (290, 288, 285, 284, 280),
+    ("rectangle", 1, 0.05, "ddpm"): (250, 30, 12, 10, 9),
+    ("rectangle", 2, 0.05, "ddpm"): (290, 270, 40, 20, 12),
+    ("rectangle", 4, 0.05, "ddpm"): (318, 314, 160, 80, 40),
 }
 CLEAN = ((358, 357, 355, 353, 351), (4, 4, 5, 5, 6))
 ORDINARY = {0.0: (352, 3), 0.01: (350, 173), 0.05: (349, 316)}
 """Right and taken of the ordinary classifier, by poison ratio."""
-SHARES = {0.01: (0.9, 0.2), 0.05: (0.6, 0.1), 0.1: (0.45, 0.08), 0.2: (0.28, 0.07)}
-"""Of dropped values on the trigger, under the own and the target class."""
+SHARES = ((None, None), (0.9, 0.2), (0.6, 0.1), (0.45, 0.08), (0.28, 0.07))
+"""Of dropped values on the trigger, under the own and the target class, at each of FILTERS."""
 
 
 def make_rows(
@@ -58,13 +58,8 @@ def make_rows(
         changes: Columns to set.
     """
     pixels = PIXELS[trigger] if pixels == "own" else pixels
-    poisoned = int(ratio * N_TRAIN)
-    first = tuple(one[0] for one in counts)
-    own = ORDINARY[ratio] if ordinary is None else ordinary
     rows = []
-    for place, filter_ratio in enumerate(FILTERS[: len(counts[0])]):
-        correct, taken = (one[place] for one in counts)
-        dropped = DROPPED[filter_ratio]
+    for place, (correct, taken) in enumerate(zip(*counts, strict=True)):
         row = {
             "study": "diffusion_classifier",
             "scale": "laptop",
@@ -74,51 +69,46 @@ def make_rows(
             "target_class": "8",
             "seed": 0,
             "noise_model": noise_model,
-            "filter_ratio": filter_ratio,
+            "filter_ratio": FILTERS[place],
             "trigger_pixels": pixels,
             "image_pixels": 64,
             "n": N,
             "attack_n": ATTACK_N,
             "classifier": "small",
-            "values": VALUES,
-            "dropped": dropped,
+            "values": 64,
+            "dropped": DROPPED[place],
             "draws": 50,
             "stages": "10, 25",
-            "reduction": "mean",
             "calls": 360 * 200,
             "calls_triggered": 320 * 250,
             "full_calls": (360 + 320) * 500,
             "n_train": N_TRAIN,
-            "n_poisoned": poisoned,
-            "n_target": N_TARGET,
-            "p_t": poisoned / (poisoned + N_TARGET),
-            "relabelled_ratio": poisoned / (poisoned + N_TARGET),
+            "n_poisoned": int(ratio * N_TRAIN),
         }
-        each = (
-            ("test_accuracy", "correct", correct, first[0], own[0], N),
-            ("attack_success_rate", "attack_count", taken, first[1], own[1], ATTACK_N),
-        )
-        for name, count, here, unfiltered, other, n in each:
-            row |= {count: here, f"classifier_{count}": other}
-            row |= _share(name, here, n) | _share(f"classifier_{name}", other, n)
-            row |= _change(f"{name}_difference", here, other, n)
-            row |= _change(f"{name}_change", here, unfiltered if filter_ratio else None, n)
-        on_trigger = shares.get(filter_ratio, (None, None)) if pixels else (None, None)
-        if on_trigger[0] is not None:  # no more values lie on the trigger than it has
-            on_trigger = tuple(min(share, pixels / dropped) for share in on_trigger)
-        for name, share in zip(("true", "target"), on_trigger, strict=True):
-            row |= _around(f"on_trigger_{name}", share)
+        each = (("test_accuracy", correct, N), ("attack_success_rate", taken, ATTACK_N))
+        for (name, count, n), others, other in zip(
+            each, counts, ordinary or ORDINARY[ratio], strict=True
+        ):
+            row |= _bounded(name, count / n, wilson(count, n))
+            row |= _bounded(f"classifier_{name}", other / n, wilson(other, n))
+            row |= _apart(f"{name}_difference", count, other, n)
+            row |= _apart(f"{name}_change", count, others[0] if place else None, n)
+        most = pixels / DROPPED[place] if pixels and place else 0
+        true, target = (min(one, most) if most and one else None for one in shares[place])
+        for which, share in (("true", true), ("target", target)):
+            row |= _bounded(f"on_trigger_{which}", share)
+        row |= _bounded("on_trigger_difference", true and true - target)
         rows.append({**row, **changes})
     return rows
 
 
 def classification_study(seeds=(0, 1, 2)):
-    """Rows of `COUNTS`, and the clean model at the first seed; every seed a bit worse."""
+    """Rows of `TAKEN`, and the clean model at the first seed; every seed a bit worse."""
     rows = []
     for seed in seeds:
-        for (trigger, pixels, ratio, noise_model), counts in COUNTS.items():
+        for (trigger, pixels, ratio, noise_model), taken in TAKEN.items():
             if trigger == "badnets1" or seed == seeds[0]:
-                moved = ([n - seed for n in counts[0]], [max(0, n - 2 * seed) for n in counts[1]])
+                moved = ([n - seed for n in RIGHT], [max(0, n - 2 * seed) for n in taken])
                 rows += make_rows(trigger, ratio, noise_model, moved, pixels, seed=seed)
     for noise_model in ("ddpm", "edm"):
         rows += make_rows("badnets1", 0.0, noise_model, CLEAN, seed=seeds[0])
@@ -130,36 +120,26 @@ def losses_of(rows):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 180, (4, 8, 8, 1), dtype=np.uint8)
     images[:, -2:, -2:] = 255
-    target = rng.gamma(2.0, 0.02, (4, 8, 8)).astype(np.float32)
-    true = target.copy()
+    true, target = rng.gamma(2.0, 0.02, (2, 4, 8, 8)).astype(np.float32)
     true[:, -2:, -2:] += 0.3
     said = {True: np.array([1, 2, 3, 8]), False: np.array([8, 8, 3, 8])}
+    shown = {"images": images, "true": true, "target": target, "label": np.array([1, 2, 3, 4])}
     return {
-        row_key(row): {
-            "images": images,
-            "true": true if row["trigger_pixels"] else target,
-            "target": target,
-            "label": np.array([1, 2, 3, 4]),
-            "said": said[row["filter_ratio"] >= 0.1],
-        }
+        row_key(row): {**shown, "said": said[row["filter_ratio"] >= 0.1]}
         for row in rows
         if row["poison_ratio"] > 0
     }
 
 
-def _share(name, count, n):
-    low, high = wilson(count, n)
-    return {name: count / n, f"{name}_low": low, f"{name}_high": high}
-
-
-def _change(name, count, before, n):
+def _apart(name, count, before, n):
     if before is None:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+        return _bounded(name, None)
     found = difference_of_proportions(count, n, before, n)
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return _bounded(name, found.value, (found.low, found.high))
 
 
-def _around(name, share, half=0.02):
-    if share is None:
+def _bounded(name, value, bounds=None):
+    if value is None:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    return {name: share, f"{name}_low": share - half, f"{name}_high": share + half}
+    low, high = bounds or (value - 0.02, value + 0.02)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -3,7 +3,6 @@
 import numpy as np
 
 from analysis.old.report import Stage, StudyReport
-from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_detection import detection_study
 
 
@@ -19,17 +18,7 @@ def detection_report():
         **surroundings,
     )
 
-
-def classification_report():
-    """A finished report of `made_up_classification.classification_study`, with its maps."""
-    rows = classification_study()
-    return StudyReport(
-        study="diffusion_classifier",
-        title="The diffusion model as a classifier",
-        question="Tab. 5. Does a poisoned diffusion model classify more robustly?",
-        losses=losses_of(rows),
-        **_surroundings(rows, ("badnets1", "blend", "rectangle"), {}),
-    )
+    return StudyReport()
 
 
 def _surroundings(rows, triggers, groups=None):
@@ -52,5 +41,4 @@ def _surroundings(rows, triggers, groups=None):
 
 REPORTS = {
     "detection": detection_report,
-    "diffusion_classifier": classification_report,
 }

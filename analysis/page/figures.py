@@ -33,6 +33,8 @@ WIDE, TALL = (3.5, 3.1), (3.5, 3.8)
 """Inches of a panel beside another one, and of one with a legend in two lines."""
 TWO_LINES = 38.0
 """Points between the panel and its title that such a legend takes."""
+STEP = 0.12
+"""How far two curves stand apart where they have a place in common, in distances of places."""
 TITLES = {
     "poison_ratio": "poison ratio p (of all training images)",
     "guidance_weight": "guidance weight w",
@@ -276,7 +278,7 @@ def _positions(places: Sequence[float]) -> Callable[[float], float]:
 
 def _moved(at: Callable[[float], float], by: float, even: bool) -> Callable[[float], float]:
     """Marks side by side: intervals of several curves at one place would hide each other."""
-    return lambda where: at(where) + 0.12 * by if even else at(where) * 1.018**by
+    return lambda where: at(where) + STEP * by if even else at(where) * 1.018**by
 
 
 def _draw_curve(axes: "Axes", one: Curve, number: int, at: Callable[[float], float]) -> None:

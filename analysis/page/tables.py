@@ -24,6 +24,7 @@ HEADERS = {
     "noise_model": "model",
     "filter_ratio": "filter",
     "judge_trigger": "judge",
+    "trigger_pixels": "pixels",
 }
 """Headers of coordinates; other ones are called by their column's name."""
 PLACE = tuple(column for column in KEY[2:] if column not in ("seed", "judge_trigger"))

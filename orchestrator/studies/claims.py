@@ -13,8 +13,5 @@ def judge(rows: Sequence[Row]) -> tuple[Judgment[Any], ...]:
 
     An ``amplification`` or ``triggers`` claim is about one trigger, target and sampler, a
     ``composition`` claim about one trigger and target under all samplers, a ``detection`` claim
-    about one trigger, target and detector, or about all null points, a ``diffusion_classifier``
-    claim about one trigger, target and noise model, or about one trigger in several sizes; not
-    every one is about every trigger.
     """
     return told(rows).judge(rows)

@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from analysis.old.report import StudyReport, render
 from analysis.old.rows import (
-    CLASSIFICATION,
     DETECTION,
     Row,
     sort_rows,
@@ -26,7 +25,6 @@ from analysis.page.wording import trigger_name
 from orchestrator.studies.claims import judge
 from orchestrator.studies.detection import contents as detection_contents
 from orchestrator.studies.detection.contents import AllScores
-from orchestrator.studies.diffusion_classifier import contents as classification_contents
 from orchestrator.studies.headings import heading
 from orchestrator.studies.results import sentences, write_csv
 
@@ -56,10 +54,6 @@ PAGES = {
         figures=detection_contents.figures,
         contents=detection_contents.contents,
     ),
-    CLASSIFICATION: Page(
-        template="diffusion_classifier.html",
-        figures=lambda rows, _: classification_contents.figures(rows),
-        contents=classification_contents.contents,
     ),
 }
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from analysis.old import groups_table
 from analysis.old.rows import (
-    CLASSIFICATION,
     DETECTION,
     Row,
     study_of,
@@ -18,9 +17,6 @@ from analysis.old.verdicts import Judgment
 from orchestrator.studies.detection import claims as detection_claims
 from orchestrator.studies.detection import finding as detection_finding
 from orchestrator.studies.detection import table as detection_table
-from orchestrator.studies.diffusion_classifier import claims as classification_claims
-from orchestrator.studies.diffusion_classifier import finding as classification_finding
-from orchestrator.studies.diffusion_classifier import table as classification_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +40,6 @@ TOLD = {
         sentences=detection_finding.sentences,
         judge=detection_claims.judge,
     ),
-    CLASSIFICATION: Told(
-        columns=classification_table.CLASSIFICATION_COLUMNS,
-        table=classification_table.table,
-        sentences=classification_finding.sentences,
-        judge=classification_claims.judge,
     ),
 }
 OWN = Told(sentences=lambda _: [], judge=lambda _: ())

@@ -1,25 +1,28 @@
+"""Each claim of ``diffusion_classifier``, decided by counts that are chosen here."""
+
 import pytest
 
-from analysis.old.verdicts import Verdict
-from analysis.statistics.intervals import difference_of_proportions, proportion
-from orchestrator.studies.claims import judge
-from orchestrator.studies.diffusion_classifier.claims import AREA_CLAIMS, CLAIMS
-from orchestrator.studies.diffusion_classifier.rows import (
-    areas,
-    calls,
-    classified,
-    difference,
-    own_above_target,
-)
-from tests.made_up_classification import SHARES, classification_study, make_rows
+from analysis.claims import hold
+from analysis.rows import frame
+from analysis.statistics.verdicts import Verdict
+from orchestrator.studies.diffusion_classifier.claims import CLAIMS
+from tests.made_up_classification import RIGHT, classification_study, make_rows
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
-RIGHT = (357, 356, 355, 352, 350)
+SUPPORTED, FAILED, UNDECIDED, NOT_TESTED = (
+    Verdict.SUPPORTED,
+    Verdict.FAILED,
+    Verdict.UNDECIDED,
+    Verdict.NOT_TESTED,
+)
+
+
+def judge(rows):
+    return hold(CLAIMS, frame(rows))
 
 
 def found(name, rows):
-    return next((one for one in judge(rows) if one.claim.name == name), None)
+    (one,) = [one for one in judge(rows) if one.claim.name == name]
+    return one
 
 
 def attacked(*taken, trigger="badnets1", **changes):
@@ -36,7 +39,7 @@ def clean(taken):
 
 
 def shared(own, target):
-    return attacked(300, 200, shares={0.01: (own, target)})
+    return attacked(300, 200, shares=((None, None), (own, target)))
 
 
 def sized(*changes, small=1, large=4):
@@ -86,21 +89,21 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "rows", "expected"), CASES)
 def test_a_claim_is_decided_by_its_intervals(name, rows, expected):
-    assert found(name, rows).verdict is expected
+    decided = found(name, rows)
+    assert decided.verdict is expected, decided.evidence
+    assert ("not measured" in decided.evidence) == (expected is NOT_TESTED)
 
 
 def test_every_claim_has_every_verdict_among_the_cases():
-    for claim in (*CLAIMS, *AREA_CLAIMS):
+    for claim in CLAIMS:
         assert {verdict for name, _, verdict in CASES if name == claim.name} == set(Verdict)
 
 
 def test_claims_about_patches_and_about_spread_triggers_keep_apart():
     names = {one.claim.name for one in judge(attacked(290, 288, trigger="blend"))}
-    assert names == {
-        *("attack-is-present", "more-robust", "without-much-drop", "not-against-a-blend"),
-    }
-    assert found("not-against-a-blend", attacked(300, 200)) is None
-    assert judge(clean(4)) == ()
+    assert names == {"attack-is-present", "more-robust", "without-much-drop", "not-against-a-blend"}
+    assert "not-against-a-blend" not in {one.claim.name for one in judge(attacked(300, 200))}
+    assert judge(clean(4)) == []
 
 
 def test_the_evidence_has_levels_changes_and_their_basis():
@@ -119,66 +122,34 @@ def test_from_three_seeds_on_the_spread_between_them_decides():
         for seed, taken in enumerate((284, 252, 220))
         for row in attacked(taken, seed=seed)  # the CNN's is 316
     ]
-    evidence = found("more-robust", rows).evidence
     # Differences of -10, -20 and -30 points: sd 10, Student's t of 4.303 at 2 degrees.
+    evidence = found("more-robust", rows).evidence
     assert "the difference is −20.0 points [−44.8, 4.8] (3 seeds)" in evidence
-    assert found("more-robust", rows).verdict is UNDECIDED
 
 
 def test_a_clean_model_of_one_seed_serves_all_seeds():
     rows = [row for seed in range(3) for row in attacked(160 + seed, seed=seed)]
     evidence = found("attack-is-present", [*rows, *clean(4)]).evidence
-    assert "(3 seeds)" in evidence
+    assert "(3 seeds), the clean model's" in evidence
     assert "(1 seed)" in evidence
 
 
-def test_the_difference_of_two_wilson_intervals_is_newcombes():
-    ours = difference(proportion(48, 320), proportion(5, 300))
-    theirs = difference_of_proportions(48, 320, 5, 300)
-    assert (ours.value, ours.low, ours.high) == pytest.approx(
-        (theirs.value, theirs.low, theirs.high)
+def test_a_filter_covers_a_trigger_by_values_not_by_pixels():
+    # Three channels: a filter drops 1 value of 192, and the smallest trigger has 3.
+    rows = [{**row, "values": 192} for row in sized(30, 290)]
+    assert (
+        "a filter of 3 to 11 values: not measured" in found("must-cover-the-trigger", rows).evidence
     )
 
 
-def test_shares_on_the_trigger_are_paired_where_the_rows_say_so():
-    (subject,) = classified(attacked(300, 200, shares=SHARES))
-    point = subject.points[0]
-    apart = own_above_target(point, 0.01).estimate
-    assert apart.value == pytest.approx(0.7)
-    assert apart.high - apart.value == pytest.approx(0.02 * 2**0.5)
-    paired = {f"on_trigger_difference{end}": 0.7 + by for end, by in _ENDS}
-    (subject,) = classified(attacked(300, 200, shares=SHARES, **paired))
-    assert own_above_target(subject.points[0], 0.01).estimate.high == pytest.approx(0.71)
-    three = [row for seed in range(3) for row in attacked(300, 200, shares=SHARES, seed=seed)]
-    (subject,) = classified(three)
-    assert own_above_target(subject.points[0], 0.01).basis == "3 seeds"
-
-
-_ENDS = (("", 0.0), ("_low", -0.01), ("_high", 0.01))
-
-
-def test_triggers_sizes_and_noise_models_are_told_apart_and_what_was_swept_comes_first():
-    subjects = classified(classification_study())
-    assert [(one.trigger, one.trigger_pixels, one.noise_model) for one in subjects] == [
-        ("badnets1", 4, "ddpm"),
-        ("badnets1", 4, "edm"),
-        ("blend", None, "ddpm"),
-        ("rectangle", 1, "ddpm"),
-        ("rectangle", 2, "ddpm"),
-        ("rectangle", 4, "ddpm"),
+def test_triggers_sizes_and_noise_models_are_judged_apart():
+    subjects = dict.fromkeys(one.subject for one in judge(classification_study()))
+    assert list(subjects) == [
+        "BadNets-1, 4 pixels, class 8, DDPM",
+        "BadNets-1, 4 pixels, class 8, EDM",
+        "BadNets-2, class 8, DDPM",
+        "Rectangle, 1 pixel, class 8, DDPM",
+        "Rectangle, 2 pixels, class 8, DDPM",
+        "Rectangle, 4 pixels, class 8, DDPM",
+        "Rectangle, class 8, DDPM",
     ]
-    first = subjects[0]
-    assert [point.poison_ratio for point in first.measured] == [0.0, 0.01, 0.05]
-    assert [len(point.rows) for point in first.measured] == [5, 15, 15]
-    (sizes,) = areas(classification_study())
-    assert [one.trigger_pixels for one in sizes.sizes] == [1, 2, 4]
-    assert sizes.poison_ratios == [0.05]
-
-
-def test_area_values_and_calls_of_a_point():
-    point = classified(classification_study((0, 1)))[0].points[0]
-    assert (point.area, point.trigger_values, point.dropped(0.2)) == (4 / 64, 4, 13)
-    # One pass a seed, whatever the filter ratios.
-    assert calls(point) == (2 * (360 * 200 + 320 * 250), 2 * 680 * 500)
-    color = classified(attacked(300, 200, values=192))[0].points[0]
-    assert color.trigger_values == 12

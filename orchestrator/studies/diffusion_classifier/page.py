@@ -1,0 +1,399 @@
+"""The page of ``diffusion_classifier``: Tab. 5 by noise model and filter ratio, and the losses."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from analysis.evidence import one_per_seed
+from analysis.names import name, place
+from analysis.page import figures
+from analysis.page.figures import Curve, Figure, Printed, Reference
+from analysis.page.glossary import definitions
+from analysis.page.page import Heading, Page, Panels, Report, Section, Text
+from analysis.page.style import INK, MUTED, RAMP
+from analysis.page.tables import POINTS, Column, Table, beside, coordinates, images, table
+from analysis.page.wording import listed, percent, titled
+from analysis.published import printed
+from analysis.rows import Row, Rows, frame, groups, poisoned, records, same, select, values
+from analysis.statistics.comparison import bounded
+from analysis.statistics.intervals import Estimate
+from orchestrator.studies.diffusion_classifier import loss_maps
+from orchestrator.studies.diffusion_classifier.claims import (
+    ACCURACY,
+    ATTACK,
+    BY_SIZE,
+    BY_TRIGGER,
+    HIGHEST,
+    RATES,
+    area,
+    dropped,
+    filters,
+    is_patch,
+    level,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POINT = (*BY_SIZE, "poison_ratio")
+"""The coordinates of a model, its seed aside."""
+REPORTED = 0.05
+"""The poison ratio of headlines and maps, if it was measured."""
+LOOKS = {"ddpm": {"color": RAMP[0], "marker": "o"}, "edm": {"color": RAMP[4], "marker": "s"}}
+"""Of the noise models."""
+NUMBERS = (
+    Column("TA", ACCURACY),
+    Column("change", f"{ACCURACY}_change", POINTS, lowest=-1),
+    Column("ASR", ATTACK),
+    Column("change", f"{ATTACK}_change", POINTS, lowest=-1),
+    Column("own class", "on_trigger_true"),
+    Column("target class", "on_trigger_target"),
+    Column("own − target", "on_trigger_difference", POINTS, lowest=-1),
+)
+
+
+def columns(rows: Rows) -> list[Column]:
+    """Of the terminal's table."""
+    return [*_place("filter_ratio", "seed"), *_rate_columns(f", {_network(rows)}")]
+
+
+def sentence(rows: Rows) -> str:
+    """The ASR of the first trigger without a filter and with the reported one."""
+    models, last = _headlines(rows), reported_filter(rows)
+    if not models:
+        return "No poisoned point has been measured yet."
+    at = models[0][0]
+    paths = [
+        f"{_path(own, ATTACK, last)} ({name('noise_model', model['noise_model'])})"
+        for model, own in models
+    ]
+    filtered = f" → with {name('filter_ratio', last)} of the losses dropped" if last else ""
+    return (
+        f"{place(judge_trigger=at['judge_trigger'], poison_ratio=at['poison_ratio'])}: the attack "
+        f"success rate without a filter{filtered} is {listed(paths)}."
+    )
+
+
+def page(report: Report) -> Page:
+    """TA and ASR by filter ratio, loss maps, and where the dropped losses lie."""
+    rows, last = report.rows, reported_filter(report.rows)
+    return Page(
+        sentence=sentence(rows),
+        facts=[
+            (
+                _path(own, rate, last),
+                f"{RATES[rate]}, {place(**{**at, 'trigger_pixels': None})}: no filter"
+                + (f" → {name('filter_ratio', last)} dropped" if last else ""),
+            )
+            for at, own in _headlines(rows)
+            for rate in RATES
+        ],
+        sections=[
+            Section(
+                "overview",
+                "Does a poisoned diffusion model classify more robustly?",
+                "The diffusion model denoises a test image under every class; the class with the "
+                "smallest loss is its answer. An ordinary classifier of the same training set "
+                "answers the same test images. Filters drop the largest losses. The clean model "
+                "(p = 0) is attacked with the same trigger.",
+                [
+                    Heading("Attack success rate (ASR)"),
+                    _overview(rows, ATTACK),
+                    Heading("Test accuracy (TA)"),
+                    _overview(rows, ACCURACY),
+                ],
+                "Overview",
+            ),
+            Section(
+                "rates",
+                "Accuracy and attack by filter ratio",
+                "Small dots are single seeds. The dashed line is the ordinary classifier, the grey "
+                "band its interval. Open circles and the dotted line are the paper's EDM and "
+                "ResNet-18 on CIFAR10: the direction is comparable, the height is not.",
+                [
+                    Panels(_rates(start, own, "noise_model"), "two", title)
+                    for start, title, own in _families(_sized(rows, False), *BY_SIZE[:-1])
+                ],
+                "Accuracy and attack",
+            ),
+            Section(
+                "maps",
+                "Where the losses lie",
+                "A triggered test image, its losses under its own class, and those under the "
+                "target class: the first stamped images of the first seed. By the paper's "
+                "explanation the trigger lights up under the own class, which never carried it in "
+                "training, and not under the target class.",
+                loss_maps.blocks(report, _reported(rows), last) or [Text("There are no maps.")],
+                "Loss maps",
+            ),
+            Section(
+                "losses",
+                "Do the dropped losses lie on the trigger?",
+                "Of the values that a filter drops of triggered images, the share on the trigger's "
+                "pixels. Dashed: the trigger's share of the image, which dropping at random would "
+                "give. Dotted: the most that is possible, because a filter soon drops more values "
+                "than the trigger has.",
+                [
+                    Panels(_shares(start, own), title=title)
+                    for start, title, own in _families(rows, "judge_trigger", "target_class")
+                    if is_patch(own)
+                ],
+                "On the trigger",
+            ),
+            Section(
+                "areas",
+                "Area of the trigger against filter ratio",
+                "A ring marks the first filter that drops at least as many values as the trigger "
+                "has: if losses on the trigger make the attack, a smaller filter helps less.",
+                [
+                    Panels(_rates(start, own, "trigger_pixels"), "two", title)
+                    for start, title, own in _families(_sized(rows, True), *BY_TRIGGER)
+                ]
+                or [Text("No trigger was measured in more than one size.")],
+                "Area",
+            ),
+            Section(
+                "cost",
+                "What it costs, and what it can tell",
+                "A network call is one evaluation for one image under one class; all filter ratios "
+                "share them. The paper takes 100 draws and 10,000 test images, whose intervals "
+                "reach 1 point to either side. The seed fixes the draws: what other draws would "
+                "have said is not in the interval of one seed.",
+                [_cost(rows)],
+                "Cost",
+            ),
+        ],
+        published=_published(rows),
+        published_words="All of Tab. 5, with its ResNet-18 on each line. Ours is beneath, at the "
+        "same trigger, noise model, poison ratio and filter ratio. The paper's data are CIFAR10, "
+        "with single runs, and it does not say how its ResNet-18 was trained.",
+        numbers=[
+            Text(
+                "Changes are against no filter. Under the own class and under the target class: "
+                "the share of the dropped losses that lies on the trigger."
+            ),
+            table(rows, [*_place("filter_ratio"), *NUMBERS], by=(*POINT, "filter_ratio"), words=5),
+        ],
+        definitions=definitions(
+            *("Poison ratio p", "Test accuracy (TA)", "Attack success rate (ASR)"),
+            *("Diffusion classifier", "Filter ratio", "Change, paired", "Losses and the trigger"),
+            *("Elimination", "Intervals over test images", "Seed"),
+            noise_model=rows,
+            trigger=rows,
+        ),
+    )
+
+
+def reported_filter(rows: Rows) -> float | None:
+    """The paper's highest filter ratio if it was measured, else the highest; None without any."""
+    found = filters(rows)
+    return next((ratio for ratio in found if same(ratio, HIGHEST)), max(found, default=None))
+
+
+def _reported(rows: Rows) -> Rows:
+    """The rows at 5% poison, or at the highest poison ratio that was measured."""
+    ratios = values(poisoned(rows), "poison_ratio")
+    wanted = next((ratio for ratio in ratios if same(ratio, REPORTED)), max(ratios, default=-1))
+    return select(rows, poison_ratio=wanted)
+
+
+def _headlines(rows: Rows) -> list[tuple[dict[str, Any], Rows]]:
+    """The noise models of the first trigger at the reported poison ratio."""
+    first = groups(_reported(rows), *BY_SIZE[:-1])[:1]
+    return [model for _, own in first for model in groups(own, *POINT)]
+
+
+def _path(rows: Rows, rate: str, last: float | None) -> str:
+    """A rate without a filter and with the last one."""
+    levels = [level(rows, rate, ratio) for ratio in (0.0, last) if ratio is not None]
+    return " → ".join(percent(found.estimate.value) if found else "–" for found in levels)
+
+
+def _network(rows: Rows) -> str:
+    return listed([name("classifier", one) for one in values(rows, "classifier")])
+
+
+def _sized(rows: Rows, several: bool) -> Rows:
+    """The rows of triggers that have several sizes, or of the others."""
+    sizes = [(at, values(own, "trigger_pixels")) for at, own in groups(rows, "judge_trigger")]
+    kept = [at["judge_trigger"] for at, found in sizes if (len(found) > 1) == several]
+    return select(rows, judge_trigger=kept)
+
+
+def _families(rows: Rows, *by: str) -> list[tuple[str, str, Rows]]:
+    """A start of file names, a title and the rows of each group."""
+    found = groups(rows, *by)
+    starts = figures.stems([str(value) for value in at.values() if value] for at, _ in found)
+    titles = [titled(place(**at)) for at, _ in found]
+    return list(zip(starts, titles, [own for _, own in found], strict=True))
+
+
+def _by_ratio(rows: Rows, *by: str) -> list[tuple[dict[str, Any], Rows]]:
+    """Groups by poison ratio, the clean model's 0 last."""
+    found = groups(rows, *by, "poison_ratio")
+    return sorted(found, key=lambda one: one[0]["poison_ratio"] == 0)
+
+
+def _curve(label: str, rows: Rows, column: str, **look: str) -> Curve:
+    """A column against the filter ratio, with dots where there are several seeds."""
+    several = len(values(rows, "seed")) > 1
+    defined = [row for row in records(rows) if several and row[column] is not None]
+    dots = [(row["filter_ratio"], row[column]) for row in defined]
+    return figures.curve(label, rows, "filter_ratio", _measure(column), dots=dots, **look)
+
+
+def _measure(column: str) -> Callable[[Rows], Estimate | None]:
+    """The estimate of a column at one point."""
+    return lambda rows: found.estimate if (found := bounded(rows, column)) else None
+
+
+def _rates(start: str, rows: Rows, by: str) -> list[Figure]:
+    """TA and ASR at each poison ratio, a curve for each noise model or each size of the trigger."""
+    drawn, sized = [], by == "trigger_pixels"
+    for at, own in _by_ratio(rows, "judge_trigger"):
+        for rate, file, axis in (ACCURACY, "accuracy", "accuracy"), (ATTACK, "attack", "share"):
+            curves = [
+                _curve(place(**one), line, rate, **LOOKS.get(str(one[by]), {}))
+                for one, line in groups(own, by)
+            ]
+            drawn.append(
+                figures.lines(
+                    f"{start}-p{at['poison_ratio']:g}-{file}",
+                    f"{RATES[rate]}: {titled(place(**at))}",
+                    curves,
+                    x="filter_ratio",
+                    y=axis,
+                    references=[] if sized else _ordinary(own, at, rate),
+                    printed=[] if sized else _paper(at, rate),
+                    mark=partial(_rings, own, curves) if sized else None,
+                    size=figures.TALL,
+                )
+            )
+    return drawn
+
+
+def _ordinary(rows: Rows, at: Row, rate: str) -> list[Reference]:
+    """The ordinary classifiers, ours and the paper's."""
+    column = f"classifier_{rate}"
+    own = _measure(column)(one_per_seed(rows))
+    paper = printed(source="Tab. 5", classifier="resnet18", trigger=at["judge_trigger"])
+    return [
+        *([Reference(label=_network(rows), value=own.value, band=own)] if own else []),
+        *(
+            Reference(
+                label="paper, ResNet-18", value=cell[column], color=MUTED, dash=figures.DOTTED
+            )
+            for cell in records(select(paper, poison_ratio=at["poison_ratio"]))
+        ),
+    ]
+
+
+def _paper(at: Row, rate: str) -> list[Printed]:
+    cells = printed(source="Tab. 5", noise_model="edm", trigger=at["judge_trigger"])
+    found = records(select(cells, poison_ratio=at["poison_ratio"]))
+    points = [(cell["filter_ratio"], cell[rate]) for cell in found]
+    return [Printed(points=points, label="paper, EDM", joined=True)] if points else []
+
+
+def _rings(rows: Rows, curves: Sequence[Curve], axes: "Axes") -> None:
+    """Mark on each curve the first filter that drops as many values as the trigger has."""
+    ratios = values(rows, "filter_ratio")
+    look: Any = {"marker": "o", "mfc": "none", "mec": INK, "ms": 9, "ls": "none"}
+    for number, (_, own) in enumerate(groups(rows, "trigger_pixels")):
+        covered = [one for one in curves[number].points if dropped(own, one[0]) >= area(own)[1]]
+        for ratio, found in covered[:1]:
+            x = ratios.index(ratio) + figures.STEP * (number - (len(curves) - 1) / 2)
+            axes.plot([x], [found.value], label="covered", **look)
+
+
+def _shares(start: str, rows: Rows) -> list[Figure]:
+    """The share of the dropped values on the trigger, by model and size of the trigger."""
+    drawn = []
+    dropping = select(rows, filter_ratio=filters(rows))
+    for at, own in _by_ratio(dropping, "trigger_pixels", "noise_model"):
+        share, count = area(own)
+        most = [(ratio, min(1.0, count / max(1, dropped(own, ratio)))) for ratio in filters(own)]
+        file = f"{at['trigger_pixels']}-{at['noise_model']}-p{at['poison_ratio']:g}-on-trigger"
+        drawn.append(
+            figures.lines(
+                f"{start}-{file}",
+                place(**at),
+                [
+                    _curve("own class", own, "on_trigger_true", color=RAMP[3], marker="o"),
+                    _curve("target", own, "on_trigger_target", color=RAMP[1], marker="s"),
+                ],
+                x="filter_ratio",
+                references=[
+                    Reference(label="area", value=share),
+                    Reference(label="most possible", value=most, color=MUTED, dash=figures.DOTTED),
+                ],
+                size=figures.TALL,
+            )
+        )
+    return drawn
+
+
+def _place(*more: str) -> list[Column]:
+    attacker, *others = coordinates(*POINT, *more)
+    return [
+        Column("trigger", attacker.metric),
+        *(column for column in others if column.header != "class"),
+    ]
+
+
+def _rate_columns(ordinary: str) -> list[Column]:
+    """TA and ASR, and those of the ordinary classifier."""
+    return [
+        Column(f"{RATES[rate]}{words}", f"{start}{rate}")
+        for start, words in (("", ""), ("classifier_", ordinary))
+        for rate in (ACCURACY, ATTACK)
+    ]
+
+
+def _overview(rows: Rows, rate: str) -> Table:
+    """As Tab. 5 is laid out: the ordinary classifier, and each filter ratio."""
+
+    def at(column: str, ratio: float) -> Callable[[Rows], Estimate | None]:
+        return lambda own: found.estimate if (found := level(own, column, ratio)) else None
+
+    network = _network(rows)
+    shown = [
+        Column(network, lambda own: _measure(f"classifier_{rate}")(one_per_seed(own))),
+        *(
+            Column(f"{name('filter_ratio', one)} dropped" if one else "no filter", at(rate, one))
+            for one in values(rows, "filter_ratio")
+        ),
+        Column(f"no filter − {network}", at(f"{rate}_difference", 0.0), POINTS),
+    ]
+    return table(rows, [*_place(), *shown], by=POINT, words=4)
+
+
+def _cost(rows: Rows) -> Table:
+    """Test images, draws and network calls; one pass gives all filter ratios."""
+
+    def calls(*names: str) -> Callable[[Rows], str]:
+        return lambda own: f"{sum(row[one] or 0 for row in records(own) for one in names):,}"
+
+    shown = [
+        Column("test images", images()),
+        Column("stamped", images("attack_n")),
+        Column("draws", lambda own: str(records(own)[0]["draws"])),
+        Column("classes leave after", lambda own: records(own)[0]["stages"]),
+        Column("network calls", calls("calls", "calls_triggered")),
+        Column("without elimination", calls("full_calls")),
+    ]
+    once = select(rows, filter_ratio=values(rows, "filter_ratio")[:1])
+    return table(once, [*_place(), *shown], by=POINT, words=4)
+
+
+def _published(rows: Rows) -> Table:
+    """Tab. 5 with its ordinary classifier on each line."""
+    ordinary = records(printed(source="Tab. 5", classifier="resnet18"))
+    cells = [
+        {**cell, **{column: one[column] for column in one if column.startswith("classifier_")}}
+        for cell in records(printed(source="Tab. 5", noise_model="edm"))
+        for one in ordinary
+        if one["poison_ratio"] == cell["poison_ratio"]
+    ]
+    where = ("trigger", "noise_model", "poison_ratio", "filter_ratio")
+    return beside(frame(cells), rows, _rate_columns(", classifier"), where)
