@@ -13,6 +13,7 @@ from analysis.statistics.intervals import wilson
 from analysis.statistics.transition import amplification_row
 from orchestrator.run.report import judged
 from orchestrator.studies import STUDIES
+from tests.made_up_detection import detection_study
 
 N_TRAIN, N_TARGET = 1437, 139
 CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
@@ -225,6 +226,12 @@ def amplification_report():
     return report_of("amplification", rows, failures=[failure])
 
 
+def detection_report():
+    """A report of `made_up_detection.detection_study`, with its scores and pictures."""
+    rows, arrays = detection_study()
+    return report_of("detection", rows, arrays=arrays)
+
+
 def report_of(study, rows, **more):
     """A report of some rows of a study, with claims and made-up surroundings."""
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
@@ -270,5 +277,5 @@ def _share(name, count, n):
     return {name: count / n, f"{name}_low": low, f"{name}_high": high}
 
 
-REPORTS = {"amplification": amplification_report}
+REPORTS = {"amplification": amplification_report, "detection": detection_report}
 """A report of every study, by its name."""

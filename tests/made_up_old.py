@@ -6,20 +6,6 @@ from analysis.old.report import Stage, StudyReport
 from tests.made_up import strip_of
 from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_defense import defense_study
-from tests.made_up_detection import detection_study
-
-
-def detection_report():
-    """A finished report of `made_up_detection.detection_study`."""
-    rows, scores, groups = detection_study()
-    surroundings = _surroundings(rows, ("badnets1", "blend", "unicolor"), groups)
-    return StudyReport(
-        study="detection",
-        title="Finding poison among the training images and among the generations",
-        question="Tab. 3, Fig. A9. Is poison easier to find among a poisoned model's generations?",
-        scores=scores,
-        **surroundings,
-    )
 
 
 def defense_report():
@@ -65,7 +51,6 @@ def _surroundings(rows, triggers, groups=None):
 
 
 REPORTS = {
-    "detection": detection_report,
     "defense": defense_report,
     "diffusion_classifier": classification_report,
 }

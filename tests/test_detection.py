@@ -124,7 +124,7 @@ def test_poison_is_told_by_the_manifest_and_by_the_judge(rows):
 def test_the_page_shows_the_scores_that_the_rows_are_from(store, rows):
     asked = asking.request("detection", scale="tiny", store=str(store.root))
     for point in report.finished(asked):
-        scores = report.arrays(store, point, "scores")
+        scores = report.arrays(store, point)["scores"]
         row = report.row_of(asked, point)
         assert int(scores["poisoned"].sum()) == row["n_positive"]
         assert np.isfinite(scores["suspicion"]).all()

@@ -91,6 +91,8 @@ class Printed:
     joined: bool = False
     color: str = MUTED
     marker: str = "o"
+    beside: float = 0.0
+    """How far to the right of its place, in the distance between two curves."""
 
 
 def curve(
@@ -155,12 +157,9 @@ def lines(
         _draw_references(axes, references, at)
         for number, one in enumerate(curves):
             shift = number - (len(curves) - 1) / 2
-            moved = (
-                (lambda p, s=shift: at(p) + 0.12 * s) if even else (lambda p, s=shift: p * 1.018**s)
-            )
-            _draw_curve(axes, one, number, moved)
+            _draw_curve(axes, one, number, _moved(at, shift, even))
         for circles in printed:
-            _draw_printed(axes, circles, at)
+            _draw_printed(axes, circles, _moved(at, circles.beside, even))
         _along(axes, x, places, even)
         _upwards(axes, y)
         if mark:
@@ -311,6 +310,7 @@ def _draw_references(
             axes.axhline(one.value, label=one.label or None, **look)
         else:
             points = [(at(x), y) for x, y in one.value]
+            look |= {"marker": ".", "markersize": 3}  # a single point has no line
             axes.plot([x for x, _ in points], [y for _, y in points], label=one.label, **look)
 
 
@@ -333,7 +333,7 @@ def _along(axes: "Axes", x: str, places: Sequence[float], even: bool) -> None:
         axes.set_xscale("log")
         axes.set_xticks(places, [name(x, where) for where in places])
         axes.minorticks_off()
-        axes.set_xlim(places[0] / 1.18, places[-1] * 1.18)
+        axes.set_xlim(places[0] / 1.18, max(places[-1] * 1.18, axes.dataLim.x1 * 1.08))
     axes.set_xlabel(TITLES.get(x, x.replace("_", " ")))
 
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from analysis.page.wording import area, gain, percent, points, times
 from analysis.rows import KEY, Row
-from analysis.statistics.comparison import between_points, counts_in, level_of
+from analysis.statistics.comparison import between_points, bounded, counts_in, level_of
 from analysis.statistics.intervals import Estimate
 from orchestrator.studies.amplification import AMPLIFICATION
 from orchestrator.studies.defense.table import DEFENSE_COLUMNS
-from orchestrator.studies.detection import rows as detection_rows
-from orchestrator.studies.detection.table import DETECTION_COLUMNS
+from orchestrator.studies.detection import DETECTION
 
 PLACE = tuple(column for column in KEY[2:] if column != "seed")
 """Columns that tell the points of a run apart, their seeds aside."""
@@ -30,6 +29,8 @@ NO_METRICS = {
     "null_level",
 }
 """Columns that are settings."""
+SIGNED = ("_change", "_difference", "_gain")
+"""How columns end that may be below 0; the others with bounds are shares and areas."""
 SAME_IMAGES = "none: the same images on both sides"
 """Why a difference that could be computed is not."""
 UNKNOWN_IMAGES = "none: which images these were is not recorded"
@@ -163,7 +164,7 @@ def _metrics(rows: Sequence[Row]) -> list[str]:
     columns = {column for row in rows for column in row}
     leading: Sequence[str] = AMPLIFICATION.columns
     leading = DEFENSE_COLUMNS if "test_accuracy" in columns else leading
-    leading = DETECTION_COLUMNS if "auroc" in columns else leading
+    leading = DETECTION.columns if "auroc" in columns else leading
     present = {
         column
         for row in rows
@@ -187,7 +188,7 @@ def _value(rows: Sequence[Row], name: str) -> Value:
     if all(counts_in(row, name) for row in defined):
         return _of(level_of(defined, name).estimate)
     if all(row.get(f"{name}_low") is not None for row in defined):
-        level = detection_rows.level_of(defined, name)
+        level = bounded(defined, name, -1 if name.endswith(SIGNED) else 0)
         return _of(level.estimate) if level else Value(None)
     same = len(set(numbers)) == 1
     return Value(numbers[0] if same else sum(map(float, numbers)) / len(numbers))

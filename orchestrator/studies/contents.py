@@ -16,7 +16,6 @@ from analysis.old.report import StudyReport, render
 from analysis.old.rows import (
     CLASSIFICATION,
     DEFENSE,
-    DETECTION,
     Row,
     sort_rows,
 )
@@ -26,14 +25,13 @@ from analysis.page.images import grid
 from analysis.page.wording import trigger_name
 from orchestrator.studies.claims import judge
 from orchestrator.studies.defense import contents as defense_contents
-from orchestrator.studies.detection import contents as detection_contents
-from orchestrator.studies.detection.contents import AllScores
 from orchestrator.studies.diffusion_classifier import contents as classification_contents
 from orchestrator.studies.headings import heading
 from orchestrator.studies.results import sentences, write_csv
 
 EXAMPLES = 6
 """Most training images shown of a trigger, clean and stamped."""
+AllScores = Mapping[tuple[Any, ...], Mapping[str, Any]]
 NO_SCORES: AllScores = MappingProxyType({})
 
 Figures = Callable[[Sequence[Row]], dict[str, str]]
@@ -53,11 +51,6 @@ class Page:
 
 
 PAGES = {
-    DETECTION: Page(
-        template="detection.html",
-        figures=detection_contents.figures,
-        contents=detection_contents.contents,
-    ),
     DEFENSE: Page(
         template="defense.html",
         figures=lambda rows, _: defense_contents.figures(rows),

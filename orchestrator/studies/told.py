@@ -11,7 +11,6 @@ from analysis.old import groups_table
 from analysis.old.rows import (
     CLASSIFICATION,
     DEFENSE,
-    DETECTION,
     Row,
     study_of,
 )
@@ -19,9 +18,6 @@ from analysis.old.verdicts import Judgment
 from orchestrator.studies.defense import claims as defense_claims
 from orchestrator.studies.defense import finding as defense_finding
 from orchestrator.studies.defense import table as defense_table
-from orchestrator.studies.detection import claims as detection_claims
-from orchestrator.studies.detection import finding as detection_finding
-from orchestrator.studies.detection import table as detection_table
 from orchestrator.studies.diffusion_classifier import claims as classification_claims
 from orchestrator.studies.diffusion_classifier import finding as classification_finding
 from orchestrator.studies.diffusion_classifier import table as classification_table
@@ -42,12 +38,6 @@ class Told:
 
 
 TOLD = {
-    DETECTION: Told(
-        columns=detection_table.DETECTION_COLUMNS,
-        table=detection_table.table,
-        sentences=detection_finding.sentences,
-        judge=detection_claims.judge,
-    ),
     DEFENSE: Told(
         columns=defense_table.DEFENSE_COLUMNS,
         table=defense_table.table,
