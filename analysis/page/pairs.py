@@ -15,6 +15,8 @@ from analysis.page.wording import percent
 from analysis.rows import Rows, groups, records, reported_guidance, same, select, values
 from analysis.statistics.intervals import Estimate
 
+SETS = ("training", "generation")
+"""In the order of every comparison."""
 COLORS = (*SET_COLORS.values(), RAMP[0], RAMP[4])
 """Of the training set's curve, and of up to three ways of generating."""
 MARKS = (("o", 6.0), ("s", 8.5))
@@ -49,7 +51,7 @@ def from_to(rows: Rows, column: str, show: Callable[[float], str] = percent) -> 
         column: The number.
         show: How it is written; what is missing is a dash.
     """
-    sets = [records(select(rows, image_set=image_set)) for image_set in SET_COLORS]
+    sets = [records(select(rows, image_set=image_set)) for image_set in SETS]
     found = [[row[column] for row in own if row.get(column) is not None] for own in sets]
     return " → ".join(show(sum(own) / len(own)) if own else NOTHING for own in found)
 
@@ -95,7 +97,7 @@ def printed_pairs(cells: Rows, column: str) -> list[Printed]:
     """
     drawn = []
     for (_, own), (marker, beside) in zip(groups(cells, "dataset")[::-1], MARKS, strict=False):
-        before, after = (records(select(own, image_set=image_set)) for image_set in SET_COLORS)
+        before, after = (records(select(own, image_set=image_set)) for image_set in SETS)
         points = [(cell["poison_ratio"], cell[column]) for cell in before if column in cell]
         ends = [cell[column] for cell in after if column in cell]
         if points:
