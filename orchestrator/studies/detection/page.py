@@ -106,6 +106,7 @@ def page(report: Report) -> Page:
                 "from its training set (open) to its generations (filled), on ImageNette (circles) "
                 "and CIFAR10 (squares).",
                 panels("areas"),
+                "AUROC",
             ),
             Section(
                 "moved",
@@ -131,11 +132,12 @@ def page(report: Report) -> Page:
             ),
             Section(
                 "images",
-                "The most and the least suspicious",
+                "The most and the least suspicious images",
                 "From the extreme inwards, none picked; of several seeds the first. A detector "
                 "with masks has each image's mask beneath it: white is kept, black may be painted "
                 "over.",
                 [Key([("g1", "red frame", "poisoned"), ("g4", "blue frame", "clean")]), *shelves],
+                "Images",
             ),
             Section(
                 "null",
