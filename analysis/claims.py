@@ -44,6 +44,8 @@ class Claim:
     """What the data must show."""
     by: tuple[str, ...]
     """The columns that make a subject; without any, the study as a whole is the subject."""
+    about: str = ""
+    """What people call the subject, if its values do not say it."""
     test: Callable[[Subject], Sequence[Part]]
     """Gives the parts that must all hold; none if the claim is not about the subject."""
     printed: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +93,9 @@ def hold(claims: Iterable[Claim], rows: Rows) -> list[Judgment]:
                 continue
             subject = Subject(at=at, rows=own, study=rows)
             found += [
-                Judgment(claim=claim, at=at, subject=subject.words, parts=tuple(parts))
+                Judgment(
+                    claim=claim, at=at, subject=claim.about or subject.words, parts=tuple(parts)
+                )
                 for claim in claims
                 if claim.by == by and (parts := claim.test(subject))
             ]

@@ -7,9 +7,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from analysis.statistics import auroc, intervals, shifts
+from analysis.statistics import auroc, comparison, intervals, shifts
 from bench.simulated import Case, Draw, held
-from orchestrator.studies.detection import rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,7 +22,7 @@ def areas() -> Iterator[Case]:
             for area in (0.5, 0.8, 0.95, 0.995):
                 yield Case(
                     "AUROC",
-                    (auroc.auroc, shifts.detection, rows.level_of),
+                    (auroc.auroc, shifts.detection, comparison.bounded),
                     f"{kind}, {positives} and {negatives} images, {area:g}",
                     lambda draw, kind=kind, sizes=(positives, negatives), area=area: held(
                         auroc.auroc(*scores(draw, kind, *sizes, area)), true_area(kind, area)

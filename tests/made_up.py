@@ -15,6 +15,7 @@ from orchestrator.run.report import judged
 from orchestrator.studies import STUDIES
 from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_defense import defense_study
+from tests.made_up_detection import detection_study
 
 N_TRAIN, N_TARGET = 1437, 139
 CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
@@ -249,6 +250,12 @@ def classification_report():
     return report_of("diffusion_classifier", rows, arrays={"losses": losses_of(rows)})
 
 
+def detection_report():
+    """A report of `made_up_detection.detection_study`, with its scores and pictures."""
+    rows, arrays = detection_study()
+    return report_of("detection", rows, arrays=arrays)
+
+
 def report_of(study, rows, **more):
     """A report of some rows of a study, with claims and made-up surroundings."""
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
@@ -304,6 +311,7 @@ REPORTS = {
     "amplification": amplification_report,
     "composition": composition_report,
     "triggers": triggers_report,
+    "detection": detection_report,
     "defense": defense_report,
     "diffusion_classifier": classification_report,
 }

@@ -337,7 +337,7 @@ def _along(axes: "Axes", x: str, places: Sequence[float], even: bool) -> None:
         axes.set_xscale("log")
         axes.set_xticks(places, [name(x, where) for where in places])
         axes.minorticks_off()
-        axes.set_xlim(places[0] / 1.18, places[-1] * 1.18)
+        axes.set_xlim(places[0] / 1.18, max(places[-1] * 1.18, axes.dataLim.x1 * 1.08))
     axes.set_xlabel(TITLES.get(x, x.replace("_", " ")))
 
 

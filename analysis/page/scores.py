@@ -1,4 +1,7 @@
-"""Charts of scores: intervals along a line, ROC curves, and where two kinds of images lie."""
+"""Charts of scores: intervals along a line, ROC curves, and where two kinds of images lie.
+
+Pictures too: the images at the two ends of an order.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -6,9 +9,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from analysis.names import name
 from analysis.page import style
 from analysis.page.figures import DASHED, DOTTED, Figure, legend
-from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, MARKERS, MUTED, PAPER, RAMP
+from analysis.page.images import framed
+from analysis.page.page import Arrays, Picture, Pictures, Report
+from analysis.page.style import (
+    GROUP_COLORS,
+    INK,
+    LABEL_SIZE,
+    MARKERS,
+    MUTED,
+    PAPER,
+    RAMP,
+    SET_COLORS,
+)
+from analysis.page.wording import titled
+from analysis.rows import Rows, groups, records
 from analysis.statistics.auroc import roc_curve
 from analysis.statistics.intervals import Estimate
 
@@ -46,7 +63,6 @@ def across(
     along: str,
     center: float,
     looks: Sequence[tuple[str, str]] = (),
-    half: float = 0.0,
     band: float = 0.0,
     rule: float | None = None,
 ) -> Figure:
@@ -60,8 +76,7 @@ def across(
         along: What stands along x.
         center: Where the dashed line is, such as chance.
         looks: A color and a marker for each line of the only series.
-        half: Half of the axis around ``center``; by default it reaches from 0 to 1.
-        band: Half of a shaded band around ``center``.
+        band: Half of a shaded band around ``center``; the axis is around it then, else from 0 to 1.
         rule: Where a line separates two kinds of lines.
     """
     height = max(3.4, 1.5 + 0.22 * len(labels))
@@ -84,7 +99,10 @@ def across(
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.grid(visible=False)
-        if half:
+        if band:
+            shown = [one for own in series.values() for one in own if one is not None]
+            reach = max(abs(end - center) for one in shown for end in (one.low, one.high))
+            half = 1.15 * max(band, reach)
             axes.set_xlim(center - half, center + half)
             axes.set_xticks([center - 0.7 * half, center, center + 0.7 * half])
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2f}")
@@ -189,3 +207,46 @@ def _ridge(axes: "Axes", base: float, one: Scored, edges: Floats) -> None:
         middle = float(np.clip(np.median(values), edges[0], edges[-1]))
         axes.plot([middle] * 2, [base - 0.09, base], color=color, linewidth=2.4)
     axes.axhline(base, color=MUTED, linewidth=0.8)
+
+
+def scored(report: Report, rows: Rows) -> list[tuple[Scored, Arrays]]:
+    """The scores of each set of images, and the pictures beside them; of several seeds the first.
+
+    Args:
+        report: Has ``scores`` (``suspicion`` and ``poisoned``) and ``groups`` (pictures) of rows.
+        rows: Of one point; sets of images without scores are left out.
+    """
+    found = []
+    for at, own in groups(rows, "image_set"):
+        row, image_set = records(own)[0], at["image_set"]
+        scores = report.of("scores", row)
+        if scores is not None and len(scores["suspicion"]):
+            label, color = name("image_set", image_set), SET_COLORS[image_set]
+            one = Scored(label, scores["suspicion"], scores["poisoned"], color)
+            found.append((one, report.of("groups", row) or {}))
+    return found
+
+
+def ends(words: str, one: Scored, arrays: Arrays) -> Pictures:
+    """The most and the least suspicious images of a set, in red and blue frames with their masks.
+
+    Args:
+        words: What is to the left of them.
+        one: The scores of all images of the set; of two alike the first is the more suspicious.
+        arrays: ``most_suspicious`` and ``least_suspicious``, each from the extreme inwards, uint8,
+            (k, H, W, 1 or 3); of a detector with masks also ``<name>_masks``, (k, H, W, 1).
+    """
+    order = np.argsort(-one.suspicion, kind="stable")
+    shown = []
+    for end, ranked in (("most_suspicious", order), ("least_suspicious", order[::-1])):
+        flags = one.poisoned[ranked[: len(arrays[end])]]
+        colors = [_rgb(KINDS[int(flag)][1]) for flag in flags]
+        drawn = [framed(arrays[end], colors, 6, arrays.get(f"{end}_masks"))] if colors else []
+        counted = f"{int(flags.sum())} of {len(flags)} poisoned"
+        shown.append(Picture(drawn, titled(end.replace("_", " ")), counted))
+    return Pictures(shown, words, "pair")
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return red, green, blue

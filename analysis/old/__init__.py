@@ -1,1 +1,0 @@
-"""Gone when the last study is converted."""
