@@ -69,11 +69,11 @@ def reported(request: Request, result: Result) -> Result:
 
 def _written(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
     page = (request.study.page or _write)(request, result, points, folder)
-    write_whole(folder / RUN, json.dumps(told(request, points), indent=1) + "\n")
+    write_whole(folder / RUN, json.dumps(run_file(request, points), indent=1) + "\n")
     return page
 
 
-def told(request: Request, points: Sequence[Point]) -> dict[str, Any]:
+def run_file(request: Request, points: Sequence[Point]) -> dict[str, Any]:
     """What ``run.json`` says: what was asked for, and where each finished point's row is.
 
     It is what ``castlewalls compare`` reads of a whole run; beside ``results.csv``, which holds
