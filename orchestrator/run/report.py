@@ -6,7 +6,7 @@ import json
 import platform
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
             Failure(failure.point.name, failure.message, log_of(failure.point, store))
             for failure in result.failures
         ],
-        settings=settings(points),
+        settings={"dataset": _dataset(request), **settings(points)},
         environment=environment(store, points[0].measure),
         command=command(request),
     )
@@ -289,6 +289,28 @@ def stages(request: Request, result: Result) -> list[Stage]:
                 )
             )
     return taken
+
+
+def _dataset(request: Request) -> str:
+    dataset = request.scale.dataset
+    shape = f"{dataset.image_size} px, {dataset.channels} channels"
+    named = f"{dataset.name}: {shape}, {len(dataset.class_names)} classes"
+    return "; ".join([named, *left_out(request)])
+
+
+def left_out(request: Request) -> Iterator[str]:
+    """Yield a line if files of the user's own images were left out or lost their colors."""
+    from tasks.data.datasets import read_classes
+
+    dataset = Step(request.scale.dataset)
+    if not request.store.has(dataset):
+        return
+    classes = read_classes(request.store.fetch(dataset))
+    if classes.skipped:
+        names = f"{dataset.path}/skipped.csv"
+        yield f"left out as broken: {len(classes.skipped)} files, listed in {names} of the store"
+    if classes.turned_grey:
+        yield f"turned grey: {classes.turned_grey} images in color; --channels 3 keeps their colors"
 
 
 def settings(points: Sequence[Point]) -> dict[str, object]:
