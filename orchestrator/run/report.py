@@ -7,7 +7,7 @@ import platform
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
             Failure(failure.point.name, failure.message, log_of(failure.point, store))
             for failure in result.failures
         ],
-        settings={"dataset": _dataset(request), **settings(points)},
+        settings={"dataset": _dataset(request), **_axes(request), **settings(points)},
         environment=environment(store, points[0].measure),
         command=command(request),
     )
@@ -291,6 +291,15 @@ def stages(request: Request, result: Result) -> list[Stage]:
     return taken
 
 
+def _axes(request: Request) -> dict[str, str]:
+    """What was swept, by axis."""
+    swept = request.study.swept(request.axes).items()
+    return {
+        axis.replace("_", " "): value if isinstance(value, str) else ", ".join(map(str, value))
+        for axis, value in swept
+    }
+
+
 def _dataset(request: Request) -> str:
     dataset = request.scale.dataset
     shape = f"{dataset.image_size} px, {dataset.channels} channels"
@@ -314,18 +323,22 @@ def left_out(request: Request) -> Iterator[str]:
 
 
 def settings(points: Sequence[Point]) -> dict[str, object]:
-    """By task, the settings that all its steps have in common."""
-    kinds: dict[tuple[str, type], list[Any]] = {}
+    """By task, and by detector or trigger, the settings that all its steps have in common."""
+    parts: dict[str, list[dict[str, Any]]] = {}
     for step in ancestors(point.measure for point in points):
-        kinds.setdefault((step.task, type(step.settings)), []).append(step.settings)
-    shown: dict[str, object] = {}
-    for (task, _), found in kinds.items():
-        first = vars(found[0])
-        shown |= {
-            f"{task}: {name}".replace("_", " "): value
-            for name, value in first.items()
-            if all(vars(other)[name] == value for other in found)
-        }
+        own = vars(step.settings)
+        nested = {name: value for name, value in own.items() if is_dataclass(value)}
+        plain = {name: value for name, value in own.items() if name not in nested}
+        parts.setdefault(step.task, []).append(plain)
+        for name, value in nested.items():
+            called = f"{step.task} {getattr(value, 'name', name)}"
+            parts.setdefault(called, []).append(vars(value))
+    shown = {
+        f"{part}: {name}".replace("_", " "): value
+        for part, found in parts.items()
+        for name, value in found[0].items()
+        if all(name in other and other[name] == value for other in found)
+    }
     return brief(shown)
 
 
