@@ -83,12 +83,12 @@ def select(rows: Rows, **where: Any) -> Rows:
             are equal.  None stands for a missing value; a column that is not there is missing
             everywhere.
     """
-    kept = np.ones(len(rows), dtype=bool)
+    kept = list(range(len(rows)))
     for column, wanted in where.items():
         values = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else (wanted,)
         cells = rows[column].tolist() if column in rows else [None] * len(rows)
-        kept &= np.array([any(same(cell, value) for value in values) for cell in cells], dtype=bool)
-    return rows[kept]
+        kept = [place for place in kept if any(same(cells[place], value) for value in values)]
+    return rows.iloc[kept]
 
 
 def same(first: Any, second: Any) -> bool:

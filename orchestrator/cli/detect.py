@@ -15,7 +15,7 @@ from rich.console import Console
 from analysis.page import suspects as page
 from analysis.page.page import Failure
 from orchestrator import choices
-from orchestrator.cli import part_settings, printing
+from orchestrator.cli import part_settings
 from orchestrator.cli.options import split
 from orchestrator.cli.parsing import open_folder, store_of
 from orchestrator.run import report
@@ -101,7 +101,7 @@ def write_page(request: Request, result: Result, points: Sequence[Point], folder
             scale=request.scale.name,
             class_names=dataset.class_names,
             rankings=[_ranking(request, point) for point in points],
-            remarks=list(printing.left_out(request)),
+            remarks=list(report.left_out(request)),
             failures=[
                 Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
                 for failure in result.failures
@@ -126,7 +126,7 @@ def print_suspects(request: Request, result: Result, console: Console) -> None:
             _say(console, f"  {line.rank}  {line.suspicion:<10.4g}  {line.label}: {name}")
     if not result.made and len(done) == len(result.points):
         _say(console, "everything was finished already; nothing was started.")
-    for remark in (*result.remarks, *printing.left_out(request)):
+    for remark in (*result.remarks, *report.left_out(request)):
         _say(console, remark)
     if result.page:
         _say(console, f"every image: {result.page.with_name('suspicion.csv')}")

@@ -140,7 +140,7 @@ def _poison_of(point: "Point") -> str:
 
 def print_result(request: "Request", result: "Result", console: Console) -> None:
     """The table of the points that are finished, the finding, and where the report is."""
-    from orchestrator.run.report import rows_of, sentences, table_of
+    from orchestrator.run.report import left_out, rows_of, sentences, table_of
 
     rows = rows_of(request)
     if len(rows):
@@ -160,22 +160,6 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
     else:
         failed = "no point could be finished."
         console.print(failed if result.failures else "no point is finished yet; run it first.")
-
-
-def left_out(request: "Request") -> Iterator[str]:
-    """Yield a line if files of the user's own images were left out or lost their colors."""
-    from orchestrator.step import Step
-    from tasks.data.datasets import read_classes
-
-    dataset = Step(request.scale.dataset)
-    if not request.store.has(dataset):
-        return
-    classes = read_classes(request.store.fetch(dataset))
-    if classes.skipped:
-        names = f"{dataset.path}/skipped.csv"
-        yield f"left out as broken: {len(classes.skipped)} files, listed in {names} of the store"
-    if classes.turned_grey:
-        yield f"turned grey: {classes.turned_grey} images in color; --channels 3 keeps their colors"
 
 
 def print_explanation(request: "Request", wanted: str, console: Console) -> None:

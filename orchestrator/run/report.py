@@ -5,8 +5,8 @@ import json
 import platform
 import shlex
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,11 @@ def reported(request: Request, result: Result) -> Result:
 
 def _written(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
     page = (request.study.write or _write)(request, result, points, folder)
-    write_whole(folder / RUN, json.dumps(told(request, points), indent=1) + "\n")
+    write_whole(folder / RUN, json.dumps(run_file(request, points), indent=1) + "\n")
     return page
 
 
-def told(request: Request, points: Sequence[Point]) -> dict[str, Any]:
+def run_file(request: Request, points: Sequence[Point]) -> dict[str, Any]:
     """What ``run.json`` says: what was asked for, and where each finished point's row is.
 
     It is what ``castlewalls compare`` reads of a whole run; beside ``results.csv``, which holds
@@ -104,7 +104,7 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
             Failure(failure.point.name, failure.message, log_of(failure.point, store))
             for failure in result.failures
         ],
-        settings=settings(points),
+        settings={"dataset": _dataset(request), **_axes(request), **settings(points)},
         environment=environment(store, points[0].measure),
         command=command(request),
     )
@@ -185,7 +185,7 @@ def command(request: Request) -> str:
     words += ["--scale", request.scale.name]
     words += request.typed
     default = request.study.chosen(request.scale)
-    for axis, value in dict(request.axes).items():
+    for axis, value in request.axes.items():
         if value != default[axis]:
             text = value if isinstance(value, str) else ",".join(f"{item}" for item in value)
             words += ["--" + axis.replace("_", "-"), text]
@@ -276,19 +276,54 @@ def stages(request: Request, result: Result) -> list[Stage]:
     return taken
 
 
+def _axes(request: Request) -> dict[str, str]:
+    """What was swept, by axis."""
+    swept = request.axes.items()
+    return {
+        axis.replace("_", " "): value if isinstance(value, str) else ", ".join(map(str, value))
+        for axis, value in swept
+    }
+
+
+def _dataset(request: Request) -> str:
+    dataset = request.scale.dataset
+    shape = f"{dataset.image_size} px, {dataset.channels} channels"
+    named = f"{dataset.name}: {shape}, {len(dataset.class_names)} classes"
+    return "; ".join([named, *left_out(request)])
+
+
+def left_out(request: Request) -> Iterator[str]:
+    """Yield a line if files of the user's own images were left out or lost their colors."""
+    from tasks.data.datasets import read_classes
+
+    dataset = Step(request.scale.dataset)
+    if not request.store.has(dataset):
+        return
+    classes = read_classes(request.store.fetch(dataset))
+    if classes.skipped:
+        names = f"{dataset.path}/skipped.csv"
+        yield f"left out as broken: {len(classes.skipped)} files, listed in {names} of the store"
+    if classes.turned_grey:
+        yield f"turned grey: {classes.turned_grey} images in color; --channels 3 keeps their colors"
+
+
 def settings(points: Sequence[Point]) -> dict[str, object]:
-    """By task, the settings that all its steps have in common."""
-    kinds: dict[tuple[str, type], list[Any]] = {}
+    """By task, and by detector or trigger, the settings that all its steps have in common."""
+    parts: dict[str, list[dict[str, Any]]] = {}
     for step in ancestors(point.measure for point in points):
-        kinds.setdefault((step.task, type(step.settings)), []).append(step.settings)
-    shown: dict[str, object] = {}
-    for (task, _), found in kinds.items():
-        first = vars(found[0])
-        shown |= {
-            f"{task}: {name}".replace("_", " "): value
-            for name, value in first.items()
-            if all(vars(other)[name] == value for other in found)
-        }
+        own = vars(step.settings)
+        nested = {name: value for name, value in own.items() if is_dataclass(value)}
+        plain = {name: value for name, value in own.items() if name not in nested}
+        parts.setdefault(step.task, []).append(plain)
+        for name, value in nested.items():
+            called = f"{step.task} {getattr(value, 'name', name)}"
+            parts.setdefault(called, []).append(vars(value))
+    shown = {
+        f"{part}: {name}".replace("_", " "): value
+        for part, found in parts.items()
+        for name, value in found[0].items()
+        if all(name in other and other[name] == value for other in found)
+    }
     return brief(shown)
 
 

@@ -38,11 +38,11 @@ def test_the_samplers_that_settings_allow_are_the_ones_there_are():
 
 
 def test_the_ways_of_thresholding_are_named_alike_everywhere():
-    from analysis.rows import CLIP_ORDER
+    from analysis.names import NAMES
     from models.thresholding import CLIPS
     from tasks.steps import sample
 
-    assert CLIPS == sample.CLIPS == CLIP_ORDER
+    assert CLIPS == sample.CLIPS == tuple(NAMES["clip"])
 
 
 def test_the_networks_that_settings_allow_are_the_ones_there_are():
