@@ -150,7 +150,7 @@ def test_a_folder_that_no_classifier_can_learn_is_refused(change, said, asked, p
         ({"detector": "cd,,strip"}, "values with commas between them"),
         ({"scale": "cifar10"}, "unknown scale 'cifar10'; there are: laptop, tiny"),
         ({"image_size": 7}, "multiple of 4, got 7"),
-        ({"classifier_steps": 3}, "at least 10 steps"),
+        ({"classifier_steps": 3}, "steps of at least 10"),
     ],
 )
 def test_words_that_make_no_sense_are_refused_before_anything_is_made(words, said, asked, tmp_path):

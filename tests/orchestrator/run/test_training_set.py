@@ -385,6 +385,6 @@ def test_a_classifier_that_learned_nothing_fails_what_needs_it_in_one_line(store
         run_in_process([prepared], store)
     said = str(caught.value)
     assert said.startswith(f"{prepared.path}: expected a classifier that learned")
-    assert "where always saying the largest class would give 19.6%" in said
+    assert "where always answering the largest class gives 19.6%" in said
     assert said.endswith("train it for more steps or on more images, or check the labels")
     assert "\n" not in said
