@@ -7,11 +7,11 @@ import shutil
 import pytest
 
 from orchestrator.cli import parsing
-from orchestrator.cli.printing import left_out
 from orchestrator.run import report
 from orchestrator.run.conductor import StepFailed
 from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
+from orchestrator.run.report import left_out
 from orchestrator.run.request import Result
 from tasks.data.datasets import read_classes
 from tests.pictures import make_folder

@@ -217,7 +217,7 @@ class TestOnACluster:
     def test_a_run_that_fails_there_fails_here(self, owner, store):
         code, said = submitted(owner, *REFUSED_AT_ONCE, "--store", str(store))
         assert code == 1, said
-        assert "at least 10 steps" in said
+        assert "steps of at least 10" in said
         assert said.endswith("the job failed with exit code 2; its log is above.\n")
 
     def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(self, owner, store):

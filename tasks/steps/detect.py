@@ -149,7 +149,6 @@ class Worker:
             FloatingPointError: The detector gives NaN or infinity.
             ValueError: It gives another number of suspicions or masks, or masks outside 0..1.
         """
-        from models import cognitive_distillation as method
         from models.device import one_thread
 
         rows = self.rows.slice(first, last - first)
@@ -167,10 +166,7 @@ class Worker:
                 check(what, (low, high), "in 0..1", 0 <= low <= high <= 1)
                 suspicion = self.detector.from_masks(masks)
                 pngs = images.encode(np.rint(255 * masks).astype(np.uint8)[..., None])
-                # No detector's seed is negative, so these colors are new to the mask.
-                colors = method.colors(-1, index, steps=KEPT_COLORS, channels=given[0].shape[3])
-                x = images.to_float(given[0])
-                kept = method.answers_kept(self.state.classifier, x, masks, colors).tolist()
+                kept = answers_kept(self.state, given[0], masks, index).tolist()
             else:
                 suspicion = self.detector.suspicion(*given)
         self._check("suspicion", suspicion, (rows.num_rows,), index)
@@ -206,3 +202,17 @@ class Worker:
                 f"{name} for image {index[~finite][0]} and {(~finite).sum() - 1} others of its "
                 f"batch of {len(index)}; check its constants and the classifier"
             )
+
+
+def answers_kept(
+    state: Prepared,
+    pictures: NDArray[np.uint8],
+    masks: NDArray[np.float32],
+    index: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """How well masks explain the classifier's answers: float64, (N,), a share of KEPT_COLORS."""
+    from models import cognitive_distillation as method
+
+    # No detector's seed is negative, so these colors are new to the masks.
+    colors = method.colors(-1, index, steps=KEPT_COLORS, channels=pictures.shape[3])
+    return method.answers_kept(state.classifier, images.to_float(pictures), masks, colors)

@@ -170,15 +170,14 @@ def augmented(
     from models.augmentation import erase, flip, shift
     from models.randomness import generator
 
-    kinds: dict[str, tuple[bool | int, Callable[..., NDArray[np.uint8]]]] = {
-        "flipping": (settings.flip, flip),
-        "shifting": (settings.shift, partial(shift, pixels=settings.shift)),
-        "erasing": (settings.erase, erase),
-    }
-    for purpose, (wanted, change) in kinds.items():
-        if wanted:
-            draws = generator(settings.seed, purpose, step)
-            image = change(image, draws, whole=settings.batch_size, own=own)
+    whole = settings.batch_size
+    if settings.flip:
+        image = flip(image, generator(settings.seed, "flipping", step), whole=whole, own=own)
+    if settings.shift:
+        draws = generator(settings.seed, "shifting", step)
+        image = shift(image, draws, pixels=settings.shift, whole=whole, own=own)
+    if settings.erase:
+        image = erase(image, generator(settings.seed, "erasing", step), whole=whole, own=own)
     return image
 
 

@@ -25,16 +25,16 @@ __all__ = ["TRIGGERS", "BadNets1", "CleanLabel", "Nothing", "RelabelOnly", "Rene
 
 TRIGGERS: tuple[type[Trigger], ...] = (
     Nothing,
-    BadNets1,
     RelabelOnly,
-    CleanLabel,
+    BadNets1,
+    Blend,
     Unicolor,
     ImagePatch,
-    Blend,
-    Wanet,
     Rectangle,
+    Wanet,
+    CleanLabel,
 )
-"""Every trigger, in the order of display: the paper's first one and its ablations, then others."""
+"""Every trigger, in the order in which studies take them; the first of a study is its main one."""
 
 
 def from_name(name: str) -> type[Trigger]:

@@ -17,6 +17,8 @@ class Trigger(Protocol):
     """Its name in flags, files and columns."""
     title: ClassVar[str]
     """Its name on pages."""
+    place: ClassVar[int]
+    """Its place on pages; smaller ones come first."""
     about: ClassVar[str]
     """One or more sentences for the glossary of a page."""
     relabels: ClassVar[bool]

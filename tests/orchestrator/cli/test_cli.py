@@ -175,7 +175,7 @@ BAD = [
     (["plan", "amplification", "--budget", "soon"], "--budget takes a time such as 90s"),
     (["plan", "amplification", "--budget", "1s"], "--budget 1.0 s is too little"),
     (["plan", "amplification", "--budget", "1h", "--training-steps", "50"], "leave them out"),
-    (["plan", "amplification", "--training-steps", "3"], "at least 10 steps"),
+    (["plan", "amplification", "--training-steps", "3"], "steps of at least 10"),
     (["plan", "amplification", "--stream-memory", "2"], "such as 500MB or 2GiB"),
     (["plan", "amplification", "--poison-ratio", "0.95"], "only 1298 lie outside"),
     (["plan", "amplification", "--poison-ratio", "0.0001"], "less than one image"),

@@ -248,7 +248,7 @@ def request_for(store, scale=TINY, **axes):
         return asked.store.root / "index.html"
 
     wanted = {"trigger": ("badnets1",), "poison_ratio": (0.05, 0.1), "guidance_weight": (5.0,)}
-    study = replace(AMPLIFICATION, page=page)
+    study = replace(AMPLIFICATION, write=page)
     return Request(
         study=study,
         scale=scale,

@@ -24,7 +24,7 @@ def asked(pictures, tmp_path):
     """A function that asks for that folder."""
 
     def ask(**words):
-        return detect.request(str(pictures), store=str(tmp_path / "store"), **words)
+        return detect.request(images=str(pictures), store=str(tmp_path / "store"), **words)
 
     return ask
 
@@ -87,7 +87,7 @@ def test_the_classifier_is_the_one_that_the_scale_gives_to_these_images(asked):
 def test_a_folder_with_parts_is_looked_at_whole(tmp_path):
     for part in ("train", "test"):
         make_folder(tmp_path / "both" / part, per_class=3)
-    request = detect.request(str(tmp_path / "both"), store=str(tmp_path))
+    request = detect.request(images=str(tmp_path / "both"), store=str(tmp_path))
     assert request.scale.dataset.counts()["train"] == (6, 6, 6)
 
 
@@ -150,7 +150,7 @@ def test_a_folder_that_no_classifier_can_learn_is_refused(change, said, asked, p
         ({"detector": "cd,,strip"}, "values with commas between them"),
         ({"scale": "cifar10"}, "unknown scale 'cifar10'; there are: laptop, tiny"),
         ({"image_size": 7}, "multiple of 4, got 7"),
-        ({"classifier_steps": 3}, "at least 10 steps"),
+        ({"classifier_steps": 3}, "steps of at least 10"),
     ],
 )
 def test_words_that_make_no_sense_are_refused_before_anything_is_made(words, said, asked, tmp_path):
@@ -161,7 +161,7 @@ def test_words_that_make_no_sense_are_refused_before_anything_is_made(words, sai
 
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"a folder that can be read, got '.*nowhere'"):
-        detect.request(str(tmp_path / "nowhere"), store=str(tmp_path))
+        detect.request(images=str(tmp_path / "nowhere"), store=str(tmp_path))
 
 
 def test_a_classifier_that_learned_nothing_is_refused(tmp_path):
@@ -171,7 +171,7 @@ def test_a_classifier_that_learned_nothing_is_refused(tmp_path):
             picture = Image.new("L", (8, 8), 100)  # the same everywhere
             picture.save(tmp_path / "pictures" / name / f"{number}.png")
     request = detect.request(
-        str(tmp_path / "pictures"),
+        images=str(tmp_path / "pictures"),
         store=str(tmp_path / "store"),
         detector="strip",
         scale="tiny",

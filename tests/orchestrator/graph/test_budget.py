@@ -8,7 +8,7 @@ from orchestrator.graph.budget import TooLittle, percent_within
 from orchestrator.graph.costs import Costs
 from orchestrator.graph.plan import AROUND_SECONDS, from_nothing
 from orchestrator.store.store import Store
-from orchestrator.studies import AMPLIFICATION, DETECTION
+from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import LAPTOP, TINY, shortened
 
 CORES = 2
@@ -42,7 +42,7 @@ def test_a_share_shortens_trainings_and_images_down_to_a_least():
 
 def test_a_share_shortens_a_generation_set_likewise():
     for percent, n in [(100, 1437), (42, 603), (1, 100)]:
-        assert DETECTION.images_a_point(shortened(LAPTOP, percent)) == n
+        assert shortened(LAPTOP, percent).generation_set_size == n
     assert shortened(LAPTOP, 100) == LAPTOP
 
 

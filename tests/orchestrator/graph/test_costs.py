@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +22,7 @@ from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, DETECTION, DIFFUSION_CLASSIFIER
 from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tasks import detectors
+from tasks.detectors.detector import Masking
 from tasks.steps import detect, prepare, train_diffusion
 
 SIDES = (32, 64)
@@ -159,13 +159,12 @@ class TestSteps:
         self, detector, classifier, forward
     ):
         state = detector.prepare(PICTURES, LABELS, classifier)
-        worker = SimpleNamespace(state=state)  # all that `_kept` looks at
 
         def look():
             detector.suspicion(PICTURES, LABELS, np.arange(4), state)
-            if isinstance(detector, detectors.Masking):
+            if isinstance(detector, Masking):
                 masks = np.ones((4, 8, 8), np.float32)
-                detect.Worker._kept(worker, PICTURES, masks, np.arange(4))
+                detect.answers_kept(state, PICTURES, masks, np.arange(4))
 
         # FCT multiplies a little to turn an image, too.
         assert counted(look) == pytest.approx(4 * forward * costs.looks(detector), rel=1e-3)

@@ -6,7 +6,6 @@ from analysis.rows import frame
 from analysis.statistics.verdicts import Verdict
 from orchestrator.run.report import judged as judge
 from orchestrator.studies import STUDIES
-from orchestrator.studies.claims import judge as judge_old
 from orchestrator.studies.scales import SCALES
 from tests.made_up import corrected, make_row, template_matched
 from tests.made_up_classification import FILTERS, make_rows
@@ -80,7 +79,7 @@ def test_no_claim_is_left_untested_by_the_default_axes(study, scale):
         }
         for point in study.points(scale, study.chosen(scale))
     ]
-    found = judge(study, frame(rows)) or judge_old(rows)
+    found = judge(study, frame(rows))
     untested = [
         f"{one.claim.name}: {part.evidence}"
         for one in found
