@@ -68,6 +68,7 @@ def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
         ValueError: In one line, what was expected, what came and what to type instead.
     """
     options, typed = split(DETECT, words)
+    placement = Placement(actors=options.actors)
     scales = {scale.name: scale for scale in SCALES}
     stock = scales[choices.known(options.scale, scales, "scale")]
     axes = DETECT.chosen(stock, typed)
@@ -83,7 +84,7 @@ def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
         scale=scale,
         axes=axes,
         store=store,
-        placement=Placement(actors=options.actors),
+        placement=placement,
         address=options.address,
         verbose=options.verbose,
         typed=options.typed(),

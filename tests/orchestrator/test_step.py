@@ -81,13 +81,15 @@ def every_step():
     yield from detection("training")
     yield from ancestors(detection("generation"))
     for scale in SCALES:
-        yield from ancestors(point.measure for point in AMPLIFICATION.points(scale, scale.axes))
+        yield from ancestors(
+            point.measure for point in AMPLIFICATION.points(scale, AMPLIFICATION.chosen(scale))
+        )
 
 
 def test_digests_are_the_same_in_another_process():
     code = (
         "from orchestrator.studies import AMPLIFICATION as a; from orchestrator.studies.scales "
-        "import TINY as t; print(*(p.measure.digest for p in a.points(t, t.axes)))"
+        "import TINY as t; print(*(p.measure.digest for p in a.points(t, a.chosen(t))))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     points = AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))
@@ -200,7 +202,7 @@ class TestLongSettings:
     def test_what_prints_settings_prints_no_pixels(self, tmp_path):
         """Plan, explain, compare, the page and MLflow; a study once took 438 KB."""
         own_picture = picture(tmp_path / "noise.png")
-        own = replace(TINY, part_settings=(Blend(pattern=own_picture),), name="tiny")
+        own = replace(TINY, own_triggers=(Blend(pattern=own_picture),), name="tiny")
         axes = AMPLIFICATION.chosen(TINY).with_values(trigger=("blend",), poison_ratio=(0.1,))
         points = AMPLIFICATION.points(own, axes)
         store = Store(tmp_path)

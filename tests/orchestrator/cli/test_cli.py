@@ -46,6 +46,7 @@ COMMANDS = {
         "--skip-broken --classifier-steps --address --actors --verbose".split()
     ),
     "submit": {"words", "--address", "--wait"},
+    "verify": {"--scale", "--store", "--csv", "--json", "--markdown"},
     "doctor": {"--address", "--store"},
     "compare": {"names", "--store", "--csv"},
 }

@@ -209,7 +209,7 @@ class TestStore:
             [levels[folder]] = [one for one in found if one.check == "store"]
         assert levels[here].level == "good"
         assert levels[there].level == "wrong"
-        assert f"its folder {there} is another one" in levels[there].found
+        assert f"it does not find in {there}" in levels[there].found
         assert list(there.iterdir()) == []
 
 

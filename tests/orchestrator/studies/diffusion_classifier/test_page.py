@@ -140,7 +140,11 @@ def test_the_terminals_table_has_a_line_for_each_row_and_the_file_every_column()
     ]
     assert [cell.partition(" ")[0] for cell in lines[4][6:]] == ["97.8%", "33.1%", "96.9%", "98.8%"]
     header = next(csv.reader(io.StringIO(to_csv(rows, leading(DIFFUSION_CLASSIFIER)))))
-    assert tuple(header[:20]) == DIFFUSION_CLASSIFIER.columns
+    axes = [axis.name for axis in DIFFUSION_CLASSIFIER.axes]
+    assert header[2 : len(axes) + 2] == axes
+    assert tuple(header[len(axes) + 2 :])[: len(DIFFUSION_CLASSIFIER.columns)] == (
+        DIFFUSION_CLASSIFIER.columns
+    )
     assert set(header) == set(SMALL[0])
 
 
