@@ -224,8 +224,8 @@ def _markdown(one: Verified, scale: str) -> Iterator[str]:
         if len(by_subject) > 1:
             yield f"### {subject or 'Not tested'}\n"
         for line in lines:
-            theirs = f" The paper: {line.paper}." if line.paper else ""
-            yield f"- **{line.verdict}**: {line.statement} ({line.source}.{theirs}) {line.evidence}"
+            theirs = f"; the paper: {line.paper}" if line.paper else ""
+            yield f"- **{line.verdict}**: {line.statement} ({line.source}{theirs}) {line.evidence}"
         yield ""
     headers, rows = report.table_of(study, one.rows)
     yield "## Points\n"
