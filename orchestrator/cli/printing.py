@@ -174,8 +174,7 @@ def print_explanation(request: "Request", wanted: str, console: Console) -> None
         much = "no step" if not found else f"{len(found)} steps"
         raise ValueError(
             f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
-            f"`castlewalls plan {request.study.name}` prints it, with the same axes; of another "
-            f"study or scale add --study and --scale."
+            f"`castlewalls plan {request.study.name}` prints it, with the same axes and --scale."
         )
     for line in explanation(request.store, found[0]):
         console.print(line, soft_wrap=True, markup=False)
