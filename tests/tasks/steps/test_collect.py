@@ -69,11 +69,8 @@ def test_nothing_is_held_out(collected, sampled):
     folder = collected(sampled())
     assert datasets.read_classes(folder).counts["test"] == (0,) * 10
     assert pq.read_table(folder / "test.parquet").num_rows == 0
-    assert {path.name for path in folder.iterdir()} == {
-        "classes.json",
-        "test.parquet",
-        "train.parquet",
-    }
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"classes.json", "test.parquet", "train.parquet"}
 
 
 def test_a_set_of_several_row_groups_is_collected_whole(collected, sampled):
