@@ -81,11 +81,7 @@ class Classifier:
         return self._each(lambda x: self.network(x).softmax(dim=1), images, batch_size)
 
     def features(self, images: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
-        """Features that the last linear layer reads, float32, (N, D); arguments as above.
-
-        Raises:
-            ValueError: The network has no linear layer.
-        """
+        """What the last linear layer reads, float32, (N, D); arguments as above."""
         return self._each(lambda x: penultimate(self.network, x), images, batch_size)
 
     @torch.inference_mode()
@@ -100,11 +96,7 @@ class Classifier:
 
 
 def head(network: nn.Module) -> nn.Linear:
-    """The last linear layer, which turns features into logits.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The last linear layer, of features to logits; raises ValueError if there is none."""
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not layers:
         raise ValueError(

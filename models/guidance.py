@@ -89,11 +89,7 @@ def guided_image(
 
 
 def check_guidance(weight: float, null_condition: int | None) -> None:
-    """Refuse guidance of a model that was trained without a null condition.
-
-    Raises:
-        ValueError: It was, and ``weight`` is not 1.
-    """
+    """Raise ValueError for guidance (a weight other than 1) without a null condition."""
     if weight != 1 and null_condition is None:
         raise ValueError(
             f"expected a guidance_weight of 1, got {weight:g}: the model was trained without a "

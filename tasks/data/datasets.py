@@ -121,11 +121,7 @@ class Classes:
     """Images that lost their colors, in a gray dataset."""
 
     def position(self, name: str) -> int:
-        """The label of class ``name``.
-
-        Raises:
-            ValueError: There is no such class.
-        """
+        """The label of class ``name``; raises ValueError if there is none."""
         if name not in self.names:
             raise ValueError(f"expected one of the classes {', '.join(self.names)}, got {name!r}")
         return self.names.index(name)

@@ -127,11 +127,7 @@ class ImageFolder(TaskSettings):
         return {"train": self.train_counts, "test": self.test_counts}
 
     def blocks(self, part: str) -> Iterator[Split]:
-        """Yield the images of a part, ``ROW_GROUP`` at a time; ``index`` counts the listed files.
-
-        Raises:
-            ValueError: The folder has changed since it was listed.
-        """
+        """Yield a part, numbered as listed; raises ValueError if the folder has changed since."""
         listing = listings.list_folder(Path(self.folder), self.store)
         if contents.digest(listing) != self.listing:
             raise folders.changed(listing.root)

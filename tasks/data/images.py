@@ -82,11 +82,7 @@ def to_table(
 
 
 def from_column(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:
-    """Images of an ``image`` column, uint8, (N, H, W, C).
-
-    Raises:
-        ValueError: A PNG that cannot be read, or that differs in size or channels.
-    """
+    """Images of an ``image`` column, uint8, (N, H, W, C); raises ValueError as ``decode``."""
     return decode(value["bytes"] for value in column.to_pylist())
 
 
@@ -127,11 +123,7 @@ def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def from_float(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Inverse of ``to_float``: clips to [-1, 1] and rounds to the nearest level.
-
-    Raises:
-        FloatingPointError: A sample holds NaN or infinity.
-    """
+    """Inverse of ``to_float``, clips and rounds; raises FloatingPointError for NaN or infinity."""
     if not np.isfinite(samples).all():
         raise FloatingPointError("expected finite images, got NaN or infinity from the model")
     levels = np.rint((samples.clip(-1, 1) + np.float32(1)) * np.float32(127.5))

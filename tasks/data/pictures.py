@@ -102,11 +102,7 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
 
 
 def upright(content: bytes) -> Image.Image:
-    """The whole picture in a file, 8-bit gray or RGB, by the rules of ``pixels`` but the last two.
-
-    Raises:
-        BrokenImage: By these rules, or for any reason of Pillow.
-    """
+    """The picture in a file, 8-bit gray or RGB, as ``pixels`` but whole; raises BrokenImage."""
     with _reasons():
         try:
             return _decoded(content)
@@ -118,11 +114,7 @@ def upright(content: bytes) -> Image.Image:
 
 
 def is_grey(opened: IO[bytes]) -> bool:
-    """Whether a file is gray by its header; a palette counts as color.
-
-    Raises:
-        BrokenImage: Its header cannot be read.
-    """
+    """Whether a file is gray by its header; a palette counts as color.  Raises BrokenImage."""
     with _reasons():
         try:
             with _header(opened) as image:

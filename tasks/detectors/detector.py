@@ -110,11 +110,7 @@ class Masking(Protocol):
 
 
 def check_images(images: Images, labels: Numbers, index: Numbers, state: Prepared) -> None:
-    """Check the arguments of ``suspicion``.
-
-    Raises:
-        ValueError: The images do not fit the classifier, or lack labels or indices.
-    """
+    """Raise ValueError if images do not fit the classifier, or lack labels or indices."""
     shape = state.classifier.shape
     expected = (shape.image_size, shape.image_size, shape.channels)
     if images.dtype != np.uint8 or images.shape[1:] != expected:

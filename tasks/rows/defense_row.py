@@ -156,12 +156,7 @@ Answers = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 def _paired(
     after: Verdicts | None, before: Verdicts | None
 ) -> tuple[Answers, Answers] | tuple[None, None]:
-    """Who was right and who was misled, image by image; None without two classifiers.
-
-    Raises:
-        ValueError: They were shown other images or triggers, or started from other weights; or only
-            the second was attacked.
-    """
+    """Who was right and who misled, image by image; raises ValueError if they cannot be paired."""
     if before is None:
         return None, None
     if after is None:
@@ -176,11 +171,7 @@ def _paired(
 def _trained_on(
     settings: Settings, record: dict[str, Any], judged: Dissection | None, collected: Path | None
 ) -> int:
-    """How many images the classifier was trained on.
-
-    Raises:
-        ValueError: Other generations were judged than trained on.
-    """
+    """How many images the classifier was trained on; raises ValueError if others were judged."""
     if settings.image_set != GENERATION:
         return int(record["n"])
     counts = [] if judged is None else [len(judged.matches)]

@@ -42,11 +42,7 @@ class Coordinates(TaskSettings):
     """Seed of the poison, of every training and of sampling."""
 
     def check_generations(self, image_set: str) -> None:
-        """Check that generations have a guidance weight and a sampler, and other images have not.
-
-        Raises:
-            ValueError: They do not fit ``image_set``.
-        """
+        """Raise ValueError unless generations, and they alone, have guidance and a sampler."""
         for name in OF_GENERATIONS:
             value = getattr(self, name)
             if (value is None) == (image_set == GENERATION):

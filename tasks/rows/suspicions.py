@@ -76,11 +76,7 @@ class Suspicions:
         return np.concatenate(whole), np.concatenate(patch) if patch else None
 
     def check(self, whose: str, index: NDArray[np.int64], label: NDArray[np.int64]) -> None:
-        """Compare with the index and label of another table, both (M,) by ascending index.
-
-        Raises:
-            ValueError: They are not the same images.
-        """
+        """Raise ValueError unless a table by ascending index, both (M,), is of the same images."""
         same = np.array_equal(self.index, index) and np.array_equal(self.label, label)
         if not same:
             raise ValueError(

@@ -75,11 +75,7 @@ class Verdicts:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``run`` wrote.
-
-        Raises:
-            ValueError: It did not write verdicts.
-        """
+        """Read what ``run`` wrote; raises ValueError if it wrote no verdicts."""
         if not (folder / "verdicts.parquet").exists():
             raise ValueError(
                 f"expected an attack that was made with verdicts=True, got {folder.name}, "
@@ -97,11 +93,7 @@ class Verdicts:
         )
 
     def of(self, trigger: str, target_class: str, network: str) -> Self:
-        """These verdicts, if they are of such an attack.
-
-        Raises:
-            ValueError: They are of another.
-        """
+        """These verdicts; raises ValueError if they are of another attack."""
         expected = (trigger, target_class, network)
         record = self.record
         found = (record["trigger"]["name"], record["target_class"], record["network"])
@@ -129,11 +121,7 @@ class Verdicts:
         return replace(self, **{name: getattr(self, name)[:n] for name in columns})
 
     def check_same_images(self, other: "Verdicts") -> None:
-        """Check that another classifier was shown the same images and triggered copies.
-
-        Raises:
-            ValueError: It was shown others.
-        """
+        """Raise ValueError if another classifier was shown other images or triggered copies."""
         shown = (
             (one.index, one.label, one.said_triggered == NOTHING_SAID) for one in (self, other)
         )

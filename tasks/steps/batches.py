@@ -103,11 +103,7 @@ def _cut(
 
 
 def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
-    """The rows of a global batch that worker ``rank`` of ``workers`` keeps.
-
-    Raises:
-        ValueError: The workers cannot share the batch equally.
-    """
+    """This worker's rows of a global batch; raises ValueError if it cannot be shared equally."""
     if batch_size % workers:
         raise ValueError(
             f"expected a batch size that {workers} workers share equally, got {batch_size}; "
@@ -118,11 +114,7 @@ def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
 
 
 def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
-    """The batches of steps ``first`` .. ``last - 1``, across epochs.
-
-    Raises:
-        ValueError: The dataset is empty, or a restreamed one is smaller than one batch.
-    """
+    """The batches of steps ``first`` .. ``last - 1``; raises ValueError if an epoch has none."""
     if batches.per_epoch < 1:
         raise ValueError("expected at least one whole batch an epoch, got none; lower batch_size")
     step = first
@@ -137,11 +129,7 @@ def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """How data-parallel workers share batches.
-
-    Raises:
-        ValueError: ``batch_size`` cannot be shared by ``workers``.
-    """
+    """How data-parallel workers share batches; raises ValueError if they cannot."""
 
     batch_size: int
     """Images in a global batch."""

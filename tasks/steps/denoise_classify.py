@@ -152,11 +152,7 @@ def count(
     model: Path,  # noqa: ARG001 - the shape of per_batch
     dataset: Path,
 ) -> int:
-    """Number of test images to classify.
-
-    Raises:
-        ValueError: There are fewer than asked for.
-    """
+    """Number of test images to classify; raises ValueError if there are fewer."""
     there: int = pq.read_metadata(dataset / "test.parquet").num_rows
     if settings.test_images is not None and settings.test_images > there:
         raise ValueError(
@@ -169,12 +165,7 @@ class Worker:
     """Loads the model and the test images once; classifies a range of them at a time."""
 
     def __init__(self, settings: Settings, *, model: Path, dataset: Path) -> None:
-        """Read both.
-
-        Raises:
-            ValueError: The model has other classes or images than the dataset, or a filter ratio
-                keeps no value of an image.
-        """
+        """Read both; raises ValueError if they do not fit together, or a filter keeps nothing."""
         from models import denoiser
         from models.device import choose
         from models.diffusion_classifier import DiffusionClassifier
@@ -200,11 +191,7 @@ class Worker:
         self.mapped = set(mapped.tolist()) if settings.trigger.stamps else set()
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Verdicts on test images ``first`` .. ``last - 1``, in ``SCHEMA``.
-
-        Raises:
-            FloatingPointError: The model gives NaN or infinity.
-        """
+        """Verdicts on images ``first`` .. ``last - 1``; raises FloatingPointError for NaN."""
         from models.device import one_thread
 
         rows = self.rows.slice(first, last - first)
@@ -257,11 +244,7 @@ def _method(settings: Settings, values: int) -> "Method":
 
 
 def kept(ratio: float, values: int) -> int:
-    """How many values a filter keeps: int((1 - ratio) values), in decimals.
-
-    Raises:
-        ValueError: It keeps none.
-    """
+    """int((1 - ratio) values), in decimals: how many a filter keeps; raises ValueError for none."""
     count = int((1 - Decimal(str(ratio))) * values)
     if count < 1:
         raise ValueError(

@@ -93,22 +93,14 @@ def count(
     training_set: Path | None = None,
     generations: Path | None = None,
 ) -> int:
-    """Number of images.
-
-    Raises:
-        ValueError: The images are not the set that the settings name.
-    """
+    """Number of images; raises ValueError as ``chosen``."""
     folder = chosen(settings, training_set, generations)
     rows: int = pq.read_metadata(folder / "rows.parquet").num_rows
     return rows
 
 
 def chosen(settings: Settings, training_set: Path | None, generations: Path | None) -> Path:
-    """The folder of the set that the settings name.
-
-    Raises:
-        ValueError: It is not the one that was given, or both were.
-    """
+    """The folder of the set that the settings name; raises ValueError unless it alone is given."""
     given = {"training": training_set, "generation": generations}
     folder = given.pop(settings.image_set)
     if folder is None or any(given.values()):
@@ -130,11 +122,7 @@ class Worker:
         training_set: Path | None = None,
         generations: Path | None = None,
     ) -> None:
-        """Read both.
-
-        Raises:
-            ValueError: The images are not the set that the settings name.
-        """
+        """Read both; raises ValueError as ``chosen``."""
         from models.device import choose
 
         self.detector = settings.detector

@@ -43,11 +43,7 @@ class Settings(TaskSettings):
 def run(
     settings: Settings, *, dataset: Path, content_judge: Path, trigger_judge: Path, out: Path
 ) -> None:
-    """Write ``judges.json``.
-
-    Raises:
-        ValueError: The dataset has no test image.
-    """
+    """Write ``judges.json``; raises ValueError if the dataset has no test image."""
     from models.classifiers import Classifier
     from models.device import choose, one_thread
 

@@ -79,11 +79,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read a manifest's folder.
-
-        Raises:
-            ValueError: The trigger's grid is not the one that it draws here.
-        """
+        """Read a manifest's folder; raises ValueError if its trigger draws another warp here."""
         record = json.loads((folder / "manifest.json").read_text())
         trigger = triggers.from_record(record["trigger"])
         columns = ["index", "label", "true_label", "poisoned"]

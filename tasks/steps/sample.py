@@ -101,11 +101,7 @@ def count(
 
 
 def asked_for(settings: Settings, conditions: Path | None) -> NDArray[np.int64]:
-    """The conditions, int64, (K,); image i gets number i % K.
-
-    Raises:
-        ValueError: They are given both in the settings and as an input, or in neither.
-    """
+    """The conditions, int64, (K,); image i gets i % K.  Raises ValueError without one source."""
     if bool(settings.conditions) == (conditions is not None):
         got = "both" if settings.conditions else "neither"
         raise ValueError(
@@ -142,11 +138,7 @@ class Worker:
         )
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Images ``first`` .. ``last - 1`` in the dataset's schema; the label is the condition.
-
-        Raises:
-            FloatingPointError: The model gave NaN or infinity.
-        """
+        """Images ``first`` .. ``last - 1``, labelled as asked; raises FloatingPointError for NaN."""
         import torch
 
         from models.device import one_thread

@@ -48,11 +48,7 @@ class TrainingSettings(TaskSettings):
     """Most bytes of images, uint8, in memory; of more, an epoch is permuted window by window."""
 
     def check_training(self, schedules: tuple[str, ...]) -> None:
-        """Check these fields.
-
-        Raises:
-            ValueError: The training cannot start.
-        """
+        """Raise ValueError if the training cannot start with these fields."""
         check_name("schedule", self.schedule, schedules)
         cycle = self.schedule == "one_cycle"
         least, which = (10, "one cycle") if cycle else (2, self.schedule)

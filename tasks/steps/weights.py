@@ -143,11 +143,7 @@ def run(settings: Settings, *, out: Path) -> None:
 
 
 def read(folder: Path, network: str) -> str:
-    """Name of the weights that a network started from: 12 digits of the file's sha256.
-
-    Raises:
-        ValueError: They are weights of another network.
-    """
+    """12 digits of the sha256 of a network's first weights; raises ValueError for another's."""
     record = json.loads((folder / "weights.json").read_text())
     if record["network"] != network:
         raise ValueError(f"expected weights of {network}, got those of {record['network']}")

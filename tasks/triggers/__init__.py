@@ -38,11 +38,7 @@ TRIGGERS: tuple[type[Trigger], ...] = (
 
 
 def from_name(name: str) -> type[Trigger]:
-    """The class of TRIGGERS called ``name``.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The class of TRIGGERS called ``name``; raises ValueError if there is none."""
     return checks.find("a trigger", name, TRIGGERS)
 
 

@@ -50,11 +50,7 @@ class Picture:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read an image file, by the rules of ``pictures.upright``.
-
-        Raises:
-            ValueError: In one line, naming the file and what is wrong with it.
-        """
+        """Read an image file; raises ValueError, which names the file and what is wrong with it."""
         try:
             content = _content(path)
             pictures.upright(content)
@@ -66,20 +62,12 @@ class Picture:
         return cls(hashlib.sha256(content).hexdigest(), text)
 
     def decoded(self) -> Image.Image:
-        """The whole picture, RGB.
-
-        Raises:
-            BrokenImage: The file does not decode here, though it did where it was read.
-        """
+        """The whole picture, RGB; raises BrokenImage where Pillow lacks its format."""
         return pictures.upright(base64.b64decode(self.content)).convert("RGB")
 
 
 def check_picture(picture: object) -> None:
-    """Check that it is a picture or None.
-
-    Raises:
-        ValueError: It is something else.
-    """
+    """Raise ValueError unless it is a picture or None."""
     if not isinstance(picture, Picture | None):
         raise ValueError(
             f"expected a Picture or None, got {str(picture)[:60]!r}; make one with Blend.from_file "

@@ -85,11 +85,7 @@ def _digest(trigger: Wanet, side: int) -> str:
 
 
 def add(image: NDArray[np.uint8], noise: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Add noise to images, both (B, H, W, C), and clip to 0..255.
-
-    Raises:
-        ValueError: Their shapes differ.
-    """
+    """Add noise to images, both (B, H, W, C), and clip; raises ValueError if shapes differ."""
     if noise.shape != image.shape:
         raise ValueError(
             f"expected images of shape {noise.shape[1:]}, as the noise of the manifest, got "

@@ -81,11 +81,7 @@ class Wanet:
         return replace(self, seed=self.seed + FRESH)
 
     def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a warped copy of ``images``.
-
-        Raises:
-            ValueError: The grid has more points than the images have pixels.
-        """
+        """Return a warped copy of ``images``; raises ValueError as ``field``."""
         _, height, width, channels = images.shape
         corners = _corners(self, height, width)
         stamped = np.empty_like(images)
