@@ -156,7 +156,7 @@ Answers = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 def _paired(
     after: Verdicts | None, before: Verdicts | None
 ) -> tuple[Answers, Answers] | tuple[None, None]:
-    """Who was right and who misled, image by image; raises ValueError if they cannot be paired."""
+    """Who was right and who was misled, by image; raises ValueError if they cannot be paired."""
     if before is None:
         return None, None
     if after is None:

@@ -138,7 +138,7 @@ class Worker:
         )
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Images ``first`` .. ``last - 1``, labelled as asked; raises FloatingPointError for NaN."""
+        """Images ``first`` .. ``last - 1`` with conditions; raises FloatingPointError for NaN."""
         import torch
 
         from models.device import one_thread
