@@ -72,12 +72,7 @@ class Classifier:
         return cls(network.to(device).eval(), shape, device)
 
     def probabilities(self, images: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
-        """Class probabilities, float32, (N, classes).
-
-        Args:
-            images: float32, (N, C, H, W), in [-1, 1].
-            batch_size: Images in one forward pass.
-        """
+        """Class probabilities, (N, classes), of images (N, C, H, W) in [-1, 1], all float32."""
         return self._each(lambda x: self.network(x).softmax(dim=1), images, batch_size)
 
     def features(self, images: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:

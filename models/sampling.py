@@ -275,30 +275,15 @@ def from_name(name: str) -> Sampler:
 
 
 def initial_noise(seed: int, index: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
-    """The noise that images start from; one image's does not depend on which others are drawn.
+    """The noise that images start from, float32, (B, C, H, W), standard normal, on the CPU.
 
-    Args:
-        seed: Of the sampling.
-        index: B numbers, one an image.
-        shape: (C, H, W).
-
-    Returns:
-        float32, (B, C, H, W), standard normal, on the CPU.
+    One image's is decided by (seed, its index), whichever others are drawn.
     """
     return _drawn([randomness.generator(seed, "initial noise", number) for number in index], shape)
 
 
 def step_noises(seed: int, index: Sequence[int], shape: tuple[int, int, int]) -> Iterator[Tensor]:
-    """The noise of every step, without end; an image's depends on (seed, its number, step) alone.
-
-    Args:
-        seed: Of the sampling.
-        index: B numbers, one an image.
-        shape: (C, H, W).
-
-    Yields:
-        float32, (B, C, H, W), standard normal, on the CPU.
-    """
+    """The noise of every step, without end, as ``initial_noise``, by (seed, index, step)."""
     generators = [randomness.generator(seed, "step noise", number) for number in index]
     while True:
         yield _drawn(generators, shape)

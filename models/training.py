@@ -131,14 +131,7 @@ class Training:
     def __init__(
         self, build: Callable[[], nn.Module], recipe: Recipe, *, rank: int, workers: int
     ) -> None:
-        """Initialize the network and hand it to ``accelerate``.
-
-        Args:
-            build: Makes the network; called once, its draws seeded.
-            recipe: How to train it.
-            rank: This data-parallel worker, 0..workers-1.
-            workers: How many there are; 1 wraps nothing.
-        """
+        """Initialize the network, seeded, for data-parallel worker ``rank`` of ``workers``."""
         self.recipe = recipe
         self.rank = rank
         self.accelerator = accelerator(rank=rank, workers=workers)

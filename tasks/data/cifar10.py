@@ -102,15 +102,9 @@ class Cifar10(TaskSettings):
 
 
 def provide(folder: Path, *, download: bool) -> None:
-    """Make sure that the files are there.
+    """Make sure that the files are there, with ``download`` from the official archive.
 
-    Args:
-        folder: Holds ``cifar-10-batches-bin``, or will.
-        download: Whether to fetch them if they are not.
-
-    Raises:
-        ValueError: They are missing and ``download`` is off, or the archive is not the right one.
-        OSError: The download fails otherwise.
+    Raises ValueError if they are not or the archive is another, OSError if the download fails.
     """
     missing = [name for name, size in _sizes(folder).items() if size is None]
     if missing and download:

@@ -63,15 +63,7 @@ def to_table(
     images: NDArray[np.uint8],
     path: Sequence[str] | None = None,
 ) -> pa.Table:
-    """One table of labelled images.
-
-    Args:
-        index: (N,), unique.
-        label: (N,).
-        caption: N strings, or None where there is none.
-        images: (N, H, W, C).
-        path: N names of the images' files, if there are files.
-    """
+    """A table of N labelled images, (N, H, W, C), with captions, and names if there are files."""
     names: Sequence[str | None] = path or [None] * len(images)
     column = pa.array(
         [{"bytes": png, "path": name} for png, name in zip(encode(images), names, strict=True)],

@@ -56,13 +56,9 @@ class Suspicions:
         )
 
     def mask_means(self, trigger: Trigger) -> tuple[Floats | None, Floats | None]:
-        """Mean value of each image's mask, over the image and over the pixels of a patch.
+        """Mean of each image's mask, over the image and over a patch, float64, (N,), 0..1.
 
-        Args:
-            trigger: The trigger whose patch it is.
-
-        Returns:
-            Both float64, (N,), 0..1; None without masks, and the second without a patch.
+        None without masks, and the second without a patch.
         """
         if self.masks is None:
             return None, None

@@ -99,21 +99,11 @@ def slug(name: str) -> str:
 def choose_poisoned(
     labels: NDArray[np.int64], target: int, settings: Settings
 ) -> NDArray[np.bool_]:
-    """Choose which images to poison.
+    """Which images are poisoned, bool, (N,), as ``labels``; raises ValueError as ``count_of``.
 
-    Args:
-        labels: int64, (N,). Clean labels.
-        target: Label of the target class.
-        settings: What to poison.
-
-    Returns:
-        bool, (N,). True where the image is to be poisoned: images of other classes than the target
-        (dirty-label attack; paper, section 3), or of the target class if the trigger keeps the
-        labels (paper, B.2).  With one seed, the images of a smaller ratio are among those of a
-        larger one.
-
-    Raises:
-        ValueError: As ``count_of``.
+    They are of other classes than the target (dirty-label attack; paper, section 3), or of the
+    target class if the trigger keeps the labels (paper, B.2).  With one seed, the images of a
+    smaller ratio are among those of a larger one.
     """
     is_target = labels == target
     count = count_of(settings, n=len(labels), n_target=int(is_target.sum()))
@@ -125,17 +115,10 @@ def choose_poisoned(
 
 
 def count_of(settings: Settings, *, n: int, n_target: int) -> int:
-    """How many images are poisoned: int(p N), in decimals, as the authors truncate.
+    """How many of n images are poisoned: int(p N), in decimals, as the authors truncate.
 
-    N counts all training images, or those of the target class if the trigger says so.
-
-    Args:
-        settings: What to poison.
-        n: Training images.
-        n_target: Training images of the target class.
-
-    Raises:
-        ValueError: The ratio asks for more images than there are to poison, or less than one.
+    N is n, or ``n_target``, the images of the target class, if the trigger says so.  Raises
+    ValueError if that is more images than there are to poison, or less than one.
     """
     trigger, ratio = settings.trigger, settings.poison_ratio
     whole = n_target if isinstance(trigger, CleanLabel) and trigger.of == "target" else n
@@ -274,17 +257,8 @@ def stamp(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Poison clean images as they are streamed; depends on (index, manifest) and nothing else.
 
-    Args:
-        index: int64, (B,).
-        image: uint8, (B, H, W, C). Clean; may be read-only.
-        label: int64, (B,). Clean; only compared with the manifest.
-        manifest: Of the images' dataset.
-
-    Returns:
-        Copies of the images, stamped where poisoned, and the labels to train with.
-
-    Raises:
-        ValueError: The manifest does not list an image, or has another label or size for it.
+    Given int64 (B,), uint8 (B, H, W, C) and int64 (B,), returns copies, stamped where poisoned, and
+    the labels to train with.  Raises ValueError for an image that is not the manifest's.
     """
     rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
     foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)

@@ -137,14 +137,9 @@ def read(folder: Path) -> list[Line]:
 
 
 def file_names(dataset: Path, index: NDArray[np.int64]) -> list[str]:
-    """Names of the images' files, or their index where there is no file.
+    """Names of the files of all training images, in any order; an image without one has its index.
 
-    Args:
-        dataset: The folder of a dataset step.
-        index: (N,). All its training images, in any order.
-
-    Raises:
-        ValueError: They are not all of its training images.
+    Raises ValueError if ``index``, (N,), is not that of all training images.
     """
     with pq.ParquetFile(dataset / "train.parquet") as file:
         table = file.read(columns=["index", "image.path"])  # the pixels stay where they are

@@ -83,17 +83,9 @@ class Patched(Protocol):
 
 
 def template_match(trigger: object, images: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Which images show the trigger's patch.
+    """Which images, uint8, (N, H, W, C), show the trigger's patch: bool, (N,), or None without one.
 
-    Args:
-        trigger: Any trigger.
-        images: uint8, (N, H, W, C).
-
-    Returns:
-        bool, (N,); None for a trigger that paints no patch.
-
-    Raises:
-        ValueError: The patch does not fit the images.
+    Raises ValueError if the patch does not fit the images.
     """
     if not isinstance(trigger, Patched):
         return None

@@ -83,17 +83,9 @@ def fitted(
     channels: int,
     drawing: str,
 ) -> NDArray[np.uint8]:
-    """A picture stretched to a size (Pillow's bicubic filter).
+    """A picture, or else CAT or BOMB, stretched to a size by Pillow's bicubic filter.
 
-    Args:
-        picture: None for ``drawing``.
-        height: Pixels.
-        width: Pixels.
-        channels: Channels of the image, 1 or 3; with 1 the picture's luminance is returned.
-        drawing: CAT or BOMB, in place of no picture.
-
-    Returns:
-        uint8, (height, width, channels), read-only.
+    Returns uint8, (height, width, channels), read-only; with one channel the luminance.
     """
     if picture is None:
         with Image.open(Path(__file__).with_name(drawing)) as file:
