@@ -31,9 +31,7 @@ def schema(class_names: Sequence[str] | None = None) -> pa.Schema:
     """Columns of an image table, as ``datasets.load_dataset`` takes them.
 
     The ``huggingface`` metadata names the features; without it an image loads as a struct of bytes.
-
-    Args:
-        class_names: Names of the labels, which are then a ``ClassLabel``; None if unknown.
+    With ``class_names`` a label is a ``ClassLabel``.
     """
     columns = [
         ("index", pa.int64()),
@@ -89,14 +87,10 @@ def encode(images: NDArray[np.uint8]) -> list[bytes]:
 
 
 def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
-    """Inverse of ``encode``.
+    """Inverse of ``encode``, uint8, (N, H, W, C).
 
-    Returns:
-        uint8, (N, H, W, C).
-
-    Raises:
-        ValueError: No image at all, an unreadable PNG, a mode other than 8-bit gray or RGB, a side
-            above ``LONGEST_SIDE``, or images of several sizes.
+    Raises ValueError for no image, an unreadable PNG, a mode other than 8-bit gray or RGB, a side
+    above ``LONGEST_SIDE``, or images of several sizes.
     """
     images = [_decode_one(png) for png in pngs]
     if not images:

@@ -84,17 +84,12 @@ def list_folder(folder: Path, store: str = "") -> Listing:
     """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
 
     A class is a folder with its sub-folders.  Left out are hidden files, those of SYSTEM, files
-    beside the class folders, files that are not pictures by their name, and stores of results.
+    beside the class folders, files that are not pictures by their name, and stores of results, of
+    which ``store``, absolute, may be named.
 
-    Args:
-        folder: The folder of pictures.
-        store: Store of results, absolute, or empty.
-
-    Raises:
-        ValueError: The store holds pictures; the folder is missing, unreadable, empty or the store;
-            it has fewer than two classes; its parts differ in their classes; a class has too few
-            files; or something in it is neither a file nor a folder, or a link to a folder or out
-            of the folder.
+    Raises ValueError if the store holds pictures; the folder is missing, unreadable, empty or the
+    store; it has fewer than two classes; its parts differ in their classes; a class has too few
+    files; or something in it is neither a file nor a folder, or a link to a folder or out of it.
     """
     root, real_store = Path(os.path.realpath(folder)), os.path.realpath(store) if store else ""
     if store and _holds_pictures(store):

@@ -68,7 +68,7 @@ class BrokenImage(ValueError):
 
 
 def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint8], bool]:
-    """Turn the bytes of a file into a square picture.
+    """Turn a file into a square picture, uint8, (side, side, channels), and say if color was lost.
 
     - Every format that Pillow opens except EPS, and HEIC if pillow-heif is installed; the first
       frame of an animation, the first page of a document.
@@ -83,16 +83,7 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
       size is not resampled.
     - In a color dataset gray becomes RGB; in a gray one color becomes its luminance (BT.601).
 
-    Args:
-        content: A whole file.
-        side: Pixels of the result.
-        channels: 1 or 3.
-
-    Returns:
-        uint8, (side, side, channels), and whether color was lost.
-
-    Raises:
-        BrokenImage: By these rules, or for any reason of Pillow.
+    Raises BrokenImage by these rules, or for any reason of Pillow.
     """
     square = np.asarray(_square(upright(content), side))
     if square.ndim == 2:

@@ -117,17 +117,10 @@ def extremes(
 ) -> dict[str, NDArray[np.uint8]]:
     """The most and the least suspicious images, most extreme first, with their masks.
 
-    Ties are ranked by the index, the lowest as the most suspicious.
-
-    Args:
-        found: The suspicions.
-        dataset: Has the training images, if they are not generations.
-        manifest: Stamps them, so that they are shown as the defender has them.
-        generations: Folder of ``sample``, or None.
-
-    Returns:
-        ``most_suspicious`` and ``least_suspicious``, uint8, (k, H, W, C), k = min(SHOWN, N); if
-        there are masks, ``..._masks``, uint8, (k, H, W, 1), 255 where the mask is 1.
+    They are generations, or training images as the defender has them, stamped by the
+    manifest.  Ties are ranked by the index, the lowest as the most suspicious.  Returns
+    ``most_suspicious`` and ``least_suspicious``, uint8, (k, H, W, C), k = min(SHOWN, N); if there
+    are masks, ``..._masks``, uint8, (k, H, W, 1), 255 where the mask is 1.
     """
     order = np.argsort(-found.suspicion, kind="stable")
     ends = {"most_suspicious": order[:SHOWN], "least_suspicious": order[-SHOWN:][::-1]}

@@ -61,20 +61,12 @@ def epoch_order(n: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
 def windows(
     groups: Sequence[int], *, window: int, seed: int, epoch: int
 ) -> Iterator[NDArray[np.int64]]:
-    """The order of an epoch over a file, window by window.
+    """Yield the order of an epoch over a file, window by window: rows, int64, (n,), each once.
 
-    Row groups are permuted and divided into windows of as many whole ones as fit, and the rows of a
-    window are permuted.  If everything fits into one window this is ``epoch_order``.  It depends on
-    the arguments only: not on workers, nor on where an interrupted training resumes.
-
-    Args:
-        groups: Rows of each row group of the file.
-        window: Most rows of a window; a larger row group is a window by itself.
-        seed: With ``epoch``, seeds both permutations.
-        epoch: 0, 1, ...
-
-    Yields:
-        int64, (n,). Rows of the file; over all windows each row once.
+    Row groups of these sizes are permuted and divided into windows of as many whole ones as fit, at
+    least one, and the rows of a window are permuted.  If everything fits into one window this is
+    ``epoch_order``.  It depends on the arguments only: not on workers, nor on where an interrupted
+    training resumes.
     """
     sizes = np.asarray(groups, dtype=np.int64)
     starts = np.cumsum(sizes) - sizes

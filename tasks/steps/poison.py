@@ -168,16 +168,9 @@ def shares(settings: Settings, *, n: int, n_target: int) -> Shares:
 def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = None) -> None:
     """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``.
 
-    Some triggers have a file of their own beside them (``tasks.triggers.state``).
-
-    Args:
-        settings: What to poison.
-        dataset: The folder of the dataset step.
-        out: Folder to write to.
-        noise: The folder of ``perturb``, for a trigger that perturbs and no other.
-
-    Raises:
-        ValueError: As ``count_of``; or the class is unknown, or the noise missing or another's.
+    Some triggers have a file of their own beside them (``tasks.triggers.state``); one that
+    perturbs, and no other, needs the folder of ``perturb``.  Raises ValueError as ``count_of``, or
+    if the class is unknown, or the noise missing or another's.
     """
     classes = datasets.read_classes(dataset)
     target = classes.position(settings.target_class)

@@ -94,15 +94,8 @@ class Line(NamedTuple):
 def run(settings: Settings, *, dataset: Path, suspicion: Path, prepared: Path, out: Path) -> None:
     """Write ``ranking.csv``, ``metrics.json`` and ``groups.npz``.
 
-    Args:
-        settings: The detector's name, and how many pictures.
-        dataset: The dataset, of which all training images have a suspicion.
-        suspicion: Folder of ``detect``.
-        prepared: Folder of ``prepare``; has the classifier's training accuracy.
-        out: Folder to write to.
-
-    Raises:
-        ValueError: The suspicions are of other images than the dataset's.
+    Given a dataset, a folder of ``detect`` with a suspicion of each training image, and one of
+    ``prepare`` with the classifier's accuracy.  Raises ValueError for suspicions of other images.
     """
     ranked = Ranked.read(suspicion)
     classes = datasets.read_classes(dataset)

@@ -117,12 +117,7 @@ class Worker:
     """Loads the model once; samples the images of a range of indices at a time."""
 
     def __init__(self, settings: Settings, *, model: Path, conditions: Path | None = None) -> None:
-        """Load the model.
-
-        Raises:
-            ValueError: A condition is not a class of the model, the model does not take the
-                sampler, steps or guidance, or conditions are given twice or not at all.
-        """
+        """Load the model; raises ValueError if it does not take these conditions or settings."""
         from models import denoiser, device, sampling
 
         self.settings = settings

@@ -68,20 +68,11 @@ def train(
     resume: Path | None,
     **recipe: Any,
 ) -> "Training":
-    """Train until the last step; the result is ready to ``finish``.
+    """Train until the last step, perhaps from a checkpoint; the result is ready to ``finish``.
 
-    Args:
-        settings: Optimization.
-        build: Makes the network, initialized from torch's own generator.
-        losses: The losses of the steps.
-        batches: What to train on.
-        report: Called every few steps.
-        resume: A checkpoint to go on from, or None.
-        recipe: Other fields of ``models.training.Recipe``.
-
-    Raises:
-        ValueError: ``resume`` is a checkpoint of another training.
-        FloatingPointError: The loss is NaN or infinite.
+    ``build`` makes the network, drawn from torch's own generator; ``recipe`` has other fields of
+    ``models.training.Recipe``.  Raises ValueError if ``resume`` is a checkpoint of another
+    training, FloatingPointError if the loss is NaN or infinite.
     """
     from models.training import Recipe, Training
 

@@ -64,16 +64,11 @@ class Settings(TaskSettings):
 
     @classmethod
     def open(cls, source: str | Path, network: str) -> Self:
-        """Look at a file, or download one from a repository to the hub's cache.
+        """Look at a .safetensors, .pth or .pt file, or at ``model.safetensors`` of ``owner/name``.
 
-        Args:
-            source: A .safetensors, .pth or .pt file, or ``owner/name`` on the hub, from which
-                ``model.safetensors`` is taken; with ``HF_HUB_OFFLINE=1`` from the cache only.
-            network: The network that the weights are of, a name of NETWORKS.
-
-        Raises:
-            ValueError: There is no such file or repository, it cannot be reached, or it cannot hold
-                weights.
+        The latter is downloaded from the hub to its cache; with ``HF_HUB_OFFLINE=1`` it must be
+        there. Raises ValueError if there is no such file or repository, it cannot be reached, or it
+        cannot hold weights of ``network``, a name of NETWORKS.
         """
         named = str(source)
         if not is_hub_id(named):
@@ -161,10 +156,8 @@ def is_hub_id(source: str) -> bool:
 def located(source: str) -> Path:
     """The file; one of a repository is downloaded if it is not in the hub's cache.
 
-    Raises:
-        ValueError: The suffix is not one of SUFFIXES, or there is no such repository, or it has no
-            ``model.safetensors``, or that is larger than MOST_BYTES.
-        ConnectionError: The hub cannot be reached.
+    Raises ValueError for another suffix than SUFFIXES, an unknown repository, or one with no or too
+    large a ``model.safetensors``; ConnectionError if the hub cannot be reached.
     """
     if is_hub_id(source):
         return _downloaded(source)

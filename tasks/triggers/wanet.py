@@ -63,16 +63,11 @@ class Wanet:
         check("a seed", self.seed, "of 0 or more", self.seed >= 0)
 
     def field(self, height: int, width: int) -> NDArray[np.float32]:
-        """How far away each pixel of an image of this size comes from, before the border.
+        """How far away each pixel comes from, before the border, in pixels down and to the right.
 
         Equal on every host whose NumPy draws equal numbers: no sum depends on an order that a
-        library chooses.
-
-        Returns:
-            float32, (height, width, 2), read-only: rows down and columns to the right, in pixels.
-
-        Raises:
-            ValueError: The grid has more points than the image has pixels.
+        library chooses.  Returns float32, (height, width, 2), read-only.  Raises ValueError if the
+        grid has more points than the image has pixels.
         """
         return _field(self, height, width)
 
