@@ -77,13 +77,14 @@ def from_column(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:
 
 
 def encode(images: NDArray[np.uint8]) -> list[bytes]:
-    """PNG of every image; equal pixels give equal bytes.
-
-    Args:
-        images: uint8, (N, H, W, C) with C 1 or 3.
-    """
+    """PNG of every image of uint8, (N, H, W, 1 or 3); equal pixels give equal bytes."""
     _check(images)
-    return [_encode_one(image) for image in images]
+    pngs = []
+    for image in images[..., 0] if images.shape[3] == 1 else images:
+        buffer = io.BytesIO()
+        Image.fromarray(image, mode=None).save(buffer, format="PNG")
+        pngs.append(buffer.getvalue())
+    return pngs
 
 
 def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
@@ -133,13 +134,6 @@ def _check(images: NDArray[np.uint8]) -> None:
         raise ValueError(
             f"expected uint8 images of shape (N, H, W, 1 or 3), got {images.dtype} {images.shape}"
         )
-
-
-def _encode_one(image: NDArray[np.uint8]) -> bytes:
-    pixels = image[..., 0] if image.shape[2] == 1 else image
-    buffer = io.BytesIO()
-    Image.fromarray(pixels, mode=None).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _decode_one(png: bytes) -> NDArray[np.uint8]:

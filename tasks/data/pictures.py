@@ -85,7 +85,12 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
 
     Raises BrokenImage by these rules, or for any reason of Pillow.
     """
-    square = np.asarray(_square(upright(content), side))
+    image = upright(content)
+    shorter = min(image.size)
+    left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
+    # Cut first: resize() with a box would blend in pixels beside it.
+    middle = image.crop((left, top, left + shorter, top + shorter))
+    square = np.asarray(middle.resize((side, side), Image.Resampling.BICUBIC))
     if square.ndim == 2:
         return np.repeat(square[..., None], channels, axis=2), False
     fitted = np.ascontiguousarray(images.fit_channels(square, channels))
@@ -134,7 +139,8 @@ def _decoded(content: bytes) -> Image.Image:
     with _header(BytesIO(content)) as image:
         image.load()
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-        return _turned(_flat(image), orientation)
+        turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+        return _flat(image) if turn is None else _flat(image).transpose(turn)
 
 
 def _without_text(content: bytes) -> bytes:
@@ -220,16 +226,3 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     if transparent is not None:
         levels = np.where(levels == transparent, 65535, levels)
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
-def _turned(image: Image.Image, orientation: object) -> Image.Image:
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
-
-
-def _square(image: Image.Image, side: int) -> Image.Image:
-    shorter = min(image.size)
-    left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
-    # Cut first: resize() with a box would blend in pixels beside it.
-    square = image.crop((left, top, left + shorter, top + shorter))
-    return square.resize((side, side), Image.Resampling.BICUBIC)

@@ -186,23 +186,19 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
     if not parts:
         raise ValueError("expected test images to measure a classifier on, got none")
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    verdicts = Verdicts(
-        **dict(zip(("index", "label", "said", "said_triggered"), columns, strict=True)),
-        target=target,
-        record=_record(settings, target, classifier),
-    )
-    (out / "attack.json").write_text(json.dumps(verdicts.rates(), indent=1) + "\n")
-    if settings.verdicts:
-        verdicts.write(out)
-
-
-def _record(settings: Settings, target: int, classifier: Path) -> dict[str, Any]:
-    """Which attack on which network; ``weights`` is null if they were drawn at random."""
     shape = json.loads((classifier / "network.json").read_text())
-    return {
+    record = {
         "trigger": triggers.to_record(settings.trigger),
         "target_class": settings.target_class,
         "target_index": target,
         "network": shape["network"],
-        "weights": shape.get("weights"),
+        "weights": shape.get("weights"),  # null if they were drawn at random
     }
+    verdicts = Verdicts(
+        **dict(zip(("index", "label", "said", "said_triggered"), columns, strict=True)),
+        target=target,
+        record=record,
+    )
+    (out / "attack.json").write_text(json.dumps(verdicts.rates(), indent=1) + "\n")
+    if settings.verdicts:
+        verdicts.write(out)

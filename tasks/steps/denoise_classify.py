@@ -24,7 +24,7 @@ from tasks.triggers.patch import Patched
 from tasks.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
-    from models.diffusion_classifier import Answers, Method
+    from models.diffusion_classifier import Answers
 
 REDUCTIONS: Final = ("mean", "quantile")
 """How the kept values are reduced: to their mean, or to the largest of them."""
@@ -168,7 +168,7 @@ class Worker:
         """Read both; raises ValueError if they do not fit together, or a filter keeps nothing."""
         from models import denoiser
         from models.device import choose
-        from models.diffusion_classifier import DiffusionClassifier
+        from models.diffusion_classifier import DiffusionClassifier, Method
 
         self.settings = settings
         known = datasets.read_classes(dataset)
@@ -181,9 +181,11 @@ class Worker:
                 f"expected a model of {expected[0]} classes and images of shape {expected[1]}, "
                 f"got {opened.classes} and {opened.image_shape}; train one on this dataset"
             )
-        self.classifier = DiffusionClassifier(
-            opened, _method(settings, math.prod(opened.image_shape)), device
-        )
+        values = math.prod(opened.image_shape)
+        counts = tuple(kept(ratio, values) for ratio in settings.filter_ratios)
+        names = ("draws", "stages", "margin", "reduction", "p_mean", "p_std", "sigma_data", "seed")
+        given: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "rows_at_once")}
+        self.classifier = DiffusionClassifier(opened, Method(counts=counts, **given), device)
         table = pq.read_table(dataset / "test.parquet", columns=["index", "label", "image"])
         self.rows = table.sort_by("index")
         labels = self.rows["label"].to_numpy()
@@ -232,15 +234,6 @@ class Worker:
             painted(self.settings.trigger, pictures.shape[1:]),
         )
         return self.classifier(images.to_float(pictures), index.tolist(), watch)
-
-
-def _method(settings: Settings, values: int) -> "Method":
-    """The settings of ``models.diffusion_classifier``."""
-    from models.diffusion_classifier import Method
-
-    names = ("draws", "stages", "margin", "reduction", "p_mean", "p_std", "sigma_data", "seed")
-    given: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "rows_at_once")}
-    return Method(counts=tuple(kept(ratio, values) for ratio in settings.filter_ratios), **given)
 
 
 def kept(ratio: float, values: int) -> int:

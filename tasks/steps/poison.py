@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,15 @@ from tasks.settings import TaskSettings
 from tasks.triggers import state as trigger_state
 from tasks.triggers.clean_label import CleanLabel
 from tasks.triggers.trigger import Trigger
+
+SCHEMA: Final = pa.schema(
+    [
+        *((name, pa.int64()) for name in ("index", "label", "true_label")),
+        ("poisoned", pa.bool_()),
+        *((name, pa.string()) for name in ("caption", "true_caption")),
+    ]
+)
+"""Columns of a manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,55 +199,32 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
         index=index[poisoned],
         noise=noise,
     )
-    write_manifest(
-        out,
-        index=index,
-        label=np.where(poisoned, target, true_label),
-        true_label=true_label,
-        poisoned=poisoned,
-        caption=[
-            target_caption if is_poisoned else own
-            for is_poisoned, own in zip(poisoned, true_caption, strict=True)
-        ],
-        true_caption=true_caption,
-        record={
-            "trigger": triggers.to_record(settings.trigger),
-            "target_class": settings.target_class,
-            "target_index": target,
-            "poison_ratio": settings.poison_ratio,
-            "count": share.count,
-            "n": len(true_label),
-            "n_target": n_target,
-            "p_t": share.p_t,
-            "relabelled_ratio": share.relabelled_ratio,
-            **state,
-        },
-    )
+    columns = {
+        "index": index,
+        "label": np.where(poisoned, target, true_label),
+        "true_label": true_label,
+        "poisoned": poisoned,
+        "caption": np.where(poisoned, target_caption, true_caption).tolist(),
+        "true_caption": true_caption,
+    }
+    record = {
+        "trigger": triggers.to_record(settings.trigger),
+        "target_class": settings.target_class,
+        "target_index": target,
+        "poison_ratio": settings.poison_ratio,
+        "count": share.count,
+        "n": len(true_label),
+        "n_target": n_target,
+        "p_t": share.p_t,
+        "relabelled_ratio": share.relabelled_ratio,
+        **state,
+    }
+    write_manifest(out, columns, record)
 
 
-def write_manifest(
-    out: Path,
-    *,
-    index: NDArray[np.int64],
-    label: NDArray[np.int64],
-    true_label: NDArray[np.int64],
-    poisoned: NDArray[np.bool_],
-    caption: list[str],
-    true_caption: list[str],
-    record: dict[str, Any],
-) -> None:
-    """Write the per-image columns as Parquet, by ascending index, and ``record`` as JSON."""
-    table = pa.table(
-        {
-            "index": index,
-            "label": label,
-            "true_label": true_label,
-            "poisoned": poisoned,
-            "caption": pa.array(caption, pa.string()),
-            "true_caption": pa.array(true_caption, pa.string()),
-        }
-    )
-    pq.write_table(table.sort_by("index"), out / "manifest.parquet")
+def write_manifest(out: Path, columns: dict[str, Any], record: dict[str, Any]) -> None:
+    """Write columns of SCHEMA as Parquet, by ascending index, and ``record`` as JSON."""
+    pq.write_table(pa.table(columns, SCHEMA).sort_by("index"), out / "manifest.parquet")
     (out / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

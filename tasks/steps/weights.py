@@ -70,6 +70,8 @@ class Settings(TaskSettings):
         there. Raises ValueError if there is no such file or repository, it cannot be reached, or it
         cannot hold weights of ``network``, a name of NETWORKS.
         """
+        from safetensors import SafetensorError, safe_open
+
         named = str(source)
         if not is_hub_id(named):
             named = os.path.abspath(Path(named).expanduser())  # noqa: PTH100 - keeps links
@@ -80,7 +82,11 @@ class Settings(TaskSettings):
         with _opened(found) as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if found.suffix == ".safetensors":
-            _check_header(found)
+            try:
+                with safe_open(found, framework="numpy"):
+                    pass  # its header is checked, no tensor is read
+            except (OSError, SafetensorError) as error:
+                raise _broken(str(found), error) from error
         return cls(network=network, sha256=digest, source=named)
 
     @property
@@ -210,17 +216,6 @@ def _check_size(size: int, name: str) -> None:
         raise ValueError(
             f"expected weights of at most {MOST_BYTES:,} bytes, got {size:,} in {name!r}"
         )
-
-
-def _check_header(path: Path) -> None:
-    """Check the header of a .safetensors file without reading its tensors."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except (OSError, SafetensorError) as error:
-        raise _broken(str(path), error) from error
 
 
 def _tensors(content: bytes, path: Path, source: str) -> Mapping[str, object]:

@@ -134,20 +134,14 @@ def _kernel(distance: Floats) -> Floats:
     return np.where(d <= 1, near, far)
 
 
-def _places(trigger: Wanet, height: int, width: int) -> tuple[Floats, Floats]:
-    """Row and column that each pixel comes from, both (height, width), inside the image."""
-    field = trigger.field(height, width).astype(np.float64)
-    rows = np.arange(height)[:, None] + field[..., 0]
-    columns = np.arange(width)[None, :] + field[..., 1]
-    return rows.clip(0, height - 1), columns.clip(0, width - 1)
-
-
 @lru_cache(maxsize=2)
 def _corners(
     trigger: Wanet, height: int, width: int
 ) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
     """The four pixels around each place, (H W,), row by row, and their weights, (H W, 1)."""
-    rows, columns = (place.ravel() for place in _places(trigger, height, width))
+    field = trigger.field(height, width).astype(np.float64)
+    rows = (np.arange(height)[:, None] + field[..., 0]).clip(0, height - 1).ravel()
+    columns = (np.arange(width)[None, :] + field[..., 1]).clip(0, width - 1).ravel()
     top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
     # At the last row and column the pixel beyond has weight 0; any will do.
     below, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
