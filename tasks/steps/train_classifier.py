@@ -170,14 +170,14 @@ def augmented(
     from models.augmentation import erase, flip, shift
     from models.randomness import generator
 
-    kinds: dict[str, tuple[bool | int, Callable[..., NDArray[np.uint8]]]] = {
-        "flipping": (settings.flip, flip),
-        "shifting": (settings.shift, partial(shift, pixels=settings.shift)),
-        "erasing": (settings.erase, erase),
-    }
-    for purpose, (wanted, change) in kinds.items():
+    seed, moved = settings.seed, partial(shift, pixels=settings.shift)
+    kinds: tuple[tuple[bool | int, Callable[..., NDArray[np.uint8]], np.random.Generator], ...] = (
+        (settings.flip, flip, generator(seed, "flipping", step)),
+        (settings.shift, moved, generator(seed, "shifting", step)),
+        (settings.erase, erase, generator(seed, "erasing", step)),
+    )
+    for wanted, change, draws in kinds:
         if wanted:
-            draws = generator(settings.seed, purpose, step)
             image = change(image, draws, whole=settings.batch_size, own=own)
     return image
 

@@ -5,7 +5,7 @@ import torch
 
 from models import ddpm, edm
 from models.denoiser import load
-from tests.models.unets import unet
+from tests.models.made import unet
 
 
 @pytest.fixture(params=["ddpm", "edm"])
