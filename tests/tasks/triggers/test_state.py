@@ -140,11 +140,11 @@ class TestNoise:
         assert (record["p_t"], record["relabelled_ratio"]) == (71 / 139, 0)
         assert record["noise"] == json.loads((noise / "perturb.json").read_text())
 
-    def test_none_is_refused_for_a_trigger_that_needs_it(self, poisoned_by):
+    def test_none_or_some_is_refused_for_a_trigger_that_needs_it_or_does_not(
+        self, poisoned_by, noise
+    ):
         with pytest.raises(ValueError, match="expected the folder of perturb for trigger clean_la"):
             poisoned_by(CleanLabel(steps=3), noise=None)
-
-    def test_some_is_refused_for_a_trigger_that_does_not(self, poisoned_by, noise):
         with pytest.raises(ValueError, match="expected no noise for trigger badnets1"):
             poisoned_by(BadNets1(), noise=noise)
 
