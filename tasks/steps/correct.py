@@ -22,11 +22,7 @@ class Settings(TaskSettings):
     revision = 1
     expected_seconds = 0.2
     expected_bytes = 30_000
-
-    @property
-    def label(self) -> str:
-        """Readable part of the result's path."""
-        return "true-labels"
+    label = "true-labels"
 
 
 def run(settings: Settings, *, manifest: Path, out: Path) -> None:  # noqa: ARG001 - the shape

@@ -165,31 +165,26 @@ def located(source: str) -> Path:
     Raises ValueError for another suffix than SUFFIXES, an unknown repository, or one with no or too
     large a ``model.safetensors``; ConnectionError if the hub cannot be reached.
     """
-    if is_hub_id(source):
-        return _downloaded(source)
-    if Path(source).suffix not in SUFFIXES:
+    if not is_hub_id(source):
+        if Path(source).suffix in SUFFIXES:
+            return Path(source)
         raise ValueError(
             f"expected weights as a {', '.join(SUFFIXES)} file or owner/name on the Hugging Face "
             f"hub, got {source!r}"
         )
-    return Path(source)
-
-
-def _downloaded(name: str) -> Path:
-    """The file in the hub's cache; its size is checked before it is downloaded."""
     from huggingface_hub import errors, hf_hub_download
 
-    try:
-        found = hf_hub_download(name, HUB_FILE, dry_run=True)
-        _check_size(found.file_size or 0, name)
-        return Path(hf_hub_download(name, HUB_FILE))
+    try:  # the size is checked before it is downloaded
+        found = hf_hub_download(source, HUB_FILE, dry_run=True)
+        _check_size(found.file_size or 0, source)
+        return Path(hf_hub_download(source, HUB_FILE))
     except (errors.RemoteEntryNotFoundError, errors.RepositoryNotFoundError) as error:
         raise ValueError(
-            f"expected a repository on the hub with a {HUB_FILE}, got {name!r}: {_line(error)}"
+            f"expected a repository on the hub with a {HUB_FILE}, got {source!r}: {_line(error)}"
         ) from error
     except (OSError, errors.HfHubHTTPError) as error:
         raise ConnectionError(
-            f"cannot download {HUB_FILE} of {name!r}, and it is not in the hub's cache; give a "
+            f"cannot download {HUB_FILE} of {source!r}, and it is not in the hub's cache; give a "
             f"file, or try again: {_line(error)}"
         ) from error
 
