@@ -24,13 +24,8 @@ from tasks.steps.poison import slug
 TRAINING, CORRECTED = "training", "corrected"
 IMAGE_SETS: Final = (TRAINING, CORRECTED, GENERATION)
 """Trained on: the poisoned training set, the same with true labels, or a model's generations."""
-ATTACKED: Final = (
-    "attack_success_rate",
-    "attack_success_rate_low",
-    "attack_success_rate_high",
-    "attack_n",
-    "attack_count",
-)
+RATE: Final = "attack_success_rate"
+ATTACKED: Final = (RATE, f"{RATE}_low", f"{RATE}_high", "attack_n", "attack_count")
 """Columns that a fresh trigger has too."""
 
 

@@ -34,17 +34,11 @@ ELIMINATED: Final = 0.45
 
 SCHEMA: Final = pa.schema(
     [
-        ("index", pa.int64()),
-        ("label", pa.int64()),
-        ("said", pa.list_(pa.int64())),
-        ("said_triggered", pa.list_(pa.int64())),
-        ("calls", pa.int64()),
-        ("calls_triggered", pa.int64()),
-        ("full_calls", pa.int64()),
-        ("on_trigger_true", pa.list_(pa.float64())),
-        ("on_trigger_target", pa.list_(pa.float64())),
-        ("map_true", pa.list_(pa.float32())),
-        ("map_target", pa.list_(pa.float32())),
+        *((name, pa.int64()) for name in ("index", "label")),
+        *((name, pa.list_(pa.int64())) for name in ("said", "said_triggered")),
+        *((name, pa.int64()) for name in ("calls", "calls_triggered", "full_calls")),
+        *((name, pa.list_(pa.float64())) for name in ("on_trigger_true", "on_trigger_target")),
+        *((name, pa.list_(pa.float32())) for name in ("map_true", "map_target")),
     ]
 )
 """One row for each test image.
