@@ -29,14 +29,8 @@ def erase(
 ) -> NDArray[np.uint8]:
     """Paint random pixels over a random rectangle of about half of the images.
 
-    Args:
-        images: uint8, (B, H, W, C). This worker's.
-        generator: Draws.
-        whole: Images of the global batch.
-        own: Where this worker's are among them.
-
-    Returns:
-        uint8, (B, H, W, C), a copy.
+    Given this worker's images, uint8, (B, H, W, C), and where they are (``own``) in the ``whole``
+    global batch, which ``generator`` draws for.  Returns a copy.
     """
     height, width, channels = images.shape[1:]
     covered = rectangles(whole, height, width, generator)

@@ -72,20 +72,11 @@ class Classifier:
         return cls(network.to(device).eval(), shape, device)
 
     def probabilities(self, images: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
-        """Class probabilities, float32, (N, classes).
-
-        Args:
-            images: float32, (N, C, H, W), in [-1, 1].
-            batch_size: Images in one forward pass.
-        """
+        """Class probabilities, (N, classes), of images (N, C, H, W) in [-1, 1], all float32."""
         return self._each(lambda x: self.network(x).softmax(dim=1), images, batch_size)
 
     def features(self, images: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
-        """Features that the last linear layer reads, float32, (N, D); arguments as above.
-
-        Raises:
-            ValueError: The network has no linear layer.
-        """
+        """What the last linear layer reads, float32, (N, D); arguments as above."""
         return self._each(lambda x: penultimate(self.network, x), images, batch_size)
 
     @torch.inference_mode()
@@ -100,11 +91,7 @@ class Classifier:
 
 
 def head(network: nn.Module) -> nn.Linear:
-    """The last linear layer, which turns features into logits.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The last linear layer, of features to logits; raises ValueError if there is none."""
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not layers:
         raise ValueError(

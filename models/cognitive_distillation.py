@@ -84,14 +84,8 @@ def answers_kept(
     An image's answer is the class of its largest logit.  A mask under which it is lost explains
     nothing: it is small because keeping pixels costs more than their logits are worth.
 
-    Args:
-        classifier: f.
-        images: float32, (B, C, H, W), in [-1, 1].
-        masks: float32, (B, H, W), in [0, 1].
-        colors: float32, (B, K, C), in [-1, 1]; what is painted where the mask is 0.
-
-    Returns:
-        float64, (B,), in [0, 1].
+    Given float32 images (B, C, H, W) and colors (B, K, C) in [-1, 1], the latter painted where the
+    masks, (B, H, W), are 0.  Returns float64, (B,), in [0, 1].
     """
     x = torch.from_numpy(images).to(classifier.device)
     mask = torch.from_numpy(masks).to(classifier.device)[:, None]
@@ -120,14 +114,8 @@ def losses(
 ) -> Tensor:
     """What is minimized, for each image: float32, (B,).
 
-    Args:
-        network: f.
-        x: (B, C, H, W).
-        wanted: f(x), (B, K).
-        mask: (B, 1, H, W), in [0, 1].
-        color: (B, C, 1, 1).
-        gamma: Weight of |m|_1, which is a sum over pixels.
-        beta: Weight of the total variation, which is a mean.
+    Given x (B, C, H, W), ``wanted`` = f(x) (B, K), a mask (B, 1, H, W) in [0, 1] and a color
+    (B, C, 1, 1).  The area |m|_1 is a sum over pixels, the total variation a mean.
     """
     kept = color + mask * (x - color)
     missed = (network(kept) - wanted).abs().mean(dim=1)

@@ -41,16 +41,7 @@ class Ddpm:
         return (self.network.config.in_channels, size, size)
 
     def predict_noise(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """The noise in ``x_t``.
-
-        Args:
-            x_t: float32, (B, C, H, W).
-            t: int64, scalar or (B,), 0..T-1.
-            condition: int64, (B,), a class or ``null_condition``.
-
-        Returns:
-            float32, (B, C, H, W).
-        """
+        """The noise in ``x_t``, float32, (B, C, H, W), at ``t``, int64, scalar or (B,), 0..T-1."""
         predicted: Tensor = self.network(x_t, t, class_labels=condition, return_dict=False)[0]
         return predicted
 
@@ -160,13 +151,8 @@ def noise_loss(
 ) -> Tensor:
     """Mean squared error of the predicted noise (Ho et al. 2020, equation 14), a scalar.
 
-    Args:
-        network: The U-Net, perhaps wrapped for data-parallel training.
-        scheduler: The noising process.
-        x_0: float32, (B, C, H, W), in [-1, 1].
-        t: int64, (B,), 0..T-1.
-        noise: float32, (B, C, H, W), standard normal.
-        condition: int64, (B,), a class or the null condition.
+    Given x_0 in [-1, 1] and standard normal noise, both float32, (B, C, H, W), t int64, (B,), in
+    0..T-1, and the condition int64, (B,), a class or the null condition.
     """
     x_t = scheduler.add_noise(x_0, noise, t)
     predicted = network(x_t, t, class_labels=condition, return_dict=False)[0]

@@ -56,11 +56,7 @@ KINDS: dict[str, type[Ddpm] | type[Edm]] = {
 
 
 def load(folder: Path, device: torch.device) -> Ddpm | Edm:
-    """Open the model in ``folder``; its noising process says which kind it is.
-
-    Raises:
-        ValueError: Its noising process is none of KINDS, or it knows no classes.
-    """
+    """Open a model of either kind; raises ValueError for another, or one without classes."""
     scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     name = scheduler["_class_name"]
     if name not in KINDS:

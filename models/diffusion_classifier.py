@@ -77,13 +77,8 @@ class Answers:
 def reduced(errors: Tensor, counts: Sequence[int], reduction: str) -> Tensor:
     """Each row's mean of its smallest values, or the largest of those, for every count at once.
 
-    Args:
-        errors: float32, (N, D).
-        counts: R numbers of values kept, each 1..D.
-        reduction: ``mean``, or ``quantile``: the count-th smallest value.
-
-    Returns:
-        float64, (R, N).
+    Given errors, float32, (N, D), and R counts of kept values, 1..D.  ``reduction`` is ``mean``, or
+    ``quantile`` for the count-th smallest value.  Returns float64, (R, N).
     """
     ordered = errors.sort(dim=1).values
     last = torch.tensor(counts, device=errors.device) - 1
@@ -96,13 +91,8 @@ def reduced(errors: Tensor, counts: Sequence[int], reduction: str) -> Tensor:
 def dropped_on(errors: Tensor, mask: Tensor, counts: Sequence[int]) -> Tensor:
     """Share of each row's dropped values that lie where ``mask`` is; NaN where none is dropped.
 
-    Args:
-        errors: float32, (N, D).
-        mask: bool, (D,).
-        counts: R numbers of values kept, each 1..D.
-
-    Returns:
-        float64, (R, N).
+    Given errors, float32, (N, D), a mask, bool, (D,), and R counts of kept values, 1..D.  Returns
+    float64, (R, N).
     """
     largest_first = errors.argsort(dim=1, descending=True, stable=True)
     found = mask[largest_first].cumsum(dim=1, dtype=torch.float64)
@@ -116,14 +106,10 @@ def still_able(
 ) -> NDArray[np.bool_]:
     """Which classes of an image can still win under some filter ratio; bool, (classes,).
 
-    Under a ratio a class cannot if its loss lies above the best class's by more than ``margin``
-    standard errors of their difference, draw by draw.  The best ones stay.
-
-    Args:
-        losses: float64, (R, draws, classes); of classes that are not alive anything.
-        alive: bool, (classes,), at least one.
-        margin: > 0; of classes exactly as good as the best, with normal differences, 3 drops
-            0.75 % after ten draws.
+    Given losses, float64, (R, draws, classes), and the classes that are ``alive``.  Under a ratio a
+    class cannot win if its loss lies above the best class's by more than ``margin`` (> 0) standard
+    errors of their difference, draw by draw; of classes exactly as good as the best, with normal
+    differences, 3 drops 0.75 % after ten draws.  The best ones stay.
     """
     classes = np.flatnonzero(alive)
     able = np.zeros_like(alive)
@@ -148,15 +134,9 @@ class DiffusionClassifier:
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.float32], index: Sequence[int], watch: Watch) -> Answers:
-        """Classify some images.
+        """Classify images, float32, (B, C, H, W), in [-1, 1], with draws by their B numbers alone.
 
-        Args:
-            images: float32, (B, C, H, W), in [-1, 1].
-            index: B numbers; an image's draws depend on its number alone.
-            watch: What is looked at in detail.
-
-        Raises:
-            FloatingPointError: The model gave NaN or infinity.
+        Raises FloatingPointError if the model gave NaN or infinity.
         """
         run = _Run(self, images, index, watch)
         begun = 0

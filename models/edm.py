@@ -110,17 +110,10 @@ def loss_weight(sigma: Tensor, *, sigma_data: float) -> Tensor:
 def denoise(
     network: nn.Module, x: Tensor, sigma: Tensor, condition: Tensor, *, sigma_data: float
 ) -> Tensor:
-    """D = c_skip x + c_out F(c_in x; c_noise, condition) (equation 7).
+    """D = c_skip x + c_out F(c_in x; c_noise, condition) (equation 7), float32, (B, C, H, W).
 
-    Args:
-        network: F, perhaps wrapped for data-parallel training.
-        x: float32, (B, C, H, W), the noised image.
-        sigma: float32, (B,), > 0.
-        condition: What the network's class embedding takes: int64, (B,).
-        sigma_data: Deviation of the images' pixels.
-
-    Returns:
-        float32, (B, C, H, W).
+    Given a noised x of that shape and sigma, float32, (B,), > 0.  The network is F, perhaps wrapped
+    for data-parallel training; the condition is what its class embedding takes.
     """
     factors = precondition(sigma, sigma_data=sigma_data)
     raw: Tensor = network(
@@ -140,13 +133,8 @@ def denoising_loss(
 ) -> Tensor:
     """Weighted squared error of the denoised image (equation 2 under Table 1), a scalar mean.
 
-    Args:
-        network: F, perhaps wrapped for data-parallel training.
-        sigma_data: Deviation of the images' pixels.
-        image: float32, (B, C, H, W), in [-1, 1].
-        sigma: float32, (B,), > 0.
-        noise: float32, (B, C, H, W), standard normal.
-        condition: What the network's class embedding takes: int64, (B,).
+    Given an image in [-1, 1] and standard normal noise, both float32, (B, C, H, W), and sigma,
+    float32, (B,), > 0; the rest as for ``denoise``.
     """
     x = image + sigma[:, None, None, None] * noise
     denoised = denoise(network, x, sigma, condition, sigma_data=sigma_data)

@@ -85,13 +85,9 @@ class Moves:
 
 
 def draw(generator: np.random.Generator, *, whole: int, own: slice, probability: float) -> Moves:
-    """Moves of this worker's images.
+    """Moves of this worker's images, ``own`` of the ``whole`` global batch that is drawn for.
 
-    Args:
-        generator: Draws for the global batch.
-        whole: Images of the global batch.
-        own: Where this worker's are among them.
-        probability: Of each kind of move by itself, but for mirroring, which always is 1/2.
+    Each kind of move has this probability by itself, but for mirroring, which always has 1/2.
     """
 
     def sometimes(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,12 +144,7 @@ class LabeledEmbedding(nn.Module):
         self.labels = nn.Linear(LABELS, plain.embedding_dim, bias=False)
 
     def forward(self, condition: Tensor) -> Tensor:
-        """Embeddings, float32, (B, D).
-
-        Args:
-            condition: int64, (B,), classes; or float32, (B, 1 + LABELS), of which the first column
-                are classes.
-        """
+        """Embeddings, (B, D), of classes, int64, (B,), or float32 with labels, (B, 1 + LABELS)."""
         if condition.ndim == 1:
             plain: Tensor = self.plain(condition)
             return plain

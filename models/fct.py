@@ -44,16 +44,8 @@ def fine_tuned(
     The copy's own accuracy may collapse: no loss holds it.  It stays in evaluation mode, so that
     nothing draws from global state; our networks have no running statistics.
 
-    Args:
-        classifier: Not changed.
-        batches: Of every step: images, float32, (B, C, H, W), in [-1, 1], and labels, int64, (B,).
-            A batch with fewer than two classes has no loss and is passed over.
-        learning_rate: Of SGD, constant.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-
-    Raises:
-        FloatingPointError: The loss became NaN or infinite.
+    A step has a batch of images, float32, (B, C, H, W), in [-1, 1], and labels, int64, (B,); one of
+    fewer than two classes is passed over.  Raises FloatingPointError for a loss of NaN or infinity.
     """
     network = deepcopy(classifier.network).requires_grad_(True).eval()
     optimizer = torch.optim.SGD(
@@ -78,14 +70,8 @@ def fine_tuned(
 def intra_class_loss(features: Tensor, labels: Tensor) -> Tensor:
     """Mean cosine between the centers of a batch's classes, where each with itself counts as 0.
 
-    Divides by C^2, the diagonal included, as published; C are the classes in the batch.
-
-    Args:
-        features: (B, D).
-        labels: int64, (B,).
-
-    Returns:
-        A scalar in [-1, 1].
+    Divides by C^2, the diagonal included, as published; C are the classes in the batch.  Given
+    features, (B, D), and labels, int64, (B,).  Returns a scalar in [-1, 1].
     """
     centers = torch.stack([features[labels == label].mean(dim=0) for label in labels.unique()])
     directions = normalize(centers, dim=1)
@@ -101,11 +87,8 @@ def inconsistency(
 ) -> NDArray[np.float64]:
     """Delta, averaged over the draws; float64, (B,).
 
-    Args:
-        classifier: Its features are phi.
-        images: float32, (B, C, H, W), in [-1, 1].
-        angles: float64, (B, draws), degrees.
-        shifts: int64, (B, draws, 2), pixels to the right and down.
+    Given images, float32, (B, C, H, W), in [-1, 1], angles, float64, (B, draws), in degrees, and
+    shifts, int64, (B, draws, 2), in pixels to the right and down.
     """
     draws = angles.shape[1]
     still = classifier.features(images, len(images)).astype(np.float64)
@@ -122,10 +105,7 @@ def transformed(
 ) -> NDArray[np.float32]:
     """Each image turned about its center, then moved; nearest pixels, black moves in.
 
-    Args:
-        images: float32, (B, C, H, W), in [-1, 1].
-        angles: float64, (B,), degrees counter-clockwise.
-        shifts: int64, (B, 2), pixels to the right and down.
+    Arguments as above for one draw; angles are counter-clockwise.
     """
     nearest, fill = InterpolationMode.NEAREST, [BLACK]
     moved: list[Tensor] = []

@@ -30,18 +30,10 @@ def guided_noise(
     null_condition: int,
     weight: float,
 ) -> Tensor:
-    """Predict noise under guidance, in one forward pass.
+    """Predict noise under guidance, in one forward pass; float32, (B, C, H, W), as ``x_t``.
 
-    Args:
-        predict_noise: Called once, with 2B images; with B where ``weight`` is 1.
-        x_t: float32, (B, C, H, W).
-        t: int64, scalar.
-        condition: int64, (B,).
-        null_condition: The condition that means "none".
-        weight: w above, >= 0.
-
-    Returns:
-        float32, (B, C, H, W).
+    ``predict_noise`` is called once, with 2B images, or B where ``weight`` (w above, >= 0) is 1.
+    ``t`` is an int64 scalar, ``condition`` int64, (B,).
     """
     if weight == 1:
         return predict_noise(x_t, t, condition)
@@ -60,24 +52,11 @@ def guided_image(
     null_condition: int | None,
     weight: float,
 ) -> Tensor:
-    """Denoise under guidance, in one forward pass.
+    """Denoise under guidance, in one forward pass; float32, (B, C, H, W), as ``x``.
 
     The denoised image is affine in the predicted noise, D = x - sigma e, so guiding one is guiding
-    the other with the same weight.
-
-    Args:
-        denoise: Called once, with 2B images; with B where ``weight`` is 1.
-        x: float32, (B, C, H, W).
-        sigma: float32, (B,), > 0.
-        condition: int64, (B,).
-        null_condition: The condition that means "none"; None for a model without one.
-        weight: w above, >= 0.
-
-    Returns:
-        float32, (B, C, H, W).
-
-    Raises:
-        ValueError: There is no null condition to guide away from.
+    the other with the same weight.  ``sigma`` is float32, (B,), > 0; the rest is as above.  Raises
+    ValueError if there is no null condition to guide away from.
     """
     check_guidance(weight, null_condition)
     if weight == 1 or null_condition is None:
@@ -89,11 +68,7 @@ def guided_image(
 
 
 def check_guidance(weight: float, null_condition: int | None) -> None:
-    """Refuse guidance of a model that was trained without a null condition.
-
-    Raises:
-        ValueError: It was, and ``weight`` is not 1.
-    """
+    """Raise ValueError for guidance (a weight other than 1) without a null condition."""
     if weight != 1 and null_condition is None:
         raise ValueError(
             f"expected a guidance_weight of 1, got {weight:g}: the model was trained without a "

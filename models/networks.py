@@ -156,11 +156,7 @@ NETWORKS: Final[Mapping[str, Callable[[Shape], nn.Module]]] = {
 
 
 def build(shape: Shape) -> nn.Module:
-    """A freshly initialized classifier; one that is to start from weights is still without them.
-
-    Raises:
-        ValueError: There is no such network.
-    """
+    """A fresh classifier, still without given weights; raises ValueError if unknown."""
     if shape.network not in NETWORKS:
         raise ValueError(f"expected a network of {', '.join(NETWORKS)}, got {shape.network!r}")
     return NETWORKS[shape.network](shape) if shape.weights is None else from_imagenet(shape)

@@ -21,21 +21,12 @@ def ascend(
     step_size: float,
     steps: int,
 ) -> NDArray[np.float32]:
-    """Images near the given ones in which the classifier hardly sees their labels.
+    """Images like the given ones, float32, (B, C, H, W), whose labels are hard to see.
 
-    Untargeted and from the images themselves: the cross-entropy of the labels is maximized,
-    summed over the images, so that none depends on how many others there are, up to rounding.
-
-    Args:
-        classifier: Its weights are neither changed nor given gradients.
-        images: float32, (B, C, H, W), in [-1, 1].
-        labels: int64, (B,). True ones.
-        epsilon: Most that a value changes.
-        step_size: What every value moves in a step; one that has no gradient stays.
-        steps: How many.
-
-    Returns:
-        float32, (B, C, H, W), in [-1, 1].
+    Untargeted and from the images themselves: the cross-entropy of the true labels, int64, (B,), is
+    maximized, summed over the images, so that none depends on how many others there are, up to
+    rounding.  A value in [-1, 1] moves by ``step_size`` a step, unless it has no gradient, and by
+    ``epsilon`` at most.  The classifier's weights are neither changed nor given gradients.
     """
     clean = torch.from_numpy(images).to(classifier.device)
     truth = torch.from_numpy(labels).to(classifier.device)

@@ -52,11 +52,7 @@ class Sampler(Protocol):
     name: ClassVar[str]
 
     def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:
-        """Refuse a model, or steps or guidance of it, that this sampler cannot draw from.
-
-        Raises:
-            ValueError: It cannot.
-        """
+        """Raise ValueError for a model, steps or guidance that this sampler cannot draw with."""
         ...
 
     def sample(
@@ -91,11 +87,7 @@ class FromNoisePredictions:
     name: ClassVar[str]
 
     def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:  # noqa: ARG002
-        """Refuse a model that predicts no noise, and more steps than it was trained with.
-
-        Raises:
-            ValueError: It is such a model, or there are so many steps.
-        """
+        """Raise ValueError if the model predicts no noise or was trained with fewer steps."""
         trained = self.predictor(model).scheduler.config.num_train_timesteps
         if steps > trained:
             raise ValueError(
@@ -103,11 +95,7 @@ class FromNoisePredictions:
             )
 
     def predictor(self, model: Denoiser) -> NoiseModel:
-        """The model as one that predicts noise.
-
-        Raises:
-            ValueError: It does not.
-        """
+        """The model as one that predicts noise; raises ValueError if it does not."""
         if not isinstance(model, NoiseModel):
             raise ValueError(
                 f"expected a model that predicts noise for the sampler {self.name}, got "
@@ -137,11 +125,7 @@ class FromNoisePredictions:
         guidance_weight: float,
         clip: str,
     ) -> Tensor:
-        """Images, float32, (B, C, H, W); see ``Sampler.sample``.
-
-        Raises:
-            ValueError: The model predicts no noise, or there are not that many time steps.
-        """
+        """Images, float32, (B, C, H, W); see ``Sampler.sample``, errors as ``check``."""
         predictor = self.predictor(model)
         scheduler = self.scheduler(predictor.scheduler.config, steps=steps, clip=clip)
         drawn = (step_noise.to(noise.device) for step_noise in step_noises)
@@ -203,11 +187,7 @@ class SdeDpmSolver(FromNoisePredictions):
     name: ClassVar[str] = "sde"
 
     def scheduler(self, config: Any, *, steps: int, clip: str) -> Any:
-        """As above.
-
-        Raises:
-            ValueError: There are not that many time steps.
-        """
+        """As above; raises ValueError if there are not that many time steps."""
         found = DPMSolverMultistepScheduler.from_config(
             config,
             algorithm_type="sde-dpmsolver++",
@@ -238,11 +218,7 @@ class Heun:
     name: ClassVar[str] = "heun"
 
     def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:  # noqa: ARG002
-        """Refuse guidance of a model without a null condition; any number of steps will do.
-
-        Raises:
-            ValueError: It has none, and the weight is not 1.
-        """
+        """Raise ValueError for guidance without a null condition; any number of steps will do."""
         check_guidance(guidance_weight, model.null_condition)
 
     @torch.inference_mode()
@@ -257,11 +233,7 @@ class Heun:
         guidance_weight: float,
         clip: str,
     ) -> Tensor:
-        """Images, float32, (B, C, H, W); see ``Sampler.sample``.
-
-        Raises:
-            ValueError: It is to be guided and has no null condition.
-        """
+        """Images, float32, (B, C, H, W); see ``Sampler.sample``, errors as ``check``."""
 
         def slope(x: Tensor, sigma: float) -> Tensor:
             denoised = guided_image(
@@ -295,11 +267,7 @@ SAMPLERS: tuple[type[Sampler], ...] = (Ddim, Ddpm, SdeDpmSolver, Heun)
 
 
 def from_name(name: str) -> Sampler:
-    """The sampler of SAMPLERS called ``name``.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The sampler of SAMPLERS called ``name``; raises ValueError if there is none."""
     known = {kind.name: kind for kind in SAMPLERS}
     if name not in known:
         raise ValueError(f"expected a sampler of {', '.join(known)}, got {name!r}")
@@ -307,30 +275,15 @@ def from_name(name: str) -> Sampler:
 
 
 def initial_noise(seed: int, index: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
-    """The noise that images start from; one image's does not depend on which others are drawn.
+    """The noise that images start from, float32, (B, C, H, W), standard normal, on the CPU.
 
-    Args:
-        seed: Of the sampling.
-        index: B numbers, one an image.
-        shape: (C, H, W).
-
-    Returns:
-        float32, (B, C, H, W), standard normal, on the CPU.
+    One image's is decided by (seed, its index), whichever others are drawn.
     """
     return _drawn([randomness.generator(seed, "initial noise", number) for number in index], shape)
 
 
 def step_noises(seed: int, index: Sequence[int], shape: tuple[int, int, int]) -> Iterator[Tensor]:
-    """The noise of every step, without end; an image's depends on (seed, its number, step) alone.
-
-    Args:
-        seed: Of the sampling.
-        index: B numbers, one an image.
-        shape: (C, H, W).
-
-    Yields:
-        float32, (B, C, H, W), standard normal, on the CPU.
-    """
+    """The noise of every step, without end, as ``initial_noise``, by (seed, index, step)."""
     generators = [randomness.generator(seed, "step noise", number) for number in index]
     while True:
         yield _drawn(generators, shape)

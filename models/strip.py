@@ -29,12 +29,8 @@ def mean_entropy(
 ) -> float:
     """Mean entropy of one image's answers, in nats, 0 .. log K.
 
-    One image at a time, so that it is the same in every bit whatever others are scored with it.
-
-    Args:
-        classifier: f.
-        image: float32, (C, H, W), in [-1, 1].
-        overlays: float32, (N, C, H, W), in [-1, 1].
+    Given an image, float32, (C, H, W), and overlays, (N, C, H, W), in [-1, 1].  One image at a
+    time, so that it is the same in every bit whatever others are scored with it.
     """
     x = torch.from_numpy(image).to(classifier.device)
     entropies: list[Tensor] = []

@@ -52,11 +52,7 @@ class Recipe:
     """A name of SCHEDULES."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown names.
-
-        Raises:
-            ValueError: There is no such optimizer or schedule.
-        """
+        """Raise ValueError for an optimizer or a schedule that there is not."""
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if (asked := getattr(self, name)) not in known:
                 raise ValueError(f"expected {name} of {', '.join(known)}, got {asked!r}")
@@ -135,14 +131,7 @@ class Training:
     def __init__(
         self, build: Callable[[], nn.Module], recipe: Recipe, *, rank: int, workers: int
     ) -> None:
-        """Initialize the network and hand it to ``accelerate``.
-
-        Args:
-            build: Makes the network; called once, its draws seeded.
-            recipe: How to train it.
-            rank: This data-parallel worker, 0..workers-1.
-            workers: How many there are; 1 wraps nothing.
-        """
+        """Initialize the network, seeded, for data-parallel worker ``rank`` of ``workers``."""
         self.recipe = recipe
         self.rank = rank
         self.accelerator = accelerator(rank=rank, workers=workers)
@@ -181,11 +170,7 @@ class Training:
         self.step += 1
 
     def report_if_due(self, report: Report) -> None:
-        """Every REPORT_EVERY steps, and at the last: check the losses, note them, report.
-
-        Raises:
-            FloatingPointError: A loss was NaN or infinite.
-        """
+        """Report every REPORT_EVERY steps and at the last; raises FloatingPointError for NaN."""
         if self.step % REPORT_EVERY and self.step != self.recipe.steps:
             return
         # The mean over workers: a NaN on one of them stops all of them at the same step.
@@ -204,11 +189,7 @@ class Training:
         report(self.step, metrics, self.save)
 
     def finish(self) -> nn.Module:
-        """The trained network: averaged weights if there are any, in evaluation mode.
-
-        Raises:
-            FloatingPointError: A weight is NaN or infinite.
-        """
+        """The trained, averaged network, to evaluate; raises FloatingPointError for NaN."""
         if self.ema is not None:
             self.ema.copy_to(self.parameters)
         if not all(bool(torch.isfinite(weights).all()) for weights in self.parameters):
@@ -234,11 +215,7 @@ class Training:
         )
 
     def load(self, folder: Path) -> None:
-        """Go on where the checkpoint in ``folder`` stopped.
-
-        Raises:
-            ValueError: It is damaged, or of another training.
-        """
+        """Resume at a checkpoint; raises ValueError if it is damaged or of another training."""
         try:
             saved = torch.load(folder / _FILE, map_location=self.device, weights_only=True)
             self._restore(saved)

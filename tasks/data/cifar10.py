@@ -61,11 +61,7 @@ class Cifar10(TaskSettings):
 
     @classmethod
     def open(cls, folder: Path, *, download: bool = False) -> Self:
-        """Look at the sizes of the files, which may be missing.
-
-        Raises:
-            ValueError: The files make neither the official dataset nor a smaller one.
-        """
+        """Look at the sizes of the files, which may be missing; raises ValueError as ``subset``."""
         folder = folder.resolve()
         return cls(folder=str(folder), download=download, subset=subset(folder))
 
@@ -91,11 +87,7 @@ class Cifar10(TaskSettings):
         return {part: _counts(records(Path(self.folder), part)) for part in PARTS}
 
     def blocks(self, part: str) -> Iterator[Split]:
-        """Yield the images of a part, ``ROW_GROUP`` at a time; test images are numbered last.
-
-        Raises:
-            ValueError: Files are missing and not to be downloaded, or they are other files.
-        """
+        """Yield a part, ``ROW_GROUP`` at a time; raises ValueError for missing or other files."""
         folder = Path(self.folder)
         provide(folder, download=self.download)
         _check(folder, self.subset)
@@ -110,15 +102,9 @@ class Cifar10(TaskSettings):
 
 
 def provide(folder: Path, *, download: bool) -> None:
-    """Make sure that the files are there.
+    """Make sure that the files are there, with ``download`` from the official archive.
 
-    Args:
-        folder: Holds ``cifar-10-batches-bin``, or will.
-        download: Whether to fetch them if they are not.
-
-    Raises:
-        ValueError: They are missing and ``download`` is off, or the archive is not the right one.
-        OSError: The download fails otherwise.
+    Raises ValueError if they are not or the archive is another, OSError if the download fails.
     """
     missing = [name for name, size in _sizes(folder).items() if size is None]
     if missing and download:
@@ -197,11 +183,7 @@ def _check(folder: Path, planned: str) -> None:
 
 
 def records(folder: Path, part: str) -> NDArray[np.uint8]:
-    """The records of a part in the order of its files, uint8, (N, RECORD).
-
-    Raises:
-        ValueError: A file holds no whole number of records, or a label beyond 9.
-    """
+    """The records of a part, uint8, (N, RECORD); raises ValueError if they are no such files."""
     parts = []
     for name in FILES[part]:
         path = folder / FOLDER / name

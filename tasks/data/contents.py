@@ -29,14 +29,8 @@ SETTLED: Final = 2 * 10**9
 def digest(listing: Listing, say: Say = lambda _: None) -> str:
     """Twelve hex digits that change when a file is added, removed, moved or modified.
 
-    A file that cannot be read or is too large counts by its size.
-
-    Args:
-        listing: The files.
-        say: Called with a line when reading takes a while, or the cache cannot be read.
-
-    Raises:
-        ValueError: A file has changed since it was listed.
+    A file that cannot be read or is too large counts by its size.  ``say`` is called with a line
+    when reading takes a while.  Raises ValueError if a file has changed since it was listed.
     """
     whole = hashlib.sha256()
     contents = _contents(listing, say)

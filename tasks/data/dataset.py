@@ -75,15 +75,7 @@ class Dataset(Protocol):
 
 
 def hold_out(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:
-    """Choose a stratified test part, the same for every seed of a study.
-
-    Args:
-        labels: int64, (N,).
-        share: Fraction to hold out, 0..1.
-
-    Returns:
-        bool, (N,). True where the image is held out.
-    """
+    """Which images are held out, bool, (N,): by class, the same for every seed of a study."""
     names, sizes = np.unique(labels, return_counts=True)
     counts = held_out_counts(sizes, share=share)
     draws = generator(0, "hold out")
@@ -94,18 +86,11 @@ def hold_out(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:
 
 
 def held_out_counts(sizes: NDArray[np.int64], *, share: float) -> NDArray[np.int64]:
-    """How many images of each class ``hold_out`` holds out.
+    """How many images of each class ``hold_out`` holds out; int64, (classes,), as ``sizes``.
 
-    Class sizes times ``share`` are rounded by largest remainder, so that the total is exactly
+    Class sizes times ``share``, 0..1, are rounded by largest remainder: the total is exactly
     ``ceil(share * N)``, as scikit-learn counts; but a class of two or more has an image in each
     part, even if that makes the total larger.
-
-    Args:
-        sizes: int64, (classes,). Images of each class.
-        share: Fraction to hold out, 0..1.
-
-    Returns:
-        int64, (classes,).
     """
     exact = share * sizes
     least, most = np.minimum(sizes // 2, 1), sizes - np.minimum(sizes // 2, 1)

@@ -121,11 +121,7 @@ class Classes:
     """Images that lost their colors, in a gray dataset."""
 
     def position(self, name: str) -> int:
-        """The label of class ``name``.
-
-        Raises:
-            ValueError: There is no such class.
-        """
+        """The label of class ``name``; raises ValueError if there is none."""
         if name not in self.names:
             raise ValueError(f"expected one of the classes {', '.join(self.names)}, got {name!r}")
         return self.names.index(name)
@@ -145,13 +141,7 @@ def read_classes(dataset: Path) -> Classes:
 
 
 def read_split(dataset: Path, part: str, index: NDArray[np.int64] | None = None) -> Split:
-    """Read the images of part ``train`` or ``test`` of a dataset's folder.
-
-    Args:
-        dataset: The folder of a dataset step.
-        part: Which part.
-        index: The images to read, by ascending index; None for all.
-    """
+    """Read part ``train`` or ``test`` of a dataset's folder, or some images by ascending index."""
     chosen = None if index is None else [("index", "in", index.tolist())]
     columns = ["index", "label", "image"]
     table = pq.read_table(dataset / f"{part}.parquet", columns=columns, filters=chosen)

@@ -72,17 +72,9 @@ class ImageFolder(TaskSettings):
     ) -> Self:
         """List a folder and read the files that are not known yet; no image is decoded.
 
-        Args:
-            folder: Holds the class folders.
-            image_size: Pixels a side.
-            channels: 1 (gray), 3 (color), or None to decide by some of the files' headers.
-            skip_broken: Leave out files that do not decode.
-            held_out: Whether to hold out a test part.
-            store: Store of results, absolute; it is left out if it lies inside the folder.
-            say: Called with a line about what is left out, and when reading takes a while.
-
-        Raises:
-            ValueError: The settings or the folder cannot be used.
+        With ``channels`` None, some headers decide.  ``store``, absolute, is left out; ``say`` is
+        called with a line about what is, and when reading takes a while.  Raises ValueError if the
+        settings or the folder cannot be used.
         """
         listing = listings.list_folder(folder, store)
         for line in listing.left_out():
@@ -127,11 +119,7 @@ class ImageFolder(TaskSettings):
         return {"train": self.train_counts, "test": self.test_counts}
 
     def blocks(self, part: str) -> Iterator[Split]:
-        """Yield the images of a part, ``ROW_GROUP`` at a time; ``index`` counts the listed files.
-
-        Raises:
-            ValueError: The folder has changed since it was listed.
-        """
+        """Yield a part, numbered as listed; raises ValueError if the folder has changed since."""
         listing = listings.list_folder(Path(self.folder), self.store)
         if contents.digest(listing) != self.listing:
             raise folders.changed(listing.root)

@@ -31,9 +31,7 @@ def schema(class_names: Sequence[str] | None = None) -> pa.Schema:
     """Columns of an image table, as ``datasets.load_dataset`` takes them.
 
     The ``huggingface`` metadata names the features; without it an image loads as a struct of bytes.
-
-    Args:
-        class_names: Names of the labels, which are then a ``ClassLabel``; None if unknown.
+    With ``class_names`` a label is a ``ClassLabel``.
     """
     columns = [
         ("index", pa.int64()),
@@ -63,15 +61,7 @@ def to_table(
     images: NDArray[np.uint8],
     path: Sequence[str] | None = None,
 ) -> pa.Table:
-    """One table of labelled images.
-
-    Args:
-        index: (N,), unique.
-        label: (N,).
-        caption: N strings, or None where there is none.
-        images: (N, H, W, C).
-        path: N names of the images' files, if there are files.
-    """
+    """A table of N labelled images, (N, H, W, C), with captions, and names if there are files."""
     names: Sequence[str | None] = path or [None] * len(images)
     column = pa.array(
         [{"bytes": png, "path": name} for png, name in zip(encode(images), names, strict=True)],
@@ -82,33 +72,26 @@ def to_table(
 
 
 def from_column(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:
-    """Images of an ``image`` column, uint8, (N, H, W, C).
-
-    Raises:
-        ValueError: A PNG that cannot be read, or that differs in size or channels.
-    """
+    """Images of an ``image`` column, uint8, (N, H, W, C); raises ValueError as ``decode``."""
     return decode(value["bytes"] for value in column.to_pylist())
 
 
 def encode(images: NDArray[np.uint8]) -> list[bytes]:
-    """PNG of every image; equal pixels give equal bytes.
-
-    Args:
-        images: uint8, (N, H, W, C) with C 1 or 3.
-    """
+    """PNG of every image of uint8, (N, H, W, 1 or 3); equal pixels give equal bytes."""
     _check(images)
-    return [_encode_one(image) for image in images]
+    pngs = []
+    for image in images[..., 0] if images.shape[3] == 1 else images:
+        buffer = io.BytesIO()
+        Image.fromarray(image, mode=None).save(buffer, format="PNG")
+        pngs.append(buffer.getvalue())
+    return pngs
 
 
 def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
-    """Inverse of ``encode``.
+    """Inverse of ``encode``, uint8, (N, H, W, C).
 
-    Returns:
-        uint8, (N, H, W, C).
-
-    Raises:
-        ValueError: No image at all, an unreadable PNG, a mode other than 8-bit gray or RGB, a side
-            above ``LONGEST_SIDE``, or images of several sizes.
+    Raises ValueError for no image, an unreadable PNG, a mode other than 8-bit gray or RGB, a side
+    above ``LONGEST_SIDE``, or images of several sizes.
     """
     images = [_decode_one(png) for png in pngs]
     if not images:
@@ -127,11 +110,7 @@ def to_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def from_float(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Inverse of ``to_float``: clips to [-1, 1] and rounds to the nearest level.
-
-    Raises:
-        FloatingPointError: A sample holds NaN or infinity.
-    """
+    """Inverse of ``to_float``, clips and rounds; raises FloatingPointError for NaN or infinity."""
     if not np.isfinite(samples).all():
         raise FloatingPointError("expected finite images, got NaN or infinity from the model")
     levels = np.rint((samples.clip(-1, 1) + np.float32(1)) * np.float32(127.5))
@@ -155,13 +134,6 @@ def _check(images: NDArray[np.uint8]) -> None:
         raise ValueError(
             f"expected uint8 images of shape (N, H, W, 1 or 3), got {images.dtype} {images.shape}"
         )
-
-
-def _encode_one(image: NDArray[np.uint8]) -> bytes:
-    pixels = image[..., 0] if image.shape[2] == 1 else image
-    buffer = io.BytesIO()
-    Image.fromarray(pixels, mode=None).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _decode_one(png: bytes) -> NDArray[np.uint8]:

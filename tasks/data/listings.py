@@ -4,6 +4,7 @@ The folder is not trusted: links must stay inside, anything but files and folder
 file is opened.
 """
 
+import glob
 import os
 import stat
 import unicodedata
@@ -55,8 +56,8 @@ class Listing:
     """``train`` before ``test``, then by class, then by name."""
     no_pictures: tuple[str, ...] = ()
     """Files of the class folders that are not pictures by their name."""
-    store: str = ""
-    """The store of results, if it was left out; empty otherwise."""
+    stores: tuple[str, ...] = ()
+    """Stores of results, absolute, which were left out."""
 
     @property
     def divided(self) -> bool:
@@ -70,8 +71,8 @@ class Listing:
 
     def left_out(self) -> Iterator[str]:
         """Yield a line about each kind of thing in the folder that is not data."""
-        if self.store:
-            yield f"left out of the images: {self.store!r}, a store of results"
+        for store in self.stores:
+            yield f"left out of the images: {store!r}, a store of results"
         if self.no_pictures:
             count, first = len(self.no_pictures), self.no_pictures[0]
             what = "file that by name is no" if count == 1 else "files that by name are no"
@@ -83,17 +84,12 @@ def list_folder(folder: Path, store: str = "") -> Listing:
     """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
 
     A class is a folder with its sub-folders.  Left out are hidden files, those of SYSTEM, files
-    beside the class folders, files that are not pictures by their name, and the store of results.
+    beside the class folders, files that are not pictures by their name, and stores of results, of
+    which ``store``, absolute, may be named.
 
-    Args:
-        folder: The folder of pictures.
-        store: Store of results, absolute, or empty.
-
-    Raises:
-        ValueError: The store holds pictures; the folder is missing, unreadable, empty or the store;
-            it has fewer than two classes; its parts differ in their classes; a class has too few
-            files; or something in it is neither a file nor a folder, or a link to a folder or out
-            of the folder.
+    Raises ValueError if the store holds pictures; the folder is missing, unreadable, empty or the
+    store; it has fewer than two classes; its parts differ in their classes; a class has too few
+    files; or something in it is neither a file nor a folder, or a link to a folder or out of it.
     """
     root, real_store = Path(os.path.realpath(folder)), os.path.realpath(store) if store else ""
     if store and _holds_pictures(store):
@@ -117,7 +113,8 @@ def list_folder(folder: Path, store: str = "") -> Listing:
         for found in walk.files(f"{places[part]}{folders[name]}")
     ]
     _check_sizes(names, files, classes)
-    return Listing(root, names, tuple(files), tuple(sorted(walk.no_pictures)), walk.left_out)
+    left_out = tuple(sorted(walk.no_pictures)), tuple(sorted(walk.stores))
+    return Listing(root, names, tuple(files), *left_out)
 
 
 def _parts(walk: "_Walk") -> dict[str, str]:
@@ -173,7 +170,7 @@ class _Walk:
 
     def __init__(self, root: Path, store: str) -> None:
         self.root, self.store = root, store
-        self.left_out = ""
+        self.stores: set[str] = set()
         self.no_pictures: list[str] = []
 
     def folders(self, place: str) -> list[str]:
@@ -215,9 +212,13 @@ class _Walk:
                 named = [entry for entry in entries if not _is_system(entry.name)]
         except OSError as error:
             raise _unreadable(folder, error) from None
-        kept = [entry for entry in named if os.path.realpath(entry.path) != self.store]
-        if len(kept) < len(named):
-            self.left_out = self.store
+        kept = []
+        for entry in named:
+            real = os.path.realpath(entry.path)
+            if real == self.store or (_is_folder(entry) and _is_store(entry.path)):
+                self.stores.add(real)
+            else:
+                kept.append(entry)
         return kept
 
     def _linked(self, name: str) -> os.stat_result:
@@ -231,6 +232,15 @@ class _Walk:
         if not real.is_relative_to(self.root):
             raise _no_link(name, "out of the folder")
         return status
+
+
+def _is_store(folder: str) -> bool:
+    """Whether a folder has what every store soon has, and no pictures, nor folders of pictures."""
+    signs = os.path.isdir(f"{folder}/.costs") or any(  # noqa: PTH112 - False if it cannot be read
+        glob.iglob("datasets/*/record.json", root_dir=folder)  # noqa: PTH207
+    )
+    inner = (f"{folder}/{name}" for name in glob.iglob("*/", root_dir=folder))  # noqa: PTH207
+    return signs and not any(map(_holds_pictures, (folder, *inner)))
 
 
 def _holds_pictures(folder: str) -> bool:

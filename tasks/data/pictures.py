@@ -68,7 +68,7 @@ class BrokenImage(ValueError):
 
 
 def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint8], bool]:
-    """Turn the bytes of a file into a square picture.
+    """Turn a file into a square picture, uint8, (side, side, channels), and say if color was lost.
 
     - Every format that Pillow opens except EPS, and HEIC if pillow-heif is installed; the first
       frame of an animation, the first page of a document.
@@ -83,18 +83,14 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
       size is not resampled.
     - In a color dataset gray becomes RGB; in a gray one color becomes its luminance (BT.601).
 
-    Args:
-        content: A whole file.
-        side: Pixels of the result.
-        channels: 1 or 3.
-
-    Returns:
-        uint8, (side, side, channels), and whether color was lost.
-
-    Raises:
-        BrokenImage: By these rules, or for any reason of Pillow.
+    Raises BrokenImage by these rules, or for any reason of Pillow.
     """
-    square = np.asarray(_square(upright(content), side))
+    image = upright(content)
+    shorter = min(image.size)
+    left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
+    # Cut first: resize() with a box would blend in pixels beside it.
+    middle = image.crop((left, top, left + shorter, top + shorter))
+    square = np.asarray(middle.resize((side, side), Image.Resampling.BICUBIC))
     if square.ndim == 2:
         return np.repeat(square[..., None], channels, axis=2), False
     fitted = np.ascontiguousarray(images.fit_channels(square, channels))
@@ -102,11 +98,7 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
 
 
 def upright(content: bytes) -> Image.Image:
-    """The whole picture in a file, 8-bit gray or RGB, by the rules of ``pixels`` but the last two.
-
-    Raises:
-        BrokenImage: By these rules, or for any reason of Pillow.
-    """
+    """The picture in a file, 8-bit gray or RGB, as ``pixels`` but whole; raises BrokenImage."""
     with _reasons():
         try:
             return _decoded(content)
@@ -118,11 +110,7 @@ def upright(content: bytes) -> Image.Image:
 
 
 def is_grey(opened: IO[bytes]) -> bool:
-    """Whether a file is gray by its header; a palette counts as color.
-
-    Raises:
-        BrokenImage: Its header cannot be read.
-    """
+    """Whether a file is gray by its header; a palette counts as color.  Raises BrokenImage."""
     with _reasons():
         try:
             with _header(opened) as image:
@@ -151,7 +139,8 @@ def _decoded(content: bytes) -> Image.Image:
     with _header(BytesIO(content)) as image:
         image.load()
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-        return _turned(_flat(image), orientation)
+        turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+        return _flat(image) if turn is None else _flat(image).transpose(turn)
 
 
 def _without_text(content: bytes) -> bytes:
@@ -237,16 +226,3 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     if transparent is not None:
         levels = np.where(levels == transparent, 65535, levels)
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
-def _turned(image: Image.Image, orientation: object) -> Image.Image:
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
-
-
-def _square(image: Image.Image, side: int) -> Image.Image:
-    shorter = min(image.size)
-    left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
-    # Cut first: resize() with a box would blend in pixels beside it.
-    square = image.crop((left, top, left + shorter, top + shorter))
-    return square.resize((side, side), Image.Resampling.BICUBIC)

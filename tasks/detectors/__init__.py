@@ -17,9 +17,5 @@ DETECTORS: tuple[type[Detector], ...] = (CognitiveDistillation, Strip, FeatureCo
 
 
 def from_name(name: str) -> type[Detector]:
-    """The class of DETECTORS called ``name``.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The class of DETECTORS called ``name``; raises ValueError if there is none."""
     return checks.find("a detector", name, DETECTORS)

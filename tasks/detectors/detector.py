@@ -79,22 +79,17 @@ class Detector(Protocol):
     """One or more sentences for the glossary of a page."""
 
     def prepare(self, images: Images, labels: Numbers, classifier: "Classifier") -> Prepared:
-        """Prepare the detector, once.
+        """Prepare the detector, once, on the training set as the defender has it, poison included.
 
-        Args:
-            images: uint8, (N, H, W, C). The training set as the defender has it, poison included.
-            labels: int64, (N,). As observed; for poisoned images the target class.
-            classifier: Trained on this set; it is not changed.
+        The labels, int64, (N,), are the target class for poisoned images.  The classifier was
+        trained on this set; it is not changed.
         """
 
     def suspicion(self, images: Images, labels: Numbers, index: Numbers, state: Prepared) -> Floats:
-        """How suspicious each image is, float64, (B,); higher means more likely poisoned.
+        """How suspicious images of any set are, float64, (B,); higher is more likely poisoned.
 
-        Args:
-            images: uint8, (B, H, W, C). Images of any set.
-            labels: int64, (B,). As observed; for a generation the class that was asked for.
-            index: int64, (B,). The images' numbers in their set.
-            state: What ``prepare`` returned.
+        A label is the observed one, for a generation the class that was asked for; an index is the
+        image's number in its set; ``state`` is what ``prepare`` returned.
         """
 
 
@@ -110,11 +105,7 @@ class Masking(Protocol):
 
 
 def check_images(images: Images, labels: Numbers, index: Numbers, state: Prepared) -> None:
-    """Check the arguments of ``suspicion``.
-
-    Raises:
-        ValueError: The images do not fit the classifier, or lack labels or indices.
-    """
+    """Raise ValueError if images do not fit the classifier, or lack labels or indices."""
     shape = state.classifier.shape
     expected = (shape.image_size, shape.image_size, shape.channels)
     if images.dtype != np.uint8 or images.shape[1:] != expected:

@@ -68,11 +68,7 @@ class FeatureConsistency:
         check("translation", self.translation, "in [0, 1]", 0 <= self.translation <= 1)
 
     def prepare(self, images: Images, labels: Numbers, classifier: "Classifier") -> Prepared:
-        """A fine-tuned copy of the classifier.
-
-        Raises:
-            FloatingPointError: The fine-tuning diverged.
-        """
+        """A fine-tuned copy of the classifier; raises FloatingPointError if the tuning diverged."""
         from models.fct import fine_tuned, order
 
         def batches() -> Iterator[tuple[NDArray[np.float32], Numbers]]:

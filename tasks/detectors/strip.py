@@ -42,11 +42,7 @@ class Strip:
         check_counts(self, "overlays", "pool")
 
     def prepare(self, images: Images, labels: Numbers, classifier: "Classifier") -> Prepared:  # noqa: ARG002
-        """The classifier as it is, and at most ``pool`` images of the training set.
-
-        Raises:
-            ValueError: There is no image.
-        """
+        """The classifier and at most ``pool`` images; raises ValueError if there are none."""
         if not len(images):
             raise ValueError("expected a training set to draw overlays from, got no image")
         from models.strip import choose_pool

@@ -92,18 +92,11 @@ def run(
     dataset: Path,
     out: Path,
 ) -> None:
-    """Write ``metrics.json``, the row, and ``losses.npz``, maps of the loss.
+    """Write ``metrics.json``, the row, and ``losses.npz``, maps of the loss on test images.
 
-    Args:
-        settings: The coordinates.
-        manifest: The poison behind both models.
-        classified: What the diffusion model says, a folder of ``denoise_classify``.
-        attack: On the other classifier, with the same trigger; with its verdicts.
-        dataset: Has the test images.
-        out: Folder to write to.
-
-    Raises:
-        ValueError: Inputs of another point, or verdicts about other images.
+    ``manifest`` is behind both models, ``classified`` a folder of ``denoise_classify``, and
+    ``attack``, with its verdicts, was on the other classifier with the same trigger.  Raises
+    ValueError for inputs of another point or verdicts about other images.
     """
     classify = settings.classify
     record = read_poison(manifest, settings.trigger, settings.target_class, settings.poison_ratio)

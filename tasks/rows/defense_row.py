@@ -24,13 +24,8 @@ from tasks.steps.poison import slug
 TRAINING, CORRECTED = "training", "corrected"
 IMAGE_SETS: Final = (TRAINING, CORRECTED, GENERATION)
 """Trained on: the poisoned training set, the same with true labels, or a model's generations."""
-ATTACKED: Final = (
-    "attack_success_rate",
-    "attack_success_rate_low",
-    "attack_success_rate_high",
-    "attack_n",
-    "attack_count",
-)
+RATE: Final = "attack_success_rate"
+ATTACKED: Final = (RATE, f"{RATE}_low", f"{RATE}_high", "attack_n", "attack_count")
 """Columns that a fresh trigger has too."""
 
 
@@ -156,12 +151,7 @@ Answers = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 def _paired(
     after: Verdicts | None, before: Verdicts | None
 ) -> tuple[Answers, Answers] | tuple[None, None]:
-    """Who was right and who was misled, image by image; None without two classifiers.
-
-    Raises:
-        ValueError: They were shown other images or triggers, or started from other weights; or only
-            the second was attacked.
-    """
+    """Who was right and who was misled, by image; raises ValueError if they cannot be paired."""
     if before is None:
         return None, None
     if after is None:
@@ -176,11 +166,7 @@ def _paired(
 def _trained_on(
     settings: Settings, record: dict[str, Any], judged: Dissection | None, collected: Path | None
 ) -> int:
-    """How many images the classifier was trained on.
-
-    Raises:
-        ValueError: Other generations were judged than trained on.
-    """
+    """How many images the classifier was trained on; raises ValueError if others were judged."""
     if settings.image_set != GENERATION:
         return int(record["n"])
     counts = [] if judged is None else [len(judged.matches)]

@@ -93,22 +93,10 @@ def run(
 ) -> None:
     """Write ``metrics.json`` (the row), ``scores.npz`` and ``groups.npz`` (pictures).
 
-    Args:
-        settings: The coordinates.
-        dataset: The clean dataset.
-        manifest: The poison.
-        attack: Test accuracy and attack success rate of the classifier.
-        suspicion: Suspicions of the image set, a folder of ``detect``.
-        prepared: Folder of ``prepare``; has the classifier's training accuracy.
-        out: Folder to write to.
-        generations: The generations; like those that follow, for image set ``generation`` only.
-        dissection: What the judges say of them.
-        judges: Error rates of the judges.
-        training_suspicion: Suspicions of the training set by the same detector.
-
-    Raises:
-        ValueError: Inputs are missing, superfluous or of another point, or the suspicions are of
-            other images.
+    Given the clean dataset, its poison, the attack on the classifier, a folder of ``detect`` and
+    one of ``prepare``; for image set ``generation``, and only for it, also the generations, what
+    the judges say of them, the judges' error rates, and the suspicions of the training set.  Raises
+    ValueError for inputs that are missing, superfluous, of another point or of other images.
     """
     _check_inputs(settings, (generations, dissection, judges, training_suspicion))
     record = settings.read_poison(manifest)

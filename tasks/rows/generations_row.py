@@ -63,17 +63,9 @@ def run(
 ) -> None:
     """Write ``metrics.json`` (the row) and ``groups.npz`` (images of each group).
 
-    Args:
-        settings: The coordinates.
-        manifest: The poison behind the model.
-        judges: Error rates of the judges, a folder of ``judge_accuracy``.
-        dissection: What the judges say of the images of the target class.
-        generations: These images.
-        other_dissection: What the judges say of images of the other classes.
-        out: Folder to write to.
-
-    Raises:
-        ValueError: The manifest is of another point.
+    Given the poison behind the model, a folder of ``judge_accuracy``, what the judges say of the
+    images of the target class, these images, and what the judges say of those of the other
+    classes.  Raises ValueError if the poison is of another point.
     """
     from models.randomness import generator
 

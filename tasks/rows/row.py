@@ -42,11 +42,7 @@ class Coordinates(TaskSettings):
     """Seed of the poison, of every training and of sampling."""
 
     def check_generations(self, image_set: str) -> None:
-        """Check that generations have a guidance weight and a sampler, and other images have not.
-
-        Raises:
-            ValueError: They do not fit ``image_set``.
-        """
+        """Raise ValueError unless generations, and they alone, have guidance and a sampler."""
         for name in OF_GENERATIONS:
             value = getattr(self, name)
             if (value is None) == (image_set == GENERATION):
@@ -79,14 +75,9 @@ class Coordinates(TaskSettings):
 
 
 def read_poison(manifest: Path, *expected: str | float) -> dict[str, Any]:
-    """Read the record of the poison behind a point.
+    """Read the record of the poison behind a point: ``expected`` trigger, target class and ratio.
 
-    Args:
-        manifest: Folder of ``poison``.
-        expected: Name of the trigger, target class and poison ratio of the point.
-
-    Raises:
-        ValueError: It is the manifest of another point.
+    Raises ValueError if it is the manifest of another point.
     """
     record: dict[str, Any] = json.loads((manifest / "manifest.json").read_text())
     found = (record["trigger"]["name"], record["target_class"], record["poison_ratio"])

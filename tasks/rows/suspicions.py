@@ -56,13 +56,9 @@ class Suspicions:
         )
 
     def mask_means(self, trigger: Trigger) -> tuple[Floats | None, Floats | None]:
-        """Mean value of each image's mask, over the image and over the pixels of a patch.
+        """Mean of each image's mask, over the image and over a patch, float64, (N,), 0..1.
 
-        Args:
-            trigger: The trigger whose patch it is.
-
-        Returns:
-            Both float64, (N,), 0..1; None without masks, and the second without a patch.
+        None without masks, and the second without a patch.
         """
         if self.masks is None:
             return None, None
@@ -76,11 +72,7 @@ class Suspicions:
         return np.concatenate(whole), np.concatenate(patch) if patch else None
 
     def check(self, whose: str, index: NDArray[np.int64], label: NDArray[np.int64]) -> None:
-        """Compare with the index and label of another table, both (M,) by ascending index.
-
-        Raises:
-            ValueError: They are not the same images.
-        """
+        """Raise ValueError unless a table by ascending index, both (M,), is of the same images."""
         same = np.array_equal(self.index, index) and np.array_equal(self.label, label)
         if not same:
             raise ValueError(
@@ -125,17 +117,10 @@ def extremes(
 ) -> dict[str, NDArray[np.uint8]]:
     """The most and the least suspicious images, most extreme first, with their masks.
 
-    Ties are ranked by the index, the lowest as the most suspicious.
-
-    Args:
-        found: The suspicions.
-        dataset: Has the training images, if they are not generations.
-        manifest: Stamps them, so that they are shown as the defender has them.
-        generations: Folder of ``sample``, or None.
-
-    Returns:
-        ``most_suspicious`` and ``least_suspicious``, uint8, (k, H, W, C), k = min(SHOWN, N); if
-        there are masks, ``..._masks``, uint8, (k, H, W, 1), 255 where the mask is 1.
+    They are generations, or training images as the defender has them, stamped by the
+    manifest.  Ties are ranked by the index, the lowest as the most suspicious.  Returns
+    ``most_suspicious`` and ``least_suspicious``, uint8, (k, H, W, C), k = min(SHOWN, N); if there
+    are masks, ``..._masks``, uint8, (k, H, W, 1), 255 where the mask is 1.
     """
     order = np.argsort(-found.suspicion, kind="stable")
     ends = {"most_suspicious": order[:SHOWN], "least_suspicious": order[-SHOWN:][::-1]}

@@ -75,11 +75,7 @@ class Verdicts:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``run`` wrote.
-
-        Raises:
-            ValueError: It did not write verdicts.
-        """
+        """Read what ``run`` wrote; raises ValueError if it wrote no verdicts."""
         if not (folder / "verdicts.parquet").exists():
             raise ValueError(
                 f"expected an attack that was made with verdicts=True, got {folder.name}, "
@@ -97,11 +93,7 @@ class Verdicts:
         )
 
     def of(self, trigger: str, target_class: str, network: str) -> Self:
-        """These verdicts, if they are of such an attack.
-
-        Raises:
-            ValueError: They are of another.
-        """
+        """These verdicts; raises ValueError if they are of another attack."""
         expected = (trigger, target_class, network)
         record = self.record
         found = (record["trigger"]["name"], record["target_class"], record["network"])
@@ -129,11 +121,7 @@ class Verdicts:
         return replace(self, **{name: getattr(self, name)[:n] for name in columns})
 
     def check_same_images(self, other: "Verdicts") -> None:
-        """Check that another classifier was shown the same images and triggered copies.
-
-        Raises:
-            ValueError: It was shown others.
-        """
+        """Raise ValueError if another classifier was shown other images or triggered copies."""
         shown = (
             (one.index, one.label, one.said_triggered == NOTHING_SAID) for one in (self, other)
         )
@@ -198,23 +186,19 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
     if not parts:
         raise ValueError("expected test images to measure a classifier on, got none")
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    verdicts = Verdicts(
-        **dict(zip(("index", "label", "said", "said_triggered"), columns, strict=True)),
-        target=target,
-        record=_record(settings, target, classifier),
-    )
-    (out / "attack.json").write_text(json.dumps(verdicts.rates(), indent=1) + "\n")
-    if settings.verdicts:
-        verdicts.write(out)
-
-
-def _record(settings: Settings, target: int, classifier: Path) -> dict[str, Any]:
-    """Which attack on which network; ``weights`` is null if they were drawn at random."""
     shape = json.loads((classifier / "network.json").read_text())
-    return {
+    record = {
         "trigger": triggers.to_record(settings.trigger),
         "target_class": settings.target_class,
         "target_index": target,
         "network": shape["network"],
-        "weights": shape.get("weights"),
+        "weights": shape.get("weights"),  # null if they were drawn at random
     }
+    verdicts = Verdicts(
+        **dict(zip(("index", "label", "said", "said_triggered"), columns, strict=True)),
+        target=target,
+        record=record,
+    )
+    (out / "attack.json").write_text(json.dumps(verdicts.rates(), indent=1) + "\n")
+    if settings.verdicts:
+        verdicts.write(out)

@@ -61,20 +61,12 @@ def epoch_order(n: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
 def windows(
     groups: Sequence[int], *, window: int, seed: int, epoch: int
 ) -> Iterator[NDArray[np.int64]]:
-    """The order of an epoch over a file, window by window.
+    """Yield the order of an epoch over a file, window by window: rows, int64, (n,), each once.
 
-    Row groups are permuted and divided into windows of as many whole ones as fit, and the rows of a
-    window are permuted.  If everything fits into one window this is ``epoch_order``.  It depends on
-    the arguments only: not on workers, nor on where an interrupted training resumes.
-
-    Args:
-        groups: Rows of each row group of the file.
-        window: Most rows of a window; a larger row group is a window by itself.
-        seed: With ``epoch``, seeds both permutations.
-        epoch: 0, 1, ...
-
-    Yields:
-        int64, (n,). Rows of the file; over all windows each row once.
+    Row groups of these sizes are permuted and divided into windows of as many whole ones as fit, at
+    least one, and the rows of a window are permuted.  If everything fits into one window this is
+    ``epoch_order``.  It depends on the arguments only: not on workers, nor on where an interrupted
+    training resumes.
     """
     sizes = np.asarray(groups, dtype=np.int64)
     starts = np.cumsum(sizes) - sizes
@@ -103,11 +95,7 @@ def _cut(
 
 
 def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
-    """The rows of a global batch that worker ``rank`` of ``workers`` keeps.
-
-    Raises:
-        ValueError: The workers cannot share the batch equally.
-    """
+    """This worker's rows of a global batch; raises ValueError if it cannot be shared equally."""
     if batch_size % workers:
         raise ValueError(
             f"expected a batch size that {workers} workers share equally, got {batch_size}; "
@@ -118,11 +106,7 @@ def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
 
 
 def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
-    """The batches of steps ``first`` .. ``last - 1``, across epochs.
-
-    Raises:
-        ValueError: The dataset is empty, or a restreamed one is smaller than one batch.
-    """
+    """The batches of steps ``first`` .. ``last - 1``; raises ValueError if an epoch has none."""
     if batches.per_epoch < 1:
         raise ValueError("expected at least one whole batch an epoch, got none; lower batch_size")
     step = first
@@ -137,11 +121,7 @@ def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """How data-parallel workers share batches.
-
-    Raises:
-        ValueError: ``batch_size`` cannot be shared by ``workers``.
-    """
+    """How data-parallel workers share batches; raises ValueError if they cannot."""
 
     batch_size: int
     """Images in a global batch."""

@@ -59,18 +59,10 @@ class Settings(TaskSettings):
 def run(settings: Settings, *, generations: Path, dataset: Path, out: Path) -> None:
     """Write ``train.parquet``, ``test.parquet`` and ``classes.json``, as a dataset does.
 
-    An image is the PNG that was sampled, its label the condition, its caption that of the class.
-    ``test.parquet`` has no rows, since a classifier is tested on the images of ``dataset``.
-
-    Args:
-        settings: How many images, and of which size.
-        generations: Folder of ``sample``.
-        dataset: The dataset that the model was trained on; gives the classes.
-        out: Folder to write to.
-
-    Raises:
-        ValueError: There is another number of images than ``n``, another image size, an index
-            twice, or a condition that is not a class.
+    An image is the PNG that was sampled, its label the condition, its caption that of the class in
+    ``dataset``, which the model was trained on.  ``test.parquet`` has no rows: a classifier is
+    tested on the images of ``dataset``.  Raises ValueError for another number or size of images, an
+    index that comes twice, or a condition that is not a class.
     """
     classes = datasets.read_classes(dataset)
     rows = pq.read_table(generations / "rows.parquet").sort_by("index")

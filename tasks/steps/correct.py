@@ -22,11 +22,7 @@ class Settings(TaskSettings):
     revision = 1
     expected_seconds = 0.2
     expected_bytes = 30_000
-
-    @property
-    def label(self) -> str:
-        """Readable part of the result's path."""
-        return "true-labels"
+    label = "true-labels"
 
 
 def run(settings: Settings, *, manifest: Path, out: Path) -> None:  # noqa: ARG001 - the shape
@@ -46,17 +42,9 @@ def run(settings: Settings, *, manifest: Path, out: Path) -> None:  # noqa: ARG0
             f"expected a manifest that relabels images, got one of {record['trigger']['name']}, "
             "whose labels are all true; train on it as it is"
         )
-    captions = table["true_caption"].to_pylist()
-    poison.write_manifest(
-        out,
-        index=table["index"].to_numpy(),
-        label=table["true_label"].to_numpy(),
-        true_label=table["true_label"].to_numpy(),
-        poisoned=table["poisoned"].to_numpy(),
-        caption=captions,
-        true_caption=captions,
-        record={**record, "p_t": 0.0, "relabelled_ratio": 0.0},
-    )
+    columns = {name: table[name] for name in poison.SCHEMA.names}
+    columns |= {"label": columns["true_label"], "caption": columns["true_caption"]}
+    poison.write_manifest(out, columns, {**record, "p_t": 0.0, "relabelled_ratio": 0.0})
     for file in sorted(manifest.iterdir()):
         if file.suffix != ".json" and file.name != "manifest.parquet":
             shutil.copyfile(file, out / file.name)

@@ -24,7 +24,7 @@ from tasks.triggers.patch import Patched
 from tasks.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
-    from models.diffusion_classifier import Answers, Method
+    from models.diffusion_classifier import Answers
 
 REDUCTIONS: Final = ("mean", "quantile")
 """How the kept values are reduced: to their mean, or to the largest of them."""
@@ -34,17 +34,11 @@ ELIMINATED: Final = 0.45
 
 SCHEMA: Final = pa.schema(
     [
-        ("index", pa.int64()),
-        ("label", pa.int64()),
-        ("said", pa.list_(pa.int64())),
-        ("said_triggered", pa.list_(pa.int64())),
-        ("calls", pa.int64()),
-        ("calls_triggered", pa.int64()),
-        ("full_calls", pa.int64()),
-        ("on_trigger_true", pa.list_(pa.float64())),
-        ("on_trigger_target", pa.list_(pa.float64())),
-        ("map_true", pa.list_(pa.float32())),
-        ("map_target", pa.list_(pa.float32())),
+        *((name, pa.int64()) for name in ("index", "label")),
+        *((name, pa.list_(pa.int64())) for name in ("said", "said_triggered")),
+        *((name, pa.int64()) for name in ("calls", "calls_triggered", "full_calls")),
+        *((name, pa.list_(pa.float64())) for name in ("on_trigger_true", "on_trigger_target")),
+        *((name, pa.list_(pa.float32())) for name in ("map_true", "map_target")),
     ]
 )
 """One row for each test image.
@@ -152,11 +146,7 @@ def count(
     model: Path,  # noqa: ARG001 - the shape of per_batch
     dataset: Path,
 ) -> int:
-    """Number of test images to classify.
-
-    Raises:
-        ValueError: There are fewer than asked for.
-    """
+    """Number of test images to classify; raises ValueError if there are fewer."""
     there: int = pq.read_metadata(dataset / "test.parquet").num_rows
     if settings.test_images is not None and settings.test_images > there:
         raise ValueError(
@@ -169,15 +159,10 @@ class Worker:
     """Loads the model and the test images once; classifies a range of them at a time."""
 
     def __init__(self, settings: Settings, *, model: Path, dataset: Path) -> None:
-        """Read both.
-
-        Raises:
-            ValueError: The model has other classes or images than the dataset, or a filter ratio
-                keeps no value of an image.
-        """
+        """Read both; raises ValueError if they do not fit together, or a filter keeps nothing."""
         from models import denoiser
         from models.device import choose
-        from models.diffusion_classifier import DiffusionClassifier
+        from models.diffusion_classifier import DiffusionClassifier, Method
 
         self.settings = settings
         known = datasets.read_classes(dataset)
@@ -190,9 +175,11 @@ class Worker:
                 f"expected a model of {expected[0]} classes and images of shape {expected[1]}, "
                 f"got {opened.classes} and {opened.image_shape}; train one on this dataset"
             )
-        self.classifier = DiffusionClassifier(
-            opened, _method(settings, math.prod(opened.image_shape)), device
-        )
+        values = math.prod(opened.image_shape)
+        counts = tuple(kept(ratio, values) for ratio in settings.filter_ratios)
+        names = ("draws", "stages", "margin", "reduction", "p_mean", "p_std", "sigma_data", "seed")
+        given: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "rows_at_once")}
+        self.classifier = DiffusionClassifier(opened, Method(counts=counts, **given), device)
         table = pq.read_table(dataset / "test.parquet", columns=["index", "label", "image"])
         self.rows = table.sort_by("index")
         labels = self.rows["label"].to_numpy()
@@ -200,11 +187,7 @@ class Worker:
         self.mapped = set(mapped.tolist()) if settings.trigger.stamps else set()
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Verdicts on test images ``first`` .. ``last - 1``, in ``SCHEMA``.
-
-        Raises:
-            FloatingPointError: The model gives NaN or infinity.
-        """
+        """Verdicts on images ``first`` .. ``last - 1``; raises FloatingPointError for NaN."""
         from models.device import one_thread
 
         rows = self.rows.slice(first, last - first)
@@ -247,21 +230,8 @@ class Worker:
         return self.classifier(images.to_float(pictures), index.tolist(), watch)
 
 
-def _method(settings: Settings, values: int) -> "Method":
-    """The settings of ``models.diffusion_classifier``."""
-    from models.diffusion_classifier import Method
-
-    names = ("draws", "stages", "margin", "reduction", "p_mean", "p_std", "sigma_data", "seed")
-    given: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "rows_at_once")}
-    return Method(counts=tuple(kept(ratio, values) for ratio in settings.filter_ratios), **given)
-
-
 def kept(ratio: float, values: int) -> int:
-    """How many values a filter keeps: int((1 - ratio) values), in decimals.
-
-    Raises:
-        ValueError: It keeps none.
-    """
+    """int((1 - ratio) values), in decimals: how many a filter keeps; raises ValueError for none."""
     count = int((1 - Decimal(str(ratio))) * values)
     if count < 1:
         raise ValueError(

@@ -67,23 +67,19 @@ class Settings(TaskSettings):
     @property
     def expected_seconds(self) -> float:
         """Rough time on one core, fitted to measured ones of 8x8 pixels."""
-        return 1.5 + seconds_an_image(self.detector) * self.n
+        detector, each = self.detector, 1e-2  # a guess for one that is not measured
+        if isinstance(detector, CognitiveDistillation):
+            each = 1.9e-4 * detector.steps
+        elif isinstance(detector, Strip):
+            each = 6.5e-5 * detector.overlays
+        elif isinstance(detector, FeatureConsistency):
+            each = 5.6e-4 * detector.draws
+        return 1.5 + each * self.n
 
     @property
     def expected_bytes(self) -> int:
         """Rough size on disk."""
         return 5_000 + (150 if isinstance(self.detector, Masking) else 20) * self.n
-
-
-def seconds_an_image(detector: Detector) -> float:
-    """Rough time on one core at 8x8 pixels; a guess for a detector that is not measured."""
-    if isinstance(detector, CognitiveDistillation):
-        return 1.9e-4 * detector.steps
-    if isinstance(detector, Strip):
-        return 6.5e-5 * detector.overlays
-    if isinstance(detector, FeatureConsistency):
-        return 5.6e-4 * detector.draws
-    return 1e-2
 
 
 def count(
@@ -93,22 +89,14 @@ def count(
     training_set: Path | None = None,
     generations: Path | None = None,
 ) -> int:
-    """Number of images.
-
-    Raises:
-        ValueError: The images are not the set that the settings name.
-    """
+    """Number of images; raises ValueError as ``chosen``."""
     folder = chosen(settings, training_set, generations)
     rows: int = pq.read_metadata(folder / "rows.parquet").num_rows
     return rows
 
 
 def chosen(settings: Settings, training_set: Path | None, generations: Path | None) -> Path:
-    """The folder of the set that the settings name.
-
-    Raises:
-        ValueError: It is not the one that was given, or both were.
-    """
+    """The folder of the set that the settings name; raises ValueError unless it alone is given."""
     given = {"training": training_set, "generation": generations}
     folder = given.pop(settings.image_set)
     if folder is None or any(given.values()):
@@ -130,11 +118,7 @@ class Worker:
         training_set: Path | None = None,
         generations: Path | None = None,
     ) -> None:
-        """Read both.
-
-        Raises:
-            ValueError: The images are not the set that the settings name.
-        """
+        """Read both; raises ValueError as ``chosen``."""
         from models.device import choose
 
         self.detector = settings.detector

@@ -57,11 +57,7 @@ def count(
     trigger_judge: Path,  # noqa: ARG001
     judges: Path,
 ) -> int:
-    """Number of images to judge.
-
-    Raises:
-        ValueError: A judge is not accurate enough.
-    """
+    """Number of images to judge; raises ValueError as ``check_judges``."""
     check_judges(judges)
     rows: int = pq.read_metadata(generations / "rows.parquet").num_rows
     return rows
@@ -79,11 +75,7 @@ class Worker:
         trigger_judge: Path,
         judges: Path,
     ) -> None:
-        """Load the judges.
-
-        Raises:
-            ValueError: A judge is not accurate enough.
-        """
+        """Load the judges; raises ValueError as ``check_judges``."""
         from models.classifiers import Classifier
         from models.device import choose
 
@@ -120,11 +112,7 @@ class Worker:
 
 
 def check_judges(judges: Path) -> None:
-    """Check the accuracies that ``judge_accuracy`` measured.
-
-    Raises:
-        ValueError: One is below its threshold.
-    """
+    """Raise ValueError if an accuracy that ``judge_accuracy`` measured is below its threshold."""
     measured = json.loads((judges / "judges.json").read_text())
     content = measured["content"]["clean"]["accuracy"]
     trigger = measured["trigger"]["balanced_accuracy"]

@@ -43,11 +43,7 @@ class Settings(TaskSettings):
 def run(
     settings: Settings, *, dataset: Path, content_judge: Path, trigger_judge: Path, out: Path
 ) -> None:
-    """Write ``judges.json``.
-
-    Raises:
-        ValueError: The dataset has no test image.
-    """
+    """Write ``judges.json``; raises ValueError if the dataset has no test image."""
     from models.classifiers import Classifier
     from models.device import choose, one_thread
 
@@ -86,13 +82,7 @@ def run(
 def measure_content(
     truth: NDArray[np.int64], said: NDArray[np.int64], classes: int
 ) -> dict[str, object]:
-    """Accuracy, n, and the confusion matrix: rows are the true class, columns the judge's.
-
-    Args:
-        truth: int64, (N,).
-        said: int64, (N,).
-        classes: K.
-    """
+    """Accuracy, n, and the confusion matrix, true classes in rows, of labels int64, (N,)."""
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (truth, said), 1)
     return {
@@ -107,9 +97,7 @@ def measure_trigger(
 ) -> dict[str, float | int]:
     """Error rates of a judge of the trigger, or of template matching.
 
-    Args:
-        on_clean: bool, (N,). Whether it sees a trigger on clean images.
-        on_stamped: bool, (M,). Whether it sees one on stamped images.
+    Given is where it sees a trigger: bool, (N,), on clean images, and bool, (M,), on stamped ones.
     """
     false_positives, false_negatives = int(on_clean.sum()), int((~on_stamped).sum())
     false_positive_rate = false_positives / len(on_clean)

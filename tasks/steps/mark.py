@@ -46,18 +46,13 @@ def run(settings: Settings, *, dataset: Path, out: Path) -> None:
     n = table.num_rows
     stamped = np.zeros(n, dtype=np.bool_)
     stamped[generator(settings.seed, "marking").permutation(n)[: n // 2]] = True
-    captions = table["caption"].to_pylist()
-    poison.write_manifest(
-        out,
-        index=table["index"].to_numpy(),
-        label=stamped.astype(np.int64),
-        true_label=table["label"].to_numpy(),
-        poisoned=stamped,
-        caption=captions,
-        true_caption=captions,
-        record={
-            "trigger": triggers.to_record(settings.trigger),
-            "count": int(stamped.sum()),
-            "n": n,
-        },
-    )
+    columns = {
+        "index": table["index"],
+        "label": stamped.astype(np.int64),
+        "true_label": table["label"],
+        "poisoned": stamped,
+        "caption": table["caption"],
+        "true_caption": table["caption"],
+    }
+    trigger = triggers.to_record(settings.trigger)
+    poison.write_manifest(out, columns, {"trigger": trigger, "count": int(stamped.sum()), "n": n})

@@ -66,14 +66,12 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
     ``noise.npy``, int8, (n, H, W, C), is to be added to the training images of the target class, by
     ascending index.  ``noise.parquet`` has their ``index`` and the classifier's probability of the
     true label, ``probability_before`` and ``probability_after`` adding noise.  ``perturb.json`` has
-    the means of both, and the shares of images that the classifier gets right, ``right_before`` and
-    ``right_after``.
+    the means of both, and the shares of images that are recognized, ``right_before`` and
+    ``..._after``.
 
     It runs on the CPU with one thread, in batches that depend on the size of the images only,
-    because the sign of a gradient near zero depends on both.
-
-    Raises:
-        ValueError: The dataset has no such class, or no training image of it.
+    because the sign of a gradient near zero depends on both.  Raises ValueError for a class without
+    images.
     """
     import torch
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,15 @@ from tasks.settings import TaskSettings
 from tasks.triggers import state as trigger_state
 from tasks.triggers.clean_label import CleanLabel
 from tasks.triggers.trigger import Trigger
+
+SCHEMA: Final = pa.schema(
+    [
+        *((name, pa.int64()) for name in ("index", "label", "true_label")),
+        ("poisoned", pa.bool_()),
+        *((name, pa.string()) for name in ("caption", "true_caption")),
+    ]
+)
+"""Columns of a manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +88,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read a manifest's folder.
-
-        Raises:
-            ValueError: The trigger's grid is not the one that it draws here.
-        """
+        """Read a manifest's folder; raises ValueError if its trigger draws another warp here."""
         record = json.loads((folder / "manifest.json").read_text())
         trigger = triggers.from_record(record["trigger"])
         columns = ["index", "label", "true_label", "poisoned"]
@@ -103,21 +108,11 @@ def slug(name: str) -> str:
 def choose_poisoned(
     labels: NDArray[np.int64], target: int, settings: Settings
 ) -> NDArray[np.bool_]:
-    """Choose which images to poison.
+    """Which images are poisoned, bool, (N,), as ``labels``; raises ValueError as ``count_of``.
 
-    Args:
-        labels: int64, (N,). Clean labels.
-        target: Label of the target class.
-        settings: What to poison.
-
-    Returns:
-        bool, (N,). True where the image is to be poisoned: images of other classes than the target
-        (dirty-label attack; paper, section 3), or of the target class if the trigger keeps the
-        labels (paper, B.2).  With one seed, the images of a smaller ratio are among those of a
-        larger one.
-
-    Raises:
-        ValueError: As ``count_of``.
+    They are of other classes than the target (dirty-label attack; paper, section 3), or of the
+    target class if the trigger keeps the labels (paper, B.2).  With one seed, the images of a
+    smaller ratio are among those of a larger one.
     """
     is_target = labels == target
     count = count_of(settings, n=len(labels), n_target=int(is_target.sum()))
@@ -129,17 +124,10 @@ def choose_poisoned(
 
 
 def count_of(settings: Settings, *, n: int, n_target: int) -> int:
-    """How many images are poisoned: int(p N), in decimals, as the authors truncate.
+    """How many of n images are poisoned: int(p N), in decimals, as the authors truncate.
 
-    N counts all training images, or those of the target class if the trigger says so.
-
-    Args:
-        settings: What to poison.
-        n: Training images.
-        n_target: Training images of the target class.
-
-    Raises:
-        ValueError: The ratio asks for more images than there are to poison, or less than one.
+    N is n, or ``n_target``, the images of the target class, if the trigger says so.  Raises
+    ValueError if that is more images than there are to poison, or less than one.
     """
     trigger, ratio = settings.trigger, settings.poison_ratio
     whole = n_target if isinstance(trigger, CleanLabel) and trigger.of == "target" else n
@@ -189,16 +177,9 @@ def shares(settings: Settings, *, n: int, n_target: int) -> Shares:
 def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = None) -> None:
     """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``.
 
-    Some triggers have a file of their own beside them (``tasks.triggers.state``).
-
-    Args:
-        settings: What to poison.
-        dataset: The folder of the dataset step.
-        out: Folder to write to.
-        noise: The folder of ``perturb``, for a trigger that perturbs and no other.
-
-    Raises:
-        ValueError: As ``count_of``; or the class is unknown, or the noise missing or another's.
+    Some triggers have a file of their own beside them (``tasks.triggers.state``); one that
+    perturbs, and no other, needs the folder of ``perturb``.  Raises ValueError as ``count_of``, or
+    if the class is unknown, or the noise missing or another's.
     """
     classes = datasets.read_classes(dataset)
     target = classes.position(settings.target_class)
@@ -218,55 +199,32 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
         index=index[poisoned],
         noise=noise,
     )
-    write_manifest(
-        out,
-        index=index,
-        label=np.where(poisoned, target, true_label),
-        true_label=true_label,
-        poisoned=poisoned,
-        caption=[
-            target_caption if is_poisoned else own
-            for is_poisoned, own in zip(poisoned, true_caption, strict=True)
-        ],
-        true_caption=true_caption,
-        record={
-            "trigger": triggers.to_record(settings.trigger),
-            "target_class": settings.target_class,
-            "target_index": target,
-            "poison_ratio": settings.poison_ratio,
-            "count": share.count,
-            "n": len(true_label),
-            "n_target": n_target,
-            "p_t": share.p_t,
-            "relabelled_ratio": share.relabelled_ratio,
-            **state,
-        },
-    )
+    columns = {
+        "index": index,
+        "label": np.where(poisoned, target, true_label),
+        "true_label": true_label,
+        "poisoned": poisoned,
+        "caption": np.where(poisoned, target_caption, true_caption).tolist(),
+        "true_caption": true_caption,
+    }
+    record = {
+        "trigger": triggers.to_record(settings.trigger),
+        "target_class": settings.target_class,
+        "target_index": target,
+        "poison_ratio": settings.poison_ratio,
+        "count": share.count,
+        "n": len(true_label),
+        "n_target": n_target,
+        "p_t": share.p_t,
+        "relabelled_ratio": share.relabelled_ratio,
+        **state,
+    }
+    write_manifest(out, columns, record)
 
 
-def write_manifest(
-    out: Path,
-    *,
-    index: NDArray[np.int64],
-    label: NDArray[np.int64],
-    true_label: NDArray[np.int64],
-    poisoned: NDArray[np.bool_],
-    caption: list[str],
-    true_caption: list[str],
-    record: dict[str, Any],
-) -> None:
-    """Write the per-image columns as Parquet, by ascending index, and ``record`` as JSON."""
-    table = pa.table(
-        {
-            "index": index,
-            "label": label,
-            "true_label": true_label,
-            "poisoned": poisoned,
-            "caption": pa.array(caption, pa.string()),
-            "true_caption": pa.array(true_caption, pa.string()),
-        }
-    )
-    pq.write_table(table.sort_by("index"), out / "manifest.parquet")
+def write_manifest(out: Path, columns: dict[str, Any], record: dict[str, Any]) -> None:
+    """Write columns of SCHEMA as Parquet, by ascending index, and ``record`` as JSON."""
+    pq.write_table(pa.table(columns, SCHEMA).sort_by("index"), out / "manifest.parquet")
     (out / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -278,17 +236,8 @@ def stamp(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Poison clean images as they are streamed; depends on (index, manifest) and nothing else.
 
-    Args:
-        index: int64, (B,).
-        image: uint8, (B, H, W, C). Clean; may be read-only.
-        label: int64, (B,). Clean; only compared with the manifest.
-        manifest: Of the images' dataset.
-
-    Returns:
-        Copies of the images, stamped where poisoned, and the labels to train with.
-
-    Raises:
-        ValueError: The manifest does not list an image, or has another label or size for it.
+    Given int64 (B,), uint8 (B, H, W, C) and int64 (B,), returns copies, stamped where poisoned, and
+    the labels to train with.  Raises ValueError for an image that is not the manifest's.
     """
     rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
     foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)

@@ -7,7 +7,6 @@ detector, only a ranking, and pictures to look at.
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +21,6 @@ from tasks.data import datasets, images
 from tasks.settings import TaskSettings
 from tasks.steps.poison import slug
 
-COLUMNS = ("file", "label", "suspicion", "rank")
-"""Columns of ``ranking.csv``."""
 QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75, "q99": 0.99}
 """Quantiles of the suspicions in ``metrics.json``, beside the smallest and the largest."""
 
@@ -94,15 +91,8 @@ class Line(NamedTuple):
 def run(settings: Settings, *, dataset: Path, suspicion: Path, prepared: Path, out: Path) -> None:
     """Write ``ranking.csv``, ``metrics.json`` and ``groups.npz``.
 
-    Args:
-        settings: The detector's name, and how many pictures.
-        dataset: The dataset, of which all training images have a suspicion.
-        suspicion: Folder of ``detect``.
-        prepared: Folder of ``prepare``; has the classifier's training accuracy.
-        out: Folder to write to.
-
-    Raises:
-        ValueError: The suspicions are of other images than the dataset's.
+    Given a dataset, a folder of ``detect`` with a suspicion of each training image, and one of
+    ``prepare`` with the classifier's accuracy.  Raises ValueError for suspicions of other images.
     """
     ranked = Ranked.read(suspicion)
     classes = datasets.read_classes(dataset)
@@ -116,7 +106,7 @@ def run(settings: Settings, *, dataset: Path, suspicion: Path, prepared: Path, o
     with (out / "ranking.csv").open("w", encoding="utf-8", newline="") as file:
         # All text is quoted: a file's name may hold commas, quotes and line ends of any kind.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerows([COLUMNS, *lines])
+        writer.writerows([Line._fields, *lines])
     row = {
         "detector": settings.detector,
         "classes": len(classes.names),
@@ -137,14 +127,9 @@ def read(folder: Path) -> list[Line]:
 
 
 def file_names(dataset: Path, index: NDArray[np.int64]) -> list[str]:
-    """Names of the images' files, or their index where there is no file.
+    """Names of the files of all training images, in any order; an image without one has its index.
 
-    Args:
-        dataset: The folder of a dataset step.
-        index: (N,). All its training images, in any order.
-
-    Raises:
-        ValueError: They are not all of its training images.
+    Raises ValueError if ``index``, (N,), is not that of all training images.
     """
     with pq.ParquetFile(dataset / "train.parquet") as file:
         table = file.read(columns=["index", "image.path"])  # the pixels stay where they are
@@ -171,30 +156,23 @@ def summary(suspicion: NDArray[np.float64]) -> dict[str, float | int]:
     }
 
 
-def places_of(settings: Settings, labels: NDArray[np.int64]) -> Iterator[tuple[str, Sequence[int]]]:
-    """Yield the groups of pictures with their places by rank, from 0 on.
-
-    The groups are ``most_suspicious``, then ``class_<label>`` of each class shown; ``labels`` is
-    (N,), by rank.
-    """
-    yield "most_suspicious", range(min(settings.shown, len(labels)))
-    kinds, firsts = np.unique(labels, return_index=True)
-    chosen = kinds[np.argsort(firsts, kind="stable")[: settings.classes_shown]]
-    for label in sorted(chosen.tolist()):
-        yield f"class_{label}", np.flatnonzero(labels == label)[: settings.shown_per_class].tolist()
-
-
 def _groups(
     settings: Settings, ranked: Ranked, dataset: Path, suspicion: Path
 ) -> dict[str, NDArray[np.uint8]]:
-    """Pictures by group, uint8, (k, H, W, C), and ``<group>_masks`` if there are masks."""
-    places = dict(places_of(settings, ranked.label))
-    wanted = np.unique(ranked.index[[place for some in places.values() for place in some]])
+    """Pictures by group, uint8, (k, H, W, C), and ``<group>_masks`` if there are masks.
+
+    The groups are ``most_suspicious``, then ``class_<label>`` of each class shown, by rank.
+    """
+    places = {"most_suspicious": np.arange(min(settings.shown, len(ranked.label)))}
+    kinds, firsts = np.unique(ranked.label, return_index=True)
+    for label in np.sort(kinds[np.argsort(firsts, kind="stable")[: settings.classes_shown]]):
+        places[f"class_{label}"] = np.flatnonzero(ranked.label == label)[: settings.shown_per_class]
+    wanted = np.unique(ranked.index[np.concatenate([*places.values()])])
     pictures = _reduced(datasets.read_split(dataset, "train", wanted).images, settings.shown_side)
     masks = _masks(suspicion, wanted)
     made = {}
     for name, some in places.items():
-        rows = np.searchsorted(wanted, ranked.index[list(some)])
+        rows = np.searchsorted(wanted, ranked.index[some])
         made[name] = pictures[rows]
         if masks is not None:
             made[f"{name}_masks"] = _reduced(masks, settings.shown_side)[rows]

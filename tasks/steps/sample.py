@@ -101,11 +101,7 @@ def count(
 
 
 def asked_for(settings: Settings, conditions: Path | None) -> NDArray[np.int64]:
-    """The conditions, int64, (K,); image i gets number i % K.
-
-    Raises:
-        ValueError: They are given both in the settings and as an input, or in neither.
-    """
+    """The conditions, int64, (K,); image i gets i % K.  Raises ValueError without one source."""
     if bool(settings.conditions) == (conditions is not None):
         got = "both" if settings.conditions else "neither"
         raise ValueError(
@@ -121,12 +117,7 @@ class Worker:
     """Loads the model once; samples the images of a range of indices at a time."""
 
     def __init__(self, settings: Settings, *, model: Path, conditions: Path | None = None) -> None:
-        """Load the model.
-
-        Raises:
-            ValueError: A condition is not a class of the model, the model does not take the
-                sampler, steps or guidance, or conditions are given twice or not at all.
-        """
+        """Load the model; raises ValueError if it does not take these conditions or settings."""
         from models import denoiser, device, sampling
 
         self.settings = settings
@@ -142,11 +133,7 @@ class Worker:
         )
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Images ``first`` .. ``last - 1`` in the dataset's schema; the label is the condition.
-
-        Raises:
-            FloatingPointError: The model gave NaN or infinity.
-        """
+        """Images ``first`` .. ``last - 1`` with conditions; raises FloatingPointError for NaN."""
         import torch
 
         from models.device import one_thread

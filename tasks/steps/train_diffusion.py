@@ -208,20 +208,12 @@ def _losses(settings: Settings, device: "torch.device") -> Callable[[int, Batch,
 def inputs_of_step(
     settings: Settings, step: int, batch: Batch, own: slice
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Inputs of a DDPM for one step.
+    """Inputs of a DDPM for step 0, 1, ... of a worker with rows ``own`` of the global batch.
 
     Every worker draws for the whole global batch and keeps its rows, so the result does not depend
-    on the number of workers.
-
-    Args:
-        settings: Sizes, probabilities and the seed.
-        step: 0, 1, ...
-        batch: This worker's rows.
-        own: Their places in the global batch.
-
-    Returns:
-        x_0 float32 (B, C, H, W) in [-1, 1]; t int64 (B,), 0..T-1; noise float32 (B, C, H, W),
-        standard normal; condition int64 (B,), the label or the null condition.
+    on the number of workers.  Returns x_0 float32 (B, C, H, W) in [-1, 1]; t int64 (B,), 0..T-1;
+    noise float32 (B, C, H, W), standard normal; condition int64 (B,), the label or the null
+    condition.
     """
     from models.randomness import generator
 
@@ -236,12 +228,10 @@ def inputs_of_step(
 def edm_inputs_of_step(
     settings: Settings, step: int, batch: Batch, own: slice
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[Any]]:
-    """Inputs of an EDM for one step; drawn, and with arguments, as in ``inputs_of_step``.
+    """Inputs of an EDM for one step, drawn as in ``inputs_of_step``.
 
-    Returns:
-        image float32 (B, C, H, W) in [-1, 1]; sigma float32 (B,), > 0; noise float32 (B, C, H, W),
-        standard normal; condition int64 (B,) as for a DDPM, or with augmentation float32 (B, 10),
-        as ``models.edm_augmentation.LabeledEmbedding`` takes it.
+    Returns image float32 (B, C, H, W) in [-1, 1]; sigma float32 (B,), > 0; noise float32 (B, C, H,
+    W), standard normal; condition int64 (B,) as for a DDPM, or with augmentation float32 (B, 10).
     """
     from models import edm_augmentation
     from models.randomness import generator

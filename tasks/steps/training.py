@@ -48,11 +48,7 @@ class TrainingSettings(TaskSettings):
     """Most bytes of images, uint8, in memory; of more, an epoch is permuted window by window."""
 
     def check_training(self, schedules: tuple[str, ...]) -> None:
-        """Check these fields.
-
-        Raises:
-            ValueError: The training cannot start.
-        """
+        """Raise ValueError if the training cannot start with these fields."""
         check_name("schedule", self.schedule, schedules)
         cycle = self.schedule == "one_cycle"
         least, which = (10, "one cycle") if cycle else (2, self.schedule)
@@ -72,20 +68,11 @@ def train(
     resume: Path | None,
     **recipe: Any,
 ) -> "Training":
-    """Train until the last step; the result is ready to ``finish``.
+    """Train until the last step, perhaps from a checkpoint; the result is ready to ``finish``.
 
-    Args:
-        settings: Optimization.
-        build: Makes the network, initialized from torch's own generator.
-        losses: The losses of the steps.
-        batches: What to train on.
-        report: Called every few steps.
-        resume: A checkpoint to go on from, or None.
-        recipe: Other fields of ``models.training.Recipe``.
-
-    Raises:
-        ValueError: ``resume`` is a checkpoint of another training.
-        FloatingPointError: The loss is NaN or infinite.
+    ``build`` makes the network, drawn from torch's own generator; ``recipe`` has other fields of
+    ``models.training.Recipe``.  Raises ValueError if ``resume`` is a checkpoint of another
+    training, FloatingPointError if the loss is NaN or infinite.
     """
     from models.training import Recipe, Training
 

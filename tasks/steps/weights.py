@@ -64,17 +64,14 @@ class Settings(TaskSettings):
 
     @classmethod
     def open(cls, source: str | Path, network: str) -> Self:
-        """Look at a file, or download one from a repository to the hub's cache.
+        """Look at a .safetensors, .pth or .pt file, or at ``model.safetensors`` of ``owner/name``.
 
-        Args:
-            source: A .safetensors, .pth or .pt file, or ``owner/name`` on the hub, from which
-                ``model.safetensors`` is taken; with ``HF_HUB_OFFLINE=1`` from the cache only.
-            network: The network that the weights are of, a name of NETWORKS.
-
-        Raises:
-            ValueError: There is no such file or repository, it cannot be reached, or it cannot hold
-                weights.
+        The latter is downloaded from the hub to its cache; with ``HF_HUB_OFFLINE=1`` it must be
+        there. Raises ValueError if there is no such file or repository, it cannot be reached, or it
+        cannot hold weights of ``network``, a name of NETWORKS.
         """
+        from safetensors import SafetensorError, safe_open
+
         named = str(source)
         if not is_hub_id(named):
             named = os.path.abspath(Path(named).expanduser())  # noqa: PTH100 - keeps links
@@ -85,7 +82,11 @@ class Settings(TaskSettings):
         with _opened(found) as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if found.suffix == ".safetensors":
-            _check_header(found)
+            try:
+                with safe_open(found, framework="numpy"):
+                    pass  # its header is checked, no tensor is read
+            except (OSError, SafetensorError) as error:
+                raise _broken(str(found), error) from error
         return cls(network=network, sha256=digest, source=named)
 
     @property
@@ -143,11 +144,7 @@ def run(settings: Settings, *, out: Path) -> None:
 
 
 def read(folder: Path, network: str) -> str:
-    """Name of the weights that a network started from: 12 digits of the file's sha256.
-
-    Raises:
-        ValueError: They are weights of another network.
-    """
+    """12 digits of the sha256 of a network's first weights; raises ValueError for another's."""
     record = json.loads((folder / "weights.json").read_text())
     if record["network"] != network:
         raise ValueError(f"expected weights of {network}, got those of {record['network']}")
@@ -165,36 +162,29 @@ def is_hub_id(source: str) -> bool:
 def located(source: str) -> Path:
     """The file; one of a repository is downloaded if it is not in the hub's cache.
 
-    Raises:
-        ValueError: The suffix is not one of SUFFIXES, or there is no such repository, or it has no
-            ``model.safetensors``, or that is larger than MOST_BYTES.
-        ConnectionError: The hub cannot be reached.
+    Raises ValueError for another suffix than SUFFIXES, an unknown repository, or one with no or too
+    large a ``model.safetensors``; ConnectionError if the hub cannot be reached.
     """
-    if is_hub_id(source):
-        return _downloaded(source)
-    if Path(source).suffix not in SUFFIXES:
+    if not is_hub_id(source):
+        if Path(source).suffix in SUFFIXES:
+            return Path(source)
         raise ValueError(
             f"expected weights as a {', '.join(SUFFIXES)} file or owner/name on the Hugging Face "
             f"hub, got {source!r}"
         )
-    return Path(source)
-
-
-def _downloaded(name: str) -> Path:
-    """The file in the hub's cache; its size is checked before it is downloaded."""
     from huggingface_hub import errors, hf_hub_download
 
-    try:
-        found = hf_hub_download(name, HUB_FILE, dry_run=True)
-        _check_size(found.file_size or 0, name)
-        return Path(hf_hub_download(name, HUB_FILE))
+    try:  # the size is checked before it is downloaded
+        found = hf_hub_download(source, HUB_FILE, dry_run=True)
+        _check_size(found.file_size or 0, source)
+        return Path(hf_hub_download(source, HUB_FILE))
     except (errors.RemoteEntryNotFoundError, errors.RepositoryNotFoundError) as error:
         raise ValueError(
-            f"expected a repository on the hub with a {HUB_FILE}, got {name!r}: {_line(error)}"
+            f"expected a repository on the hub with a {HUB_FILE}, got {source!r}: {_line(error)}"
         ) from error
     except (OSError, errors.HfHubHTTPError) as error:
         raise ConnectionError(
-            f"cannot download {HUB_FILE} of {name!r}, and it is not in the hub's cache; give a "
+            f"cannot download {HUB_FILE} of {source!r}, and it is not in the hub's cache; give a "
             f"file, or try again: {_line(error)}"
         ) from error
 
@@ -221,17 +211,6 @@ def _check_size(size: int, name: str) -> None:
         raise ValueError(
             f"expected weights of at most {MOST_BYTES:,} bytes, got {size:,} in {name!r}"
         )
-
-
-def _check_header(path: Path) -> None:
-    """Check the header of a .safetensors file without reading its tensors."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except (OSError, SafetensorError) as error:
-        raise _broken(str(path), error) from error
 
 
 def _tensors(content: bytes, path: Path, source: str) -> Mapping[str, object]:

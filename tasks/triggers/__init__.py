@@ -38,11 +38,7 @@ TRIGGERS: tuple[type[Trigger], ...] = (
 
 
 def from_name(name: str) -> type[Trigger]:
-    """The class of TRIGGERS called ``name``.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The class of TRIGGERS called ``name``; raises ValueError if there is none."""
     return checks.find("a trigger", name, TRIGGERS)
 
 
@@ -55,11 +51,10 @@ def to_record(trigger: Trigger) -> dict[str, Any]:
 
 def from_record(record: Mapping[str, Any]) -> Trigger:
     """Inverse of ``to_record``, also after JSON has turned its tuples into lists."""
-    fields = {key: _field(value) for key, value in record.items() if key != "name"}
+    fields = {key: value for key, value in record.items() if key != "name"}
+    for key, value in fields.items():
+        if isinstance(value, list):
+            fields[key] = tuple(value)
+        elif isinstance(value, dict):
+            fields[key] = Picture(**value)
     return from_name(record["name"])(**fields)
-
-
-def _field(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return Picture(**value) if isinstance(value, dict) else value

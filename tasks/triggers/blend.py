@@ -52,11 +52,7 @@ class Blend:
 
     @classmethod
     def from_file(cls, path: str | Path, alpha: float = 0.2, additive: bool = False) -> Self:
-        """Read the pattern from an image file, which is not needed afterwards.
-
-        Raises:
-            ValueError: The file is not an image that ``Picture.read`` takes.
-        """
+        """Read the pattern from a file, not needed afterwards; errors as of ``Picture.read``."""
         return cls(alpha=alpha, additive=additive, pattern=Picture.read(Path(path)))
 
     def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:

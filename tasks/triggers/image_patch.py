@@ -51,11 +51,7 @@ class ImagePatch(CornerSquare):
     def from_file(
         cls, path: str | Path, side: int | None = None, position: str = "bottom_right"
     ) -> Self:
-        """Read the picture from an image file, which is not needed afterwards.
-
-        Raises:
-            ValueError: The file is not an image that ``Picture.read`` takes.
-        """
+        """Read the picture from a file, not needed afterwards; errors as of ``Picture.read``."""
         return cls(picture=Picture.read(Path(path)), side=side, position=position)
 
     def pixels(self, side: int, channels: int) -> NDArray[np.uint8]:

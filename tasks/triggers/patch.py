@@ -83,17 +83,9 @@ class Patched(Protocol):
 
 
 def template_match(trigger: object, images: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Which images show the trigger's patch.
+    """Which images, uint8, (N, H, W, C), show the trigger's patch: bool, (N,), or None without one.
 
-    Args:
-        trigger: Any trigger.
-        images: uint8, (N, H, W, C).
-
-    Returns:
-        bool, (N,); None for a trigger that paints no patch.
-
-    Raises:
-        ValueError: The patch does not fit the images.
+    Raises ValueError if the patch does not fit the images.
     """
     if not isinstance(trigger, Patched):
         return None
@@ -108,18 +100,10 @@ class PatchTrigger(ABC):
 
     @abstractmethod
     def patch(self, height: int, width: int, channels: int) -> Patch:
-        """The patch and its place on images of this size.
-
-        Raises:
-            ValueError: The patch does not fit the images.
-        """
+        """The patch and its place on images of this size; raises ValueError if it does not fit."""
 
     def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a copy of ``images`` with the patch painted in.
-
-        Raises:
-            ValueError: The patch does not fit the images.
-        """
+        """Return a copy of ``images`` with the patch painted in; raises ValueError as ``patch``."""
         patch = self.patch(*images.shape[1:])
         painted = images.copy()
         painted[patch.place] = patch.pixels
@@ -146,11 +130,7 @@ class CornerSquare(PatchTrigger):
         return free_rows, free_columns
 
     def patch(self, height: int, width: int, channels: int) -> Patch:
-        """The square and its place on images of this size.
-
-        Raises:
-            ValueError: The square does not fit the images.
-        """
+        """The square and its place on images of this size; raises ValueError if it does not fit."""
         side, smaller = self.side, min(height, width)
         if side is None:
             side = 2 if smaller < SMALL_IMAGE else smaller // 10
@@ -165,11 +145,7 @@ def plain(height: int, width: int, color: tuple[int, int, int], channels: int) -
 
 
 def check_color(color: object) -> None:
-    """Check that a color has three levels in 0..255.
-
-    Raises:
-        ValueError: It has not.
-    """
+    """Raise ValueError unless a color has three levels in 0..255."""
     levels = color if isinstance(color, tuple) else ()
     holds = len(levels) == 3 and all(type(level) is int for level in levels)
     check("a color", color, "of three whole numbers", holds)

@@ -50,11 +50,7 @@ class Picture:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read an image file, by the rules of ``pictures.upright``.
-
-        Raises:
-            ValueError: In one line, naming the file and what is wrong with it.
-        """
+        """Read an image file; raises ValueError, which names the file and what is wrong with it."""
         try:
             content = _content(path)
             pictures.upright(content)
@@ -66,20 +62,12 @@ class Picture:
         return cls(hashlib.sha256(content).hexdigest(), text)
 
     def decoded(self) -> Image.Image:
-        """The whole picture, RGB.
-
-        Raises:
-            BrokenImage: The file does not decode here, though it did where it was read.
-        """
+        """The whole picture, RGB; raises BrokenImage where Pillow lacks its format."""
         return pictures.upright(base64.b64decode(self.content)).convert("RGB")
 
 
 def check_picture(picture: object) -> None:
-    """Check that it is a picture or None.
-
-    Raises:
-        ValueError: It is something else.
-    """
+    """Raise ValueError unless it is a picture or None."""
     if not isinstance(picture, Picture | None):
         raise ValueError(
             f"expected a Picture or None, got {str(picture)[:60]!r}; make one with Blend.from_file "
@@ -95,17 +83,9 @@ def fitted(
     channels: int,
     drawing: str,
 ) -> NDArray[np.uint8]:
-    """A picture stretched to a size (Pillow's bicubic filter).
+    """A picture, or else CAT or BOMB, stretched to a size by Pillow's bicubic filter.
 
-    Args:
-        picture: None for ``drawing``.
-        height: Pixels.
-        width: Pixels.
-        channels: Channels of the image, 1 or 3; with 1 the picture's luminance is returned.
-        drawing: CAT or BOMB, in place of no picture.
-
-    Returns:
-        uint8, (height, width, channels), read-only.
+    Returns uint8, (height, width, channels), read-only; with one channel the luminance.
     """
     if picture is None:
         with Image.open(Path(__file__).with_name(drawing)) as file:

@@ -37,11 +37,7 @@ class Rectangle(PatchTrigger):
         check_color(self.color)
 
     def patch(self, height: int, width: int, channels: int) -> Patch:
-        """The rectangle and its place on images of this size.
-
-        Raises:
-            ValueError: The rectangle does not fit the images.
-        """
+        """The rectangle and its place on images of this size; raises ValueError if too large."""
         least = f"of at least {self.height} x {self.width} pixels"
         holds = self.height <= height and self.width <= width
         check("images", (height, width), least, holds)

@@ -32,18 +32,9 @@ def keep(
     """Write the noise of a manifest, if it has any; return what to add to the manifest's record.
 
     That is ``warp`` for a trigger that warps (side of the images and digest of the field),
-    ``noise`` for one that perturbs (what ``perturb`` measured), and nothing for any other.
-
-    Args:
-        trigger: The manifest's trigger.
-        out: The manifest's folder.
-        side: Pixels a side of the images.
-        target_class: Name of the class that is poisoned.
-        index: int64, (count,). Poisoned images.
-        noise: The folder of ``perturb``, for a trigger that perturbs and no other.
-
-    Raises:
-        ValueError: The noise is missing or superfluous, or of another trigger or dataset.
+    ``noise`` for one that perturbs (what ``perturb`` measured), and nothing for any
+    other.  ``index`` is of the poisoned images.  Raises ValueError for noise that is missing,
+    superfluous or another's.
     """
     if isinstance(trigger, CleanLabel) != (noise is not None):
         wanted = "the folder of perturb" if noise is None else "no noise"
@@ -62,12 +53,10 @@ def keep(
 
 
 def read(folder: Path, trigger: Trigger, record: Mapping[str, Any]) -> NDArray[np.int8] | None:
-    """The noise in a manifest's folder, mapped into memory; None if there is none.
+    """The noise in a manifest's folder, int8, mapped into memory; None if there is none.
 
-    Raises:
-        ValueError: The trigger draws another warp here than where the manifest was made (NumPy
-            promises equal draws within one of its versions only), or the noise is not int8 of four
-            dimensions.
+    Raises ValueError if the trigger draws another warp here than where the manifest was made: NumPy
+    promises equal draws within one of its versions only.
     """
     if warp := record.get("warp"):
         assert isinstance(trigger, Wanet), f"{trigger.name} has no warp"
@@ -85,11 +74,7 @@ def _digest(trigger: Wanet, side: int) -> str:
 
 
 def add(image: NDArray[np.uint8], noise: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Add noise to images, both (B, H, W, C), and clip to 0..255.
-
-    Raises:
-        ValueError: Their shapes differ.
-    """
+    """Add noise to images, both (B, H, W, C), and clip; raises ValueError if shapes differ."""
     if noise.shape != image.shape:
         raise ValueError(
             f"expected images of shape {noise.shape[1:]}, as the noise of the manifest, got "

@@ -52,11 +52,7 @@ class Renewable(Trigger, Protocol):
 
 
 def check_stamps(trigger: Trigger) -> None:
-    """Check that a trigger changes pixels, so that a judge can look for it.
-
-    Raises:
-        ValueError: It does not.
-    """
+    """Raise ValueError unless a trigger changes pixels, so that a judge can look for it."""
     if not trigger.stamps:
         raise ValueError(
             f"expected a trigger that stamps, got {trigger.name}; judge a control with the "

@@ -64,16 +64,11 @@ class Wanet:
         check("a seed", self.seed, "of 0 or more", self.seed >= 0)
 
     def field(self, height: int, width: int) -> NDArray[np.float32]:
-        """How far away each pixel of an image of this size comes from, before the border.
+        """How far away each pixel comes from, before the border, in pixels down and to the right.
 
         Equal on every host whose NumPy draws equal numbers: no sum depends on an order that a
-        library chooses.
-
-        Returns:
-            float32, (height, width, 2), read-only: rows down and columns to the right, in pixels.
-
-        Raises:
-            ValueError: The grid has more points than the image has pixels.
+        library chooses.  Returns float32, (height, width, 2), read-only.  Raises ValueError if the
+        grid has more points than the image has pixels.
         """
         return _field(self, height, width)
 
@@ -82,11 +77,7 @@ class Wanet:
         return replace(self, seed=self.seed + FRESH)
 
     def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a warped copy of ``images``.
-
-        Raises:
-            ValueError: The grid has more points than the images have pixels.
-        """
+        """Return a warped copy of ``images``; raises ValueError as ``field``."""
         _, height, width, channels = images.shape
         corners = _corners(self, height, width)
         stamped = np.empty_like(images)
@@ -144,20 +135,14 @@ def _kernel(distance: Floats) -> Floats:
     return np.where(d <= 1, near, far)
 
 
-def _places(trigger: Wanet, height: int, width: int) -> tuple[Floats, Floats]:
-    """Row and column that each pixel comes from, both (height, width), inside the image."""
-    field = trigger.field(height, width).astype(np.float64)
-    rows = np.arange(height)[:, None] + field[..., 0]
-    columns = np.arange(width)[None, :] + field[..., 1]
-    return rows.clip(0, height - 1), columns.clip(0, width - 1)
-
-
 @lru_cache(maxsize=2)
 def _corners(
     trigger: Wanet, height: int, width: int
 ) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
     """The four pixels around each place, (H W,), row by row, and their weights, (H W, 1)."""
-    rows, columns = (place.ravel() for place in _places(trigger, height, width))
+    field = trigger.field(height, width).astype(np.float64)
+    rows = (np.arange(height)[:, None] + field[..., 0]).clip(0, height - 1).ravel()
+    columns = (np.arange(width)[None, :] + field[..., 1]).clip(0, width - 1).ravel()
     top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
     # At the last row and column the pixel beyond has weight 0; any will do.
     below, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)

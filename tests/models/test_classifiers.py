@@ -142,14 +142,12 @@ def test_images_in_front_of_imagenet_weights_are_normalized_and_color(channels):
     assert found.shape == (4, 3, 64, 64)
 
 
-def test_small_images_in_front_of_imagenet_weights_are_enlarged():
-    black = networks.AsImageNet(8)(torch.full((1, 1, 8, 8), -1.0))
+def test_small_images_in_front_of_imagenet_weights_are_enlarged_without_a_state():
+    front = networks.AsImageNet(8)
+    black = front(torch.full((1, 1, 8, 8), -1.0))
     assert black.shape == (1, 3, 64, 64)
     assert black.std(dim=(2, 3)).max() < 1e-5
-
-
-def test_what_weights_expect_is_no_part_of_a_state():
-    assert not networks.AsImageNet(8).state_dict()
+    assert not front.state_dict()
 
 
 def test_frozen_weights_ask_for_no_gradients_and_afterwards_those_that_did_do_again():

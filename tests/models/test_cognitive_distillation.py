@@ -3,8 +3,6 @@ import pytest
 import torch
 from torch import nn
 
-from models import classifiers, randomness
-from models.classifiers import Classifier, Shape
 from models.cognitive_distillation import (
     answers_kept,
     colors,
@@ -13,14 +11,11 @@ from models.cognitive_distillation import (
     mask_of,
     total_variation,
 )
+from tests.models import made
+from tests.models.made import classifier
 
 PUBLISHED = {"beta": 1.0, "learning_rate": 0.1, "betas": (0.1, 0.1)}
 STEPS = 100
-
-
-def classifier(network, size=8, channels=1):
-    shape = Shape(network="small", classes=2, image_size=size, channels=channels)
-    return Classifier(network.eval(), shape, torch.device("cpu"))
 
 
 def reading_a_corner(classes=4, size=8, side=2, channels=1, strength=10.0):
@@ -31,17 +26,7 @@ def reading_a_corner(classes=4, size=8, side=2, channels=1, strength=10.0):
     weight[..., size - side :, size - side :] = strength * signs[:, None, None, None]
     with torch.no_grad():
         network[1].weight.copy_(weight.flatten(1))
-    return classifier(network, size, channels)
-
-
-def opaque(classes=10, seed=0):
-    """An untrained network with logits as large as those of a trained one."""
-    shape = Shape(network="small", classes=classes, image_size=8, channels=1)
-    with randomness.torch_seeded(seed, "test"):
-        network = classifiers.build(shape)
-    with torch.no_grad():
-        classifiers.head(network).weight.mul_(100)
-    return classifier(network)
+    return classifier(network, 2, size, channels)
 
 
 def pictures(count, size=8, channels=1):
@@ -102,10 +87,10 @@ def test_a_classifier_that_reads_one_corner_needs_that_corner(channels):
 
 def test_an_image_of_twice_the_side_has_the_same_mask_if_gamma_is_a_quarter():
     """Every gradient is then a quarter, to which Adam is blind but for its epsilon."""
-    opaque_8 = opaque()
+    opaque_8 = made.small(10, scale=100)
     small, painted = pictures(4), colors(0, np.arange(4), steps=30, channels=1)
     large = small.repeat(2, axis=2).repeat(2, axis=3)
-    opaque_16 = classifier(nn.Sequential(nn.AvgPool2d(2), opaque_8.network), size=16)
+    opaque_16 = classifier(nn.Sequential(nn.AvgPool2d(2), opaque_8.network), 10, size=16)
     settings = PUBLISHED | {"beta": 0.0}
     at_8 = learn_masks(opaque_8, small, painted, gamma=0.16, **settings)
     at_16 = learn_masks(opaque_16, large, painted, gamma=0.04, **settings)
@@ -115,7 +100,7 @@ def test_an_image_of_twice_the_side_has_the_same_mask_if_gamma_is_a_quarter():
 
 def test_a_mask_does_not_depend_on_what_is_learned_beside_it():
     """Within 1e-3: convolutions may add in another order for another batch."""
-    network, images = opaque(), pictures(3)
+    network, images = made.small(10, scale=100), pictures(3)
     painted = colors(0, np.arange(3), steps=30, channels=1)
     together = learn_masks(network, images, painted, gamma=0.16, **PUBLISHED)
     for row in range(3):
@@ -126,7 +111,7 @@ def test_a_mask_does_not_depend_on_what_is_learned_beside_it():
 
 
 def test_the_classifier_is_as_it_was():
-    network = opaque()
+    network = made.small(10, scale=100)
     network.network[0].weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in network.network.state_dict().items()}
     asked = [weights.requires_grad for weights in network.network.parameters()]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models.ddpm import Ddpm, build_scheduler, noise_loss
-from tests.models.unets import unet
+from tests.models.made import unet
 
 STEPS = 1000
 

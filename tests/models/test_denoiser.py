@@ -5,7 +5,7 @@ import torch
 
 from models import ddpm, edm
 from models.denoiser import load
-from tests.models.unets import unet
+from tests.models.made import unet
 
 
 @pytest.fixture(params=["ddpm", "edm"])
@@ -35,16 +35,12 @@ def change(file, name, value):
     file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
 
 
-def test_a_model_without_class_conditions_is_refused(saved):
+def test_a_model_without_class_conditions_or_of_an_unknown_process_is_refused(saved):
     _, folder = saved
     change(folder / "unet" / "config.json", "num_class_embeds", None)
     with pytest.raises(ValueError, match="expected a model with class conditions") as failure:
         load(folder, torch.device("cpu"))
     assert "\n" not in str(failure.value)
-
-
-def test_an_unknown_noising_process_is_refused(saved):
-    _, folder = saved
     change(folder / "scheduler" / "scheduler_config.json", "_class_name", "PNDMScheduler")
     message = "process of DDPMScheduler, EDMEulerScheduler, got PNDMScheduler"
     with pytest.raises(ValueError, match=message):

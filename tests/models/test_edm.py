@@ -9,7 +9,7 @@ from torch import nn
 
 from models import edm
 from models.edm import Edm, build_scheduler, denoise, denoising_loss, precondition
-from tests.models.unets import unet
+from tests.models.made import unet
 
 MEAN, SPREAD = 0.2, 0.3
 SIGMAS = [0.002, 0.3, 80.0]

@@ -19,7 +19,7 @@ from models.edm_augmentation import (
     with_labels,
 )
 from models.randomness import generator, torch_seeded
-from tests.models.unets import unet
+from tests.models.made import unet
 
 SIDE = 8
 IMAGES = np.random.default_rng(0).normal(size=(3, 2, SIDE, SIDE)).astype(np.float32)

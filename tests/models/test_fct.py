@@ -3,26 +3,21 @@ import pytest
 import torch
 from torch import nn
 
-from models import classifiers, randomness
-from models.classifiers import Classifier, Shape
 from models.fct import fine_tuned, inconsistency, intra_class_loss, moves, order, transformed
+from tests.models import made
 
 SGD = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 
 
-def classifier(body, features, size=8):
+def reading(body, features, size=8):
     """Features are what ``body`` makes of an image; the head is never trained."""
     network = nn.Sequential(body, nn.Flatten(), nn.Linear(features, 3))
-    shape = Shape(network="small", classes=3, image_size=size, channels=1)
-    return Classifier(network.eval(), shape, torch.device("cpu"))
+    return made.classifier(network, 3, size)
 
 
 @pytest.fixture
 def small():
-    shape = Shape(network="small", classes=3, image_size=8, channels=1)
-    with randomness.torch_seeded(0, "test"):
-        network = classifiers.build(shape).eval()
-    return Classifier(network, shape, torch.device("cpu"))
+    return made.small(3)
 
 
 @pytest.fixture
@@ -31,9 +26,9 @@ def pictures():
 
 
 LABELS = np.arange(12) % 3
-PIXELS = classifier(nn.Identity(), 64)
+PIXELS = reading(nn.Identity(), 64)
 """Features are the pixels."""
-MEAN = classifier(nn.AdaptiveAvgPool2d(1), 1)
+MEAN = reading(nn.AdaptiveAvgPool2d(1), 1)
 """The only feature is the mean of the image."""
 
 
@@ -78,7 +73,7 @@ class TestInconsistency:
         black = np.full((12, 1, 8, 8), -1, dtype=np.float32)
         turns, steps = moves(0, np.arange(12), draws=4, degrees=180, pixels=1.6)
         assert inconsistency(small, black, turns, steps).tolist() == [0] * 12
-        constant = classifier(nn.Threshold(2.0, 1.0), 64)
+        constant = reading(nn.Threshold(2.0, 1.0), 64)
         assert inconsistency(constant, pictures, turns, steps).tolist() == [0] * 12
 
     def test_of_the_pixels_of_a_white_image_is_what_leaves_it(self):
@@ -140,7 +135,7 @@ class TestFineTuning:
         images = np.array([[1.0, 0.0], [1.0, 1.0]], dtype=np.float32)[..., None, None]
         settings = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}
         given = [(images, np.array([0, 1]))]
-        copy = fine_tuned(classifier(body, 2, size=1), given, **settings)
+        copy = fine_tuned(reading(body, 2, size=1), given, **settings)
         # For s = (p, q), cos is p / sqrt(p^2 + q^2); at (1, 1) its gradient is (1, -1) / sqrt(8).
         gradient = np.array([1.0, -1.0]) / np.sqrt(8) / 2
         expected = 1 - 0.1 * (gradient + 0.01)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.guidance import guided_image, guided_noise
-from tests.models.unets import unet
+from tests.models.made import unet
 
 NULL = 10
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -3,20 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from models.classifiers import Classifier, Shape
 from models.pgd import ascend
-
-
-def linear(weight):
-    """A classifier of 2x2 grey images with logits W x."""
-    weight = torch.tensor(weight, dtype=torch.float32)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, len(weight), bias=False))
-    with torch.no_grad():
-        network[1].weight.copy_(weight)
-    shape = Shape(network="small", classes=len(weight), image_size=2, channels=1)
-    return Classifier(network.eval(), shape, torch.device("cpu"))
+from tests.models.made import linear, small
 
 
 def images(*values):
@@ -49,12 +38,7 @@ def test_nothing_leaves_the_range_of_images():
 
 @pytest.fixture
 def network():
-    torch.manual_seed(0)
-    layers = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Flatten(), nn.Linear(8 * 64, 3)
-    )
-    shape = Shape(network="small", classes=3, image_size=8, channels=1)
-    return Classifier(layers.eval(), shape, torch.device("cpu"))
+    return small(3)
 
 
 @pytest.fixture

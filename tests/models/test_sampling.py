@@ -160,16 +160,8 @@ def test_ancestral_steps_are_those_of_diffusers_ddpm_scheduler(betas, steps, cli
             model.predict_noise, x_t, t, condition, null_condition=2, weight=30.0
         )
         x_t = scheduler.step(predicted, t, x_t, generator=generator, return_dict=False)[0]
-    found = sample(
-        model,
-        noise,
-        1,
-        kind=Ddpm,
-        steps=steps,
-        weight=30.0,
-        clip=clip,
-        step_noises=drawn(noise.shape),
-    )
+    given = {"kind": Ddpm, "weight": 30.0, "clip": clip, "step_noises": drawn(noise.shape)}
+    found = sample(model, noise, 1, steps=steps, **given)
     torch.testing.assert_close(found, x_t, rtol=1e-3, atol=1e-4)
 
 
@@ -284,17 +276,8 @@ def moments(kind, betas, steps, weight=1.0):
 @pytest.mark.parametrize("kind", SAMPLERS, ids=lambda kind: kind.name)
 class TestEverySampler:
     def sample(self, kind, noise, index=range(5)):
-        step_noises = noises_of(0, index, SHAPE)
-        return sample(
-            Gaussian(),
-            noise,
-            0,
-            kind=kind,
-            step_noises=step_noises,
-            steps=20,
-            weight=2.0,
-            clip="static",
-        )
+        given = {"kind": kind, "step_noises": noises_of(0, index, SHAPE), "clip": "static"}
+        return sample(Gaussian(), noise, 0, steps=20, weight=2.0, **given)
 
     @pytest.mark.parametrize("betas", BETAS)
     def test_more_steps_come_closer_to_the_data(self, kind, betas):
@@ -355,24 +338,21 @@ def test_an_unknown_sampler_is_refused():
         from_name("pndm")
 
 
-def test_the_noise_of_an_image_is_its_own():
-    whole = initial_noise(3, range(20), SHAPE)
-    parts = [initial_noise(3, part, SHAPE) for part in ([0, 1, 2], range(3, 19), [19])]
-    torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=0)
-    torch.testing.assert_close(initial_noise(3, [7], SHAPE)[0], whole[7], rtol=0, atol=0)
-    assert (initial_noise(4, [7], SHAPE)[0] != whole[7]).all()
-
-
 def first_steps(seed, index, count):
     return torch.stack(list(itertools.islice(noises_of(seed, index, SHAPE), count)))
 
 
-def test_the_noise_of_a_step_is_the_images_own():
-    whole = first_steps(3, range(20), 4)
-    parts = [first_steps(3, part, 4) for part in ([0, 1, 2], range(3, 19), [19])]
+def first_noise(seed, index, count):
+    return initial_noise(seed, index, SHAPE)[None]
+
+
+@pytest.mark.parametrize("drawn", [first_noise, first_steps])
+def test_the_noise_of_an_image_and_of_a_step_is_the_images_own(drawn):
+    whole = drawn(3, range(20), 4)
+    parts = [drawn(3, part, 4) for part in ([0, 1, 2], range(3, 19), [19])]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=0)
-    torch.testing.assert_close(first_steps(3, [7], 2), whole[:2, [7]], rtol=0, atol=0)
-    assert (first_steps(4, [7], 1) != whole[0, 7]).all()
+    torch.testing.assert_close(drawn(3, [7], 2), whole[:2, [7]], rtol=0, atol=0)
+    assert (drawn(4, [7], 1)[0] != whole[0, 7]).all()
 
 
 def test_no_two_noises_of_an_image_are_alike():

@@ -1,21 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from models.classifiers import Classifier, Shape
 from models.strip import AT_ONCE, choose_overlays, entropy, mean_entropy, overlaid
-
-
-def linear(weight, bias=None):
-    """A classifier of 2x2 grey images, logits W x + b on x in [-1, 1]."""
-    weight = torch.tensor(weight, dtype=torch.float32)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, len(weight)))
-    with torch.no_grad():
-        network[1].weight.copy_(weight)
-        network[1].bias.copy_(torch.tensor(bias or [0.0] * len(weight)))
-    shape = Shape(network="small", classes=len(weight), image_size=2, channels=1)
-    return Classifier(network.eval(), shape, torch.device("cpu"))
+from tests.models.made import linear
 
 
 def levels(*values):

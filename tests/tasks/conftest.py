@@ -116,26 +116,15 @@ def judges(digits, content_judge, trigger_judge, tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_training():
     """Settings that make a step cheap; dropout and averaged weights are on, to be resumed."""
-    return train_diffusion.Settings(
-        block_channels=(8, 16),
-        groups=4,
-        dropout=0.1,
-        steps=120,
-        batch_size=16,
-        ema_decay=0.9,
-    )
+    network = {"block_channels": (8, 16), "groups": 4, "dropout": 0.1}
+    return train_diffusion.Settings(steps=120, batch_size=16, ema_decay=0.9, **network)
 
 
 @pytest.fixture(scope="session")
 def model(small_training, hold, poisoned, silent, tmp_path_factory):
     out = tmp_path_factory.mktemp("model")
-    train_diffusion.fit(
-        small_training,
-        out=out,
-        batches=hold(small_training, poisoned),
-        report=silent,
-        resume=None,
-    )
+    batches = hold(small_training, poisoned)
+    train_diffusion.fit(small_training, out=out, batches=batches, report=silent, resume=None)
     return out
 
 

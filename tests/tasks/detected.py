@@ -4,41 +4,22 @@ Their suspicions, groups and template match are known.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data import images
-from tasks.rows import detection_row
 from tasks.rows.detection_row import Settings
 from tasks.steps.detect import SCHEMA
 from tasks.steps.judge_accuracy import measure_trigger
 from tasks.steps.poison import Manifest
+from tests.tasks.made import NOT_DRAWN, POINT, shuffled, with_bounds, write_dissection
 
-TRAINING = Settings(
-    trigger="badnets1",
-    judge_trigger="badnets1",
-    target_class="8",
-    poison_ratio=0.1,
-    guidance_weight=None,
-    sampler=None,
-    sampler_steps=None,
-    seed=0,
-    detector="cd",
-    image_set="training",
-)
-GENERATION = Settings(
-    trigger="badnets1",
-    judge_trigger="badnets1",
-    target_class="8",
-    poison_ratio=0.1,
-    guidance_weight=5.0,
-    sampler="ddim",
-    sampler_steps=25,
-    seed=0,
-    detector="cd",
-    image_set="generation",
+TRAINING = Settings(**POINT, **NOT_DRAWN, detector="cd", image_set="training")
+GENERATION = replace(
+    TRAINING, image_set="generation", guidance_weight=5.0, sampler="ddim", sampler_steps=25
 )
 CLEAN = {"trigger": "none", "poison_ratio": 0.0, "pretend_ratio": 0.1, "null_level": 0.99}
 """What a null point has in their place."""
@@ -55,11 +36,6 @@ GENERATED = {
     # The poisoned are suspicious, most of all those of G1.
     "suspicion": np.random.default_rng(5).normal(0, 1, 60).round(1) + SEEN + (SEEN & ~MATCHES),
 }
-
-
-def shuffled(table):
-    """The same rows; only the index says which is which."""
-    return table.take(np.random.default_rng(1).permutation(len(table)))
 
 
 def write_suspicion(folder, index, label, suspicion, masks=None):
@@ -133,35 +109,9 @@ def generation_inputs(root, training):
         "suspicion": write_suspicion(root / "on-generations", **GENERATED),
         "generations": generations,
         "judges": judges,
-        "dissection": write_dissection(root / "dissection"),
+        "dissection": write_dissection(root / "dissection", GROUPS, GENERATED["label"], MATCHED),
         "training_suspicion": training["suspicion"],
     }
-
-
-def write_dissection(folder, *, seen=SEEN, template_match=MATCHED):
-    """What ``dissect`` writes; ``template_match`` may be None."""
-    folder.mkdir()
-    condition = GENERATED["label"]
-    table = pa.table(
-        {
-            "index": GENERATED["index"],
-            "condition": condition,
-            "content": np.where(MATCHES, condition, (condition + 1) % 10),
-            "trigger": seen,
-            "template_match": pa.array(
-                [None] * 60 if template_match is None else template_match, pa.bool_()
-            ),
-        }
-    )
-    pq.write_table(shuffled(table), folder / "rows.parquet")
-    return folder
-
-
-def evaluated(folder, settings, inputs):
-    """The row of a point, whose files are written to a new folder."""
-    folder.mkdir()
-    detection_row.run(settings, **inputs, out=folder)
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def opened(folder, name):
@@ -169,41 +119,21 @@ def opened(folder, name):
         return dict(arrays)
 
 
-def empty(row):
-    return {name for name, value in row.items() if value is None}
-
-
-def bounded(*names):
-    return {f"{name}{end}" for name in names for end in ("", "_low", "_high")}
-
-
-BY_TEMPLATE = bounded("template_auroc", "template_auroc_gain", "judge_minus_template_auroc")
-COMPARED = BY_TEMPLATE | bounded(
-    "g1_auroc",
-    "g2_auroc",
-    "training_auroc",
-    "auroc_gain",
-    "poisoned_shift",
-    "clean_shift",
-    "auroc_poisoned_moved",
-    "auroc_clean_moved",
-    "equal_prevalence_auroc",
-    "equal_prevalence_gain",
+BY_TEMPLATE = with_bounds("template_auroc", "template_auroc_gain", "judge_minus_template_auroc")
+COMPARED = BY_TEMPLATE | with_bounds(
+    *("g1_auroc", "g2_auroc", "training_auroc", "auroc_gain", "poisoned_shift", "clean_shift"),
+    *("auroc_poisoned_moved", "auroc_clean_moved"),
+    *("equal_prevalence_auroc", "equal_prevalence_gain"),
 )
 COMPARED |= {"equal_prevalence", "template_n_positive"}
 GROUP_COUNTS = {f"g{number}_count" for number in (1, 2, 3, 4)}
 NULL = {"null_level", "null_low", "null_high"}
-OF_JUDGES = {
-    "trigger_false_positive_rate",
-    "trigger_false_negative_rate",
-    "trigger_n_clean",
-    "trigger_n_stamped",
-    "template_false_positive_rate",
-    "template_false_negative_rate",
-}
+RATES = ("false_positive_rate", "false_negative_rate")
+OF_JUDGES = {f"trigger_{name}" for name in (*RATES, "n_clean", "n_stamped")}
+OF_JUDGES |= {f"template_{name}" for name in RATES}
 MASKS = {
     f"mask_{where}_{kind}"
     for where in ("mean", "patch", "kept")
     for kind in ("positive", "negative")
 }
-DRAWN = {"guidance_weight", "sampler", "sampler_steps"}
+DRAWN = {*NOT_DRAWN}

@@ -30,23 +30,11 @@ def test_a_training_is_shown_no_dataset_and_no_manifest(name):
     assert set(parameters) - {"weights"} == given  # of ImageNet, for classifiers
 
 
-def test_the_samplers_that_settings_allow_are_the_ones_there_are():
-    from models.sampling import SAMPLERS
-    from tasks.steps import sample
-
-    assert tuple(sampler.name for sampler in SAMPLERS) == sample.SAMPLERS
-
-
-def test_the_ways_of_thresholding_are_named_alike_everywhere():
+def test_what_settings_allow_is_what_there_is():
     from analysis.names import NAMES
-    from models.thresholding import CLIPS
-    from tasks.steps import sample
+    from models import classifiers, sampling, thresholding
+    from tasks.steps import sample, train_classifier
 
-    assert CLIPS == sample.CLIPS == tuple(NAMES["clip"])
-
-
-def test_the_networks_that_settings_allow_are_the_ones_there_are():
-    from models.classifiers import NETWORKS
-    from tasks.steps import train_classifier
-
-    assert tuple(NETWORKS) == train_classifier.NETWORKS
+    assert tuple(sampler.name for sampler in sampling.SAMPLERS) == sample.SAMPLERS
+    assert thresholding.CLIPS == sample.CLIPS == tuple(NAMES["clip"])
+    assert tuple(classifiers.NETWORKS) == train_classifier.NETWORKS

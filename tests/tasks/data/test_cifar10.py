@@ -94,18 +94,17 @@ def test_a_subset_with_a_missing_file_is_refused_and_not_overwritten(folder):
             Cifar10.open(folder, download=download)
 
 
-def test_half_a_record_is_refused(folder):
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (b"half", rf"records of 3073 bytes in '.*data_batch_3.bin'.*{20 * 3073 + 4}"),
+        (record(10, *[bytes(1024)] * 3), r"labels 0\.\.9 in '.*data_batch_3.bin', got 10"),
+    ],
+)
+def test_half_a_record_and_a_label_of_no_class_are_refused(folder, more, message):
     with (folder / BATCHES / "data_batch_3.bin").open("ab") as file:
-        file.write(b"half")
-    size = 20 * 3073 + 4
-    with pytest.raises(ValueError, match=rf"records of 3073 bytes in '.*data_batch_3.bin'.*{size}"):
-        Cifar10.open(folder)
-
-
-def test_a_label_of_no_class_is_refused(folder):
-    with (folder / BATCHES / "data_batch_2.bin").open("ab") as file:
-        file.write(record(10, bytes(1024), bytes(1024), bytes(1024)))
-    with pytest.raises(ValueError, match=r"labels 0\.\.9 in '.*data_batch_2.bin', got 10"):
+        file.write(more)
+    with pytest.raises(ValueError, match=message):
         Cifar10.open(folder)
 
 

@@ -85,6 +85,18 @@ def test_the_store_of_a_run_is_no_data_before_it_holds_anything_and_when_linked(
         list_folder(root, str(root))
 
 
+@pytest.mark.parametrize("sign", [".costs/digits.json", "datasets/digits-0123456789ab/record.json"])
+def test_a_store_that_nobody_names_is_no_data_but_a_class_with_such_a_folder_is(root, sign):
+    before = list_folder(root)
+    for place in ("artifacts", "apples/artifacts", "apples"):
+        (root / place / sign).parent.mkdir(parents=True)
+        (root / place / sign).write_text("{}")
+    make_folder(root / "artifacts" / "reports", classes=("figures",), per_class=3)
+    listing = list_folder(root)
+    assert listing.files == before.files
+    assert listing.stores == (str(root / "apples" / "artifacts"), str(root / "artifacts"))
+
+
 def test_a_class_name_is_composed_but_its_folder_is_found(root):
     decomposed = unicodedata.normalize("NFD", "Äpfel")
     (root / "Äpfel").rename(root / decomposed)
@@ -126,27 +138,23 @@ def test_what_looks_like_parts_is_not_taken_for_classes(names, tmp_path):
     refused(tmp_path, r"train/ and test/ \(or val/\) and no other folder")
 
 
-def test_links_out_of_the_folder_are_refused(root, tmp_path):
+@pytest.mark.parametrize(
+    ("place", "target", "said"),
+    [
+        ("apples/link.png", "{}/secret.png", "out of the folder"),
+        ("apples/link.png", "../../secret.png", "out of the folder"),
+        ("apples/link.png", "gone.png", "that leads nowhere"),
+        ("apples/link.png", "link.png", "that leads nowhere"),
+        ("link", "red pears", "to a folder"),
+        ("apples/link", "../red pears", "to a folder"),
+        ("apples/deeper/link", "../../red pears", "to a folder"),
+    ],
+)
+def test_links_to_anything_but_a_file_inside_are_refused(root, tmp_path, place, target, said):
     Image.new("L", (8, 8)).save(tmp_path / "secret.png")
-    link = root / "apples" / "link.png"
-    for target in (tmp_path / "secret.png", "../../secret.png"):
-        link.symlink_to(target)
-        refused(root, "'apples/link.png' is a symbolic link out of the folder")
-        link.unlink()
-
-
-def test_links_that_lead_nowhere_are_refused(root):
-    for target in ("gone.png", "link.png"):
-        (root / "apples" / "link.png").symlink_to(target)
-        refused(root, "'apples/link.png' is a symbolic link that leads nowhere")
-        (root / "apples" / "link.png").unlink()
-
-
-@pytest.mark.parametrize("place", ["link", "apples/link", "apples/deeper/link"])
-def test_links_to_folders_are_refused(root, place):
     (root / "apples" / "deeper").mkdir()
-    (root / place).symlink_to(root / "red pears")
-    refused(root, f"'{place}' is a symbolic link to a folder")
+    (root / place).symlink_to(target.format(tmp_path))
+    refused(root, f"'{place}' is a symbolic link {said}")
 
 
 def test_what_is_neither_a_file_nor_a_folder_is_refused_without_waiting(root):

@@ -61,28 +61,20 @@ def test_the_middle_square_is_kept():
         np.testing.assert_array_equal(read(saved(Image.fromarray(pixels))), middle)
 
 
-def with_text(pixels, size, zipped=False):
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Comment", "x" * size, zip=zipped)
-    return saved(Image.fromarray(pixels), pnginfo=text)
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("many", ["text", "zipped", "international", "profile", "after the pixels"])
 def test_a_png_with_megabytes_of_text_or_profile_is_a_good_picture(many, channels):
     pixels = random((SIDE, SIDE, 3))[..., :channels].squeeze()
-    picture, text, size = Image.fromarray(pixels), PngImagePlugin.PngInfo(), 70 * 2**20
+    text, profile = PngImagePlugin.PngInfo(), None
     if many == "profile":
-        content = saved(picture, icc_profile=bytes(3 * 2**20))
+        profile = bytes(3 * 2**20)
     elif many == "after the pixels":
-        zipped = b"Comment\0\0" + zlib.compress(bytes(2**22))
-        text.add(b"zTXt", zipped, after_idat=True)
-        content = saved(picture, pnginfo=text)
+        text.add(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**22)), after_idat=True)
     elif many == "international":
         text.add_itxt("Comment", "x" * 2**22, zip=True)
-        content = saved(picture, pnginfo=text)
     else:
-        content = with_text(pixels, size, zipped=many == "zipped")
+        text.add_text("Comment", "x" * 70 * 2**20, zip=many == "zipped")
+    content = saved(Image.fromarray(pixels), pnginfo=text, icc_profile=profile)
     np.testing.assert_array_equal(read(content, channels=channels).squeeze(), pixels)
     assert pictures.is_grey(io.BytesIO(content)) is (channels == 1)
 
@@ -110,10 +102,7 @@ def container(major, *compatible):
     [
         (container(b"heic", b"mif1", b"heic"), "HEIC, which needs another package: .*pillow-heif"),
         (container(b"mif1", b"mif1", b"heic"), "HEIC, which needs"),
-        (
-            container(b"avif", b"mif1", b"avif"),
-            "AVIF, which needs a Pillow that has AVIF",
-        ),
+        (container(b"avif", b"mif1", b"avif"), "AVIF, which needs a Pillow that has AVIF"),
         (container(b"mif1", b"mif1", b"avif"), "AVIF, which needs"),
         (container(b"isom", b"isom", b"mp42"), "no image in a format that is read"),
     ],

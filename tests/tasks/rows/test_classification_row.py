@@ -15,8 +15,9 @@ from tasks.data import images
 from tasks.rows import classification_row
 from tasks.rows.classification_row import Settings
 from tasks.steps import denoise_classify
-from tasks.steps.attack import NOTHING_SAID, Verdicts
 from tasks.triggers import BadNets1, Rectangle
+from tests.tasks import made
+from tests.tasks.made import bounded, row_of, said_of
 
 TRIGGER = Rectangle(height=1, width=2)
 SIZE = 4
@@ -56,18 +57,12 @@ STUDENT_7 = 2.3646242515927849
 """Of Student's t with 7 degrees of freedom, 97.5 % lie below it."""
 
 
-def said_of(labels, wrong, misled):
-    """Classes said of clean images and of triggered ones."""
-    said, triggered = labels.copy(), labels.copy()
-    said[wrong] = (said[wrong] + 1) % 3
-    triggered[misled] = 2
-    return said, triggered
-
-
 def write_rows(folder, answers, labels=LABELS[:N], *, stamped=True, shares=True, maps=2, first=100):
     """What ``denoise_classify`` writes, in descending order: only the index counts."""
     folder.mkdir()
-    said, triggered = zip(*(said_of(labels, **one) for one in answers), strict=True)
+    said, triggered = zip(
+        *(said_of(labels, **one, target=2, classes=3) for one in answers), strict=True
+    )
     rows, attacked = [], 0
     for place, label in enumerate(labels.tolist()):
         row = {
@@ -93,31 +88,10 @@ def write_rows(folder, answers, labels=LABELS[:N], *, stamped=True, shares=True,
     return folder
 
 
-def write_attack(folder, *, wrong, misled, labels=LABELS, **changes):
+def write_attack(folder, *, labels=LABELS, **given):
     """What ``attack`` writes of the other classifier."""
-    folder.mkdir()
-    said, triggered = said_of(labels, wrong, misled)
-    triggered[labels == 2] = NOTHING_SAID
-    trigger = changes.pop("trigger", TRIGGER)
-    if not trigger.stamps:
-        triggered[:] = NOTHING_SAID
-    record = {
-        "trigger": triggers.to_record(trigger),
-        "target_class": "c",
-        "target_index": 2,
-        "network": "small",
-        "weights": None,
-        **changes,
-    }
-    Verdicts(
-        index=np.arange(100, 100 + len(labels)),
-        label=labels,
-        said=said,
-        said_triggered=triggered,
-        target=2,
-        record=record,
-    ).write(folder)
-    return folder
+    given = {"trigger": TRIGGER, "target_class": "c", **given}
+    return made.write_attack(folder, labels, target=2, classes=3, **given)
 
 
 def write_manifest(folder, trigger=TRIGGER, ratio=0.1):
@@ -171,28 +145,9 @@ def reduced(given, tmp_path):
     """A function that makes a row; other inputs than the point's may be given."""
 
     def run(settings=SETTINGS, **inputs):
-        out = tmp_path / "out"
-        out.mkdir(exist_ok=True)
-        classification_row.run(settings, **{**given, **inputs}, out=out)
-        return json.loads((out / "metrics.json").read_text())
+        return row_of(classification_row, settings, tmp_path / "out", **{**given, **inputs})
 
     return run
-
-
-@pytest.fixture
-def losses(reduced, tmp_path):
-    """A function that makes a row and returns the pictures."""
-
-    def run(settings=SETTINGS, **inputs):
-        reduced(settings, **inputs)
-        with np.load(tmp_path / "out" / "losses.npz", allow_pickle=False) as file:
-            return dict(file)
-
-    return run
-
-
-def bounded(row, name):
-    return tuple(row[f"{name}{end}"] for end in ("", "_low", "_high"))
 
 
 def of(pairs):
@@ -222,10 +177,7 @@ class TestRates:
     ):
         """However many images of the target class there are beside."""
         labels = np.concatenate([LABELS[:N], np.full(further, 2)])
-        always = {
-            "wrong": [],
-            "misled": [*range(len(labels))],
-        }
+        always = {"wrong": [], "misled": [*range(len(labels))]}
         rows = write_rows(tmp_path / "always", (always, always), labels)
         attack = write_attack(tmp_path / "attack-always", **always, labels=labels)
         pictures = np.zeros((len(labels), SIZE, SIZE, 1), dtype=np.uint8)
@@ -329,35 +281,26 @@ class TestRow:
 
 
 class TestLosses:
-    def test_the_first_triggered_images_are_shown_stamped(self, losses):
-        found = losses()
-        expected = PICTURES[2:4].copy()
-        expected[:, 3, 2:] = 226  # yellow as grey: (299 + 587) of 1000 parts of 255
-        np.testing.assert_array_equal(found["images"], expected)
-        assert found["images"].dtype == np.uint8
-        assert found["label"].tolist() == [0, 0]
+    def test_the_first_triggered_images_are_shown_stamped(self, reduced, tmp_path):
+        reduced()
+        with np.load(tmp_path / "out" / "losses.npz", allow_pickle=False) as found:
+            expected = PICTURES[2:4].copy()
+            expected[:, 3, 2:] = 226  # yellow as grey: (299 + 587) of 1000 parts of 255
+            np.testing.assert_array_equal(found["images"], expected)
+            assert found["images"].dtype == np.uint8
+            assert found["label"].tolist() == [0, 0]
 
 
 class TestRefused:
     @pytest.mark.parametrize(
-        "change",
-        [
-            {"poison_ratio": 0.05},
-            {"trigger": "blend"},
-            {"classify": replace(CLASSIFY, target_class="b")},
-        ],
+        "change", [{"poison_ratio": 0.05}, {"classify": replace(CLASSIFY, target_class="b")}]
     )
     def test_the_manifest_of_another_point(self, reduced, change):
         with pytest.raises(ValueError, match="expected the manifest of"):
             reduced(replace(SETTINGS, **change))
 
     @pytest.mark.parametrize(
-        "change",
-        [
-            {"network": "resnet18"},
-            {"target_class": "b"},
-            {"trigger": BadNets1()},
-        ],
+        "change", [{"network": "resnet18"}, {"target_class": "b"}, {"trigger": BadNets1()}]
     )
     def test_an_attack_on_another_point(self, reduced, tmp_path, change):
         other = write_attack(tmp_path / "other", **OTHER, **change)

@@ -1,8 +1,9 @@
-"""Ten test images whose verdicts are known, reduced to rows that are counted by hand."""
+"""Ten test images and ten generations that are made up; every column counted by hand."""
 
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from analysis.statistics.intervals import wilson
@@ -10,42 +11,52 @@ from analysis.statistics.paired import Pairs, difference
 from tasks import triggers
 from tasks.data import datasets
 from tasks.rows import defense_row
-from tasks.rows.row import OF_GENERATIONS as OF_GENERATIONS_COLUMNS
+from tasks.rows.defense_row import Settings
+from tasks.rows.row import OF_GENERATIONS
 from tasks.steps import attack, poison
+from tasks.triggers import BadNets1
 from tasks.triggers.blend import Blend
 from tasks.triggers.wanet import Wanet
-from tests.tasks.defended import (
-    AFTER,
-    BEFORE,
-    CHANGES,
-    CLEAN,
-    CORRECTED,
-    FRESH,
-    GENERATION,
-    LABELS,
-    OF_GENERATIONS,
-    TRAINING,
-    TRIGGER,
-    empty,
-    write_attack,
-    write_dissection,
+from tests.tasks import made
+from tests.tasks.made import NOT_DRAWN, POINT, bounded, empty, with_bounds
+
+TRIGGER = BadNets1()
+TRAINING = Settings(**POINT, **NOT_DRAWN, classifier="small", image_set="training")
+CORRECTED = replace(TRAINING, image_set="corrected")
+GENERATION = replace(
+    TRAINING, image_set="generation", guidance_weight=2.0, sampler="ddim", sampler_steps=25
 )
+LABELS = np.array([8, 8, 1, 1, 2, 2, 3, 3, 4, 5])
+"""Of the test images 100..109; two are of the target class."""
+# The classifier of the training set is wrong once, and misled by seven of eight.
+BEFORE = {"wrong": [9], "misled": [2, 3, 4, 5, 6, 7, 8]}
+# That of the generations is wrong twice, once where the other is, and misled by two, one of them
+# a picture that the other is not misled by.
+AFTER = {"wrong": [2, 9], "misled": [2, 9]}
+RATES = ("test_accuracy", "attack_success_rate")
+DRAWN = ("generation_g1", "generation_trigger_ratio")
 
 
 @pytest.fixture
 def attacked(tmp_path):
     """A function that writes what ``attack`` does of a classifier whose verdicts are known."""
-    return lambda name, **said: write_attack(tmp_path / name, **said)
+
+    def write(name, *, labels=LABELS, **given):
+        given = {"target": 8, "target_class": "8", "classes": 10, "trigger": TRIGGER, **given}
+        return made.write_attack(tmp_path / name, labels, **given)
+
+    return write
 
 
 @pytest.fixture
 def dissection(tmp_path):
-    return write_dissection(tmp_path / "dissection")
+    conditions = [8, 3, 8, 8, 1, 8, 2, 8, 8, 5]
+    return made.write_dissection(tmp_path / "dissection", "1122234444", conditions)
 
 
 @pytest.fixture
 def poison_with(digits, tmp_path):
-    """A function that poisons the digits with the trigger of a name."""
+    """A function that poisons the digits with a trigger."""
 
     def run(trigger, ratio=0.1):
         out = tmp_path / f"poison-{trigger.name}"
@@ -60,14 +71,7 @@ def poison_with(digits, tmp_path):
 @pytest.fixture
 def defended(tmp_path):
     """A function that makes a row."""
-
-    def run(settings, **inputs):
-        out = tmp_path / "out"
-        out.mkdir(exist_ok=True)
-        defense_row.run(settings, **inputs, out=out)
-        return json.loads((out / "metrics.json").read_text())
-
-    return run
+    return lambda settings, **inputs: made.row_of(defense_row, settings, tmp_path / "out", **inputs)
 
 
 @pytest.fixture
@@ -86,17 +90,16 @@ def of_generation(of_training, attacked, dissection):
 
 
 class TestTrainingSet:
-    def test_accuracy_and_attack_are_counted(self, defended, of_training):
+    def test_accuracy_and_attack_are_counted_and_compared_with_nothing(self, defended, of_training):
         row = defended(TRAINING, **of_training)
-        assert (row["n"], row["correct"], row["test_accuracy"]) == (10, 9, 0.9)
-        assert (row["test_accuracy_low"], row["test_accuracy_high"]) == wilson(9, 10)
-        assert (row["attack_n"], row["attack_count"], row["attack_success_rate"]) == (8, 7, 7 / 8)
-        bounds = (row["attack_success_rate_low"], row["attack_success_rate_high"])
-        assert bounds == wilson(7, 8)
-
-    def test_it_is_compared_with_nothing(self, defended, of_training):
-        row = defended(TRAINING, **of_training)
-        assert empty(row) == CHANGES | FRESH | OF_GENERATIONS | {"weights"}
+        assert (row["n"], row["correct"]) == (10, 9)
+        assert bounded(row, "test_accuracy") == (0.9, *wilson(9, 10))
+        assert (row["attack_n"], row["attack_count"]) == (8, 7)
+        assert bounded(row, "attack_success_rate") == (7 / 8, *wilson(7, 8))
+        changes = (f"{name}_change" for name in (*RATES, "fresh_attack_success_rate"))
+        fresh = {f"fresh_{name}" for name in defense_row.ATTACKED}
+        counts = {f"{name}_count" for name in DRAWN} | {"generation_n", "weights"}
+        assert empty(row) == with_bounds(*changes, *DRAWN) | fresh | counts | {*OF_GENERATIONS}
 
     def test_a_real_classifier_has_the_numbers_of_its_attack(
         self, defended, digits, poisoned, classifier, tmp_path
@@ -116,25 +119,18 @@ class TestGenerations:
     def test_the_change_is_paired_by_image(self, defended, of_generation):
         row = defended(GENERATION, **of_generation)
         assert (row["test_accuracy"], row["attack_success_rate"]) == (0.8, 0.25)
-        for name, counts in {
-            "test_accuracy": {"both": 8, "first_only": 0, "second_only": 1, "neither": 1},
-            "attack_success_rate": {"both": 1, "first_only": 1, "second_only": 6, "neither": 0},
-        }.items():
-            found = [row[f"{name}_change{end}"] for end in ("", "_low", "_high")]
-            expected = difference(Pairs(**counts))
-            assert found == [expected.value, expected.low, expected.high]
-        assert row["test_accuracy_change"] == -0.1
-        assert row["attack_success_rate_change"] == -5 / 8
+        right = difference(Pairs(both=8, first_only=0, second_only=1, neither=1))
+        misled = difference(Pairs(both=1, first_only=1, second_only=6, neither=0))
+        for name, change, found in zip(RATES, (-0.1, -5 / 8), (right, misled), strict=True):
+            expected = (change, found.low, found.high)
+            assert bounded(row, f"{name}_change") == expected
 
     def test_g1_is_counted_among_all_generations(self, defended, of_generation):
         row = defended(GENERATION, **of_generation)
         assert (row["generation_n"], row["n_train"]) == (10, 10)
-        assert (row["generation_g1"], row["generation_g1_count"]) == (0.2, 2)
-        assert (row["generation_g1_low"], row["generation_g1_high"]) == wilson(2, 10)
-        share = (row["generation_trigger_ratio"], row["generation_trigger_ratio_count"])
-        assert share == (0.5, 5)
-        bounds = (row["generation_trigger_ratio_low"], row["generation_trigger_ratio_high"])
-        assert bounds == wilson(5, 10)
+        for name, count in (("g1", 2), ("trigger_ratio", 5)):
+            assert row[f"generation_{name}_count"] == count
+            assert bounded(row, f"generation_{name}") == (count / 10, *wilson(count, 10))
 
     def test_rows_of_all_image_sets_have_the_same_columns(
         self, defended, of_training, of_generation
@@ -145,18 +141,14 @@ class TestGenerations:
         assert rows[0].keys() == rows[1].keys() == rows[2].keys()
 
 
-class TestControls:
-    def test_a_clean_classifier_is_attacked_with_the_trigger_it_controls(
-        self, defended, attacked, poison_with
-    ):
-        manifest = poison_with(triggers.Nothing(), 0.0)
-        row = defended(
-            replace(TRAINING, **CLEAN),
-            manifest=manifest,
-            attack=attacked("clean", wrong=[], misled=[4]),
-        )
-        assert (row["attack_success_rate"], row["p_t"], row["n_poisoned"]) == (1 / 8, 0, 0)
-        assert (row["trigger"], row["judge_trigger"]) == ("none", "badnets1")
+def test_a_clean_classifier_is_attacked_with_the_trigger_it_controls(
+    defended, attacked, poison_with
+):
+    manifest = poison_with(triggers.Nothing(), 0.0)
+    clean = replace(TRAINING, trigger="none", poison_ratio=0.0)
+    row = defended(clean, manifest=manifest, attack=attacked("clean", wrong=[], misled=[4]))
+    assert (row["attack_success_rate"], row["p_t"], row["n_poisoned"]) == (1 / 8, 0, 0)
+    assert (row["trigger"], row["judge_trigger"]) == ("none", "badnets1")
 
 
 class TestFresh:
@@ -179,11 +171,8 @@ class TestFresh:
         row = defended(self.SETTINGS, **inputs)
         assert (row["attack_count"], row["attack_success_rate"]) == (2, 0.25)
         assert (row["fresh_attack_n"], row["fresh_attack_count"]) == (8, 1)
-        assert row["fresh_attack_success_rate"] == 1 / 8
-        assert (
-            row["fresh_attack_success_rate_low"],
-            row["fresh_attack_success_rate_high"],
-        ) == wilson(1, 8)
+        expected = (1 / 8, *wilson(1, 8))
+        assert bounded(row, "fresh_attack_success_rate") == expected
         assert row["fresh_attack_success_rate_change"] == -2 / 8
         assert row["attack_success_rate_change"] == -5 / 8
 
@@ -202,8 +191,7 @@ class TestRefused:
             defended(replace(TRAINING, **change), **of_training)
 
     @pytest.mark.parametrize(
-        "change",
-        [{"network": "resnet18"}, {"target": "9"}, {"trigger": Blend()}],
+        "change", [{"network": "resnet18"}, {"target_class": "9"}, {"trigger": Blend()}]
     )
     def test_an_attack_on_another_point(self, defended, of_training, attacked, change):
         of_training["attack"] = attacked("other", wrong=[], misled=[], **change)
@@ -231,22 +219,17 @@ class TestRefused:
 
     def test_a_network_that_started_from_other_weights(self, defended, of_generation, attacked):
         other = attacked("pretrained", **AFTER, weights="0123456789ab")
-        with pytest.raises(
-            ValueError, match="expected two classifiers with the same weights, got others"
-        ):
+        with pytest.raises(ValueError, match="two classifiers with the same weights, got others"):
             defended(GENERATION, **{**of_generation, "attack": other})
 
 
-class TestSettings:
-    @pytest.mark.parametrize("name", OF_GENERATIONS_COLUMNS)
-    def test_generations_have_a_sampler_and_other_images_have_none(self, name):
+@pytest.mark.parametrize("name", OF_GENERATIONS)
+def test_generations_have_a_sampler_and_other_images_have_none(name):
+    for settings, other in ((GENERATION, CORRECTED), (CORRECTED, GENERATION)):
         with pytest.raises(ValueError, match=f"expected a {name} for generations"):
-            replace(GENERATION, **{name: None})
-        with pytest.raises(ValueError, match=f"expected a {name} for generations"):
-            replace(CORRECTED, **{name: getattr(GENERATION, name)})
+            replace(settings, **{name: getattr(other, name)})
 
-    def test_the_weights_that_a_network_started_from_are_in_the_row(
-        self, defended, of_training, attacked
-    ):
-        of_training["attack"] = attacked("pretrained", **BEFORE, weights="0123456789ab")
-        assert defended(TRAINING, **of_training)["weights"] == "0123456789ab"
+
+def test_the_weights_that_a_network_started_from_are_in_the_row(defended, of_training, attacked):
+    of_training["attack"] = attacked("pretrained", **BEFORE, weights="0123456789ab")
+    assert defended(TRAINING, **of_training)["weights"] == "0123456789ab"

@@ -26,16 +26,14 @@ from tests.tasks.detected import (
     OF_JUDGES,
     SEEN,
     TRAINING,
-    empty,
-    evaluated,
     generation_inputs,
     masks_of,
     opened,
     training_inputs,
     training_scores,
-    write_dissection,
     write_suspicion,
 )
+from tests.tasks.made import empty, row_of, write_dissection
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,7 @@ def on_generation(on_training, tmp_path_factory):
 def of_training(on_training, tmp_path_factory):
     """What is written."""
     folder = tmp_path_factory.mktemp("out") / "training"
-    evaluated(folder, TRAINING, on_training)
+    row_of(detection_row, TRAINING, folder, **on_training)
     return folder
 
 
@@ -65,7 +63,7 @@ def of_training(on_training, tmp_path_factory):
 def of_generation(on_generation, tmp_path_factory):
     """What is written."""
     folder = tmp_path_factory.mktemp("out") / "generation"
-    evaluated(folder, GENERATION, on_generation)
+    row_of(detection_row, GENERATION, folder, **on_generation)
     return folder
 
 
@@ -76,13 +74,8 @@ class TestTrainingSet:
 
     def test_the_manifest_says_who_is_positive(self, row, listed):
         scores = training_scores(listed)
-        counts = {name: row[name] for name in ("n", "n_positive", "n_negative", "prevalence")}
-        assert counts == {
-            "n": 1437,
-            "n_positive": 143,
-            "n_negative": 1294,
-            "prevalence": 143 / 1437,
-        }
+        counts = [row[name] for name in ("n", "n_positive", "n_negative", "prevalence")]
+        assert counts == [1437, 143, 1294, 143 / 1437]
         assert row["auroc"] == pytest.approx(roc_auc_score(listed.poisoned, scores))
         assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
         kinds = scores[listed.poisoned], scores[~listed.poisoned]
@@ -184,13 +177,10 @@ class TestGenerations:
         self, row, on_generation, tmp_path
     ):
         judges = json.loads((on_generation["judges"] / "judges.json").read_text())
-        (tmp_path / "judges").mkdir()
-        (tmp_path / "judges" / "judges.json").write_text(
-            json.dumps({**judges, "template_match": None})
-        )
-        dissection = write_dissection(tmp_path / "alone", template_match=None)
-        inputs = {**on_generation, "dissection": dissection, "judges": tmp_path / "judges"}
-        alone = evaluated(tmp_path / "out", GENERATION, inputs)
+        (tmp_path / "judges.json").write_text(json.dumps({**judges, "template_match": None}))
+        dissection = write_dissection(tmp_path / "alone", GROUPS, GENERATED["label"])
+        inputs = {**on_generation, "dissection": dissection, "judges": tmp_path}
+        alone = row_of(detection_row, GENERATION, tmp_path / "out", **inputs)
         rates = {"template_false_positive_rate", "template_false_negative_rate"}
         missing = BY_TEMPLATE | rates | {"template_n_positive"}
         assert empty(alone) == empty(row) | missing
@@ -236,11 +226,7 @@ class TestRefusals:
             (TRAINING, {"image_set": "test"}, "image_set of training, generation, got 'test'"),
             (TRAINING, {"sampler": "ddim"}, "none for other images, got 'ddim'"),
             (GENERATION, {"guidance_weight": None}, "a guidance_weight for generations"),
-            (
-                TRAINING,
-                {"pretend_ratio": 0.1},
-                "above 0 only at poison_ratio 0, got \\(0.1, 0.1\\)",
-            ),
+            (TRAINING, {"pretend_ratio": 0.1}, r"only at poison_ratio 0, got \(0.1, 0.1\)"),
             (TRAINING, {"null_level": 1.0}, "below 1, got 1.0"),
         ],
     )

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,45 +11,13 @@ from analysis.statistics.intervals import wilson
 from tasks.data import images
 from tasks.rows import generations_row
 from tasks.rows.generations_row import Settings
+from tests.tasks.made import POINT, bounded, row_of, write_dissection
 
-SETTINGS = Settings(
-    trigger="badnets1",
-    judge_trigger="badnets1",
-    target_class="8",
-    poison_ratio=0.1,
-    guidance_weight=2.0,
-    sampler="ddim",
-    seed=0,
-)
+SETTINGS = Settings(**POINT, guidance_weight=2.0, sampler="ddim")
 # One letter an image: the group it is in.
 GROUPS = "1122234444"
 # And whether the template match sees a trigger: in one g1, two g2, one g3 and no g4.
 TEMPLATE_MATCH = "1011010000"
-
-
-def verdicts(folder, groups, conditions, template_match=None):
-    folder.mkdir()
-    has_trigger = np.array([group in "12" for group in groups])
-    matches = np.array([group in "24" for group in groups])
-    conditions = np.array(conditions)
-    table = pa.table(
-        {
-            "index": np.arange(len(groups)),
-            "condition": conditions,
-            "content": np.where(matches, conditions, (conditions + 1) % 10),
-            "trigger": has_trigger,
-            "template_match": pa.array(
-                [None] * len(groups)
-                if template_match is None
-                else [seen == "1" for seen in template_match],
-                pa.bool_(),
-            ),
-        }
-    )
-    # Rows may come in any order; only the index counts.
-    order = np.random.default_rng(0).permutation(len(groups))
-    pq.write_table(table.take(order), folder / "rows.parquet")
-    return folder
 
 
 @pytest.fixture
@@ -65,16 +32,17 @@ def inputs(poisoned, judges, tmp_path):
     return {
         "manifest": poisoned,
         "judges": judges,
-        "dissection": verdicts(tmp_path / "target", GROUPS, [8] * 10, TEMPLATE_MATCH),
+        "dissection": write_dissection(tmp_path / "target", GROUPS, [8] * 10, TEMPLATE_MATCH),
         "generations": generations,
-        "other_dissection": verdicts(tmp_path / "others", "44443", [0, 1, 2, 3, 4], "01000"),
+        "other_dissection": write_dissection(
+            tmp_path / "others", "44443", [0, 1, 2, 3, 4], "01000"
+        ),
     }
 
 
 @pytest.fixture
 def row(inputs, tmp_path):
-    generations_row.run(SETTINGS, **inputs, out=tmp_path)
-    return json.loads((tmp_path / "metrics.json").read_text())
+    return row_of(generations_row, SETTINGS, tmp_path, **inputs)
 
 
 def test_the_groups_are_counted(row):
@@ -87,38 +55,26 @@ def test_the_groups_are_counted(row):
 def test_amplification_compares_with_the_training_set(row):
     p_t = 143 / 282
     assert (row["p_t"], row["relabelled_ratio"]) == (p_t, p_t)
-    assert row["amplification"] == pytest.approx(0.5 / p_t)
+    expected = [share / p_t for share in (0.5, *wilson(5, 10))]
+    assert bounded(row, "amplification") == pytest.approx(expected)
     assert row["amplification_difference"] == pytest.approx(0.5 - p_t)
-    low, high = wilson(5, 10)
-    assert row["amplification_low"] == pytest.approx(low / p_t)
-    assert row["amplification_high"] == pytest.approx(high / p_t)
 
 
 def test_the_template_match_counts_groups_of_its_own(row):
     assert (row["template_g1_count"], row["template_g2_count"]) == (2, 2)
-    assert (row["template_g1"], row["template_g2"], row["template_trigger_ratio"]) == (
-        0.2,
-        0.2,
-        0.4,
-    )
     for name, count in (("g1", 2), ("g2", 2), ("trigger_ratio", 4)):
-        bounds = (row[f"template_{name}_low"], row[f"template_{name}_high"])
-        assert bounds == pytest.approx(wilson(count, 10))
+        assert bounded(row, f"template_{name}") == pytest.approx((count / 10, *wilson(count, 10)))
 
 
 def test_without_a_template_match_its_columns_are_there_and_empty(row, inputs, tmp_path):
     measured = json.loads((inputs["judges"] / "judges.json").read_text())
-    folders = {name: tmp_path / name for name in ("judges", "out")}
-    for folder in folders.values():
-        folder.mkdir()
-    (folders["judges"] / "judges.json").write_text(json.dumps({**measured, "template_match": None}))
+    (tmp_path / "judges.json").write_text(json.dumps({**measured, "template_match": None}))
     inputs |= {
-        "judges": folders["judges"],
-        "dissection": verdicts(tmp_path / "target-alone", GROUPS, [8] * 10),
-        "other_dissection": verdicts(tmp_path / "others-alone", "44443", [0, 1, 2, 3, 4]),
+        "judges": tmp_path,
+        "dissection": write_dissection(tmp_path / "target-alone", GROUPS, [8] * 10),
+        "other_dissection": write_dissection(tmp_path / "others-alone", "44443", [0, 1, 2, 3, 4]),
     }
-    generations_row.run(SETTINGS, **inputs, out=folders["out"])
-    alone = json.loads((folders["out"] / "metrics.json").read_text())
+    alone = row_of(generations_row, SETTINGS, tmp_path / "out", **inputs)
     assert alone.keys() == row.keys()
     of_the_template_match = {name for name in row if "template" in name}
     assert len(of_the_template_match) == 2 + 3 * 3 + 3 + 2 + 3

@@ -13,12 +13,11 @@ from tests.tasks.detected import (
     COMPARED,
     GENERATION,
     TRAINING,
-    empty,
-    evaluated,
     generation_inputs,
     opened,
     training_inputs,
 )
+from tests.tasks.made import empty, row_of
 
 NULL = {"training": replace(TRAINING, **CLEAN), "generation": replace(GENERATION, **CLEAN)}
 
@@ -36,7 +35,7 @@ def clean(digits, tmp_path_factory):
 
 @pytest.mark.parametrize(("image_set", "n"), [("training", 1437), ("generation", 60)])
 def test_flags_that_mean_nothing_leave_a_half(image_set, n, clean, tmp_path):
-    row = evaluated(tmp_path / "out", NULL[image_set], clean[image_set])
+    row = row_of(detection_row, NULL[image_set], tmp_path / "out", **clean[image_set])
     assert (row["n"], row["n_positive"], row["pretend_ratio"]) == (n, n // 10, 0.1)
     assert row["null_level"] == 0.99
     assert row["null_low"] < row["auroc_low"] < row["auroc_high"] < row["null_high"]
@@ -50,7 +49,8 @@ def test_the_flags_are_those_of_seed_and_set_whoever_looks(clean, tmp_path):
     changes = {"cd": {}, "strip": {"detector": "strip"}, "seed": {"seed": 1}}
     flags = {}
     for name, change in changes.items():
-        evaluated(tmp_path / name, replace(NULL["training"], **change), clean["training"])
+        settings = replace(NULL["training"], **change)
+        row_of(detection_row, settings, tmp_path / name, **clean["training"])
         flags[name] = opened(tmp_path / name, "scores.npz")["poisoned"]
     np.testing.assert_array_equal(flags["cd"], flags["strip"])
     assert (flags["cd"] != flags["seed"]).any()

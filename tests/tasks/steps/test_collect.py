@@ -49,31 +49,22 @@ def collected(digits, tmp_path):
     return run
 
 
-def test_an_image_is_labelled_as_it_was_asked_for(collected, sampled):
-    split = datasets.read_split(collected(sampled()), "train")
+def test_the_very_pngs_are_labelled_as_they_were_asked_for_and_none_is_held_out(collected, sampled):
+    generations = sampled()
+    folder = collected(generations)
+    split = datasets.read_split(folder, "train")
     np.testing.assert_array_equal(split.index, np.arange(12))
     np.testing.assert_array_equal(split.labels, CONDITIONS)
     np.testing.assert_array_equal(split.images, PICTURES)
-
-
-def test_it_is_the_very_png_that_was_sampled(collected, sampled):
-    generations = sampled()
     before = pq.read_table(generations / "rows.parquet").sort_by("index")
-    after = pq.read_table(collected(generations) / "train.parquet")
+    after = pq.read_table(folder / "train.parquet")
     assert after["image"].to_pylist() == before["image"].to_pylist()
     assert after.schema.equals(images.schema("0123456789"), check_metadata=True)
     assert after["caption"].to_pylist() == [f"A photo of a {label}" for label in CONDITIONS]
-
-
-def test_nothing_is_held_out(collected, sampled):
-    folder = collected(sampled())
     assert datasets.read_classes(folder).counts["test"] == (0,) * 10
     assert pq.read_table(folder / "test.parquet").num_rows == 0
-    assert {path.name for path in folder.iterdir()} == {
-        "classes.json",
-        "test.parquet",
-        "train.parquet",
-    }
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"classes.json", "test.parquet", "train.parquet"}
 
 
 def test_a_set_of_several_row_groups_is_collected_whole(collected, sampled):

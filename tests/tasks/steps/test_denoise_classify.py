@@ -13,6 +13,7 @@ from tasks.data import datasets, images
 from tasks.steps import denoise_classify
 from tasks.steps.denoise_classify import SCHEMA, Settings, Worker, kept
 from tasks.triggers import BadNets1, Nothing, RelabelOnly
+from tests.models.made import unet
 
 SETTINGS = Settings(
     trigger=BadNets1(),
@@ -133,24 +134,10 @@ def test_what_stamps_nothing_attacks_nobody(given, trigger, rows):
 
 
 def test_an_edm_classifies_too(digits, tmp_path):
-    import torch
+    from models import edm
 
-    from models import ddpm, edm, randomness
-
-    with randomness.torch_seeded(0, "test"):
-        network = ddpm.build_network(
-            image_size=8,
-            channels=1,
-            classes=10,
-            block_channels=(8, 16),
-            layers_per_block=1,
-            attention_levels=(),
-            groups=4,
-            dropout=0.0,
-            null_condition=False,
-        )
-    edm.Edm(network.eval(), edm.build_scheduler(sigma_data=0.5), 10).save(tmp_path)
-    assert torch.get_default_dtype() == torch.float32
+    network = unet(channels=1, classes=10, null_condition=False)
+    edm.Edm(network, edm.build_scheduler(sigma_data=0.5), 10).save(tmp_path)
     found = Worker(SETTINGS, model=tmp_path, dataset=digits)(0, 10)
     assert found["said"].null_count == 0
     assert min(found["calls"].to_pylist()) >= 30
@@ -176,16 +163,12 @@ class TestRefusing:
         ("changes", "message"),
         [
             ({"filter_ratios": (0.0, 1.0)}, r"filter ratios in \[0, 1\), .* write 0.01, got"),
-            ({"filter_ratios": (float("nan"),)}, r"filter ratios in \[0, 1\)"),
             ({"filter_ratios": (0.1, 0.1)}, "ascending, at least one"),
             ({"filter_ratios": ()}, "ascending, at least one"),
             ({"stages": (4, 2)}, r"stages below the 6 draws, .* ascending, got \(4, 2\)"),
-            ({"stages": (6,)}, "stages below the 6 draws"),
-            ({"stages": (0, 2)}, "stages below the 6 draws"),
             ({"draws": 0, "stages": ()}, "stages below the 0 draws, at least one of these"),
             ({"reduction": "median"}, "a reduction of mean, quantile, got 'median'"),
             ({"margin": float("nan")}, "margin above 0"),
-            ({"sigma_data": -1.0}, "sigma_data above 0"),
             ({"test_images": 0}, "test_images of at least 1"),
             ({"batch_size": 0}, "batch_size of at least 1"),
             ({"maps": -1}, "maps of at least 0"),

@@ -37,23 +37,6 @@ def inputs(generations, content_judge, trigger_judge, judges):
     }
 
 
-@pytest.fixture
-def poor(tmp_path):
-    """A function that writes an assessment with these accuracies."""
-
-    def write(content, trigger):
-        folder = tmp_path / "poor"
-        folder.mkdir()
-        measured = {
-            "content": {"clean": {"accuracy": content}},
-            "trigger": {"balanced_accuracy": trigger},
-        }
-        (folder / "judges.json").write_text(json.dumps(measured))
-        return folder
-
-    return write
-
-
 def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -75,9 +58,12 @@ def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path
         (1.0, 0.94, r"at least 95% balanced .* got 94\.0%"),
     ],
 )
-def test_poor_judges_are_refused_before_anything_is_judged(inputs, poor, content, trigger, message):
-    inputs["judges"] = poor(content, trigger)
-    with pytest.raises(ValueError, match=message):
-        dissect.count(SETTINGS, **inputs)
-    with pytest.raises(ValueError, match=message):
-        dissect.Worker(SETTINGS, **inputs)
+def test_poor_judges_are_refused_before_anything_is_judged(
+    inputs, tmp_path, content, trigger, message
+):
+    accuracies = {"clean": {"accuracy": content}}, {"balanced_accuracy": trigger}
+    measured = dict(zip(("content", "trigger"), accuracies, strict=True))
+    (tmp_path / "judges.json").write_text(json.dumps(measured))
+    for begin in (dissect.count, dissect.Worker):
+        with pytest.raises(ValueError, match=message):
+            begin(SETTINGS, **{**inputs, "judges": tmp_path})

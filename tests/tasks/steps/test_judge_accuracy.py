@@ -18,23 +18,17 @@ from tasks.triggers.unicolor import Unicolor
 SHAPE = {"network": "small", "image_size": 8, "channels": 1}
 
 
-def reads_a_corner(classes, bias):
-    """A small network whose second logit is ``bias`` plus a positive sum over the image."""
-    shape = classifiers.Shape(classes=classes, **SHAPE)
-    network = classifiers.build(shape)
-    with torch.no_grad():
-        for weights in network.parameters():
-            weights.zero_()
-        network[-1].bias[1] = bias
-    return network, shape
-
-
 @pytest.fixture
 def judge(tmp_path):
     """A function that saves a judge which always answers 1 (or 0)."""
 
     def save(name, classes, answer):
-        network, shape = reads_a_corner(classes, 1.0 if answer else -1.0)
+        shape = classifiers.Shape(classes=classes, **SHAPE)
+        network = classifiers.build(shape)
+        with torch.no_grad():
+            for weights in network.parameters():
+                weights.zero_()
+            network[-1].bias[1] = 1.0 if answer else -1.0
         (tmp_path / name).mkdir()
         classifiers.save(tmp_path / name, network, shape)
         return tmp_path / name

@@ -72,10 +72,10 @@ def test_a_classifier_that_learned_nothing_is_refused_and_nothing_is_written(
     with torch.no_grad():
         for weights in network.parameters():
             weights.zero_()
-    (tmp_path / "classifier").mkdir()
-    classifiers.save(tmp_path / "classifier", network, shape)
     out = tmp_path / "out"
-    out.mkdir()
+    for folder in (tmp_path / "classifier", out):
+        folder.mkdir()
+    classifiers.save(tmp_path / "classifier", network, shape)
     given = {"classifier": tmp_path / "classifier", "training_set": training_set, "out": out}
     with pytest.raises(ValueError, match=r"of 1437 images .* class gives 19\.6%"):
         prepare.run(Settings(detector=CognitiveDistillation()), **given)

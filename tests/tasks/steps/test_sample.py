@@ -12,16 +12,6 @@ SETTINGS = Settings(conditions=(8, 1, 3), guidance_weight=2.0, steps=5, n=13, ba
 RANGES = [(0, 5), (5, 10), (10, 13)]
 
 
-@pytest.fixture(scope="module")
-def rows(model):
-    worker = Worker(SETTINGS, model=model)
-    return pa.concat_tables([worker(*edges) for edges in RANGES])
-
-
-def test_conditions_take_turns(rows):
-    assert rows["label"].to_pylist() == [8, 1, 3] * 4 + [8]
-
-
 @pytest.fixture(scope="module", params=SAMPLERS)
 def drawn(request, model):
     """For every sampler, what is asked and what one worker draws."""
@@ -32,6 +22,7 @@ def drawn(request, model):
 
 def test_whoever_draws_which_range_draws_the_same_bytes(drawn, model):
     settings, whole = drawn
+    assert whole["label"].to_pylist() == [8, 1, 3] * 4 + [8]
     tables = {}
     for mine in ([2, 0], [1]):
         worker = Worker(settings, model=model)
@@ -120,10 +111,7 @@ def test_the_network_is_evaluated_so_often(sampler, weight, evaluations):
     [
         ({"sampler": "ddpn"}, "a sampler of ddim, ddpm, sde, heun, got 'ddpn'"),
         ({"guidance_weight": -1.0}, "1 is no guidance"),
-        ({"guidance_weight": float("inf")}, "1 is no guidance"),
         ({"conditions": (-1,)}, "conditions that are classes"),
-        ({"n": 0}, "at least 1"),
-        ({"steps": 0}, "at least 1"),
         ({"batch_size": 0}, "at least 1"),
     ],
 )

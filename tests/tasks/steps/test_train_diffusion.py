@@ -38,11 +38,18 @@ def fit(hold, poisoned, silent, tmp_path_factory):
     return run
 
 
-def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, tmp_path):
+@pytest.fixture(scope="module")
+def checkpoint(small_training, hold, poisoned, tmp_path_factory):
+    """What is left of a training that was stopped at step 50."""
+    folder, batches = tmp_path_factory.mktemp("checkpoint"), hold(small_training, poisoned)
+    given = {"out": folder, "batches": batches, "report": stopping_at(50, folder), "resume": None}
     with pytest.raises(Interrupted):
-        fit(small_training, report=stopping_at(50, tmp_path / "checkpoint"))
-    resumed = fit(small_training, resume=tmp_path / "checkpoint")
-    assert contents(resumed) == contents(model)
+        train_diffusion.fit(small_training, **given)
+    return folder
+
+
+def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, checkpoint):
+    assert contents(fit(small_training, resume=checkpoint)) == contents(model)
 
 
 def test_the_model_opens_with_diffusers(model):
@@ -71,32 +78,10 @@ def test_a_loss_that_is_no_number_publishes_nothing(
     small_training, hold, poisoned, silent, tmp_path
 ):
     settings = replace(small_training, learning_rate=1e30)
-    with pytest.raises(
-        FloatingPointError, match=r"the loss is (nan|inf) at step \d+ of 120.*Lower"
-    ):
-        train_diffusion.fit(
-            settings,
-            out=tmp_path,
-            batches=hold(settings, poisoned),
-            report=silent,
-            resume=None,
-        )
+    batches, message = hold(settings, poisoned), r"the loss is (nan|inf) at step \d+ of 120.*Lower"
+    with pytest.raises(FloatingPointError, match=message):
+        train_diffusion.fit(settings, out=tmp_path, batches=batches, report=silent, resume=None)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module")
-def checkpoint(small_training, hold, poisoned, tmp_path_factory):
-    """What is left of a training that was stopped at step 50."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    with pytest.raises(Interrupted):
-        train_diffusion.fit(
-            small_training,
-            out=folder,
-            batches=hold(small_training, poisoned),
-            report=stopping_at(50, folder),
-            resume=None,
-        )
-    return folder
 
 
 def broken(folder):
@@ -110,12 +95,7 @@ def emptied(folder):
 
 @pytest.mark.parametrize(
     ("changes", "damage"),
-    [
-        ({"block_channels": (8, 12)}, None),
-        ({"ema_decay": None}, None),
-        ({}, broken),
-        ({}, emptied),
-    ],
+    [({"block_channels": (8, 12)}, None), ({"ema_decay": None}, None), ({}, broken), ({}, emptied)],
     ids=["other network", "no average", "truncated", "missing"],
 )
 def test_a_checkpoint_that_does_not_fit_is_named(
@@ -158,14 +138,8 @@ class TestEdm:
 
     @pytest.fixture
     def settings(self, small_training):
-        return replace(
-            small_training,
-            noise_model="edm",
-            null_probability=0.0,
-            schedule="ramp",
-            steps=60,
-            augmentation=0.3,
-        )
+        kind = {"noise_model": "edm", "null_probability": 0.0, "augmentation": 0.3}
+        return replace(small_training, schedule="ramp", steps=60, **kind)
 
     def test_interrupted_equals_uninterrupted(self, fit, settings, contents, tmp_path):
         whole = fit(settings)
@@ -222,17 +196,6 @@ class TestInputsOfAStep:
         assert time.max() <= 999
         assert abs(time.mean() - 499.5) < 5 * 288.7 / np.sqrt(time.size)
 
-    @pytest.mark.parametrize("workers", [4])
-    def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
-        whole = inputs_of_step(self.SETTINGS, 9, batch, self.WHOLE)
-        parts = []
-        for rank in range(workers):
-            own = own_rows(64, rank=rank, workers=workers)
-            rows = next(hold(self.SETTINGS, rank=rank, workers=workers)(0))
-            parts.append(inputs_of_step(self.SETTINGS, 9, rows, own))
-        for one, shared in zip(whole, zip(*parts, strict=True), strict=True):
-            np.testing.assert_array_equal(np.concatenate(shared), one)
-
 
 class TestInputsOfAStepOfAnEdm:
     SETTINGS = Settings(batch_size=64, noise_model="edm", null_probability=0.0)
@@ -261,28 +224,26 @@ class TestInputsOfAStepOfAnEdm:
         np.testing.assert_array_equal(image[~mirrored], plain[~mirrored])
         np.testing.assert_allclose(image[mirrored], plain[mirrored][..., ::-1], atol=1e-5)
 
-    @pytest.mark.parametrize("workers", [4])
-    def test_the_workers_together_draw_what_one_draws(self, hold, batch, workers):
-        settings = replace(self.SETTINGS, augmentation=0.5)
-        whole = edm_inputs_of_step(settings, 9, batch, self.WHOLE)
-        parts = []
-        for rank in range(workers):
-            own = own_rows(64, rank=rank, workers=workers)
-            rows = next(hold(settings, rank=rank, workers=workers)(0))
-            parts.append(edm_inputs_of_step(settings, 9, rows, own))
-        for one, shared in zip(whole, zip(*parts, strict=True), strict=True):
-            np.testing.assert_array_equal(np.concatenate(shared), one)
+
+@pytest.mark.parametrize("inputs", [inputs_of_step, edm_inputs_of_step])
+def test_the_workers_together_draw_what_one_draws(hold, inputs):
+    settings = Settings(batch_size=64, noise_model="edm", augmentation=0.5)
+    whole = inputs(settings, 9, next(hold(settings)(0)), slice(0, 64))
+    parts = []
+    for rank in range(4):
+        rows = next(hold(settings, rank=rank, workers=4)(0))
+        parts.append(inputs(settings, 9, rows, own_rows(64, rank=rank, workers=4)))
+    for one, shared in zip(whole, zip(*parts, strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate(shared), one)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"block_channels": ()}, "use fewer levels"),
         ({"block_channels": (8, 8, 8, 8, 8)}, "halved 4 times"),
         ({"groups": 5}, "multiples of 5"),
         ({"attention_levels": (2,)}, r"among 0\.\.1"),
         ({"betas": "cosine"}, "squaredcos_cap_v2, got 'cosine'"),
-        ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
         ({"null_probability": -0.1}, r"null_probability in \[0, 1\)"),
         ({"ema_decay": 1.0}, "or None"),
         ({"attention_heads": 4}, "attention_heads of 1 or None, got 4"),
@@ -290,14 +251,10 @@ class TestInputsOfAStepOfAnEdm:
         ({"steps": 1, "schedule": "ramp"}, "steps of at least 2, which ramp needs, got 1"),
         ({"noise_model": "vdm"}, "noise_model of ddpm, edm, got 'vdm'"),
         ({"augmentation": 0.1}, "augmentation 0 with noise_model ddpm, got 0.1; use"),
-        ({"augmentation": 1.0, "noise_model": "edm"}, r"augmentation in \[0, 1\)"),
         ({"p_mean": float("nan")}, "p_mean that is finite"),
         ({"p_std": 0.0}, "p_std above 0, got 0"),
-        ({"sigma_data": float("inf")}, "sigma_data above 0, got inf"),
         ({"steps": 9}, "steps of at least 10, which one cycle needs, got 9"),
-        ({"steps": 1, "schedule": "warmup_cosine"}, "steps of at least 2"),
         ({"window_bytes": 0}, "window_bytes of at least 1"),
-        ({"batch_size": 0}, "batch_size of at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate above 0"),
     ],
 )
