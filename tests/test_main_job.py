@@ -42,9 +42,6 @@ class TestTheMainJob:
         assert page.name == "index.html"
         assert "G1" in page.read_text()
         assert "BadNets-1  10%" in done.stdout
-
-    def test_says_nothing_that_is_not_its_own(self, undisturbed):
-        _, done = undisturbed
         assert done.stderr == ""
         for word in ("WARNING", "INFO", "Traceback", "ray.init", "Trial ", "alembic"):
             assert word not in done.stdout

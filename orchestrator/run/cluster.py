@@ -42,11 +42,7 @@ def connected(
 ) -> Iterator[str | None]:
     """Join the cluster at ``address``, or start one on this machine that ends with this block.
 
-    Args:
-        address: Host and port, or ``auto``; None starts one.
-        dashboard: Start Ray's dashboard, on loopback, where Ray is started here.
-        verbose: Let Ray and its workers print.
-        say: Called with where the dashboard's token is, and if others could read that file.
+    The address is host and port, or ``auto``; None starts one, with its dashboard on loopback.
 
     Yields:
         Where Ray's dashboard is, host:port, or None without one.
@@ -179,8 +175,7 @@ def _init(address: str | None, options: Mapping[str, Any]) -> Any:
 def _without_chatter() -> Iterator[None]:
     """Let the C++ side of Ray, as it starts inside, print from now on only why it aborts.
 
-    It would complain in a line a second when the head does not answer.  As it starts it prints the
-    level that it was given, so standard error is closed meanwhile.
+    As it starts it prints the level that it was given, so standard error is closed meanwhile.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     standard_error = os.dup(2)

@@ -49,14 +49,7 @@ class Waiting:
 class Conductor:
     """Runs each step once, when its whole need is free, and retries transient errors.
 
-    Args:
-        targets: The steps that are wanted; what they need is found from them.
-        store: Where results are.
-        placement: How each step is spread.
-        capacity: The cluster's CPUs, GPUs and memory, in Ray's names.
-        start: Runs one step.
-        grows: Whether nodes come and go: a step that needs more than the cluster has waits instead
-            of failing.
+    Where the cluster ``grows``, a step that needs more than there is waits instead of failing.
     """
 
     def __init__(

@@ -16,26 +16,21 @@ LONGEST = 103 if sys.platform == "darwin" else 107
 """Bytes of a socket's path, by the operating system."""
 BELOW = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """What Ray adds to its folder; the last number is a process."""
-SHORT, PREFIX = "/tmp", "ray-"
-"""Where a folder is made if Ray's own cannot be used, and how its name begins."""
-CURE = f"export RAY_TMPDIR=/a/short/path (at most {LONGEST - len(BELOW) - len('/ray/')} letters)"
+SHORT = "/tmp"
+"""Where a folder is made if Ray's own cannot be used."""
 
 
 def usual(environment: Mapping[str, str]) -> Path:
     """The folder that Ray takes by itself."""
-    named = environment.get("RAY_TMPDIR")
-    if not named and sys.platform.startswith("linux"):
-        named = environment.get("TMPDIR")
-    return Path(named or "/tmp").absolute() / "ray"
+    temporary = environment.get("TMPDIR") if sys.platform.startswith("linux") else ""
+    return Path(environment.get("RAY_TMPDIR") or temporary or "/tmp").absolute() / "ray"
 
 
 def unfit(folder: Path) -> str | None:
     """Why Ray cannot keep its sessions in a folder, or None."""
     if (length := len(os.fsencode(folder / BELOW))) > LONGEST:
         return f"{folder} is too long: a socket's path in it has {length} bytes of {LONGEST}"
-    place = folder
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = next(one for one in (folder, *folder.parents) if one.exists())
     if not place.is_dir():
         return f"{place} is not a folder"
     return None if os.access(place, os.W_OK | os.X_OK) else f"{place} is not writable"
@@ -44,15 +39,12 @@ def unfit(folder: Path) -> str | None:
 def chosen(environment: Mapping[str, str]) -> Path:
     """The folder in which a run keeps them, or would if it could."""
     folder = usual(environment)
-    return Path(SHORT) if unfit(folder) and not unfit(Path(SHORT) / PREFIX) else folder
+    return Path(SHORT) if unfit(folder) and not unfit(Path(SHORT) / "ray-") else folder
 
 
 @contextmanager
 def folder() -> Iterator[str | None]:
-    """Find a folder for a Ray that is started inside.
-
-    Yields:
-        None for Ray's own, or a new private one, which is removed afterwards.
+    """Yield None for Ray's own folder, or a new private one, which is removed afterwards.
 
     Raises:
         OSError: None can be made either; in one line, with what to type.
@@ -62,9 +54,13 @@ def folder() -> Iterator[str | None]:
         yield None
         return
     try:
-        private = tempfile.mkdtemp(prefix=PREFIX, dir=SHORT)
+        private = tempfile.mkdtemp(prefix="ray-", dir=SHORT)
     except OSError as error:
-        raise OSError(f"Ray has no place for its sessions: {trouble}. {CURE}") from error
+        letters = LONGEST - len(BELOW) - len("/ray/")
+        raise OSError(
+            f"Ray has no place for its sessions: {trouble}. "
+            f"export RAY_TMPDIR=/a/short/path (at most {letters} letters)"
+        ) from error
     try:
         yield private
     finally:

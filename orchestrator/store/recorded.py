@@ -126,9 +126,8 @@ class Library:
     def _instead(self, wanted: str) -> str:
         """What to type in place of a name that matches nothing."""
         if not self.points:
-            return (
-                f"{self.store.address} holds no finished point. Run a study first, or give --store."
-            )
+            place = self.store.address
+            return f"{place} holds no finished point. Run a study first, or give --store."
         near = difflib.get_close_matches(wanted, [step.name for step in self.points], n=1)
         if near:
             return f"did you mean {near[0]}? `castlewalls plan STUDY` says what is finished."

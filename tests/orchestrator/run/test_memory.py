@@ -50,10 +50,6 @@ def kept(network, call):
     return sum(size for size, _ in found.values()) / 4
 
 
-def parameters(network):
-    return sum(tensor.numel() for tensor in network.parameters())
-
-
 def trained(settings):
     return Step(settings, {}, {"dataset": DIGITS})
 
@@ -72,14 +68,14 @@ def test_a_u_net_is_counted_as_it_is(settings):
         return network(image, label, class_labels=label).sample.square()
 
     stated = memory.u_net(settings)
-    assert stated.parameters == parameters(network)
+    assert stated.parameters == network.num_parameters()
     assert stated.kept == pytest.approx(kept(network, call) / 2, rel=0.08)
 
 
-SIDES = [(network, 32) for network in train_classifier.NETWORKS]
-
-
-@pytest.mark.parametrize(("network", "side"), [*SIDES, ("small", 8), ("resnet18", 64)])
+@pytest.mark.parametrize(
+    ("network", "side"),
+    [*((network, 32) for network in train_classifier.NETWORKS), ("small", 8), ("resnet18", 64)],
+)
 def test_a_classifier_is_counted_as_it_is(network, side):
     settings = replace(CLASSIFIER, network=network, image_size=side)
     shape = classifiers.Shape(network=network, classes=10, image_size=side, channels=3)
@@ -87,7 +83,8 @@ def test_a_classifier_is_counted_as_it_is(network, side):
     built = classifiers.build(shape).to("meta")
     image = torch.zeros(2, 3, side, side, device="meta")
     stated = memory.classifier(trained(settings))
-    assert stated.parameters == pytest.approx(parameters(built), rel=0.002)
+    numbers = sum(tensor.numel() for tensor in built.parameters())
+    assert stated.parameters == pytest.approx(numbers, rel=0.002)
     assert stated.kept == pytest.approx(kept(built, lambda: built(image)) / 2, rel=0.03)
 
 
