@@ -12,11 +12,7 @@ MOST_IN_A_RANGE = 1000
 
 
 def known(word: str, options: Iterable[str], what: str) -> str:
-    """Return ``word`` if it is one of ``options``.
-
-    Raises:
-        ValueError: With the nearest option, or all of them.
-    """
+    """Return ``word`` if it is an option; raise ValueError with the nearest or all of them."""
     options = list(options)
     if word in options:
         return word
@@ -26,11 +22,7 @@ def known(word: str, options: Iterable[str], what: str) -> str:
 
 
 def refuse_empty(given: Mapping[str, object]) -> None:
-    """Refuse texts, by flag, that are there but empty, as a shell variable that is not set is.
-
-    Raises:
-        ValueError: Naming the flag.
-    """
+    """Raise ValueError for a flag that is given empty, as a shell variable that is not set."""
     for name, value in given.items():
         if isinstance(value, str) and not value.strip():
             flag = "--" + name.removeprefix("--").replace("_", "-")
@@ -55,11 +47,7 @@ def path(text: str, flag: str) -> Path:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Split ``a,b,c``.
-
-    Raises:
-        ValueError: When nothing is between two commas.
-    """
+    """Split ``a,b,c``; raise ValueError where nothing is between two commas."""
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
         raise ValueError(f"expected values with commas between them, e.g. 1,2,5; got {text!r}.")
@@ -125,11 +113,7 @@ def _number(word: str, flag: str, kind: type[int] | type[float]) -> float:
 
 
 def in_range(values: Sequence[float], flag: str, low: float, high: float, hint: str) -> None:
-    """Refuse values outside ``low <= value < high``.
-
-    Raises:
-        ValueError: Naming the flag, the range and the value.
-    """
+    """Raise ValueError, with the flag and the range, unless ``low <= value < high``."""
     for value in values:
         if not low <= value < high:
             raise ValueError(f"{flag} must be in [{low:g}, {high:g}), got {value:g}; {hint}")

@@ -55,11 +55,7 @@ class Step:
     """
 
     def __post_init__(self) -> None:
-        """Fail at definition time if the inputs do not fit the task.
-
-        Raises:
-            TypeError: When the task wants other inputs, or streams have no reader.
-        """
+        """Raise TypeError when the task wants other inputs, or streams have no reader."""
         if self.shape == "fit" or self.streams:
             self._check_streams()
         given = dict.fromkeys(GIVEN_BY_THE_ORCHESTRATOR[self.shape])

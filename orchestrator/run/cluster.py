@@ -6,7 +6,6 @@ Imported only when something is to run; ``plan``, ``report`` and ``--help`` neve
 import logging
 import os
 import shlex
-import shutil
 import signal
 import sys
 import threading
@@ -66,10 +65,7 @@ def connected(
             options["job_config"] = _path_of_workers()
         context = _init(address, options)
         starting.close()
-        if address is None and (node := ray._private.worker._global_node):
-            session = node.get_session_dir_path()
-            lasting.callback(shutil.rmtree, session, ignore_errors=True)
-        lasting.callback(ray.shutdown)  # goes first
+        lasting.callback(ray.shutdown)
         for name in ("ray.data", "ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(level if verbose else logging.CRITICAL)
         if not verbose:  # "(raylet) The node with node id ...": the conductor says what that means
@@ -78,11 +74,7 @@ def connected(
 
 
 def _refuse(address: str | None) -> None:
-    """Fail in seconds, not minutes, where there is nothing to join.
-
-    Raises:
-        NoCluster: In one line, with what to type instead.
-    """
+    """Raise NoCluster, in seconds and with what to type instead, where there is none to join."""
     if address is not None and "://" in address:
         raise NoCluster(
             f"expected --address host:port of the cluster's head, or auto on it, got {address}. "

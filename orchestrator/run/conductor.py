@@ -80,8 +80,7 @@ class Conductor:
     async def finish(self, digest: str) -> None:
         """Return once the step is in the store; start it unless it was started before.
 
-        Raises:
-            StepFailed: When it, or a step it needs, failed for good.
+        Raises StepFailed when it, or a step it needs, failed for good.
         """
         await asyncio.shield(self._run(digest))
 

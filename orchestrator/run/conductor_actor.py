@@ -78,8 +78,7 @@ class ProgressNote:
             return
         self.last = time.monotonic()
         with suppress(ValueError):  # the conductor is being restarted
-            actor = ray.get_actor(self.conductor, namespace=NAMESPACE)
-            actor.progress.remote(self.digest, position, dict(metrics))
+            conductor(self.conductor).progress.remote(self.digest, position, dict(metrics))
 
 
 class RayConductor(Conductor):
@@ -262,8 +261,7 @@ class ConductorHandle:
     def poll(self) -> list[dict[str, Any]]:
         """The events since the last call; none while the conductor does not answer.
 
-        Raises:
-            NoCluster: The head of the cluster has not answered for a while either.
+        Raises NoCluster when the head of the cluster has not answered for a while either.
         """
         try:
             happened = self.actor.happened.remote(self.incarnation, self.seen)
@@ -275,11 +273,7 @@ class ConductorHandle:
         return news
 
     def refuse_lost(self, patience: float = 0.0) -> None:
-        """Fail if the head of the cluster is gone and has been silent for ``patience`` seconds.
-
-        Raises:
-            NoCluster: It is gone; with what to do.
-        """
+        """Raise NoCluster if the cluster's head is gone, and has been for ``patience`` seconds."""
         if time.monotonic() - self.answered < patience or nodes.silence(self.head) is None:
             return
         raise NoCluster(

@@ -142,11 +142,7 @@ def silence(address: str) -> str | None:
 
 
 def refuse_impossible(steps: Sequence[Step], placement: Placement, nodes: Nodes) -> None:
-    """Fail before anything starts if a step fits no set of nodes.
-
-    Raises:
-        ValueError: With the need, what there is, and what would fit.
-    """
+    """Raise ValueError if a step fits no set of nodes: its need, what there is, what would fit."""
     capacity = summed(nodes)
     for step in steps:
         if reason := refusal(step, placement.bundle(step, capacity), nodes):
@@ -171,11 +167,7 @@ def facts(store: Store | None = None, token: str = "") -> Facts:
 
 
 def ask(store: Store, token: str) -> dict[str, Facts | str]:
-    """Have every live node look at the store.
-
-    Returns:
-        By the node's name: what it reports, or why it reports nothing.
-    """
+    """By each live node's name, what it reports of itself and the store, or why it does not."""
     task: Any = ray.remote(num_cpus=0, max_retries=0)(facts)
     waiting = {}
     for node in alive():
@@ -196,12 +188,7 @@ def ask(store: Store, token: str) -> dict[str, Facts | str]:
 
 
 def refuse_unfit(answers: Mapping[str, Facts | str], store: Store, own: Facts) -> None:
-    """Fail before anything starts if a node cannot take part.
-
-    Raises:
-        NoCluster: A node is silent, has other versions, or does not see the store: which one, and
-            what to do about it.
-    """
+    """Raise NoCluster if a node is silent, has other versions, or does not see the store."""
     silent = {node: why for node, why in answers.items() if isinstance(why, str)}
     if silent:
         raise NoCluster(f"{_named(silent)}. Remove it from the cluster, or repair it.")

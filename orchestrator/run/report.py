@@ -78,6 +78,9 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
     rows = frame(given)
     beside = [arrays(store, point) for point in points]
     examples, strip = _stamped(request, points)
+    data = request.scale.dataset
+    shape = f"{data.image_size} px, {data.channels} channels"
+    dataset = f"{data.name}: {shape}, {len(data.class_names)} classes"
     report = Report(
         study=study.name,
         scale=request.scale.name,
@@ -102,7 +105,7 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
             for failure in result.failures
         ],
         settings={
-            "dataset": _dataset(request),
+            "dataset": "; ".join([dataset, *left_out(request)]),
             **{axis.replace("_", " "): _typed(value) for axis, value in request.axes.items()},
             **settings(points),
         },
@@ -258,13 +261,6 @@ def stages(request: Request, result: Result) -> list[Stage]:
         )
         for step, record in ((step, request.store.record(step)) for step in steps)
     ]
-
-
-def _dataset(request: Request) -> str:
-    dataset = request.scale.dataset
-    shape = f"{dataset.image_size} px, {dataset.channels} channels"
-    named = f"{dataset.name}: {shape}, {len(dataset.class_names)} classes"
-    return "; ".join([named, *left_out(request)])
 
 
 def left_out(request: Request) -> Iterator[str]:

@@ -197,11 +197,7 @@ class Mirror(threading.Thread):
 
 
 class Runs:
-    """The runs of one experiment, which is made if it is not there.
-
-    Raises:
-        Exception: Whatever MLflow or the network says, here and in every method.
-    """
+    """The runs of one experiment, which is made if it is not there; any method may raise."""
 
     def __init__(self, address: str, study: str, store: Store, columns: Sequence[str] = ()) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})

@@ -74,11 +74,7 @@ class Library:
         return sorted(found, key=lambda step: step.path)
 
     def point(self, wanted: str) -> Recorded:
-        """The finished point with a name, a path, or the start of a digest.
-
-        Raises:
-            ValueError: None, or more than one, matches.
-        """
+        """The one finished point with a name, path or start of a digest; or raise ValueError."""
         found = [
             step
             for step in self.points

@@ -237,11 +237,7 @@ def _kind(name: str) -> dict[str, str]:
 
 
 def refuse_secrets(address: str) -> None:
-    """Refuse an address that holds a user, a password or a key, without repeating it.
-
-    Raises:
-        ValueError: In one line.
-    """
+    """Raise ValueError if an address holds a user, password or key, without repeating it."""
     place = urlsplit(address)
     user = "@" in place.netloc and place.scheme not in ("abfs", "abfss")  # there, a container
     password = ":" in place.netloc and place.scheme not in ("hdfs", "viewfs")  # there, a port

@@ -102,11 +102,7 @@ class Store:
         return self.root / step.path
 
     def fetch(self, step: Step) -> Path:
-        """Bring a finished step's result to this machine, and return its folder.
-
-        Raises:
-            OSError: It is not in the remote store, or not whole.
-        """
+        """Bring a finished, whole result to this machine, or raise OSError; return its folder."""
         if self.remote and (damage := self.damage(step, content=True)):
             raise OSError(f"{step.path}: {damage}")
         return self.folder(step)
@@ -281,8 +277,7 @@ class Store:
     def check_writable(self, expected_bytes: int, folders: Iterable[str] = ()) -> None:
         """Fail before any work if the store, or one of its ``folders``, cannot hold what is coming.
 
-        Raises:
-            OSError: With one clear line: it is read-only, cannot be made, or is too small.
+        An OSError says in a line whether it is read-only, cannot be made, or is too small.
         """
         if self.remote:
             mine = f"this machine's copy of the store, {self.root}"

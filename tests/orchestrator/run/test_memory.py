@@ -1,10 +1,5 @@
-"""What a step holds: counted anew on the networks themselves, and measured in processes of its own.
+"""What a step holds, counted anew on the networks themselves; bench/memory.py measures it."""
 
-bench/memory.py measures every kind of step, at 8, 32 and 64 pixels.
-"""
-
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -12,13 +7,11 @@ import torch
 
 from models import classifiers
 from orchestrator.run import memory
-from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from tasks.data import datasets
 from tasks.steps import attack, sample, train_classifier, train_diffusion
 from tasks.triggers import BadNets1
 
-WITHIN = 1.5
 DIGITS = Step(datasets.Digits())
 SMALL = train_diffusion.Settings(steps=3, schedule="ramp")
 PAPER = train_diffusion.Settings(
@@ -111,41 +104,3 @@ def test_more_images_at_once_are_expected_to_hold_more():
     asked = Step(attack.Settings(trigger=BadNets1(), target_class="8"), shown)
     assert memory.expected(asked) > 0
     assert memory.expected(DIGITS) == 0
-
-
-TRAIN = """
-import sys
-from pathlib import Path
-import numpy as np
-from orchestrator.run.execute import _peak_memory
-from tasks.steps import train_diffusion
-from tasks.steps.batches import Held
-
-settings = {settings!r}
-n = 2 * settings.batch_size
-shape = (n, settings.image_size, settings.image_size, settings.channels)
-held = Held(
-    index=np.arange(n), image=np.zeros(shape, np.uint8), label=np.arange(n) % 10,
-    batch_size=settings.batch_size, seed=0,
-)
-Path(sys.argv[1]).mkdir()
-train_diffusion.fit(
-    settings, out=Path(sys.argv[1]), batches=held, report=lambda *_: None, resume=None
-)
-print(_peak_memory())
-"""
-
-
-@pytest.mark.slow
-def test_trainings_reach_about_the_peak_that_they_state(tmp_path):
-    """Of samplings bench/memory.py tells the same."""
-    steps = [trained(replace(SMALL, image_size=side, channels=3, steps=2)) for side in (8, 32)]
-    running = []
-    for place, step in enumerate(steps):
-        text = TRAIN.replace("{settings!r}", f"train_diffusion.{step.settings!r}")
-        command = [sys.executable, "-c", text, str(tmp_path / str(place))]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    for step, process in zip(steps, running, strict=True):
-        measured = int(process.communicate()[0].split()[-1])
-        stated = Placement().bundle(step, {"CPU": 1.0}).memory
-        assert stated / WITHIN <= measured <= WITHIN * stated, (stated, measured)

@@ -274,34 +274,25 @@ class TestCatchingUp:
 
 
 class TestADatabaseInTheMaking:
-    def test_is_there_whole_or_not_at_all(self, tmp_path, monkeypatch):
-        class Interrupted:
-            """MLflow's client, interrupted when half of the database is written."""
+    def test_is_there_whole_or_not_at_all_and_is_the_first_driver_s(self, tmp_path, monkeypatch):
+        path, interrupted = tmp_path / "mlflow.db", True
+
+        class Client:
+            """MLflow's client: interrupted halfway, then overtaken by another driver."""
 
             def __init__(self, address):
-                Path(address.removeprefix("sqlite:///")).write_text("half")
+                Path(address.removeprefix("sqlite:///")).write_text("half, or the second")
 
             def search_experiments(self, **_):
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(mlflow, "MlflowClient", Interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            tracking.make_database(tmp_path / "mlflow.db")
-        assert not list(tmp_path.iterdir())
-
-    def test_of_two_drivers_is_that_of_the_first(self, tmp_path, monkeypatch):
-        path = tmp_path / "mlflow.db"
-
-        class Slow:
-            """MLflow's client, which takes so long that another driver is done before it."""
-
-            def __init__(self, address):
-                Path(address.removeprefix("sqlite:///")).write_text("second")
-
-            def search_experiments(self, **_):
+                if interrupted:
+                    raise KeyboardInterrupt
                 path.write_text("first")
 
-        monkeypatch.setattr(mlflow, "MlflowClient", Slow)
+        monkeypatch.setattr(mlflow, "MlflowClient", Client)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.make_database(path)
+        assert not list(tmp_path.iterdir())
+        interrupted = False
         tracking.make_database(path)
         assert path.read_text() == "first"
         assert list(tmp_path.iterdir()) == [path]
