@@ -5,17 +5,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 MOST_IN_A_RANGE = 1000
 """Whole numbers that ``0-4`` may stand for."""
 
 
 def known(word: str, options: Iterable[str], what: str) -> str:
-    """Return ``word`` if it is one of ``options``.
-
-    Raises:
-        ValueError: With the nearest option, or all of them.
-    """
+    """Return ``word`` if it is an option; raise ValueError with the nearest or all of them."""
     options = list(options)
     if word in options:
         return word
@@ -25,14 +22,7 @@ def known(word: str, options: Iterable[str], what: str) -> str:
 
 
 def refuse_empty(given: Mapping[str, object]) -> None:
-    """Refuse words that are there but say nothing, as a shell variable that is not set does.
-
-    Args:
-        given: Values by flag or parameter name; those that are no text are passed over.
-
-    Raises:
-        ValueError: Naming the flag.
-    """
+    """Raise ValueError for a flag that is given empty, as a shell variable that is not set."""
     for name, value in given.items():
         if isinstance(value, str) and not value.strip():
             flag = "--" + name.removeprefix("--").replace("_", "-")
@@ -56,46 +46,29 @@ def path(text: str, flag: str) -> Path:
         ) from None
 
 
-def words(text: str | None) -> tuple[str, ...] | None:
-    """Split ``a,b,c``; None stays None.
-
-    Raises:
-        ValueError: When nothing is between two commas.
-    """
-    if text is None:
-        return None
+def words(text: str) -> tuple[str, ...]:
+    """Split ``a,b,c``; raise ValueError where nothing is between two commas."""
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
         raise ValueError(f"expected values with commas between them, e.g. 1,2,5; got {text!r}.")
     return tuple(dict.fromkeys(parts))
 
 
-def numbers(text: str | None, flag: str, kind: type[int] | type[float]) -> tuple[float, ...] | None:
-    """Split ``1,2,5`` and convert; 1 and 1.0 are one number, and ``0-2`` are three whole ones.
+def numbers(text: str, flag: str, kind: Literal["ratio", "number", "count"]) -> tuple[float, ...]:
+    """Split ``1,2,5`` and convert; 1 and 1.0 are one number.
+
+    Of ratios ``5%`` is 0.05; of counts, which are whole, ``0-2`` are three.
 
     Raises:
         ValueError: Naming the flag and the word that is no number.
     """
-    if text is None:
-        return None
-    return tuple(
-        dict.fromkeys(
-            _number(number, flag, kind)
-            for word in words(text) or ()
-            for number in (_counted(word, flag) if kind is int else [word])
-        )
-    )
-
-
-def ratios(text: str | None, flag: str) -> tuple[float, ...] | None:
-    """``numbers`` for fractions, which may be given in percent: ``5%`` is 0.05.
-
-    Raises:
-        ValueError: Naming the flag and the word that is no number.
-    """
-    if text is None:
-        return None
-    return numbers(",".join(map(_fraction, words(text) or ())), flag, float)
+    typed = words(text)
+    if kind == "ratio":
+        typed = tuple(map(_fraction, typed))
+    elif kind == "count":
+        typed = tuple(number for word in typed for number in _counted(word, flag))
+    convert = int if kind == "count" else float
+    return tuple(dict.fromkeys(_number(word, flag, convert) for word in typed))
 
 
 def understood(text: str, values: Sequence[float]) -> str | None:
@@ -140,11 +113,7 @@ def _number(word: str, flag: str, kind: type[int] | type[float]) -> float:
 
 
 def in_range(values: Sequence[float], flag: str, low: float, high: float, hint: str) -> None:
-    """Refuse values outside ``low <= value < high``.
-
-    Raises:
-        ValueError: Naming the flag, the range and the value.
-    """
+    """Raise ValueError, with the flag and the range, unless ``low <= value < high``."""
     for value in values:
         if not low <= value < high:
             raise ValueError(f"{flag} must be in [{low:g}, {high:g}), got {value:g}; {hint}")

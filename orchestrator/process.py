@@ -26,11 +26,13 @@ def cores() -> int:
 def prepare() -> None:
     """Give the process what libraries need: a home, a user name, and direct access to loopback.
 
-    Raises:
-        OSError: There is no home, and none can be made; in one line.
+    An OSError says in one line that there is no home, and none can be made.
     """
     _have_a_home()
-    _have_a_name()
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        os.environ["LOGNAME"] = f"{os.getuid()}"
     _pass_proxies_by()
 
 
@@ -81,13 +83,6 @@ def _have_a_home() -> None:
                 f"this user has no home, and {home} belongs to another user; export HOME=/a/folder"
             ) from None
         os.environ["HOME"] = str(home)
-
-
-def _have_a_name() -> None:
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):  # the latter from Python 3.13 on
-        os.environ["LOGNAME"] = f"{os.getuid()}"
 
 
 def _pass_proxies_by() -> None:

@@ -24,6 +24,8 @@ from typing import Any, Literal
 
 Shape = Literal["whole", "per_batch", "fit"]
 
+FUNCTIONS: dict[Shape, str] = {"whole": "run", "per_batch": "Worker", "fit": "fit"}
+"""What a task's module defines, by the task's shape."""
 GIVEN_BY_THE_ORCHESTRATOR = {
     "whole": {"out"},
     "per_batch": set[str](),
@@ -53,11 +55,7 @@ class Step:
     """
 
     def __post_init__(self) -> None:
-        """Fail at definition time if the inputs do not fit the task.
-
-        Raises:
-            TypeError: When the task wants other inputs, or streams have no reader.
-        """
+        """Raise TypeError when the task wants other inputs, or streams have no reader."""
         if self.shape == "fit" or self.streams:
             self._check_streams()
         given = dict.fromkeys(GIVEN_BY_THE_ORCHESTRATOR[self.shape])
@@ -69,18 +67,15 @@ class Step:
             raise TypeError(f"{self.task}: {error}") from error
 
     def _check_streams(self) -> None:
-        known = {"dataset", "manifest"}
-        if not {"dataset"} <= self.streams.keys() <= known:
-            named = ", ".join(self.streams) or "none"
-            raise TypeError(
-                f"{self.task}: expected the streams dataset and perhaps manifest, got {named}"
-            )
-        parameters = _signature(self.function).parameters
-        if self.reads_training_set and TRAINING_SET not in parameters:
-            raise TypeError(
-                f"{self.task}: its {self.function.__name__} takes no {TRAINING_SET}, so it takes "
-                "no streams"
-            )
+        named = ", ".join(self.streams) or "none"
+        trouble = f"expected the streams dataset and perhaps manifest, got {named}"
+        if {"dataset"} <= self.streams.keys() <= {"dataset", "manifest"}:
+            parameters = _signature(self.function).parameters
+            if not self.reads_training_set or TRAINING_SET in parameters:
+                return
+            name = self.function.__name__
+            trouble = f"its {name} takes no {TRAINING_SET}, so it takes no streams"
+        raise TypeError(f"{self.task}: {trouble}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the definition only; what is derived is derived again."""
@@ -88,34 +83,27 @@ class Step:
 
     @property
     def module(self) -> ModuleType:
-        """The module that holds the task's code."""
-        return importlib.import_module(self._home)
+        """The task's code: the module that its settings name as ``task``, or that they are in."""
+        kind = type(self.settings)
+        return importlib.import_module(getattr(kind, "task", "") or kind.__module__)
 
     @property
     def task(self) -> str:
         """The task's name: its module's, e.g. ``poison``."""
-        return self._home.rpartition(".")[2]
-
-    @property
-    def _home(self) -> str:
-        """Name of the task's module: the ``task`` of the settings, or the module they are in."""
-        kind = type(self.settings)
-        return getattr(kind, "task", "") or kind.__module__
+        return self.module.__name__.rpartition(".")[2]
 
     @cached_property
     def shape(self) -> Shape:
         """How the task runs, by what its module defines."""
-        for name, shape in (("run", "whole"), ("Worker", "per_batch"), ("fit", "fit")):
+        for shape, name in FUNCTIONS.items():
             if hasattr(self.module, name):
-                return shape  # type: ignore[return-value]
+                return shape
         raise TypeError(f"{self.module.__name__} defines no run(), fit() or Worker")
 
     @property
     def function(self) -> Any:
         """The task's ``run``, ``Worker`` or ``fit``."""
-        return getattr(
-            self.module, {"whole": "run", "per_batch": "Worker", "fit": "fit"}[self.shape]
-        )
+        return getattr(self.module, FUNCTIONS[self.shape])
 
     @property
     def reads_training_set(self) -> bool:

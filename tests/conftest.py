@@ -14,6 +14,7 @@ from orchestrator.store.store import Store, open_store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
 from tests import made_up
+from tests.orchestrator.conducted import MARK, POISON
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "made-up-name", "AWS_SECRET_ACCESS_KEY": "made-up-secret"}
 NO_OTHERS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "CASTLEWALLS_STORE")
@@ -102,6 +103,12 @@ def tiny_store(tiny_points, shared):
         run_in_process([point.measure for point in tiny_points], Store(folder))
 
     return Store(shared("tiny-store", make))
+
+
+@pytest.fixture(scope="session")
+def poisoned_store(shared):
+    """The digits, poisoned and marked.  Copy it before changing anything in it."""
+    return Store(shared("poisoned", lambda folder: run_in_process([POISON, MARK], Store(folder))))
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def done(words, pictures):
     ``tests/orchestrator/run/test_on_ray.py`` has such steps on Ray; there each worker loads torch.
     """
     store = words[words.index("--store") + 1]
-    asked = suspects.request(str(pictures), store=str(store), scale="tiny", image_size=16)
+    asked = suspects.request(images=str(pictures), store=str(store), scale="tiny", image_size=16)
     run_in_process([point.measure.inputs["suspicion"] for point in asked.points()], asked.store)
     return detect(*words)
 
@@ -114,21 +114,11 @@ class TestOnAFolder:
         assert "3 steps to run" in done.stdout
         assert "MLflow" not in done.stdout  # which is said only if it lacks something
 
-    def test_the_same_command_again_starts_nothing(self, done, words):
-        again = detect(*words)
-        assert again.returncode == 0
-        assert "everything was finished already; nothing was started." in again.stdout
-        assert "steps to run" not in again.stdout
-        assert written(again, "page") == written(done, "page")
-
-    def test_one_detector_of_them_is_there_already_too(self, done, words):
+    def test_one_detector_of_them_is_there_already_and_its_row_has_no_poison(self, done, words):
         alone = detect(*words, "--detector", "strip")
         assert "nothing was started" in alone.stdout
         assert written(alone, "page") != written(done, "page")
         assert {row["detector"] for row in rows_of(alone)} == {"strip"}
-
-    def test_the_row_has_no_poison_in_it(self, done, words):
-        assert done.returncode == 0
         [path] = words[3].glob("rank/fct-*/metrics.json")
         row = json.loads(path.read_text())
         assert (row["detector"], row["n"], row["classes"]) == ("fct", 60, 3)
@@ -139,14 +129,14 @@ BAD = [
     ([], "Missing option '--images'."),
     (["--images", "/nowhere/at all"], "got '/nowhere/at all': No such file or directory"),
     (["--images", ".", "--detector", "strpi"], "unknown detector 'strpi'; did you mean strip?"),
-    (["--images", ".", "--scale", "cifar10"], "unknown scale 'cifar10'"),
-    (["--images", ".", "--actors", "0"], "--actors must be at least 1, got 0"),
+    (["--images", "PICTURES", "--actors", "0"], "--actors must be at least 1, got 0"),
     (["--images", ".", "--trigger", "blend"], "--trigger"),
 ]
 
 
 @pytest.mark.parametrize(("given", "said"), BAD, ids=[" ".join(given) for given, _ in BAD])
-def test_bad_usage_gets_one_line_and_code_2(given, said, tmp_path):
+def test_bad_usage_gets_one_line_and_code_2(given, said, pictures, tmp_path):
+    given = [pictures if word == "PICTURES" else word for word in given]
     told = detect(*given, "--store", tmp_path / "store")
     assert told.returncode == 2
     assert told.stdout == ""

@@ -2,14 +2,12 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from bench.drivers import Driver
 from orchestrator.cli import parsing
 from orchestrator.graph import plan
 from orchestrator.run import report
@@ -19,28 +17,12 @@ from orchestrator.studies.scales import TINY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-PATIENCE = 480
-"""Seconds that a busy machine may take before a test gives up."""
-
-
-def castlewalls(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-
 
 @pytest.fixture(scope="module")
 def first(tiny_store, copied):
     """Cognitive Distillation after the main job, made in this process; the tasks that it took."""
     store = copied(tiny_store)
-    asked = parsing.request(
-        "detection", scale="tiny", store=str(store.root), axes={"detector": "cd"}
-    )
+    asked = parsing.request("detection", scale="tiny", store=str(store.root), detector="cd")
     planned = plan.make(asked.points(), store)
     run_in_process([point.measure for point in asked.points()], store)
     return store, Counter(step.task for step in planned.to_run)
@@ -56,7 +38,8 @@ def added(store):
     """What was planned to run for the other detectors, as paths, before it ran; and the run."""
     points = DETECTION.points(TINY, DETECTION.chosen(TINY))
     planned = [step.path for step in plan.make(points, store).to_run]
-    return planned, castlewalls("run", "detection", "--scale", "tiny", "--store", str(store.root))
+    driver = Driver(["detection", "--scale", "tiny", "--store", str(store.root)])
+    return planned, (driver.end(), driver.said)
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +62,12 @@ def test_after_the_main_job_no_diffusion_model_and_no_judge_is_trained(first):
 
 
 def test_further_detectors_run_detection_only(added):
-    planned, done = added
-    assert done.returncode == 0, done.stdout + done.stderr
+    planned, (code, said) = added
+    assert code == 0, said
     assert {path.partition("/")[0] for path in planned} == {"prepare", "detect", "detection_row"}
-    started = [line for line in done.stdout.splitlines() if " started " in line]
-    assert len(started) == len(planned)
-
-
-def test_it_says_nothing_that_is_not_its_own(added):
-    _, done = added
-    assert done.stderr == ""
+    assert len([line for line in said.splitlines() if " started " in line]) == len(planned)
     for word in ("WARNING", "INFO", "Traceback", "Removed the following", "not within valid"):
-        assert word not in done.stdout
+        assert word not in said
 
 
 def test_every_detector_has_a_row_for_both_sets(rows):
@@ -107,10 +84,6 @@ def test_every_detector_has_a_row_for_both_sets(rows):
         drawn = row["image_set"] == "generation"
         assert (row["guidance_weight"], row["sampler"]) == (("5.0", "ddim") if drawn else ("", ""))
         assert row["n"] == ("200" if drawn else "1437")
-
-
-def test_poison_is_told_by_the_manifest_and_by_the_judge(rows):
-    for row in rows:
         positives = int(row["n_positive"])
         if row["trigger"] == "none":
             assert positives == 0.1 * int(row["n"]) // 1  # made-up flags
@@ -128,16 +101,6 @@ def test_the_page_shows_the_scores_that_the_rows_are_from(store, rows):
         row = report.row_of(asked, point)
         assert int(scores["poisoned"].sum()) == row["n_positive"]
         assert np.isfinite(scores["suspicion"]).all()
-    page = (store.root / "reports" / "detection-tiny" / "index.html").read_text()
-    assert page.startswith("<!doctype html>")
-
-
-def test_again_starts_nothing_and_changes_nothing(store, added):
-    path = store.root / "reports" / "detection-tiny" / "results.csv"
-    before = path.read_bytes()
-    again = castlewalls("run", "detection", "--scale", "tiny", "--store", str(store.root))
-    assert "nothing was started" in again.stdout
-    assert path.read_bytes() == before
 
 
 def test_tune_keeps_the_axes_flat_and_has_none_of_a_training_set_s_guidance(store, added):
@@ -150,19 +113,3 @@ def test_tune_keeps_the_axes_flat_and_has_none_of_a_training_set_s_guidance(stor
         assert {axis.name for axis in DETECTION.axes} < set(axes)
         assert (axes["guidance_weight"] is None) == (axes["image_set"] == "training")
     assert len(list(store.root.glob("tune/*/*/events.out.tfevents.*"))) == len(trials)
-
-
-def test_mlflow_has_every_point_and_every_training(store, added):
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{store.root / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("detection").experiment_id])
-    kinds = sorted(run.data.tags["castlewalls.kind"] for run in runs)
-    # Two diffusion models, two classifiers and two judges.
-    assert kinds == ["launch"] + ["point"] * 12 + ["training"] * 6
-    points = [run for run in runs if run.data.tags["castlewalls.kind"] == "point"]
-    for run in points:
-        assert 0 <= run.data.metrics["auroc"] <= 1
-        assert "DeLong" in run.data.tags["definition.auroc_low"]
-        names = {file.path for file in client.list_artifacts(run.info.run_id)}
-        assert {"most_suspicious.png", "least_suspicious.png"} <= names

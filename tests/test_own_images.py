@@ -10,8 +10,6 @@ from orchestrator.cli import parsing
 from orchestrator.run import report
 from orchestrator.run.conductor import StepFailed
 from orchestrator.run.local import run_in_process
-from orchestrator.run.placement import Placement
-from orchestrator.run.report import left_out
 from orchestrator.run.request import Result
 from tasks.data.datasets import read_classes
 from tests.pictures import make_folder
@@ -19,8 +17,6 @@ from tests.pictures import make_folder
 AXES = {"trigger": "badnets1", "poison_ratio": "0,0.1", "guidance_weight": "2"}
 TARGET = f"-a 100% [of] 'them': {'ä' * 110}"
 """A class whose folder has a name of 242 bytes."""
-PATIENCE = 480
-"""Seconds that a busy machine may take before a test gives up."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +35,7 @@ def finished(request, pictures, tmp_path_factory):
         images=str(pictures),
         image_size=request.param,
         training_steps=50,
-        axes=AXES,
+        **AXES,
     )
     run_in_process([point.measure for point in asked.points()], asked.store)
     return asked, report.reported(asked, Result(points=asked.points())).page
@@ -62,28 +58,6 @@ def test_the_whole_study_ends_in_a_page(finished):
     assert classes["counts"] == {"train": [40, 40, 40], "test": [10, 10, 10]}
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.parametrize("finished", [16], indirect=True)
-def test_two_actors_end_in_the_same_row(finished, local_ray, copied, contents):
-    from orchestrator.run import conductor_actor  # before Ray
-
-    # isort: split
-    import ray
-
-    asked, _ = finished
-    store = copied(asked.store)
-    point = asked.points()[-1].measure
-    again = [point, point.inputs["dissection"], point.inputs["generations"]]
-    for step in again:
-        store.discard(step)
-    conductor = conductor_actor.ConductorHandle([point], store, Placement(actors=2))
-    ray.get(conductor.actor.finish.remote(point.digest), timeout=PATIENCE)
-    done = [event["path"] for event in conductor.poll() if event["kind"] == "done"]
-    assert sorted(done) == sorted(step.path for step in again)
-    assert contents(store, *again) == contents(asked.store, *again)
-
-
 def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
     folder = tmp_path / "with a broken one"
     shutil.copytree(pictures, folder)
@@ -98,9 +72,9 @@ def test_a_broken_file_is_named_before_anything_is_trained(pictures, tmp_path):
     run_in_process([_dataset(skipping)], skipping.store)
     skipped = skipping.store.folder(_dataset(skipping)) / "skipped.csv"
     assert "red pears/torn.png" in skipped.read_text()
-    [said] = left_out(skipping)
+    [said] = report.left_out(skipping)
     assert said.startswith("left out as broken: 1 files, listed in datasets/images-3classes-32px")
-    assert list(left_out(asked)) == []
+    assert list(report.left_out(asked)) == []
 
 
 def test_a_tiny_folder_without_its_broken_files_is_trained_on(tmp_path):
@@ -113,7 +87,7 @@ def test_a_tiny_folder_without_its_broken_files_is_trained_on(tmp_path):
         images=str(folder),
         image_size=8,
         skip_broken=True,
-        axes=AXES,
+        **AXES,
     )
     judge = asked.points()[0].measure.inputs["dissection"].inputs["content_judge"]
     assert judge.settings.batch_size == 12

@@ -30,11 +30,8 @@ def percent_within(
 ) -> int:
     """The largest percentage of a study's lengths with which it fits a budget, from nothing.
 
-    Args:
-        points_at: The study's points with so many percent of its lengths, 1 to 100.
-        seconds: The budget, wall time on this machine.
-        store: Has what steps took, and keeps the answer.
-        cores: How many steps run at once.
+    ``points_at`` makes the points with so many percent, 1 to 100; ``seconds`` are wall time on this
+    machine.  The store has what steps took, and keeps the answer.
 
     Raises:
         TooLittle: Even one percent does not fit.

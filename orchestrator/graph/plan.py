@@ -82,9 +82,7 @@ class Plan(Generic[T]):
 def wall(steps: Iterable[tuple[Step, float]], cores: int) -> float:
     """Wall time on ``cores`` cores: evenly shared, or that of the longest path if it is longer.
 
-    Args:
-        steps: Those to run, sources first, each with its seconds on one core.
-        cores: How many steps run at once.
+    Steps come with their seconds on one core, sources first.
     """
     finish: dict[str, float] = {}
     total = 0.0

@@ -34,13 +34,9 @@ class Running:
 
 
 class Remaining:
-    """Listens to the events of a run.
+    """Listens to the events of a run, and learns what steps cost from those that end.
 
-    Args:
-        plan: What is run.
-        costs: What steps are expected to take; learns from those that end.
-        distributed: Whether a step is spread over several processes, which says nothing of a core.
-        cores: How many steps run at once; None where that is unknown, as with GPUs.
+    What ``distributed`` steps take says nothing of a core; ``cores`` is None where it is unknown.
     """
 
     def __init__(

@@ -6,7 +6,6 @@ Imported only when something is to run; ``plan``, ``report`` and ``--help`` neve
 import logging
 import os
 import shlex
-import shutil
 import signal
 import sys
 import threading
@@ -42,11 +41,7 @@ def connected(
 ) -> Iterator[str | None]:
     """Join the cluster at ``address``, or start one on this machine that ends with this block.
 
-    Args:
-        address: Host and port, or ``auto``; None starts one.
-        dashboard: Start Ray's dashboard, on loopback, where Ray is started here.
-        verbose: Let Ray and its workers print.
-        say: Called with where the dashboard's token is, and if others could read that file.
+    The address is host and port, or ``auto``; None starts one, with its dashboard on loopback.
 
     Yields:
         Where Ray's dashboard is, host:port, or None without one.
@@ -70,10 +65,7 @@ def connected(
             options["job_config"] = _path_of_workers()
         context = _init(address, options)
         starting.close()
-        if address is None and (node := ray._private.worker._global_node):
-            session = node.get_session_dir_path()
-            lasting.callback(shutil.rmtree, session, ignore_errors=True)
-        lasting.callback(ray.shutdown)  # goes first
+        lasting.callback(ray.shutdown)
         for name in ("ray.data", "ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(level if verbose else logging.CRITICAL)
         if not verbose:  # "(raylet) The node with node id ...": the conductor says what that means
@@ -82,11 +74,7 @@ def connected(
 
 
 def _refuse(address: str | None) -> None:
-    """Fail in seconds, not minutes, where there is nothing to join.
-
-    Raises:
-        NoCluster: In one line, with what to type instead.
-    """
+    """Raise NoCluster, in seconds and with what to type instead, where there is none to join."""
     if address is not None and "://" in address:
         raise NoCluster(
             f"expected --address host:port of the cluster's head, or auto on it, got {address}. "
@@ -179,8 +167,7 @@ def _init(address: str | None, options: Mapping[str, Any]) -> Any:
 def _without_chatter() -> Iterator[None]:
     """Let the C++ side of Ray, as it starts inside, print from now on only why it aborts.
 
-    It would complain in a line a second when the head does not answer.  As it starts it prints the
-    level that it was given, so standard error is closed meanwhile.
+    As it starts it prints the level that it was given, so standard error is closed meanwhile.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     standard_error = os.dup(2)

@@ -49,14 +49,7 @@ class Waiting:
 class Conductor:
     """Runs each step once, when its whole need is free, and retries transient errors.
 
-    Args:
-        targets: The steps that are wanted; what they need is found from them.
-        store: Where results are.
-        placement: How each step is spread.
-        capacity: The cluster's CPUs, GPUs and memory, in Ray's names.
-        start: Runs one step.
-        grows: Whether nodes come and go: a step that needs more than the cluster has waits instead
-            of failing.
+    Where the cluster ``grows``, a step that needs more than there is waits instead of failing.
     """
 
     def __init__(
@@ -87,8 +80,7 @@ class Conductor:
     async def finish(self, digest: str) -> None:
         """Return once the step is in the store; start it unless it was started before.
 
-        Raises:
-            StepFailed: When it, or a step it needs, failed for good.
+        Raises StepFailed when it, or a step it needs, failed for good.
         """
         await asyncio.shield(self._run(digest))
 

@@ -78,8 +78,7 @@ class ProgressNote:
             return
         self.last = time.monotonic()
         with suppress(ValueError):  # the conductor is being restarted
-            actor = ray.get_actor(self.conductor, namespace=NAMESPACE)
-            actor.progress.remote(self.digest, position, dict(metrics))
+            conductor(self.conductor).progress.remote(self.digest, position, dict(metrics))
 
 
 class RayConductor(Conductor):
@@ -94,7 +93,7 @@ class RayConductor(Conductor):
     ) -> None:
         self.work = Work(store, placement, name, seen)
         self.incarnation = uuid.uuid4().hex
-        self.reading: dict[str, asyncio.Task[RayRows]] = {}
+        self.reading: dict[str, asyncio.Task[Any]] = {}
         self.latest: dict[str, dict[str, Any]] = {}
         self.furthest: dict[str, int] = {}
         self.blind: set[str] = set()
@@ -110,7 +109,9 @@ class RayConductor(Conductor):
     async def row(self, digest: str) -> dict[str, float]:
         """Finish a point's last step and return the numbers of its row."""
         await self.finish(digest)
-        return await asyncio.to_thread(_numbers, self.store, self.steps[digest])
+        folder = await asyncio.to_thread(self.store.fetch, self.steps[digest])
+        row = json.loads((folder / "metrics.json").read_text())
+        return {name: value for name, value in row.items() if isinstance(value, int | float)}
 
     async def happened(self, incarnation: str, seen: int) -> tuple[str, int, list[dict[str, Any]]]:
         """What happened after the first ``seen`` events; all, if ``incarnation`` is another's.
@@ -156,18 +157,20 @@ class RayConductor(Conductor):
             except Exception as error:  # a half-written file parses as anything: keep following
                 text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
                 if text != reported:
-                    self.events.append(without_nodes(text))
+                    said = f"the nodes cannot be listed ({text}); going on with those known before"
+                    event = {"kind": "waiting", "digest": "", "path": "nodes", "message": said}
+                    self.events.append({**event, "time": time.time()})
                 reported = text
 
     async def _start(self, step: Step, bundle: Bundle) -> Outcome:
         rows = await self._rows(step)
         try:
             outcome = await self._where_it_can(step, bundle, rows)
-        except ray.exceptions.RayTaskError as error:  # not of the task: that is an outcome
-            message = f"its process could not begin ({' '.join(str(error.cause).split())[:200]})"
-            outcome = Outcome(kind="failed", message=message, transient=True)
-        except ray.exceptions.RayError as error:
+        except ray.exceptions.RayError as error:  # not of the task: that is an outcome
             message = f"its process was lost ({type(error).__name__})"
+            if isinstance(error, ray.exceptions.RayTaskError):
+                cause = " ".join(str(error.cause).split())[:200]
+                message = f"its process could not begin ({cause})"
             outcome = Outcome(kind="failed", message=message, transient=True)
         if outcome.transient and rows:
             self._read_anew(step, rows)
@@ -178,8 +181,7 @@ class RayConductor(Conductor):
         while True:
             task = self._task(step, bundle)
             try:
-                outcome: Outcome = await task.remote(step, self.work, rows, bundle)
-                return outcome
+                return await task.remote(step, self.work, rows, bundle)
             except ray.exceptions.RayTaskError as error:
                 if not isinstance(error.cause, StoreNotSeen):
                     raise
@@ -218,36 +220,21 @@ class RayConductor(Conductor):
             if TrainingSet.of(folder).exceeds(step.settings.window_bytes):
                 return None
             if dataset.digest not in self.reading:
-                self.reading[dataset.digest] = asyncio.create_task(self._read(dataset))
-            return await asyncio.shield(self.reading[dataset.digest])
+                from orchestrator.run import distributed
+
+                read = asyncio.to_thread(distributed.read, self.store, dataset)
+                self.reading[dataset.digest] = asyncio.create_task(read)
+            return RayRows(await asyncio.shield(self.reading[dataset.digest]))
         except Exception:  # whatever it is, the step reads the file itself, and reports it
             self.reading.pop(dataset.digest, None)
             return None
-
-    async def _read(self, dataset: Step) -> RayRows:
-        from orchestrator.run import distributed
-
-        return RayRows(await asyncio.to_thread(distributed.read, self.store, dataset))
 
     def _read_anew(self, step: Step, rows: RayRows) -> None:
         """Forget a dataset that may lie on a lost node, unless it was read anew already."""
         digest = step.streams["dataset"].digest
         reading = self.reading.get(digest)
-        if reading and reading.done() and reading.result() is rows:
+        if reading and reading.done() and reading.result() is rows.source:
             del self.reading[digest]
-
-
-def without_nodes(reason: str) -> dict[str, Any]:
-    """The event, of no step, that the nodes cannot be listed."""
-    message = f"the nodes cannot be listed ({reason}); going on with those known before"
-    about = {"kind": "waiting", "digest": "", "path": "nodes", "time": time.time()}
-    return {**about, "message": message}
-
-
-def _numbers(store: Store, measure: Step) -> dict[str, float]:
-    """The numbers of a finished point's row."""
-    row = json.loads((store.fetch(measure) / "metrics.json").read_text())
-    return {name: value for name, value in row.items() if isinstance(value, int | float)}
 
 
 class ConductorHandle:
@@ -274,8 +261,7 @@ class ConductorHandle:
     def poll(self) -> list[dict[str, Any]]:
         """The events since the last call; none while the conductor does not answer.
 
-        Raises:
-            NoCluster: The head of the cluster has not answered for a while either.
+        Raises NoCluster when the head of the cluster has not answered for a while either.
         """
         try:
             happened = self.actor.happened.remote(self.incarnation, self.seen)
@@ -287,14 +273,7 @@ class ConductorHandle:
         return news
 
     def refuse_lost(self, patience: float = 0.0) -> None:
-        """Fail if the head of the cluster is gone.
-
-        Args:
-            patience: Seconds to wait for an answer before that.
-
-        Raises:
-            NoCluster: It is gone; with what to do.
-        """
+        """Raise NoCluster if the cluster's head is gone, and has been for ``patience`` seconds."""
         if time.monotonic() - self.answered < patience or nodes.silence(self.head) is None:
             return
         raise NoCluster(

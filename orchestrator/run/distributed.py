@@ -13,7 +13,6 @@ from typing import Any
 
 from orchestrator.run.execute import Job, Note, given, published, ranges
 from orchestrator.run.execute import fit as fit_in_process
-from orchestrator.run.placement import Bundle
 from orchestrator.run.stream import COLUMNS, RayRows, TrainingSet
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints
@@ -86,17 +85,15 @@ def fit(job: Job) -> None:
     """Train under Ray Train with data-parallel workers; the first one publishes.
 
     Every worker sees the whole stream and keeps its own rows of each global batch, so nothing is
-    dropped and the result does not depend on how Ray would split it.  Of a dataset that is larger
-    than the step may hold each worker reads its rows from the file itself.  The run gets a fresh
-    name, so that Ray resumes nothing: all workers resume at the checkpoint that the first one
-    finds.
+    dropped and the result does not depend on how Ray would split it.  The run gets a fresh name, so
+    that Ray resumes nothing: all workers resume at the checkpoint that the first one finds.
     """
     import ray.data
     import ray.train
     from ray.train.torch import TorchTrainer
 
     assert job.bundle is not None
-    step, bundle = job.step, job.bundle
+    step, bundle, gpus = job.step, job.bundle, job.bundle.gpus
     resident = _resident(job)
     checkpoints = Checkpoints(job.store, step)
     with tempfile.TemporaryDirectory(prefix="castlewalls-") as scratch:
@@ -111,8 +108,8 @@ def fit(job: Job) -> None:
             dataset_config=ray.train.DataConfig(datasets_to_split=[]),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=bundle.count,
-                use_gpu=bundle.gpus > 0,
-                resources_per_worker=_resources(bundle),
+                use_gpu=gpus > 0,
+                resources_per_worker={"CPU": bundle.cpus} | ({"GPU": gpus} if gpus else {}),
             ),
             run_config=ray.train.RunConfig(
                 name=f"{step.digest}-{checkpoints.name}", storage_path=scratch
@@ -173,11 +170,6 @@ def _agreed(checkpoints: Checkpoints, rank: int) -> Path | None:
         newest.relative_to(checkpoints.root).as_posix() if newest is not None else None
     )
     return checkpoints.named(name) if name and newest is None else newest
-
-
-def _resources(bundle: Bundle) -> dict[str, float]:
-    resources = {"CPU": bundle.cpus}
-    return {**resources, "GPU": bundle.gpus} if bundle.gpus else resources
 
 
 def _cause(error: Any) -> BaseException:

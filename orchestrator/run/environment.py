@@ -93,12 +93,7 @@ def trusting_only_this_process() -> Iterator[None]:
 def trust_the_user(say: Callable[[str], Any], *, make: bool) -> Path | None:
     """Let Ray use the user's own token, and keep others from reading the file that holds it.
 
-    Args:
-        say: Called with a line if the file was readable by others.
-        make: Make a token if there is none.
-
-    Returns:
-        The token's file; None if the token is in the environment, or nowhere.
+    Returns that file; None if the token is in the environment, or nowhere.
     """
     if TOKEN in os.environ:
         return None

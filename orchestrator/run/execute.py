@@ -59,16 +59,10 @@ class Job:
 
 
 def build(step: Step, store: Store, placement: Placement, **more: Any) -> Outcome:
-    """Make one step's result from finished sources and publish it.
+    """Make one step's result from finished sources and publish it; ``more`` is for ``Job``.
 
     Never raises for what a task does: the traceback goes to the step's log in the store, and the
     outcome has one line about it.
-
-    Args:
-        step: What to make.
-        store: Where its sources are and its result goes.
-        placement: One process or several.
-        more: ``rows``, ``bundle`` and ``note`` of ``Job``.
     """
     try:
         if damaged := _damaged_sources(step, store):
@@ -79,16 +73,11 @@ def build(step: Step, store: Store, placement: Placement, **more: Any) -> Outcom
     except (NoAnswer, NoAccess) as error:
         return Outcome(kind="failed", message=str(error), transient=isinstance(error, NoAnswer))
     except Exception as error:  # a task may raise anything
-        if not _made_elsewhere(step, store):
-            return _failure(step, store, error)
+        with suppress(OSError):
+            if store.has(step):  # another driver has published it, and removed its checkpoints
+                return Outcome(kind="done")
+        return _failure(step, store, error)
     return Outcome(kind="done")
-
-
-def _made_elsewhere(step: Step, store: Store) -> bool:
-    """Whether another driver has published the step meanwhile, and removed its checkpoints."""
-    with suppress(OSError):
-        return store.has(step)
-    return False
 
 
 def _damaged_sources(step: Step, store: Store) -> Outcome | None:
@@ -146,10 +135,7 @@ def fit(
     rank: int = 0,
     workers: int = 1,
 ) -> None:
-    """Train one worker's share; there is one worker, unless Ray Train starts several.
-
-    Its sources are on this machine, and so is the checkpoint that it resumes from.
-    """
+    """Train one worker's share, with the sources and the checkpoint that are on this machine."""
     step, store = job.step, job.store
     if resume is not None and rank == 0:
         job.note(int(resume.name), {})  # so that it is known how much is repeated
@@ -176,8 +162,7 @@ def fit(
 def given(step: Step, store: Store) -> Iterator[dict[str, Path]]:
     """Yield the folders that a ``whole`` or ``per_batch`` step is given, all on this machine.
 
-    The training set, for a step that reads one, is written to a temporary folder by each process
-    that needs it, as the defender has it, and is removed afterwards.
+    The training set, as the defender has it, is in a temporary folder, which is removed afterwards.
     """
     inputs = {role: store.folder(source) for role, source in step.inputs.items()}
     if not step.reads_training_set:
@@ -241,8 +226,7 @@ def _failure(step: Step, store: Store, error: Exception) -> Outcome:
 def is_transient(error: BaseException) -> bool:
     """Whether trying again may help: after lost processes and broken connections.
 
-    Also when a checkpoint was removed while it was read: another driver trains the same, and is
-    ahead.
+    Also when a checkpoint was removed while it was read: another driver was ahead.
     """
     gone = error if isinstance(error, FileNotFoundError) else error.__cause__
     if isinstance(gone, FileNotFoundError) and FOLDER in Path(str(gone.filename)).parts:

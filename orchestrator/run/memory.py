@@ -8,7 +8,7 @@ In a process with a GPU the networks' part lies in the GPU's memory, which nothi
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -150,15 +150,15 @@ def _small(side: int, channels: int) -> int:
 def expected(step: Step, processes: int = 1) -> int:
     """Bytes that one of a step's processes holds at most, beside torch and its training set.
 
-    Args:
-        step: Any; one whose task has no network holds nothing that counts.
-        processes: How many share each batch of a training.
+    ``processes`` share each batch of a training.
     """
+    settings = step.settings
+    if step.task == "weights":  # torch, which a process without a network is not counted with
+        return int(2**29 + 2 * settings.expected_bytes)
     if step.shape != "fit":
-        return OF_TASK[step.task](step) if step.task in OF_TASK else 0
+        return _of_use(step)
     # Weights, gradients and what the optimizer keeps: Adam two numbers a weight, SGD's momentum
     # one; averaged weights; gradients once more if they are sent.
-    settings = step.settings
     share, sent = math.ceil(settings.batch_size / processes), int(processes > 1)
     if hasattr(settings, "network"):
         return classifier(step).training(share, {"adamw": 4, "sgd": 3}[settings.optimizer] + sent)
@@ -166,69 +166,59 @@ def expected(step: Step, processes: int = 1) -> int:
     return u_net(settings).training(share, 4 + averaged + sent)
 
 
-def _sampling(step: Step) -> int:
-    settings, model = step.settings, step.inputs["model"]
-    drawn = min(settings.batch_size, settings.n)
-    guided = 1 if settings.guidance_weight == 1 else 2
-    return u_net(model.settings).forward(drawn * guided) + _floats(drawn, model)
+def _of_use(step: Step) -> int:
+    """Bytes of a step that reads trained networks.
 
-
-def _dissecting(step: Step) -> int:
-    """Beside the judges, the generations as PNGs, which noise makes as large as pixels."""
-    generations = step.inputs["generations"].settings
-    judged = min(step.settings.batch_size, generations.n)
-    return _judging(step, judged) + generations.n * _values(step.inputs["content_judge"])
-
-
-def _judging(step: Step, images: int) -> int:
-    """Both judges; they look one after the other."""
-    judges = [step.inputs[name] for name in ("content_judge", "trigger_judge")]
-    first, second = (classifier(judge) for judge in judges)
-    both = max(first.forward(images) + second.forward(0), first.forward(0) + second.forward(images))
-    return both + _floats(images, judges[0])
-
-
-def _attacking(step: Step) -> int:
-    trained = step.inputs["classifier"]
-    return classifier(trained).forward(attack.BATCH_SIZE) + _floats(attack.BATCH_SIZE, trained)
-
-
-def _preparing(step: Step) -> int:
-    """The training set is there twice while its parts are joined; FCT trains a copy by SGD."""
-    trained, detector = step.inputs["classifier"], step.settings.detector
-    network = classifier(trained)
-    pictures = sum(step.streams["dataset"].settings.counts()["train"]) * _values(trained)
-    found = network.forward(prepare.BATCH_SIZE) + _floats(prepare.BATCH_SIZE, trained)
-    if isinstance(detector, FeatureConsistency):
-        found = max(found, network.training(detector.batch_size, 4))
-    return pictures + found
-
-
-def _detecting(step: Step) -> int:
-    """A detector counts as one that learns about each image, unless it is known to need less."""
-    trained, method = step.inputs["prepared"].inputs["classifier"], step.settings.detector
-    network, images = classifier(trained), step.settings.batch_size
-    found = _floats(images, trained)
-    if drawn := step.inputs.get("generations"):
-        found += drawn.settings.n * _values(trained)
-    if isinstance(method, Strip):
-        return found + network.forward(method.overlays) + method.pool * _values(trained)
-    if isinstance(method, FeatureConsistency):
-        return found + network.forward(images)
-    return found + network.training(images, 2)
-
-
-def _perturbing(step: Step) -> int:
-    trained = step.inputs["classifier"]
-    images = perturb.at_once(trained.settings.image_size)
-    return classifier(trained).training(images, 2) + _floats(images, trained)
-
-
-def _classifying(step: Step) -> int:
-    """Beside the network, each error with its place in order and running sums, in 32 bytes."""
-    model, rows = step.inputs["model"], step.settings.rows_at_once
-    tests = sum(step.inputs["dataset"].settings.counts()["test"])
-    return u_net(model.settings).forward(rows) + (32 * rows + tests) * _values(model)
+    Its networks look at images one after the other.  Beside them it holds images on their way from
+    uint8 to a network, three copies of four bytes a number, and others as uint8.
+    """
+    settings, inputs = step.settings, step.inputs
+    found, held = 0, 0
+    match step.task:
+        case "sample":
+            model, images = inputs["model"], min(settings.batch_size, settings.n)
+            guided = 1 if settings.guidance_weight == 1 else 2
+            found = u_net(model.settings).forward(images * guided)
+        case "denoise_classify":
+            # Each error has its place in order and running sums, in 32 bytes.
+            model, rows, images = inputs["model"], settings.rows_at_once, 0
+            found = u_net(model.settings).forward(rows)
+            held = 32 * rows + sum(inputs["dataset"].settings.counts()["test"])
+        case "dissect" | "judge_accuracy":
+            model, images = inputs["content_judge"], judge_accuracy.BATCH_SIZE
+            if step.task == "dissect":  # noise makes PNGs as large as pixels
+                held = inputs["generations"].settings.n
+                images = min(settings.batch_size, held)
+            sizes = [classifier(model), classifier(inputs["trigger_judge"])]
+            found = max(
+                one.forward(images) + other.forward(0) for one, other in (sizes, sizes[::-1])
+            )
+        case "attack":
+            model, images = inputs["classifier"], attack.BATCH_SIZE
+            found = classifier(model).forward(images)
+        case "perturb":
+            model = inputs["classifier"]
+            images = perturb.at_once(model.settings.image_size)
+            found = classifier(model).training(images, 2)
+        case "prepare":  # the training set is there twice while its parts are joined
+            model, images = inputs["classifier"], prepare.BATCH_SIZE
+            held = sum(step.streams["dataset"].settings.counts()["train"])
+            found = classifier(model).forward(images)
+            if isinstance(detector := settings.detector, FeatureConsistency):
+                tuned = classifier(model).training(detector.batch_size, 4)  # a copy, by SGD
+                found = max(found, tuned - _floats(images, model))
+        case "detect":  # it learns about each image, unless it is known to need less
+            model, images = inputs["prepared"].inputs["classifier"], settings.batch_size
+            network, detector = classifier(model), settings.detector
+            held = inputs["generations"].settings.n if "generations" in inputs else 0
+            found = network.training(images, 2)
+            if isinstance(detector, Strip):
+                found, held = network.forward(detector.overlays), held + detector.pool
+            elif isinstance(detector, FeatureConsistency):
+                found = network.forward(images)
+        case _:
+            return 0
+    return found + _floats(images, model) + held * _values(model)
 
 
 def _values(trained: Step) -> int:
@@ -239,17 +229,3 @@ def _values(trained: Step) -> int:
 def _floats(images: int, trained: Step) -> int:
     """Bytes of images on their way from uint8 to a network: three copies."""
     return 3 * FLOAT * images * _values(trained)
-
-
-OF_TASK: Final[Mapping[str, Callable[[Step], int]]] = {
-    "sample": _sampling,
-    "dissect": _dissecting,
-    "judge_accuracy": lambda step: _judging(step, judge_accuracy.BATCH_SIZE),
-    "attack": _attacking,
-    "prepare": _preparing,
-    "detect": _detecting,
-    "perturb": _perturbing,
-    "denoise_classify": _classifying,
-    # Torch, which a process without a network is not counted with, and the tensors twice.
-    "weights": lambda step: int(2**29 + 2 * step.settings.expected_bytes),
-}

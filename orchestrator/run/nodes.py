@@ -57,12 +57,8 @@ def there() -> Nodes:
 def possible(without: Collection[str] = ()) -> Nodes:
     """What each live node has, and each that an autoscaler may add.
 
-    A cluster may start as a head without CPUs and no worker at all.  What it may become is in the
-    file that its autoscaler was started with, which is on the head; elsewhere there is no such
-    file, and the live nodes are all.
-
-    Args:
-        without: Ids of live nodes that are left out.
+    What a cluster may become is in the file that its autoscaler was started with, which is on the
+    head; elsewhere the live nodes are all.
     """
     nodes = alive(without)
     file = _autoscaler_file(ray.get_runtime_context().gcs_address)
@@ -73,12 +69,7 @@ def possible(without: Collection[str] = ()) -> Nodes:
 def addable(
     configuration: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """What each node has that an autoscaler may still add.
-
-    Args:
-        configuration: The autoscaler's, as ``ray up`` takes it.
-        nodes: The live nodes, as Ray describes them.
-    """
+    """What each node has that an autoscaler may still add."""
     groups = dict(configuration.get("available_node_types", {}))
     groups.pop(configuration.get("head_node_type"), None)
     most = configuration.get("max_workers", MOST_WORKERS)
@@ -111,11 +102,7 @@ def grows_unseen() -> bool:
 
 
 def capacity(without: Collection[str] = ()) -> Mapping[str, float]:
-    """What steps may hold together: all there can be, unbounded where that is not known.
-
-    Args:
-        without: Ids of live nodes that are left out.
-    """
+    """What steps may hold together: all there can be, unbounded where that is not known."""
     return dict.fromkeys(RESOURCES, BOUNDLESS) if grows_unseen() else summed(possible(without))
 
 
@@ -131,11 +118,7 @@ def _autoscaler_file(head: str) -> Path | None:
 
 
 def this_machine(object_store: int) -> Mapping[str, float]:
-    """What a Ray that is started in this machine has, by its own arithmetic; nothing is started.
-
-    Args:
-        object_store: Bytes that are set aside for objects.
-    """
+    """What a Ray that is started in this machine has, by its own arithmetic; nothing is started."""
     from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
     found = ResourceAndLabelSpec(num_cpus=cores(), object_store_memory=object_store)
@@ -159,16 +142,7 @@ def silence(address: str) -> str | None:
 
 
 def refuse_impossible(steps: Sequence[Step], placement: Placement, nodes: Nodes) -> None:
-    """Fail before anything starts if a step fits no set of nodes.
-
-    Args:
-        steps: What is to run.
-        placement: How it is spread.
-        nodes: What each node has.
-
-    Raises:
-        ValueError: With the need, what there is, and what would fit.
-    """
+    """Raise ValueError if a step fits no set of nodes: its need, what there is, what would fit."""
     capacity = summed(nodes)
     for step in steps:
         if reason := refusal(step, placement.bundle(step, capacity), nodes):
@@ -186,23 +160,14 @@ class Facts:
 
 
 def facts(store: Store | None = None, token: str = "") -> Facts:
-    """What this process reports of itself.
-
-    Args:
-        store: Looked at, if there is one.
-        token: What ``store.probe`` left there.
-    """
+    """What this process reports of itself."""
     versions = {name: metadata.version(name) if find_spec(name) else "none" for name in VERSIONS_OF}
     unseen = store.sees(token) if store else None
     return Facts({"Python": platform.python_version(), **versions}, unseen)
 
 
 def ask(store: Store, token: str) -> dict[str, Facts | str]:
-    """Have every live node look at the store.
-
-    Returns:
-        By the node's name: what it reports, or why it reports nothing.
-    """
+    """By each live node's name, what it reports of itself and the store, or why it does not."""
     task: Any = ray.remote(num_cpus=0, max_retries=0)(facts)
     waiting = {}
     for node in alive():
@@ -223,28 +188,14 @@ def ask(store: Store, token: str) -> dict[str, Facts | str]:
 
 
 def refuse_unfit(answers: Mapping[str, Facts | str], store: Store, own: Facts) -> None:
-    """Fail before anything starts if a node cannot take part.
-
-    Args:
-        answers: By the node's name: its facts, or why it has none.
-        store: For the message.
-        own: The driver's facts.
-
-    Raises:
-        NoCluster: A node is silent, has other versions, or does not see the store: which one, and
-            what to do about it.
-    """
+    """Raise NoCluster if a node is silent, has other versions, or does not see the store."""
     silent = {node: why for node, why in answers.items() if isinstance(why, str)}
     if silent:
         raise NoCluster(f"{_named(silent)}. Remove it from the cluster, or repair it.")
     facts = {node: fact for node, fact in answers.items() if isinstance(fact, Facts)}
     for name, version in own.versions.items():
-        others = {
-            node: fact.versions[name]
-            for node, fact in facts.items()
-            if fact.versions[name] != version
-        }
-        if others:
+        found = {node: fact.versions[name] for node, fact in facts.items()}
+        if others := {node: other for node, other in found.items() if other != version}:
             raise NoCluster(
                 f"results depend on the version of {name}: here it is {version}, but on "
                 f"{_named(others)}. Install the same on every node, from constraints.txt."

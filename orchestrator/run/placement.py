@@ -52,7 +52,7 @@ class Placement:
     """Least expected seconds of an actor's share, on one core; a shorter step has fewer actors."""
 
     def __post_init__(self) -> None:
-        """Reject numbers out of range."""
+        """Raise ValueError for numbers out of range."""
         for name, value in vars(self).items():
             least = 1 if name in ("actors", "training_workers") else 0
             if value is not None and not value >= least:  # NaN is not
@@ -67,33 +67,26 @@ class Placement:
     def fitted(
         self, steps: Iterable[Step], nodes: Nodes, capacity: Mapping[str, float]
     ) -> "Placement":
-        """Decide what is left open by the nodes there are.
+        """Decide what is left open by the nodes there are, and what they have together.
 
         Without GPUs a training is one process. With GPUs it has one, or, when there are more GPUs
         than trainings, as many workers of one GPU each as share every batch evenly. A step is
         spread over actors only if it is long and there are more places than steps of its kind.
-
-        Args:
-            steps: What is to run.
-            nodes: What each node has.
-            capacity: What all of them have.
         """
         steps = list(steps)
         gpus = int(capacity.get("GPU", 0.0))
         workers, per_training = self._of_trainings(steps, gpus)
         per_actor = min(gpus, 1) if self.gpus_per_actor is None else self.gpus_per_actor
-        actors, least = self.actors, self.actor_seconds
-        if actors is None:
-            actors = _idle_places(steps, nodes, per_actor)
-            least = ACTOR_SECONDS * (CORES_OF_A_GPU if per_actor else 1.0)
-        return replace(
+        found = replace(
             self,
-            actors=actors,
             gpus_per_actor=per_actor,
             training_workers=workers,
             gpus_per_training=per_training,
-            actor_seconds=least,
         )
+        if self.actors is not None:
+            return found
+        least = ACTOR_SECONDS * (CORES_OF_A_GPU if per_actor else 1.0)
+        return replace(found, actors=_idle_places(steps, nodes, per_actor), actor_seconds=least)
 
     def _of_trainings(self, steps: Sequence[Step], gpus: int) -> tuple[int, int]:
         """The workers of a training, and its GPUs."""
@@ -124,9 +117,8 @@ class Placement:
 
     def distributed(self, step: Step) -> bool:
         """Whether the step starts processes of its own (Ray Train, an actor pool)."""
-        if step.shape == "fit":
-            return self._processes(step) > 1 or bool(self.gpus_per_training)
-        return self._processes(step) > 1
+        on_gpus = step.shape == "fit" and bool(self.gpus_per_training)
+        return on_gpus or self._processes(step) > 1
 
     def bundle(self, step: Step, cluster: Mapping[str, float]) -> "Bundle":
         """What each process of the step holds.
@@ -161,11 +153,7 @@ def reads_a_folder(step: Step) -> bool:
 
 
 def uses_network(step: Step) -> bool:
-    """Whether a step computes with a network, so that it can use a GPU.
-
-    Trainings and steps that run batch by batch do, and others that read a trained network, unless
-    they stay on a CPU.
-    """
+    """Whether a step computes with a network, so that it can use a GPU."""
     if step.task in ON_CPU:
         return False
     return step.shape != "whole" or any(source.shape == "fit" for source in step.inputs.values())
@@ -181,8 +169,7 @@ def _idle_places(steps: Iterable[Step], nodes: Nodes, gpus: int) -> int:
 def _memory(step: Step, processes: int, gpus: float) -> int:
     """Bytes of one of a step's processes, with its training set as uint8.
 
-    A ``fit`` holds at most ``window_bytes`` of it.  On a GPU the network is in the GPU's memory,
-    which nothing is planned by.
+    On a GPU the network is in the GPU's memory, which nothing is planned by.
     """
     loads = step.streams or uses_network(step) or step.task in ON_CPU
     found = TORCH_PROCESS if loads else PLAIN_PROCESS
@@ -228,13 +215,7 @@ def places(bundle: Bundle, nodes: Nodes) -> int:
 
 
 def refusal(step: Step, bundle: Bundle, nodes: Nodes) -> str | None:
-    """Say why no set of nodes can ever run the step and what would fit, or None if one can.
-
-    Args:
-        step: The step, for the message.
-        bundle: Its need.
-        nodes: Total resources of each node there is or can be, in Ray's names.
-    """
+    """Say why no set of nodes can ever run the step and what would fit, or None if one can."""
     if step.shape == "fit" and (size := step.settings.batch_size) % bundle.count:
         return (
             f"{step.task} has batches of {size} images, which {bundle.count} workers cannot share "
@@ -278,13 +259,12 @@ def _what_fits(step: Step, bundle: Bundle, nodes: Nodes) -> str:
             counts = [n for n in (*counts, *range(wanted + 1, size + 1)) if not size % n]
         for count in counts:
             one = replace(bundle, cpus=1.0, gpus=gpus, memory=_memory(step, count, gpus))
-            if places(one, nodes) >= count:
-                return f"What fits: {_flags(step, count, gpus)}."
+            if places(one, nodes) < count:
+                continue
+            if step.shape == "fit":
+                flags = f"--training-workers {count} --gpus-per-training {count * gpus:g}"
+            else:
+                spread = f"--actors {count} " if step.shape == "per_batch" else ""
+                flags = f"{spread}--gpus-per-actor {gpus:g}"
+            return f"What fits: {flags}."
     return "Nothing smaller fits either: it takes a larger node."
-
-
-def _flags(step: Step, count: int, gpus: float) -> str:
-    if step.shape == "fit":
-        return f"--training-workers {count} --gpus-per-training {count * gpus:g}"
-    spread = f"--actors {count} " if step.shape == "per_batch" else ""
-    return f"{spread}--gpus-per-actor {gpus:g}"

@@ -31,23 +31,7 @@ TROUBLE = ("failed", "retry", "damaged", "waiting")
 Event = Mapping[str, Any]
 
 
-class Display:
-    """Shows events; this one shows none."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def show(self, event: Event) -> None:
-        """Show one event."""
-
-    def tick(self, now: float) -> None:
-        """Show that time passes: now is in seconds since 1970.  Called often."""
-
-    def stop(self) -> None:
-        """End."""
-
-
-class Lines(Display):
+class Lines:
     """One line per event that matters, and now and then how far a step is, for logs and pipes."""
 
     def __init__(self, console: Console, steps: int, left: Remaining | None = None) -> None:
@@ -60,9 +44,15 @@ class Lines(Display):
         self.latest: dict[str, Event] = {}
         """The last event of each: how far it is, or that it started."""
 
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End."""
+
     def show(self, event: Event) -> None:
         """Print an event, unless it is only progress."""
-        kind, digest, text = event["kind"], event["digest"], ""
+        kind, digest, text = event["kind"], event["digest"], _said(event)
         if kind == "progress" and digest in self.printed:
             self.latest[digest] = event
             return
@@ -72,11 +62,7 @@ class Lines(Display):
         elif kind == "done":
             self.done += 1
             text = f"({self.done}/{self.steps}, {event['seconds']:.1f} s)"
-        elif kind in TROUBLE:
-            text = event["message"]
-        elif kind == "resumed":
-            text = _resumed(event)
-        else:
+        elif not text:
             return
         if kind in ENDS:
             self.printed.pop(digest, None)
@@ -106,7 +92,7 @@ class Lines(Display):
             yield f"about {duration(rest)} left in all"
 
 
-class Bars(Display):
+class Bars:
     """A bar for the whole run and one for each running step."""
 
     def __init__(self, console: Console, steps: int, left: Remaining | None = None) -> None:
@@ -128,9 +114,7 @@ class Bars(Display):
         self.whole = self.progress.add_task("steps", total=steps, metrics="")
         self.running: dict[str, TaskID] = {}
 
-    def start(self) -> None:
-        """Start drawing."""
-        self.progress.start()
+        self.start, self.stop = self.progress.start, self.progress.stop
 
     def show(self, event: Event) -> None:
         """Move the bars; print what is to stay."""
@@ -145,28 +129,19 @@ class Bars(Display):
                 completed=event["position"],
                 metrics=", ".join(_loss_and_rest(event, self.left, event["time"])),
             )
-        elif kind == "resumed":
-            self._print(event, _resumed(event))
         elif kind == "done" or kind in TROUBLE:
             if digest in self.running:
                 self.progress.remove_task(self.running.pop(digest))
             if kind == "done":
                 self.progress.advance(self.whole)
-            else:
-                self._print(event, event["message"])
+        if text := _said(event):
+            line = f"{kind:8} {event['path']}  {text}"
+            self.progress.console.print(line, markup=False)
 
     def tick(self, now: float) -> None:
         """Show how long the run still takes."""
         if self.left and (rest := self.left.of_run(now)) is not None:
             self.progress.update(self.whole, metrics=f"about {duration(rest)} left")
-
-    def _print(self, event: Event, text: str) -> None:
-        line = f"{event['kind']:8} {event['path']}  {text}"
-        self.progress.console.print(line, markup=False)
-
-    def stop(self) -> None:
-        """Stop drawing and clear the bars."""
-        self.progress.stop()
 
 
 def _loss_and_rest(event: Event, left: Remaining | None, now: float) -> Iterator[str]:
@@ -178,13 +153,15 @@ def _loss_and_rest(event: Event, left: Remaining | None, now: float) -> Iterator
         yield f"{duration(rest)} left"
 
 
-def _resumed(event: Event) -> str:
-    """Where a training resumes, and how much of it is repeated."""
-    again = f", repeating {event['again']}" if event["again"] else ""
-    return f"at {event['position']} of {event['total']}{again}"
+def _said(event: Event) -> str:
+    """What there is to say of trouble, or where a training resumes and how much is repeated."""
+    if event["kind"] == "resumed":
+        again = f", repeating {event['again']}" if event["again"] else ""
+        return f"at {event['position']} of {event['total']}{again}"
+    return str(event["message"]) if event["kind"] in TROUBLE else ""
 
 
-def display(console: Console, steps: int, left: Remaining | None = None) -> Display:
+def display(console: Console, steps: int, left: Remaining | None = None) -> Lines | Bars:
     """Bars on a terminal that can move its cursor, lines elsewhere."""
     return (Bars if console.is_interactive else Lines)(console, steps, left)
 
@@ -192,18 +169,13 @@ def display(console: Console, steps: int, left: Remaining | None = None) -> Disp
 class Follower(threading.Thread):
     """Polls a source of events and shows them until it is left.
 
-    Args:
-        poll: Returns the events since the last call.
-        view: Shows them.
-        heard: Called with each of them, before it is shown.
-        lost: Called, from this thread, when there is no cluster any more; other threads that wait
-            for it may wait for ever.
+    ``lost`` is called, from this thread, when there is no cluster any more.
     """
 
     def __init__(
         self,
         poll: Callable[[], Sequence[Event]],
-        view: Display,
+        view: Lines | Bars,
         heard: Callable[[Event], None],
         lost: Callable[[NoCluster], object],
     ) -> None:

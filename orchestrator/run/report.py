@@ -62,11 +62,7 @@ def _written(request: Request, result: Result, points: Sequence[Point], folder: 
 
 
 def run_file(request: Request, points: Sequence[Point]) -> dict[str, Any]:
-    """What ``run.json`` says: what was asked for, and where each finished point's row is.
-
-    It is what ``castlewalls compare`` reads of a whole run; beside ``results.csv``, which holds
-    nothing but numbers and whose they are.
-    """
+    """What ``run.json`` says, for ``compare``: what was asked for, and where the rows are."""
     return {
         "study": request.study.name,
         "scale": request.scale.name,
@@ -81,6 +77,10 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
     given = [row_of(request, point) for point in points]
     rows = frame(given)
     beside = [arrays(store, point) for point in points]
+    examples, strip = _stamped(request, points)
+    data = request.scale.dataset
+    shape = f"{data.image_size} px, {data.channels} channels"
+    dataset = f"{data.name}: {shape}, {len(data.class_names)} classes"
     report = Report(
         study=study.name,
         scale=request.scale.name,
@@ -97,14 +97,18 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
             for name in sorted({name for found in beside for name in found})
         },
         class_names=request.scale.dataset.class_names,
-        trigger_examples=_trigger_examples(request, points),
-        strip=_strip(request, points),
+        trigger_examples=examples,
+        strip=strip,
         stages=stages(request, result),
         failures=[
             Failure(failure.point.name, failure.message, log_of(failure.point, store))
             for failure in result.failures
         ],
-        settings={"dataset": _dataset(request), **_axes(request), **settings(points)},
+        settings={
+            "dataset": "; ".join([dataset, *left_out(request)]),
+            **{axis.replace("_", " "): _typed(value) for axis, value in request.axes.items()},
+            **settings(points),
+        },
         environment=environment(store, points[0].measure),
         command=command(request),
     )
@@ -187,9 +191,13 @@ def command(request: Request) -> str:
     default = request.study.chosen(request.scale)
     for axis, value in request.axes.items():
         if value != default[axis]:
-            text = value if isinstance(value, str) else ",".join(f"{item}" for item in value)
-            words += ["--" + axis.replace("_", "-"), text]
+            words += ["--" + axis.replace("_", "-"), _typed(value, ",")]
     return shlex.join(words)
+
+
+def _typed(value: Any, between: str = ", ") -> str:
+    """An axis' value or values as one types them."""
+    return value if isinstance(value, str) else between.join(map(str, value))
 
 
 def arrays(store: Store, point: Point) -> dict[str, dict[str, np.ndarray]]:
@@ -201,95 +209,58 @@ def arrays(store: Store, point: Point) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def _trigger_examples(
+def _stamped(
     request: Request, points: Sequence[Point]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Some poisoned training images before and after, of the first point of each trigger."""
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for manifest in _manifests(points):
-        trigger = manifest.settings.trigger
-        sources = (manifest, manifest.inputs["dataset"])
-        if trigger.stamps and trigger.name not in found and all(map(request.store.has, sources)):
-            found[trigger.name] = _stamped(*map(request.store.fetch, sources))
-    return found
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, np.ndarray]]:
+    """Training images with each trigger of the study.
 
-
-def _manifests(points: Sequence[Point]) -> list[Step]:
-    """Where it is written which images are poisoned, of each point that says so."""
-    found = [point.measure.inputs.get("manifest") for point in points]
-    return [step for step in found if step is not None]
-
-
-def _strip(request: Request, points: Sequence[Point]) -> dict[str, np.ndarray]:
-    """One image without and with every trigger of the study, each uint8, (1, H, W, C).
-
-    It is of the target class if a trigger is meant for that alone (clean-label).
+    Returns:
+        By trigger, some poisoned images before and after, of its first point; and one image without
+        and with every trigger, each uint8, (1, H, W, C).  That is of the target class if a trigger
+        is meant for that alone (clean-label).
     """
     from tasks.data import datasets
     from tasks.steps import poison
     from tasks.triggers import CleanLabel
 
     found: dict[str, poison.Manifest] = {}
-    for step in _manifests(points):
+    examples: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def stamped(listed: poison.Manifest, n: int) -> tuple[np.ndarray, np.ndarray]:
+        split = datasets.read_split(folder, "train", listed.index[listed.poisoned][:n])
+        return split.images, poison.stamp(split.index, split.images, split.labels, listed)[0]
+
+    for step in filter(None, (point.measure.inputs.get("manifest") for point in points)):
         trigger, dataset = step.settings.trigger, step.inputs["dataset"]
-        if trigger.stamps and trigger.name not in found and request.store.has(step):
+        new = trigger.stamps and trigger.name not in found
+        if new and all(map(request.store.has, (step, dataset))):
+            folder = request.store.fetch(dataset)
             found[trigger.name] = poison.Manifest.read(request.store.fetch(step))
-    if not found or not request.store.has(dataset):
-        return {}
+            examples[trigger.name] = stamped(found[trigger.name], EXAMPLES)
+    if not found:
+        return {}, {}
     noisy = next((one for one in found.values() if isinstance(one.trigger, CleanLabel)), None)
-    first = noisy or next(iter(found.values()))
-    folder, index = request.store.fetch(dataset), first.index[first.poisoned][:1]
-    split = datasets.read_split(folder, "train", index)
-    strip = {"none": split.images}
-    for name, listed in found.items():
-        strip[name] = listed.trigger.stamp(split.images)
-        if listed is noisy:
-            strip[name], _ = poison.stamp(split.index, split.images, split.labels, listed)
-    return strip
-
-
-def _stamped(manifest: Path, dataset: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The first poisoned images as they were and as they are trained on."""
-    from tasks.data import datasets
-    from tasks.steps import poison
-
-    listed = poison.Manifest.read(manifest)
-    split = datasets.read_split(dataset, "train", listed.index[listed.poisoned][:EXAMPLES])
-    return split.images, poison.stamp(split.index, split.images, split.labels, listed)[0]
+    plain, poisoned = stamped(noisy or next(iter(found.values())), 1)
+    strip = {
+        name: poisoned if listed is noisy else listed.trigger.stamp(plain)
+        for name, listed in found.items()
+    }
+    return examples, {"none": plain, **strip}
 
 
 def stages(request: Request, result: Result) -> list[Stage]:
     """What it took to make the points, for the page's last table."""
-    taken = []
-    for step in ancestors(point.measure for point in result.points):
-        if request.store.has(step):
-            record = request.store.record(step)
-            taken.append(
-                Stage(
-                    task=step.task,
-                    label=step.path.partition("/")[2],
-                    seconds=float(record.get("seconds", 0.0)),
-                    cached=step.digest not in result.made,
-                    peak_memory_bytes=record.get("peak_memory_bytes"),
-                )
-            )
-    return taken
-
-
-def _axes(request: Request) -> dict[str, str]:
-    """What was swept, by axis."""
-    swept = request.axes.items()
-    return {
-        axis.replace("_", " "): value if isinstance(value, str) else ", ".join(map(str, value))
-        for axis, value in swept
-    }
-
-
-def _dataset(request: Request) -> str:
-    dataset = request.scale.dataset
-    shape = f"{dataset.image_size} px, {dataset.channels} channels"
-    named = f"{dataset.name}: {shape}, {len(dataset.class_names)} classes"
-    return "; ".join([named, *left_out(request)])
+    steps = filter(request.store.has, ancestors(point.measure for point in result.points))
+    return [
+        Stage(
+            task=step.task,
+            label=step.path.partition("/")[2],
+            seconds=float(record.get("seconds", 0.0)),
+            cached=step.digest not in result.made,
+            peak_memory_bytes=record.get("peak_memory_bytes"),
+        )
+        for step, record in ((step, request.store.record(step)) for step in steps)
+    ]
 
 
 def left_out(request: Request) -> Iterator[str]:

@@ -41,15 +41,16 @@ class Request:
         """Study and scale; with other points than by default, also a digest of them."""
         plain = f"{self.study.name}-{self.scale.name}"
         [stock] = [scale for scale in SCALES if scale.name == self.scale.name]
-        own = _digests(self.points())
         usual = self.study.chosen(stock)
-        stock_points = self.study.points(stock, usual) if self._changed(stock, usual) else ()
-        if not stock_points or own == _digests(stock_points):
+        if (self.scale, self.axes) == (stock, usual):
+            return plain
+        own, others = (
+            " ".join(point.measure.digest for point in points)
+            for points in (self.points(), self.study.points(stock, usual))
+        )
+        if others in ("", own):
             return plain
         return f"{plain}-{hashlib.sha256(own.encode()).hexdigest()[:8]}"
-
-    def _changed(self, scale: Scale, axes: Axes) -> bool:
-        return (self.scale, self.axes) != (scale, axes)
 
     def points(self) -> Sequence[Point]:
         """The study's points for these axes, made once."""
@@ -58,10 +59,6 @@ class Request:
     @cached_property
     def _points(self) -> Sequence[Point]:
         return self.study.points(self.scale, self.axes)
-
-
-def _digests(points: Sequence[Point]) -> str:
-    return " ".join(point.measure.digest for point in points)
 
 
 @dataclass(frozen=True)

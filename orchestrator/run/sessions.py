@@ -1,7 +1,7 @@
-"""The folder in which a Ray that is started here keeps its sessions: logs and sockets.
+"""The folder in which a Ray that is started here keeps its session: logs and sockets.
 
-Ray itself takes one in ``RAY_TMPDIR``, ``TMPDIR`` or ``/tmp``.  It fails where a socket's path gets
-too long, or the folder is not writable; then a run makes another.
+Each run has a private one, in the first of ``RAY_TMPDIR``, ``TMPDIR`` and ``/tmp`` that can be
+written to and is short enough for the paths of sockets.
 """
 
 import os
@@ -14,57 +14,43 @@ from pathlib import Path
 
 LONGEST = 103 if sys.platform == "darwin" else 107
 """Bytes of a socket's path, by the operating system."""
-BELOW = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-"""What Ray adds to its folder; the last number is a process."""
-SHORT, PREFIX = "/tmp", "ray-"
-"""Where a folder is made if Ray's own cannot be used, and how its name begins."""
-CURE = f"export RAY_TMPDIR=/a/short/path (at most {LONGEST - len(BELOW) - len('/ray/')} letters)"
-
-
-def usual(environment: Mapping[str, str]) -> Path:
-    """The folder that Ray takes by itself."""
-    named = environment.get("RAY_TMPDIR")
-    if not named and sys.platform.startswith("linux"):
-        named = environment.get("TMPDIR")
-    return Path(named or "/tmp").absolute() / "ray"
+BELOW = "ray-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""What a run and Ray add to the folder; the last number is a process."""
+SHORT = "/tmp"
+"""The last folder that is tried."""
 
 
 def unfit(folder: Path) -> str | None:
-    """Why Ray cannot keep its sessions in a folder, or None."""
+    """Why Ray cannot keep its session below a folder, or None."""
     if (length := len(os.fsencode(folder / BELOW))) > LONGEST:
         return f"{folder} is too long: a socket's path in it has {length} bytes of {LONGEST}"
-    place = folder
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        return f"{place} is not a folder"
-    return None if os.access(place, os.W_OK | os.X_OK) else f"{place} is not writable"
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"
 
 
 def chosen(environment: Mapping[str, str]) -> Path:
-    """The folder in which a run keeps them, or would if it could."""
-    folder = usual(environment)
-    return Path(SHORT) if unfit(folder) and not unfit(Path(SHORT) / PREFIX) else folder
+    """The folder below which a run keeps it; the first one if none fits."""
+    named = [environment.get("RAY_TMPDIR"), environment.get("TMPDIR"), SHORT]
+    folders = [Path(name).absolute() for name in named if name]
+    return next((folder for folder in folders if not unfit(folder)), folders[0])
 
 
 @contextmanager
-def folder() -> Iterator[str | None]:
-    """Find a folder for a Ray that is started inside.
-
-    Yields:
-        None for Ray's own, or a new private one, which is removed afterwards.
+def folder() -> Iterator[str]:
+    """Yield a new private folder for a Ray that is started inside; remove it afterwards.
 
     Raises:
-        OSError: None can be made either; in one line, with what to type.
+        OSError: None can be made; in one line, with what to type.
     """
-    trouble = unfit(usual(os.environ))
-    if not trouble:
-        yield None
-        return
-    try:
-        private = tempfile.mkdtemp(prefix=PREFIX, dir=SHORT)
-    except OSError as error:
-        raise OSError(f"Ray has no place for its sessions: {trouble}. {CURE}") from error
+    place = chosen(os.environ)
+    if trouble := unfit(place):
+        letters = LONGEST - len(BELOW) - 1
+        raise OSError(
+            f"Ray has no place for its sessions: {trouble}. "
+            f"export RAY_TMPDIR=/a/short/path (at most {letters} letters)"
+        )
+    private = tempfile.mkdtemp(prefix="ray-", dir=place)
     try:
         yield private
     finally:

@@ -24,7 +24,6 @@ from tasks.steps.batches import Batch, Batches, Held, Restreamed, empty, place
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 COLUMNS = ("index", "label", "image")
 """Columns of the dataset that a training needs."""
@@ -104,14 +103,6 @@ def batches(
 ) -> Batches:
     """What a ``fit`` with these settings is given.
 
-    Args:
-        settings: Of the training: ``batch_size``, ``seed`` and ``window_bytes`` are read.
-        dataset: The folder of the dataset step.
-        manifest: The folder of the manifest step, or None to train on the dataset as it is.
-        rows: The dataset's rows, if they are held already.
-        rank: This worker among the data-parallel ones.
-        workers: How many there are.
-
     Raises:
         ValueError: The workers cannot share the batch, the manifest is another dataset's, or there
             are other rows than ``classes.json`` counts.
@@ -144,7 +135,7 @@ def _held(rows: Rows, listed: poison.Manifest | None, whole: TrainingSet) -> Bat
     _refuse_other_count(seen, whole)
     if (np.diff(room["index"]) < 0).any():  # blocks may come in any order
         order = np.argsort(room["index"], kind="stable")
-        room = Batch(
+        return Batch(
             index=room["index"][order], image=room["image"][order], label=room["label"][order]
         )
     return room
@@ -161,11 +152,6 @@ def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> No
     Columns and metadata are those of every image table, ``images.DATASET_SCHEMA``, but there is no
     caption and no file name, which may tell a true class, and every image is encoded anew: nothing
     in the folder but pixels and labels depends on what is poisoned.  A part is in memory at a time.
-
-    Args:
-        folder: Where to; it exists.
-        dataset: The folder of the dataset step.
-        manifest: The folder of the manifest step, or None for the dataset as it is.
 
     Raises:
         ValueError: The manifest is another dataset's, or there are other rows than
@@ -211,26 +197,18 @@ def stamped(
         yield Batch(index=index, image=image, label=label)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where the rows of a re-streamed training set come from."""
+_SOURCES: WeakKeyDictionary["RowGroups", tuple[Any, ...]] = WeakKeyDictionary()
+"""File, its metadata, manifest and images' shape of each.
 
-    file: Path
-    metadata: "pq.FileMetaData"
-    listed: poison.Manifest | None
-    shape: tuple[int, int, int]
-
-
-_SOURCES: WeakKeyDictionary["RowGroups", _Source] = WeakKeyDictionary()
-"""Kept out of ``RowGroups``, which trainers can look into: they find no path and no flag."""
+They are kept out of ``RowGroups``, which trainers can look into: they find no path and no flag.
+"""
 
 
 class RowGroups:
     """Reads rows of a training set's file, row group by row group; a ``ReadRows``.
 
-    It reads the file itself.  No Ray Data pipeline feeds a training that is read anew every epoch:
-    its read tasks want CPUs, which the admitted trainings hold, and on a full machine they would
-    wait for each other forever.  Read here, it needs nothing that the training does not have.
+    It reads the file itself: a Ray Data pipeline wants CPUs, which the admitted trainings hold, and
+    on a full machine they would wait for each other forever.
     """
 
     sizes: tuple[int, ...]
@@ -247,14 +225,14 @@ class RowGroups:
         made.sizes = tuple(
             metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)
         )
-        _SOURCES[made] = _Source(file, metadata, listed, whole.shape)
+        _SOURCES[made] = file, metadata, listed, whole.shape
         return made
 
     def __call__(self, group: int, rows: NDArray[np.int64]) -> Iterator[Batch]:
         """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
         import pyarrow.parquet as pq
 
-        source = _SOURCES[self]
-        with pq.ParquetFile(source.file, metadata=source.metadata) as file:
+        path, metadata, listed, shape = _SOURCES[self]
+        with pq.ParquetFile(path, metadata=metadata) as file:
             table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
-        yield from stamped(table.take(rows), source.listed, source.shape)
+        yield from stamped(table.take(rows), listed, shape)

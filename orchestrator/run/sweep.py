@@ -31,10 +31,6 @@ class HyperparameterTable(TBXLoggerCallback):
 
     Tune's own writes none, as it takes values that are given beforehand for no hyperparameters.
     TensorBoard shows the first five of each, so their order matters.
-
-    Args:
-        axes: The axes that are shown.
-        columns: The numbers that come first; the others follow in their row's order.
     """
 
     def __init__(self, axes: Sequence[str], columns: Sequence[str]) -> None:
@@ -69,16 +65,8 @@ def sweep(
 
     One trial runs at a time, in one process: the conductor starts every point by itself, so what
     runs does not depend on trials.
-
-    Args:
-        points: In the order in which they are to be started.
-        store: Where Tune's logs go.
-        conductor: Name of the conductor that has the points' steps.
-        label: Study and scale, for the folder's name.
-        columns: The numbers that TensorBoard shows first.
     """
     by_axes = {_key(point.axes): point for point in points}
-    names = {key: point.name for key, point in by_axes.items()}
     digests = {key: point.measure.digest for key, point in by_axes.items()}
     trainable = tune.with_parameters(_trial, conductor=conductor, digests=digests)
     space = {axis: tune.choice(_values(points, axis)) for axis in points[0].axes}
@@ -94,8 +82,8 @@ def sweep(
             ),
             num_samples=len(points),
             reuse_actors=True,
-            trial_name_creator=lambda trial: names[_key(trial.config)],
-            trial_dirname_creator=lambda trial: names[_key(trial.config)],
+            trial_name_creator=lambda trial: by_axes[_key(trial.config)].name,
+            trial_dirname_creator=lambda trial: by_axes[_key(trial.config)].name,
         ),
         run_config=tune.RunConfig(
             name=f"{label}-{time.strftime('%Y%m%d-%H%M%S')}",

@@ -99,13 +99,7 @@ def measured(
 class Mirror(threading.Thread):
     """Sends finished points and their trainings, in the background.
 
-    Args:
-        store: Where the results are.
-        study: The study's name: the experiment.
-        label: The name of the report that shows the points.
-        launch: Tags of the launch, and its name as ``name``.
-        columns: Metrics to show first.
-        ran: Whether this launch runs something.  Otherwise it has a run only if it sends something.
+    A launch that ``ran`` nothing has a run of its own only if it sends something.
     """
 
     def __init__(
@@ -134,7 +128,8 @@ class Mirror(threading.Thread):
     def add(self, points: Iterable[Point]) -> None:
         """Send these when there is time; finished ones only."""
         for point in points:
-            self.finished |= {step.digest: (step, None) for step in trainings(point.measure)}
+            models = (step for step in ancestors([point.measure]) if step.shape == "fit")
+            self.finished |= {step.digest: (step, None) for step in models}
             self.finished[point.measure.digest] = point.measure, point
         self._woken.set()
 
@@ -202,17 +197,7 @@ class Mirror(threading.Thread):
 
 
 class Runs:
-    """The runs of one experiment, which is made if it is not there.
-
-    Args:
-        address: MLflow's tracking URI.
-        study: The experiment's name.
-        store: Where the results are.
-        columns: Metrics to show first.
-
-    Raises:
-        Exception: Whatever MLflow or the network says, here and in every method.
-    """
+    """The runs of one experiment, which is made if it is not there; any method may raise."""
 
     def __init__(self, address: str, study: str, store: Store, columns: Sequence[str] = ()) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
@@ -280,6 +265,8 @@ class Runs:
 
     def send(self, step: Step, point: Point | None, launch: Any) -> None:
         """Send a training, or the step in which a point ends, as a child of a launch's run."""
+        from mlflow.entities import Metric, Param
+
         from analysis.page.glossary import GLOSSARY
 
         folder = self.store.fetch(step)
@@ -299,29 +286,20 @@ class Runs:
             name, parameters = step.path.rpartition("-")[0], brief(step.identity["settings"])
             metrics = loss_curve(folder / "history.csv")
         run = self.run(step.digest, name, tags)
-        self._log(run, parameters, metrics)
-        if point:
-            self.client.log_artifact(run.info.run_id, str(folder / "metrics.json"))
-            for group, pixels in pictures(folder / "groups.npz"):
-                self.client.log_image(run.info.run_id, pixels, artifact_file=f"{group}.png")
-        self.client.set_terminated(run.info.run_id)
-        self.runs[step.digest] = self.client.get_run(run.info.run_id)
-
-    def _log(
-        self, run: Any, parameters: Mapping[str, Any], metrics: Sequence[tuple[str, float, int]]
-    ) -> None:
-        """Log at the run's own time: sent again, they are the same metrics."""
-        from mlflow.entities import Metric, Param
-
-        entries = [
-            Metric(name, float(value), run.info.start_time, step) for name, value, step in metrics
-        ]
-        params = [
-            Param(name, str(value)[:500]) for name, value in parameters.items() if value is not None
-        ]
-        self.client.log_batch(run.info.run_id, params=params)
+        number, began = run.info.run_id, run.info.start_time
+        known = {name: value for name, value in parameters.items() if value is not None}
+        params = [Param(name, str(value)[:500]) for name, value in known.items()]
+        self.client.log_batch(number, params=params)
+        # At the run's own time: sent again, they are the same metrics.
+        entries = [Metric(name, float(value), began, place) for name, value, place in metrics]
         for first in range(0, len(entries), BATCH):
-            self.client.log_batch(run.info.run_id, metrics=entries[first : first + BATCH])
+            self.client.log_batch(number, metrics=entries[first : first + BATCH])
+        if point:
+            self.client.log_artifact(number, str(folder / "metrics.json"))
+            for group, pixels in pictures(folder / "groups.npz"):
+                self.client.log_image(number, pixels, artifact_file=f"{group}.png")
+        self.client.set_terminated(number)
+        self.runs[step.digest] = self.client.get_run(number)
 
 
 def _own_database(store: Store) -> Path:
@@ -356,11 +334,6 @@ def pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
                 row = np.concatenate(list(images), axis=1)
                 times = max(1, SEEN_PIXELS // row.shape[0])
                 yield name, row.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def trainings(measure: Step) -> list[Step]:
-    """The models that a point rests on."""
-    return [step for step in ancestors([measure]) if step.shape == "fit"]
 
 
 def loss_curve(path: Path) -> list[tuple[str, float, int]]:

@@ -64,8 +64,7 @@ class Checkpoints:
     def named(self, name: str) -> Path:
         """Bring a checkpoint that another worker chose, ``<attempt>/<step>``, to this machine.
 
-        Raises:
-            OSError: It is not there, or not whole.
+        Raises OSError where it is not there, or not whole.
         """
         if damage := self.store.bring(f"{self.path}/{name}"):
             raise OSError(f"checkpoint {self.path}/{name}: {damage}")

@@ -18,11 +18,7 @@ VERSIONS_OF = ("torch", "diffusers", "accelerate", "numpy", "pyarrow", "ray", "s
 
 
 def write_record(folder: Path, content: Mapping[str, Any]) -> list[str]:
-    """Write ``record.json``, the last file of a folder: once it is there, the folder is whole.
-
-    Returns:
-        The files that it lists.
-    """
+    """Write ``record.json``, a folder's last file, which makes it whole; return what it lists."""
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.rglob("*"))
@@ -39,11 +35,7 @@ def write_record(folder: Path, content: Mapping[str, Any]) -> list[str]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step: whoever reads it finds the old text or the new one.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Replace a file in one step: whoever reads it finds the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -74,11 +74,7 @@ class Library:
         return sorted(found, key=lambda step: step.path)
 
     def point(self, wanted: str) -> Recorded:
-        """The finished point with a name, a path, or the start of a digest.
-
-        Raises:
-            ValueError: None, or more than one, matches.
-        """
+        """The one finished point with a name, path or start of a digest; or raise ValueError."""
         found = [
             step
             for step in self.points
@@ -126,9 +122,8 @@ class Library:
     def _instead(self, wanted: str) -> str:
         """What to type in place of a name that matches nothing."""
         if not self.points:
-            return (
-                f"{self.store.address} holds no finished point. Run a study first, or give --store."
-            )
+            place = self.store.address
+            return f"{place} holds no finished point. Run a study first, or give --store."
         near = difflib.get_close_matches(wanted, [step.name for step in self.points], n=1)
         if near:
             return f"did you mean {near[0]}? `castlewalls plan STUDY` says what is finished."

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -44,13 +44,10 @@ class NoAccess(PermissionError):
 
 
 class Storage:
-    """What lies below an address: a local folder, or remote storage that pyarrow supports.
+    """What lies below an address: an absolute path, or remote storage that pyarrow supports.
 
-    Paths are relative to the address and use slashes.
-
-    Args:
-        address: An absolute path, or an address such as ``s3://bucket/folder``.
-        pauses: Seconds after which an unanswered remote request is repeated; ``PAUSES`` by default.
+    Paths are relative to the address and use slashes.  An unanswered remote request is repeated
+    after each of ``pauses``, in seconds; ``PAUSES`` by default.
     """
 
     def __init__(self, address: str, pauses: Sequence[float] | None = None) -> None:
@@ -173,34 +170,21 @@ class Storage:
     def upload(self, folder: Path, path: str, names: Iterable[str]) -> None:
         """Copy files of a folder to below a path, several at a time."""
 
-        def send(files: Any, base: str, name: str) -> None:
-            to = f"{base}/{path}/{name}"
-            with (
-                (folder / name).open("rb") as source,
-                files.open_output_stream(to, metadata=_kind(name)) as target,
-            ):
-                while part := source.read(PART):
-                    target.write(part)
-                    target.flush()  # else a slow network keeps the whole file in memory
+        def send(name: str, files: Any, base: str) -> None:
+            source, to = (folder / name).open("rb"), f"{base}/{path}/{name}"
+            _copy(source, files.open_output_stream(to, metadata=_kind(name)))
 
-        self.each(
-            lambda name: self._do("write to", lambda files, base: send(files, base, name)), names
-        )
+        self.each(lambda name: self._do("write to", partial(send, name)), names)
 
     def download(self, path: str, names: Iterable[str], folder: Path) -> None:
         """Copy files below a path into a folder, several at a time."""
 
-        def receive(files: Any, base: str, name: str) -> None:
-            to = folder / name
-            to.parent.mkdir(parents=True, exist_ok=True)
+        def receive(name: str, files: Any, base: str) -> None:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             source = files.open_input_stream(f"{base}/{path}/{name}")
-            with source, to.open("wb") as target:
-                while part := source.read(PART):
-                    target.write(part)
+            _copy(source, (folder / name).open("wb"))
 
-        self.each(
-            lambda name: self._do("read", lambda files, base: receive(files, base, name)), names
-        )
+        self.each(lambda name: self._do("read", partial(receive, name)), names)
 
     def delete(self, path: str) -> None:
         """Delete a file, if it is there."""
@@ -217,14 +201,18 @@ class Storage:
         return self._do("open", lambda files, base: (f"{base}/{path}", files))
 
     def each(self, do: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-        """Call ``do`` on every item, several at a time if each waits for the network.
-
-        The first error is raised when all have ended.
-        """
+        """Call ``do`` on every item, several at a time if each waits for the network."""
         if not self.remote:
             return list(map(do, items))
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return [future.result() for future in [pool.submit(do, item) for item in items]]
+
+
+def _copy(source: Any, target: Any) -> None:
+    with source, target:
+        while part := source.read(PART):
+            target.write(part)
+            target.flush()  # else a slow network keeps the whole file in memory
 
 
 def _local_sizes(where: str) -> dict[str, int]:
@@ -249,11 +237,7 @@ def _kind(name: str) -> dict[str, str]:
 
 
 def refuse_secrets(address: str) -> None:
-    """Refuse an address that holds a user, a password or a key, without repeating it.
-
-    Raises:
-        ValueError: In one line.
-    """
+    """Raise ValueError if an address holds a user, password or key, without repeating it."""
     place = urlsplit(address)
     user = "@" in place.netloc and place.scheme not in ("abfs", "abfss")  # there, a container
     password = ":" in place.netloc and place.scheme not in ("hdfs", "viewfs")  # there, a port

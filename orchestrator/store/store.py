@@ -1,8 +1,6 @@
 """The artifact store: a folder per step, published whole or not at all.
 
-Every store is read and written through ``storage``, a local folder and an address such as
-``s3://bucket/folder`` alike.  There are no status files, leases or remembered failures: a step is
-done exactly when its ``record.json``, written last, is there and its files are as recorded.
+A step is done exactly when ``record.json``, written last, is there and its files are as it says.
 
 Locally a result is written to a private folder and renamed; of two drivers that race, the first
 one's result stays.  Remote storage cannot rename, so there files go below ``<step>/<attempt>/`` and
@@ -104,11 +102,7 @@ class Store:
         return self.root / step.path
 
     def fetch(self, step: Step) -> Path:
-        """Bring a finished step's result to this machine, and return its folder.
-
-        Raises:
-            OSError: It is not in the remote store, or not whole.
-        """
+        """Bring a finished, whole result to this machine, or raise OSError; return its folder."""
         if self.remote and (damage := self.damage(step, content=True)):
             raise OSError(f"{step.path}: {damage}")
         return self.folder(step)
@@ -116,10 +110,8 @@ class Store:
     def damage(self, step: Step, *, content: bool = False) -> str | None:
         """Say why a step's result cannot be used, or None if it can.
 
-        Args:
-            step: The step to look for.
-            content: Also hash every file; those of a remote store are copied to this machine first.
-                Sizes are enough to plan; content is checked when a step is about to read.
+        With ``content`` every file is hashed, too; those of a remote store are copied to this
+        machine first.  Sizes are enough to plan; a step that is about to read looks at contents.
 
         Raises:
             OSError: A remote store does not answer or refuses access.
@@ -160,12 +152,7 @@ class Store:
                 yield path, record
 
     def damages(self, steps: Iterable[Step], content: Container[str] = ()) -> dict[str, str | None]:
-        """What ``damage`` says of each step, by digest; several are asked about at a time.
-
-        Args:
-            steps: The steps to look for.
-            content: Digests of those whose files are hashed too.
-        """
+        """What ``damage`` says of each step, by digest, looking at contents of those named."""
         steps = list(steps)
         found = self.storage.each(
             lambda step: self.damage(step, content=step.digest in content), steps
@@ -252,27 +239,22 @@ class Store:
 
     def write_log(self, step: Step, text: str) -> None:
         """Keep the traceback of a failed step."""
-        self.storage.write(log_name(step), text.encode(errors="backslashreplace"))
+        self.storage.write(_log(step), text.encode(errors="backslashreplace"))
 
     def log_address(self, step: Step) -> str | None:
         """Where people find the traceback of a step, or None when there is none."""
-        name = log_name(step)
-        return None if self.storage.read(name) is None else self.storage.at(name)
+        return None if self.storage.read(_log(step)) is None else self.storage.at(_log(step))
 
     def drop_log(self, step: Step) -> None:
         """Remove the traceback of an earlier failure."""
-        self.storage.delete(log_name(step))
+        self.storage.delete(_log(step))
 
     def tune(self) -> tuple[str, Any]:
         """Ray Tune's ``storage_path`` and ``storage_filesystem``, in the store."""
         return self.storage.file_system("tune") if self.remote else (str(self.root / "tune"), None)
 
     def probe(self) -> str:
-        """Write a small file with a random name and content.
-
-        Returns:
-            A token for ``sees``, on other nodes, and ``unprobe``.
-        """
+        """Write a random small file; its token is for ``sees``, on other nodes, and ``unprobe``."""
         name, content = f".probe-{uuid.uuid4().hex}", secrets.token_hex(16)
         Storage(self.address, ()).write(name, content.encode())
         return f"{name}:{content}"
@@ -295,8 +277,7 @@ class Store:
     def check_writable(self, expected_bytes: int, folders: Iterable[str] = ()) -> None:
         """Fail before any work if the store, or one of its ``folders``, cannot hold what is coming.
 
-        Raises:
-            OSError: With one clear line: it is read-only, cannot be made, or is too small.
+        An OSError says in a line whether it is read-only, cannot be made, or is too small.
         """
         if self.remote:
             mine = f"this machine's copy of the store, {self.root}"
@@ -339,6 +320,5 @@ def check_folder(folder: Path, what: str, how: str, expected_bytes: int) -> None
         )
 
 
-def log_name(step: Step) -> str:
-    """The file of a step's traceback, in the store."""
+def _log(step: Step) -> str:
     return f"logs/{step.task}-{step.digest}.log"

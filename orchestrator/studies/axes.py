@@ -106,15 +106,11 @@ class Axis:
         """
         values: Any
         if self.kind == "name":
-            values = (text,) if self.single else choices.words(text) or ()
+            values = (text,) if self.single else choices.words(text)
             for word in values:
                 choices.known(word, self.options(scale), self.name.replace("_", " "))
-        elif self.kind == "ratio":
-            values = choices.ratios(text, self.flag) or ()
         else:
-            kind = int if self.kind == "count" else float
-            values = choices.numbers(text, self.flag, kind) or ()
-        if self.kind != "name":
+            values = choices.numbers(text, self.flag, self.kind)
             choices.in_range(values, self.flag, self.low, self.high, self.hint)
         return values[0] if self.single else values
 

@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def peak(do):
 def reachable(value, depth=8):
     """Everything that hangs below a value by attributes, items and elements."""
     yield value
-    if depth == 0 or isinstance(value, str | bytes | np.ndarray | Path):
+    if depth == 0 or isinstance(value, str | bytes | np.ndarray | Path | type | ModuleType):
         return
     if isinstance(value, dict):
         below = [*value.keys(), *value.values()]

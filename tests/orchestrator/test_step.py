@@ -25,7 +25,6 @@ from orchestrator.step import Step, ancestors, brief, canonical, difference
 from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import SCALES, TINY
-from tasks.data import datasets
 from tasks.detectors import CognitiveDistillation
 from tasks.steps import (
     conditions,
@@ -37,16 +36,10 @@ from tasks.steps import (
     train_classifier,
     train_diffusion,
 )
-from tasks.triggers import TRIGGERS, BadNets1
+from tasks.triggers import BadNets1
 from tasks.triggers.blend import Blend
 from tasks.triggers.picture import Picture
-
-DATASET = Step(datasets.Digits())
-
-
-def manifest(**changes):
-    settings = {"trigger": BadNets1(), "target_class": "8", "poison_ratio": 0.1, **changes}
-    return Step(poison.Settings(**settings), {"dataset": DATASET})
+from tests.orchestrator.conducted import DATASET, manifest
 
 
 def training(streams=None, **changes):
@@ -86,14 +79,13 @@ def every_step():
         )
 
 
-def test_digests_are_the_same_in_another_process():
+def test_digests_are_the_same_in_another_process(tiny_points):
     code = (
         "from orchestrator.studies import AMPLIFICATION as a; from orchestrator.studies.scales "
         "import TINY as t; print(*(p.measure.digest for p in a.points(t, a.chosen(t))))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    points = AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))
-    assert other.stdout.split() == [point.measure.digest for point in points]
+    assert other.stdout.split() == [point.measure.digest for point in tiny_points]
 
 
 def test_changing_an_ancestor_changes_its_descendants_and_no_others():
@@ -116,31 +108,24 @@ def test_placement_is_no_part_of_any_identity():
         assert set(step.identity) == {"task", "revision", "settings", "inputs", "streams"}
 
 
-def test_a_field_added_later_does_not_move_old_results():
-    old = dataclasses.make_dataclass("S", [("rate", float, 0.1)], frozen=True)
+def test_neither_a_field_added_later_nor_where_something_lies_moves_a_result():
+    rate = ("rate", float, 0.1)
     ema = ("ema", bool, field(default=False, metadata={"since": 2}))
-    new = dataclasses.make_dataclass("S", [("rate", float, 0.1), ema], frozen=True)
-    assert canonical(old()) == canonical(new())
-    assert canonical(old()) != canonical(new(ema=True))
-
-
-def test_where_something_lies_is_no_part_of_what_it_is():
     place = ("place", str, field(default="", metadata={"identity": False}))
-    kept = dataclasses.make_dataclass("S", [("rate", float, 0.1), place], frozen=True)
-    bare = dataclasses.make_dataclass("S", [("rate", float, 0.1)], frozen=True)
-    assert canonical(kept(place="/here")) == canonical(kept(place="/there")) == canonical(bare())
-    assert canonical(kept(rate=0.2)) != canonical(kept())
+    old, new, placed = (
+        dataclasses.make_dataclass("S", fields, frozen=True)
+        for fields in ([rate], [rate, ema], [rate, place])
+    )
+    assert canonical(old()) == canonical(new()) == canonical(placed(place="/here"))
+    assert canonical(old()) != canonical(new(ema=True))
+    other = dataclasses.make_dataclass("Other", [rate], frozen=True)
+    assert canonical(other()) != canonical(old())
 
 
-@pytest.mark.parametrize("value", [max, object(), b"bytes", {1, 2}, poison.Settings])
+@pytest.mark.parametrize("value", [max, b"bytes", {1, 2}, poison.Settings, (1.0, math.nan)])
 def test_what_has_no_form_that_is_the_same_in_every_process_is_refused(value):
-    with pytest.raises(TypeError, match="same in every process"):
+    with pytest.raises((TypeError, ValueError), match=r"same in every process|NaN"):
         canonical({"setting": value})
-
-
-def test_nan_is_refused():
-    with pytest.raises(ValueError, match="NaN"):
-        canonical({"setting": (1.0, math.nan)})
 
 
 @dataclass(frozen=True)
@@ -152,11 +137,6 @@ class Pair:
 @given(st.integers(-(2**40), 2**40))
 def test_one_and_one_point_zero_are_the_same_setting_of_a_float(number):
     assert canonical(Pair(number)) == canonical(Pair(float(number)))
-
-
-def test_equal_fields_of_two_kinds_of_settings_are_two_identities():
-    other = dataclasses.make_dataclass("Other", [("rate", float), ("count", int)], frozen=True)
-    assert canonical(Pair(1.0, 1)) != canonical(other(1.0, 1))
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -176,33 +156,21 @@ class TestLongSettings:
         digest = hashlib.sha256(self.PIXELS.encode()).hexdigest()
         said = f"iVBORw0KGgoiVBORw0KGgoiV... (11,000 characters, digest {digest[:12]})"
         assert brief(self.PIXELS) == said
-        assert brief({"trigger": {"pattern": self.PIXELS, "alpha": 0.2}}) == {
-            "trigger": {"pattern": said, "alpha": 0.2}
-        }
+        own = {"trigger": {"pattern": self.PIXELS, "alpha": 0.2}}
+        assert brief(own) == {"trigger": {"pattern": said, "alpha": 0.2}}
+        assert "... (1,000 values, digest " in brief(list(range(1000)))
+        assert "(400 characters" in brief("\udcff" * 400)  # of no encoding
+        [line] = difference({"pattern": self.PIXELS}, {"pattern": self.PIXELS + "="})
+        assert line.startswith(f"pattern: '{said}' -> ")
 
     @given(st.text(max_size=300) | st.lists(st.integers(0, 9), max_size=90) | st.floats())
     def test_what_is_short_is_said_as_it_is(self, value):
         assert brief(value) is value
 
-    def test_a_long_list_says_how_many_there_are(self):
-        assert "... (1,000 values, digest " in brief(list(range(1000)))
-
-    def test_a_name_that_is_no_text_of_any_encoding_is_shortened_too(self):
-        assert "(400 characters" in brief("\udcff" * 400)
-
-    def test_two_long_values_can_be_told_apart(self):
-        [line] = difference({"pattern": self.PIXELS}, {"pattern": self.PIXELS + "="})
-        old, new = line.removeprefix("pattern: ").split(" -> ")
-        assert old != new
-        assert len(line) < 250
-        [gone] = difference({"pattern": self.PIXELS}, {})
-        [came] = difference({}, {"pattern": self.PIXELS})
-        assert max(len(gone), len(came)) < 150
-
     def test_what_prints_settings_prints_no_pixels(self, tmp_path):
         """Plan, explain, compare, the page and MLflow; a study once took 438 KB."""
         own_picture = picture(tmp_path / "noise.png")
-        own = replace(TINY, own_triggers=(Blend(pattern=own_picture),), name="tiny")
+        own = replace(TINY, own_triggers=(Blend(pattern=own_picture),))
         axes = AMPLIFICATION.chosen(TINY).with_values(trigger=("blend",), poison_ratio=(0.1,))
         points = AMPLIFICATION.points(own, axes)
         store = Store(tmp_path)
@@ -228,11 +196,6 @@ def picture(path):
     return Picture.read(path)
 
 
-def test_a_difference_names_the_setting_and_both_values():
-    old, new = manifest(poison_ratio=0.05).identity, manifest(poison_ratio=0.1).identity
-    assert list(difference(old, new)) == ["settings.poison_ratio: 0.05 -> 0.1"]
-
-
 @pytest.mark.parametrize(
     "inputs", [{}, {"dirty": DATASET}, {"dataset": DATASET, "more": DATASET}, {"out": DATASET}]
 )
@@ -244,6 +207,8 @@ def test_wrong_inputs_fail_before_anything_runs(inputs):
 def test_a_training_takes_streams_and_so_does_what_takes_a_training_set():
     with pytest.raises(TypeError, match=r"train_classifier: expected the streams .* got none"):
         Step(train_classifier.Settings(name="content", classes=10))
+    with pytest.raises(TypeError, match=r"dataset and perhaps manifest, got dataset, poison"):
+        Step(train_diffusion.Settings(), {}, {"dataset": DATASET, "poison": manifest()})
     with pytest.raises(TypeError, match=r"mark: its run takes no training_set, so .* no streams"):
         Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET}, {"dataset": DATASET})
     for step in detection():
@@ -253,24 +218,16 @@ def test_a_training_takes_streams_and_so_does_what_takes_a_training_set():
         Step(prepare.Settings(detector=CognitiveDistillation()), {"classifier": classifier()})
 
 
-def test_streams_have_two_names():
-    with pytest.raises(TypeError, match=r"dataset and perhaps manifest, got dataset, poison"):
-        Step(train_diffusion.Settings(), {}, {"dataset": DATASET, "poison": manifest()})
-
-
 @pytest.mark.parametrize(
     "step", [training(), *detection(), detection("generation")[1]], ids=lambda step: step.subject
 )
 def test_neither_trainings_nor_detectors_can_be_given_the_manifest_to_look_at(step):
-    for more in ({"manifest": manifest()}, {"dataset": DATASET}):
+    others = {"manifest": manifest(), "dataset": DATASET}
+    if step.streams:  # which are its training set
+        others["training_set"] = DATASET
+    for more in ({name: other} for name, other in others.items()):
         with pytest.raises(TypeError, match=rf"^{step.task}: "):
             Step(step.settings, {**step.inputs, **more}, step.streams)
-
-
-def test_a_training_set_is_given_once():
-    _, step = detection()
-    with pytest.raises(TypeError, match=r"^detect: .*'training_set'"):
-        Step(step.settings, {**step.inputs, "training_set": DATASET}, step.streams)
 
 
 def test_what_is_written_for_a_detector_is_part_of_its_identity():
@@ -315,47 +272,30 @@ def test_paths_of_detections_say_who_looked_at_what():
     assert asked.path.rpartition("-")[0] == "conditions/training-labels-seed0"
 
 
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_every_trigger_is_an_identity_of_its_own(trigger):
-    others = [canonical(other()) for other in TRIGGERS if other is not trigger]
-    assert canonical(trigger()) not in others
-
-
 def test_pickling_keeps_the_definition_and_derives_the_rest_again():
     for step in every_step():
+        step.__dict__["digest"] = "000000000000"  # written down, and not trusted
         again = pickle.loads(pickle.dumps(step))
+        del step.__dict__["digest"]
         assert (again.digest, again.path) == (step.digest, step.path)
         assert [source.digest for source in again.sources] == [
             source.digest for source in step.sources
         ]
 
 
-def test_pickling_does_not_trust_a_digest_that_was_written_down():
-    step = manifest()
-    forged = Step(step.settings, step.inputs)
-    forged.__dict__["digest"] = "000000000000"
-    assert pickle.loads(pickle.dumps(forged)).digest == step.digest
-
-
-def test_ancestors_come_before_their_descendants_and_each_once():
-    order = [step.digest for step in every_step()]
-    tiny = list(
-        ancestors(point.measure for point in AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY)))
-    )
+def test_ancestors_come_before_their_descendants_and_each_once(tiny_points):
+    tiny = list(ancestors(point.measure for point in tiny_points))
     assert len({step.digest for step in tiny}) == len(tiny)
-    assert set(order) >= {step.digest for step in tiny}
     place = {step.digest: position for position, step in enumerate(tiny)}
     for step in tiny:
         assert all(place[source.digest] < place[step.digest] for source in step.sources)
 
 
-def test_a_new_revision_is_a_new_identity(monkeypatch):
+def test_every_seed_and_a_new_revision_move_a_digest(monkeypatch):
     before = manifest().digest
-    monkeypatch.setattr(poison.Settings, "revision", poison.Settings.revision + 1)
-    assert manifest().digest != before
-
-
-def test_every_seed_moves_its_digest():
+    with monkeypatch.context() as patch:
+        patch.setattr(poison.Settings, "revision", poison.Settings.revision + 1)
+        assert manifest().digest != before
     for step in every_step():
         if hasattr(step.settings, "seed"):
             changed = replace(step.settings, seed=step.settings.seed + 1)

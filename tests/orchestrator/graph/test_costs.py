@@ -2,8 +2,6 @@
 
 import io
 import math
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,10 +20,8 @@ from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, DETECTION, DIFFUSION_CLASSIFIER
 from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tasks import detectors
-from tasks.detectors.detector import Masking
+from tasks.data.images import to_table
 from tasks.steps import detect, prepare, train_diffusion
-
-SIDES = (32, 64)
 
 
 def counted(call):
@@ -78,7 +74,7 @@ def unet():
 class TestNetworks:
     """On torch's meta device, which computes shapes and no numbers."""
 
-    @pytest.mark.parametrize("side", SIDES)
+    @pytest.mark.parametrize("side", [32, 64])
     def test_the_unet_of_the_paper_is_counted_exactly(self, side, unet):
         with torch.device("meta"):
             given = torch.zeros(2, 3, side, side), torch.zeros(2, dtype=torch.long)
@@ -88,7 +84,23 @@ class TestNetworks:
         assert found / 2 == costs.forward(replace(CIFAR10.diffusion, image_size=side))
         assert whole == pytest.approx((1 + costs.BACKWARD) * found, rel=0.002)
 
-    @pytest.mark.parametrize("side", SIDES)
+    @pytest.mark.parametrize(
+        ("changes", "most"),
+        [
+            ({"block_channels": (128, 256, 256), "attention_levels": (1,), "groups": 32}, 2),
+            ({"channels": 1, "classes": 2}, 1.01),
+        ],
+        ids=["wide", "grey"],
+    )
+    def test_other_unets_are_estimated_within_a_factor(self, changes, most):
+        settings = replace(CIFAR10.diffusion, **changes)
+        with torch.device("meta"):
+            image, label = torch.zeros(1, settings.channels, 32, 32), torch.zeros(1).long()
+            network = train_diffusion.build(settings)
+            found = counted(lambda: network(image, label, class_labels=label))
+        assert found / most < costs.forward(settings) < most * found
+
+    @pytest.mark.parametrize("side", [32, 64])
     def test_the_classifier_is_counted_exactly(self, side):
         shape = classifiers.Shape(network="resnet18", classes=10, image_size=side, channels=3)
         with torch.device("meta"):
@@ -101,26 +113,6 @@ class TestNetworks:
         trained = settings.batch_size * settings.steps
         assert costs.operations(step) == found / 2 * (1 + costs.BACKWARD) * trained
         assert whole == pytest.approx((1 + costs.BACKWARD) * found, rel=0.03)
-
-    def test_grey_images_and_two_classes_are_within_a_percent(self):
-        grey = replace(CIFAR10.diffusion, channels=1, classes=2)
-        shape = classifiers.Shape(network="resnet18", classes=2, image_size=32, channels=1)
-        with torch.device("meta"):
-            network, judge = train_diffusion.build(grey), classifiers.build(shape)
-            image, label = torch.zeros(1, 1, 32, 32), torch.zeros(1, dtype=torch.long)
-            unet = counted(lambda: network(image, label, class_labels=label))
-            resnet = counted(lambda: judge(image))
-        assert costs.forward(grey) == pytest.approx(unet, rel=0.01)
-        assert costs.forward(CIFAR10.classifier) == pytest.approx(resnet, rel=0.01)
-
-    def test_other_networks_are_estimated_within_a_factor_of_two(self):
-        wide = {"block_channels": (128, 256, 256), "attention_levels": (1,), "groups": 32}
-        wider = replace(CIFAR10.diffusion, **wide)
-        with torch.device("meta"):
-            image, label = torch.zeros(1, 3, 32, 32), torch.zeros(1, dtype=torch.long)
-            network = train_diffusion.build(wider)
-            found = counted(lambda: network(image, label, class_labels=label))
-        assert found / 2 < costs.forward(wider) < 2 * found
 
 
 class TestSteps:
@@ -159,15 +151,13 @@ class TestSteps:
         self, detector, classifier, forward
     ):
         state = detector.prepare(PICTURES, LABELS, classifier)
-
-        def look():
-            detector.suspicion(PICTURES, LABELS, np.arange(4), state)
-            if isinstance(detector, Masking):
-                masks = np.ones((4, 8, 8), np.float32)
-                detect.answers_kept(state, PICTURES, masks, np.arange(4))
-
+        rows = to_table(index=np.arange(4), label=LABELS, caption=[None] * 4, images=PICTURES)
+        worker = SimpleNamespace(
+            rows=rows, detector=detector, state=state, _check=lambda *_: None
+        )  # all that a call looks at
+        found = counted(lambda: detect.Worker.__call__(worker, 0, 4))
         # FCT multiplies a little to turn an image, too.
-        assert counted(look) == pytest.approx(4 * forward * costs.looks(detector), rel=1e-3)
+        assert found == pytest.approx(4 * forward * costs.looks(detector), rel=1e-3)
 
     def test_fine_tuning_is_counted_by_its_epochs(self, classifier, forward):
         detector = detectors.FeatureConsistency(epochs=2, batch_size=4)
@@ -182,26 +172,18 @@ class TestSteps:
     def test_every_task_with_a_network_belongs_to_one_stage_and_no_other_does(self):
         staged = [task for tasks in costs.STAGES.values() for task in tasks]
         assert sorted(staged) == sorted(costs.PASSES)
-        studies = (DETECTION, AMPLIFICATION, DIFFUSION_CLASSIFIER)
-        for step in [step for study in studies for step in steps_of(study, CIFAR10)]:
-            reads_network = any(source.shape == "fit" for source in step.inputs.values())
-            computes = step.shape != "whole" or reads_network
-            assert (step.task in costs.PASSES) == computes
-            assert (costs.operations(step) > 0) == computes
-
-    def test_stages_hold_every_operation_once(self):
-        steps = steps_of(DETECTION, CIFAR10)
-        stages = costs.by_stage(steps)
-        whole = sum(costs.operations(step) for step in steps)
-        assert costs.total(stages).operations == pytest.approx(whole)
-        others = [name for name in costs.STAGES if name != "classifying"]
-        assert [stage.name for stage in stages] == others
-        assert not any(stage.unknown for stage in stages)
-
-    def test_the_papers_pace_is_its_own_hours(self):
-        model = next(
-            step for step in steps_of(AMPLIFICATION, CIFAR10) if step.task == "train_diffusion"
-        )
+        for study in (DETECTION, AMPLIFICATION, DIFFUSION_CLASSIFIER):
+            steps = steps_of(study, CIFAR10)
+            for step in steps:
+                reads_network = any(source.shape == "fit" for source in step.inputs.values())
+                computes = step.shape != "whole" or reads_network
+                assert (step.task in costs.PASSES) == computes
+                assert (costs.operations(step) > 0) == computes
+            stages = costs.by_stage(steps)
+            whole = sum(costs.operations(step) for step in steps)
+            assert costs.total(stages).operations == pytest.approx(whole)
+            assert not any(stage.unknown for stage in stages)
+        model = next(step for step in steps if step.task == "train_diffusion")
         [stage] = costs.by_stage([model])
         assert stage.paper_hours == pytest.approx(4 * 24, rel=0.005)
 
@@ -223,12 +205,6 @@ class TestSeconds:
     def known(self, tmp_path):
         return costs.Costs(Store(tmp_path))
 
-    def test_samples_of_a_large_network_cost_its_operations(self):
-        found = {step.task: costs.stated(step) for step in steps_of(AMPLIFICATION, CIFAR10)}
-        # 1,000 images of 50 steps with guidance, each some 5 billion operations: hours of a core.
-        assert 3600 < found["sample"] < 10 * 3600
-        assert 10 < found["dissect"] < 120  # 1,000 images, two judges of a billion each
-
     def test_detecting_with_a_larger_classifier_costs_more(self):
         large = replace(TINY, classifier=replace(TINY.classifier, image_size=32))
         ours, theirs = (
@@ -241,11 +217,6 @@ class TestSeconds:
         )
         assert all(theirs[name] > ours[name] for name in ours)
 
-    def test_without_measurements_a_step_may_take_twice_what_is_stated(self, known):
-        step = tiny("train_diffusion")
-        seconds = step.settings.expected_seconds
-        assert known.cost(step) == (seconds, seconds, 2 * seconds)
-
     def test_what_a_step_took_is_what_the_next_command_expects(self, known, tmp_path):
         for task, seconds in [("train_diffusion", 50.0), ("generations_row", 0.3)]:
             known.add(tiny(task), seconds)
@@ -254,19 +225,18 @@ class TestSeconds:
         assert again.cost(tiny("train_diffusion", seed=(1,))) == pytest.approx((50, 50, 50))
         assert again.cost(tiny("generations_row", seed=(1,))) == pytest.approx((0.3, 0.3, 0.3))
 
-    def test_a_shorter_training_takes_its_share(self, known):
+    def test_a_shorter_training_takes_its_share_and_another_network_this_machine_s_pace(
+        self, known
+    ):
         step = tiny("train_diffusion")
-        known.add(step, 2 * step.settings.expected_seconds)
+        seconds = step.settings.expected_seconds
+        assert known.cost(step) == (seconds, seconds, 2 * seconds)  # nothing was measured yet
+        known.add(step, 3 * seconds)
         half = replace(step, settings=replace(step.settings, steps=50))
-        assert known.cost(half).middle == pytest.approx(2 * half.settings.expected_seconds)
-
-    def test_another_network_is_another_kind_on_the_same_machine(self, known):
-        step = tiny("train_diffusion")
-        known.add(step, 3 * step.settings.expected_seconds)
+        assert known.cost(half).middle == pytest.approx(3 * half.settings.expected_seconds)
         wider = replace(step, settings=replace(step.settings, block_channels=(16, 16)))
         expected = 3 * wider.settings.expected_seconds
         assert known.cost(wider) == pytest.approx((expected, expected, 2 * expected))
-        assert costs.kind(wider) != costs.kind(step)
 
     def test_the_kind_says_what_is_computed_and_not_how_much(self):
         longer = replace(TINY, diffusion=replace(TINY.diffusion, steps=777))
@@ -326,22 +296,6 @@ class TestPrinting:
         assert "4 A6000 for about 24 hours" in said
         assert "672 GPU-hours" in said  # 7 models of 96
         assert "60 other steps take a CPU core about" in said
-
-    def test_a_plan_for_a_laptop_says_nothing_of_gpus(self, tmp_path):
         assert "GPU" not in printed(AMPLIFICATION, LAPTOP, Store(tmp_path))
         wider = replace(LAPTOP, diffusion=replace(LAPTOP.diffusion, block_channels=(32, 32)))
         assert not costs.for_gpus(steps_of(AMPLIFICATION, wider))
-
-    def test_the_command_needs_neither_the_data_nor_torch(self, tmp_path):
-        words = ["plan", "amplification", "--scale", "cifar10", "--data", str(tmp_path / "none")]
-        code = (
-            "import sys; from orchestrator.cli.commands import app\n"
-            f"app({[*words, '--store', str(tmp_path / 'store')]!r}, standalone_mode=False)\n"
-            "print('heavy:', {'torch', 'ray', 'mlflow', 'diffusers'} & set(sys.modules))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        assert "GPU-hours by stage" in done.stdout
-        assert "heavy: set()" in done.stdout
-        assert not (tmp_path / "store").exists()

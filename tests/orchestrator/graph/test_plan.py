@@ -1,6 +1,7 @@
 """What a plan says is what a run does."""
 
 import os
+import shutil
 from collections import Counter
 
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import strategies as st
 
 from orchestrator.graph import plan
 from orchestrator.run.local import run_in_process
-from orchestrator.step import ancestors, difference
-from orchestrator.store.store import NOT_BUILT, RECORD, Store
+from orchestrator.step import ancestors
+from orchestrator.store.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.graph import Graph
-from orchestrator.studies.scales import LAPTOP, TINY
+from orchestrator.studies.scales import TINY
 from tasks.triggers import BadNets1
 
 QUICK = ("poison", "mark", "judge_accuracy", "sample", "dissect", "generations_row")
@@ -46,41 +47,18 @@ def planned(points, store):
     return [step.path for step in plan.make(points, store).to_run]
 
 
-def remove(folder):
-    for path in sorted(folder.iterdir()):
-        path.unlink()
-    folder.rmdir()
-
-
 def data_file(folder):
     return next(path for path in sorted(folder.iterdir()) if path.name != RECORD)
 
 
-def unrecord(folder):
-    (folder / RECORD).unlink()
-
-
-def lose(folder):
-    data_file(folder).unlink()
-
-
-def truncate(folder):
-    os.truncate(data_file(folder), data_file(folder).stat().st_size // 2)
-
-
-def mangle(folder):
-    (folder / RECORD).write_text("{")
-
-
-def alter(folder):
-    """Change one byte and nothing that planning looks at."""
-    path = data_file(folder)
-    whole = bytearray(path.read_bytes())
-    whole[len(whole) // 2] ^= 1
-    path.write_bytes(whole)
-
-
-VISIBLE = (remove, unrecord, lose, truncate, mangle)
+VISIBLE = (
+    shutil.rmtree,
+    lambda folder: (folder / RECORD).unlink(),
+    lambda folder: (folder / RECORD).write_text("{"),
+    lambda folder: data_file(folder).unlink(),
+    lambda folder: os.truncate(data_file(folder), data_file(folder).stat().st_size // 2),
+)
+"""Harm that a plan sees."""
 
 
 class TestAgainstRunning:
@@ -91,13 +69,6 @@ class TestAgainstRunning:
         assert [step.digest for step in made.to_run] == [step.digest for step in graph(tiny_points)]
         assert {entry.why for entry in made.steps} == {"the first of its task"}
         assert not list(tmp_path.iterdir())
-
-    def test_of_a_finished_store_nothing_runs(self, tiny_points, tiny_store):
-        made = plan.make(tiny_points, tiny_store)
-        assert not made.to_run
-        assert not made.unfinished()
-        assert {entry.why for entry in made.steps} == {"cached"}
-        assert made.expected_seconds(2) == made.expected_bytes == 0
 
     @settings(
         max_examples=12,
@@ -124,37 +95,6 @@ class TestAgainstRunning:
             if step.digest in again:
                 assert contents(store, step) == contents(tiny_store, step)
 
-    @settings(
-        max_examples=6,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
-        derandomize=True,
-    )
-    @given(data=st.data())
-    def test_altered_content_adds_what_is_read_and_is_said(
-        self, tiny_points, tiny_store, copied, data
-    ):
-        """Plans look at sizes; content is looked at when a step reads it, and then it is said."""
-        store = copied(tiny_store)
-        quick = [step for step in graph(tiny_points) if step.task in QUICK[:-1]]
-        rows = [step for step in graph(tiny_points) if step.task == "generations_row"]
-        altered = data.draw(
-            st.lists(st.sampled_from(quick), max_size=4, unique_by=lambda s: s.path)
-        )
-        lost = data.draw(st.lists(st.sampled_from(rows), max_size=3, unique_by=lambda s: s.path))
-        for step in altered:
-            alter(store.folder(step))
-        for step in lost:
-            remove(store.folder(step))
-        said = plan.make(tiny_points, store).to_run
-        assert {step.path for step in said} == {step.path for step in lost}
-        unsaid = _read_and_altered(said, {step.path for step in altered})
-        events = run_in_process(targets(tiny_points), store)
-        done = {event["path"] for event in events if event["kind"] == "done"}
-        assert done == {step.path for step in said} | unsaid
-        messages = " ".join(event["message"] for event in events if event["kind"] == "damaged")
-        assert all(f"{path}: " in messages for path in unsaid)
-
     def test_an_altered_row_is_found_by_the_plan(self, tiny_points, tiny_store, copied):
         store = copied(tiny_store)
         row = tiny_points[0].measure
@@ -172,24 +112,13 @@ class TestAgainstRunning:
         store = copied(tiny_store)
         for step in graph(tiny_points):
             if step.task != "generations_row":
-                remove(store.folder(step)) if step.shape != "fit" else store.discard(step)
-        assert planned(tiny_points, store) == []
+                store.discard(step)
+        made = plan.make(tiny_points, store)
+        assert not made.to_run
+        assert not made.unfinished()
+        assert {entry.why for entry in made.steps} == {"cached"}
+        assert made.expected_seconds(2) == made.expected_bytes == 0
         assert made_by_running(tiny_points, store) == []
-
-
-def _read_and_altered(running, altered):
-    """Paths of altered steps that a running step reads, and that those read, and so on."""
-    found = set()
-
-    def read(step):
-        for source in step.sources:
-            if source.path in altered and source.path not in found:
-                found.add(source.path)
-                read(source)
-
-    for step in running:
-        read(step)
-    return found
 
 
 class TestChangedAxes:
@@ -203,12 +132,12 @@ class TestChangedAxes:
                 assert entry.why.startswith("settings.guidance_weight: ")
                 assert entry.why.endswith(" -> 1.0")
 
-    def test_one_more_ratio_trains_one_model_and_no_judge(self, tiny_store):
-        made = plan.make(with_axes(poison_ratio=(0.0, 0.07, 0.1)), tiny_store)
-        tasks = [step.task for step in made.to_run]
-        assert tasks.count("train_diffusion") == 1
-        assert "train_classifier" not in tasks
-        assert "datasets" not in tasks
+    def test_one_more_ratio_or_seed_trains_models_and_no_judge(self, tiny_store):
+        new = {"poison", "train_diffusion", "sample", "dissect", "generations_row"}
+        for changes, models in (({"poison_ratio": (0.0, 0.07, 0.1)}, 1), ({"seed": (0, 1)}, 6)):
+            tasks = [step.task for step in plan.make(with_axes(**changes), tiny_store).to_run]
+            assert tasks.count("train_diffusion") == models
+            assert set(tasks) == new
 
     def test_another_trigger_does_not_train_the_content_judge_again(self, tiny_store):
         shared = Graph(TINY, "8")
@@ -218,11 +147,6 @@ class TestChangedAxes:
         assert [judge.settings.name for judge in judges] == ["trigger"]
         cached = {entry.step.path for entry in made.steps if not entry.runs}
         assert {shared.content_judge.path, shared.dataset.path} <= cached
-
-    def test_another_seed_trains_models_and_no_judge(self, tiny_store):
-        made = plan.make(with_axes(seed=(0, 1)), tiny_store)
-        tasks = {step.task for step in made.to_run}
-        assert tasks == {"poison", "train_diffusion", "sample", "dissect", "generations_row"}
 
 
 class Counting(Store):
@@ -241,42 +165,7 @@ class Counting(Store):
         return super().records(task)
 
 
-def nearest(step, store):
-    """The fewest differences to a finished step of the task."""
-    records = [record for _, record in store.records(step.task)]
-    changes = [list(difference(record["identity"], step.identity)) for record in records]
-    return "; ".join(min(filter(None, changes), key=len, default=["the first of its task"]))
-
-
 class TestReasons:
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"guidance_weight": (3.0, 5.0), "seed": (0, 1), "poison_ratio": (0.0, 0.05, 0.1)},
-            {"trigger": ("blend", "unicolor"), "sampler": ("sde", "ddim"), "target_class": "3"},
-        ],
-        ids=["numbers", "words"],
-    )
-    def test_they_name_what_differs_from_the_nearest_finished_step(self, tiny_store, changes):
-        running = [
-            entry for entry in plan.make(with_axes(**changes), tiny_store).steps if entry.runs
-        ]
-        assert running
-        for entry in running:
-            assert entry.why == nearest(entry.step, tiny_store)
-
-    def test_damage_is_the_reason_where_there_is_some(self, tiny_points, tiny_store, copied):
-        store = copied(tiny_store)
-        for step, harm in zip(graph(tiny_points), (lose, truncate, mangle), strict=False):
-            harm(store.folder(step))
-        unrecord(store.folder(tiny_points[0].measure))
-        running = [entry for entry in plan.make(tiny_points, store).steps if entry.runs]
-        assert len(running) >= 3
-        for entry in running:
-            damage = store.damage(entry.step)
-            expected = nearest(entry.step, store) if damage == NOT_BUILT else damage
-            assert entry.why == expected
-
     def test_however_many_are_new_each_step_and_each_tasks_records_are_read_once(self, tiny_store):
         store = Counting(tiny_store.root)
         made = plan.make(with_axes(guidance_weight=tuple(range(1, 30))), store)
@@ -308,21 +197,14 @@ class TestOrder:
 
 
 class TestCost:
-    def test_many_cores_take_as_long_as_the_longest_way(self, tmp_path, tiny_points):
+    def test_one_core_takes_the_sum_and_many_the_longest_way(self, tmp_path, tiny_points):
         made = plan.make(tiny_points, Store(tmp_path))
         ways = {}
         for step in made.to_run:
             before = max((ways[source.digest] for source in step.sources), default=0.0)
             ways[step.digest] = before + step.settings.expected_seconds
         assert made.expected_seconds(10**6) == pytest.approx(max(ways.values()))
-
-    def test_one_core_takes_the_sum_of_all_steps(self, tmp_path, tiny_points):
-        made = plan.make(tiny_points, Store(tmp_path))
-        total = sum(step.settings.expected_seconds for step in graph(tiny_points))
+        assert min(step.settings.expected_seconds for step in made.to_run) > 0
+        total = sum(step.settings.expected_seconds for step in made.to_run)
         assert made.expected_seconds(1) == pytest.approx(total)
-        assert made.expected_seconds(2) <= made.expected_seconds(1)
-
-    def test_every_step_expects_to_cost_something(self):
-        for step in graph(AMPLIFICATION.points(LAPTOP, AMPLIFICATION.chosen(LAPTOP))):
-            assert step.settings.expected_seconds > 0
-            assert step.settings.expected_bytes > 0
+        assert made.expected_seconds(2) <= total

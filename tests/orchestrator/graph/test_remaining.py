@@ -14,14 +14,6 @@ AXES = AMPLIFICATION.chosen(TINY).with_values(
 )
 
 
-def never(_):
-    return False
-
-
-def always(_):
-    return True
-
-
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path)
@@ -39,7 +31,7 @@ def made(store):
 
 @pytest.fixture
 def left(made, store):
-    return Remaining(made, Costs(store), never, 1)
+    return Remaining(made, Costs(store), lambda _: False, 1)
 
 
 @pytest.fixture
@@ -94,13 +86,10 @@ def test_a_training_that_continued_says_nothing_of_a_whole_one(left, model):
     assert left.costs.known == before
 
 
-def test_a_step_of_several_processes_says_nothing_of_a_core(made, store, model):
-    left = Remaining(made, Costs(store), always, 1)
+def test_neither_a_step_of_several_processes_nor_unknown_cores_say_anything(made, store, model):
+    assert Remaining(made, Costs(store), lambda _: False, None).of_run(0.0) is None
+    left = Remaining(made, Costs(store), lambda _: True, 1)
     before = dict(left.costs.known)
     left.hear(event("started", model, 0.0, total=100))
     left.hear(event("done", model, 70.0, seconds=70.0))
     assert left.costs.known == before
-
-
-def test_without_a_known_number_of_cores_nothing_is_said(made, store):
-    assert Remaining(made, Costs(store), never, None).of_run(0.0) is None

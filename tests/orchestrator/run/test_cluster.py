@@ -17,7 +17,6 @@ from orchestrator.run.conductor_actor import ConductorHandle
 from orchestrator.run.nodes import Facts
 from orchestrator.run.placement import GIB, Placement
 from orchestrator.run.request import NoCluster
-from orchestrator.step import ancestors
 from orchestrator.store.store import Store
 
 VERSIONS = {"Python": "3.11.7", "ray": "2.60.0", "torch": "2.14.1"}
@@ -63,36 +62,8 @@ class TestWhatMayBeAdded:
         assert min(nodes.capacity().values()) > 1e12
 
 
-class TestThisMachine:
-    def test_more_gpus_than_it_has_are_refused_before_ray_starts(self, tiny_points):
-        steps = list(ancestors(point.measure for point in tiny_points))
-        here = [nodes.this_machine(2**28)]
-        assert here[0]["CPU"] == len(os.sched_getaffinity(0))
-        placement = Placement(gpus_per_training=64).fitted(steps, here, nodes.summed(here))
-        with pytest.raises(ValueError, match=r"needs 64 processes.* What fits: --training-workers"):
-            nodes.refuse_impossible(steps, placement, here)
-        with pytest.raises(ValueError, match=r"--gpus-per-training"):
-            nodes.refuse_impossible(steps, Placement(gpus_per_training=64), here)
-
-
 class TestUnfitNodes:
     STORE = Store(Path("/shared/store"))
-
-    def refused(self, said):
-        with pytest.raises(NoCluster) as refusal:
-            nodes.refuse_unfit(said, self.STORE, Facts(VERSIONS))
-        assert "\n" not in str(refusal.value)
-        return str(refusal.value)
-
-    def test_a_store_that_is_not_everywhere_is_refused_with_where_and_what_to_give(self):
-        nodes.refuse_unfit({"10.0.0.1": Facts(VERSIONS)}, self.STORE, Facts(VERSIONS))
-        reason = "it has no folder /shared/store"
-        said = self.refused({"10.0.0.1": Facts(VERSIONS), "10.0.0.2": Facts(VERSIONS, reason)})
-        assert said == (
-            "not every node sees the store /shared/store: node 10.0.0.2: it has no folder "
-            "/shared/store. Give --store a folder that all nodes share, or an s3:// or gs:// "
-            "address."
-        )
 
     def test_another_folder_of_the_same_name_is_told_from_the_store(self, tmp_path):
         store, other = Store(tmp_path / "one"), Store(tmp_path / "two")
@@ -102,10 +73,28 @@ class TestUnfitNodes:
         assert "does not find in" in nodes.facts(other, token).unseen
         assert set(nodes.facts().versions) == {"Python", "ray", "torch"}
 
-    def test_another_version_is_refused_with_both(self):
-        other = {**VERSIONS, "ray": "9.9"}
-        said = self.refused({"10.0.0.1": Facts(VERSIONS), "10.0.0.2": Facts(other)})
-        assert "the version of ray: here it is 2.60.0, but on node 10.0.0.2: 9.9" in said
+    @pytest.mark.parametrize(
+        ("unfit", "said"),
+        [
+            (
+                Facts({**VERSIONS, "ray": "9.9"}),
+                "the version of ray: here it is 2.60.0, but on node 10.0.0.2: 9.9",
+            ),
+            (
+                Facts(VERSIONS, "it has no folder /shared/store"),
+                "not every node sees the store /shared/store: node 10.0.0.2: it has no folder "
+                "/shared/store. Give --store a folder that all nodes share",
+            ),
+            ("it did not answer", "node 10.0.0.2: it did not answer. Remove it from the cluster"),
+        ],
+    )
+    def test_one_is_refused_with_why_and_what_to_do(self, unfit, said):
+        nodes.refuse_unfit({"10.0.0.1": Facts(VERSIONS)}, self.STORE, Facts(VERSIONS))
+        answers = {"10.0.0.1": Facts(VERSIONS), "10.0.0.2": unfit}
+        with pytest.raises(NoCluster) as refusal:
+            nodes.refuse_unfit(answers, self.STORE, Facts(VERSIONS))
+        assert said in str(refusal.value)
+        assert "\n" not in str(refusal.value)
 
 
 class TestAddresses:
@@ -147,23 +136,22 @@ class TestTokens:
         assert environment.trust_the_user(said.append, make=True) == path
         assert said == []
 
-    def test_one_that_others_could_read_is_closed_and_that_is_said_without_it(self, home):
+    def test_one_that_others_could_read_is_closed_and_that_is_said_without_it(
+        self, home, monkeypatch
+    ):
         path = home / "token"
         path.write_text("a secret")
         path.chmod(0o644)
-        os.environ[environment.TOKEN_FILE] = str(path)
+        monkeypatch.setenv(environment.TOKEN_FILE, str(path))
         said = []
         assert environment.trust_the_user(said.append, make=False) == path
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert [str(path) in line and "a secret" not in line for line in said] == [True]
-
-    def test_one_in_the_environment_is_the_user_s_choice(self, home, monkeypatch):
-        monkeypatch.setenv(environment.TOKEN, "chosen")
+        monkeypatch.setenv(environment.TOKEN, "chosen")  # which is the user's choice
         assert environment.trust_the_user(print, make=True) is None
         with environment.trusting_only_this_process():
             assert os.environ[environment.TOKEN] == "chosen"
         assert os.environ[environment.TOKEN] == "chosen"
-        assert not (home / ".ray").exists()
 
 
 class TestWhatIsShipped:
@@ -175,17 +163,16 @@ class TestWhatIsShipped:
         assert shipped["env_vars"] == {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
         assert os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] == "1"
 
-    @pytest.mark.parametrize("bringer", ["working_dir", "py_modules"])
-    def test_in_a_job_that_brings_it_only_what_the_job_does_not_say(self, monkeypatch, bringer):
+    def test_in_a_job_that_brings_it_only_what_the_job_does_not_say(self, monkeypatch):
         """Ray refuses to merge two environments that name the same thing."""
         from ray.runtime_env.runtime_env import _merge_runtime_env
 
-        for variables in ({}, {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "OTHER": "2"}):
+        own = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+        for bringer, variables in (("working_dir", {}), ("py_modules", {**own, "OTHER": "2"})):
             job = {bringer: "gcs://code.zip", "env_vars": variables}
             monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
             merged = _merge_runtime_env(job, environment.shipped())
-            assert merged[bringer] == "gcs://code.zip"
-            assert merged["env_vars"]["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] == "1"
+            assert merged == {bringer: "gcs://code.zip", "env_vars": {**variables, **own}}
 
 
 def test_sigterm_ends_what_runs_as_ctrl_c_does():
@@ -209,17 +196,14 @@ class TestOnRay:
         with pytest.raises(NoCluster, match=r"already runs in this process. Call ray.shutdown\(\)"):
             join(None)
 
-    def test_every_live_node_is_asked(self, local_ray, tmp_path):
+    def test_every_live_node_is_asked_and_a_step_without_gpus_sees_none(self, local_ray, tmp_path):
+        import ray
+
         store = Store(tmp_path)
         with local_ray.store_seen(store) as token:
             said = nodes.ask(store, token)
             assert list(said.values()) == [nodes.facts(store, token)]
         assert not list(tmp_path.iterdir())
-
-    def test_a_step_without_gpus_sees_none(self, local_ray):
-        import ray
-
-        assert local_ray.nodes.alive()
         visible = ray.remote(num_cpus=0)(os.getenv)
         assert ray.get(visible.remote("CUDA_VISIBLE_DEVICES")) == ""
 

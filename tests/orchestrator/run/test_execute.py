@@ -18,10 +18,7 @@ from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import NOT_BUILT, Store
-from tasks.steps import (
-    train_classifier,
-    train_diffusion,
-)
+from tasks.steps import train_classifier, train_diffusion
 from tests.orchestrator.conducted import DATASET, DONE, MARK, POISON, STREAMS
 
 OFTEN = Placement(checkpoint_seconds=0)
@@ -39,17 +36,9 @@ def classifier(manifest=None, **changes):
     return Step(train_classifier.Settings(**chosen), {}, streams)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("made"))
-    run_in_process([POISON, MARK], store)
-    return store
-
-
 @pytest.fixture
-def store(made, tmp_path):
-    shutil.copytree(made.root, tmp_path / "store")
-    return Store(tmp_path / "store")
+def store(poisoned_store, copied):
+    return copied(poisoned_store)
 
 
 class Interrupted(BaseException):
@@ -143,20 +132,13 @@ class TestCheckpoints:
     def save(self, text):
         return lambda folder: (folder / "weights").write_text(text)
 
-    def test_two_of_an_attempt_are_kept(self, tmp_path):
-        checkpoints = Checkpoints(Store(tmp_path), DATASET)
-        for position in range(10, 60, 10):
-            checkpoints.publish(position, self.save(str(position)))
-        assert sorted(path.name for path in checkpoints.attempt.iterdir()) == [
-            "000000040",
-            "000000050",
-        ]
-
-    def test_the_newest_of_any_attempt_is_taken_up(self, tmp_path):
+    def test_two_of_an_attempt_are_kept_and_the_newest_of_any_is_taken_up(self, tmp_path):
         early, late = (Checkpoints(Store(tmp_path), DATASET) for _ in range(2))
         assert early.newest() is None
         early.publish(1000, self.save("far"))
-        late.publish(50, self.save("near"))
+        for position in (30, 40, 50):
+            late.publish(position, self.save("near"))
+        assert sorted(path.name for path in late.attempt.iterdir()) == ["000000040", "000000050"]
         assert (late.newest() / "weights").read_text() == "far"
 
     def test_a_crash_while_saving_leaves_the_one_before(self, tmp_path):
@@ -173,13 +155,9 @@ class TestCheckpoints:
 
 
 class TestFailing:
-    @pytest.mark.parametrize(
-        "step",
-        [diffusion(learning_rate=1e30), classifier(learning_rate=1e30)],
-        ids=lambda step: step.task,
-    )
-    def test_a_loss_that_is_nan_stops_the_step_and_nothing_else(self, store, step, contents):
-        before = contents(store)
+    @pytest.mark.parametrize("make", [diffusion, classifier], ids=lambda make: make.__name__)
+    def test_a_loss_that_is_nan_stops_the_step_and_nothing_else(self, store, make, contents):
+        step, before = make(learning_rate=1e30), contents(store)
         with pytest.raises(StepFailed) as caught:
             run_in_process([POISON, step, MARK], store)
         message = str(caught.value)
@@ -189,12 +167,8 @@ class TestFailing:
         assert store.damage(step) == NOT_BUILT
         log = Path(store.log_address(step))
         assert "Traceback" in log.read_text()
-        assert "FloatingPointError" in log.read_text()
-        after = contents(store)
-        assert {name: after[name] for name in before} == before
-        assert set(after) - set(before) == {log.relative_to(store.root).as_posix()}
-
-    def test_the_log_goes_when_the_step_is_made_after_all(self, store):
+        name = log.relative_to(store.root).as_posix()
+        assert contents(store) == {**before, name: log.read_bytes()}
         store.write_log(MARK, "an earlier failure")
         store.discard(MARK)
         assert build(MARK, store, Placement()) == DONE

@@ -1,10 +1,5 @@
-"""What a step holds: counted anew on the networks themselves, and measured in processes of its own.
+"""What a step holds, counted anew on the networks themselves; bench/memory.py measures it."""
 
-bench/memory.py measures every kind of step, at 8, 32 and 64 pixels.
-"""
-
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -12,13 +7,11 @@ import torch
 
 from models import classifiers
 from orchestrator.run import memory
-from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from tasks.data import datasets
 from tasks.steps import attack, sample, train_classifier, train_diffusion
 from tasks.triggers import BadNets1
 
-WITHIN = 1.5
 DIGITS = Step(datasets.Digits())
 SMALL = train_diffusion.Settings(steps=3, schedule="ramp")
 PAPER = train_diffusion.Settings(
@@ -50,10 +43,6 @@ def kept(network, call):
     return sum(size for size, _ in found.values()) / 4
 
 
-def parameters(network):
-    return sum(tensor.numel() for tensor in network.parameters())
-
-
 def trained(settings):
     return Step(settings, {}, {"dataset": DIGITS})
 
@@ -72,14 +61,14 @@ def test_a_u_net_is_counted_as_it_is(settings):
         return network(image, label, class_labels=label).sample.square()
 
     stated = memory.u_net(settings)
-    assert stated.parameters == parameters(network)
+    assert stated.parameters == network.num_parameters()
     assert stated.kept == pytest.approx(kept(network, call) / 2, rel=0.08)
 
 
-SIDES = [(network, 32) for network in train_classifier.NETWORKS]
-
-
-@pytest.mark.parametrize(("network", "side"), [*SIDES, ("small", 8), ("resnet18", 64)])
+@pytest.mark.parametrize(
+    ("network", "side"),
+    [*((network, 32) for network in train_classifier.NETWORKS), ("small", 8), ("resnet18", 64)],
+)
 def test_a_classifier_is_counted_as_it_is(network, side):
     settings = replace(CLASSIFIER, network=network, image_size=side)
     shape = classifiers.Shape(network=network, classes=10, image_size=side, channels=3)
@@ -87,7 +76,8 @@ def test_a_classifier_is_counted_as_it_is(network, side):
     built = classifiers.build(shape).to("meta")
     image = torch.zeros(2, 3, side, side, device="meta")
     stated = memory.classifier(trained(settings))
-    assert stated.parameters == pytest.approx(parameters(built), rel=0.002)
+    numbers = sum(tensor.numel() for tensor in built.parameters())
+    assert stated.parameters == pytest.approx(numbers, rel=0.002)
     assert stated.kept == pytest.approx(kept(built, lambda: built(image)) / 2, rel=0.03)
 
 
@@ -114,41 +104,3 @@ def test_more_images_at_once_are_expected_to_hold_more():
     asked = Step(attack.Settings(trigger=BadNets1(), target_class="8"), shown)
     assert memory.expected(asked) > 0
     assert memory.expected(DIGITS) == 0
-
-
-TRAIN = """
-import sys
-from pathlib import Path
-import numpy as np
-from orchestrator.run.execute import _peak_memory
-from tasks.steps import train_diffusion
-from tasks.steps.batches import Held
-
-settings = {settings!r}
-n = 2 * settings.batch_size
-shape = (n, settings.image_size, settings.image_size, settings.channels)
-held = Held(
-    index=np.arange(n), image=np.zeros(shape, np.uint8), label=np.arange(n) % 10,
-    batch_size=settings.batch_size, seed=0,
-)
-Path(sys.argv[1]).mkdir()
-train_diffusion.fit(
-    settings, out=Path(sys.argv[1]), batches=held, report=lambda *_: None, resume=None
-)
-print(_peak_memory())
-"""
-
-
-@pytest.mark.slow
-def test_trainings_reach_about_the_peak_that_they_state(tmp_path):
-    """Of samplings bench/memory.py tells the same."""
-    steps = [trained(replace(SMALL, image_size=side, channels=3, steps=2)) for side in (8, 32)]
-    running = []
-    for place, step in enumerate(steps):
-        text = TRAIN.replace("{settings!r}", f"train_diffusion.{step.settings!r}")
-        command = [sys.executable, "-c", text, str(tmp_path / str(place))]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    for step, process in zip(steps, running, strict=True):
-        measured = int(process.communicate()[0].split()[-1])
-        stated = Placement().bundle(step, {"CPU": 1.0}).memory
-        assert stated / WITHIN <= measured <= WITHIN * stated, (stated, measured)

@@ -147,7 +147,8 @@ class TestWorkers:
         run_in_process([POISON], shared)
         conductor = conduct([step], shared, Placement(training_workers=2))
         finish(conductor, step)
-        losses = [last_loss(store.fetch(step)) for store in (alone, shared)]
+        tables = [(store.fetch(step) / "history.csv").read_text() for store in (alone, shared)]
+        losses = [float(table.splitlines()[-1].split(",")[1]) for table in tables]
         assert losses[1] == pytest.approx(losses[0], rel=rounding)
         one, two = (predictions(store.folder(step)) for store in (alone, shared))
         np.testing.assert_allclose(two, one, rtol=0, atol=20 * rounding * np.abs(one).max())
@@ -167,11 +168,6 @@ class TestWorkers:
         assert _cause(WorkerGroupError("workers failed", {0: lost})) is lost
 
 
-def last_loss(folder):
-    *_, last = (folder / "history.csv").read_text().splitlines()
-    return float(last.split(",")[1])
-
-
 def predictions(folder):
     """What a trained model predicts for fixed noise at some times and conditions."""
     import torch
@@ -188,7 +184,12 @@ def predictions(folder):
 
 
 class TestTheDataset:
-    def test_only_what_a_training_holds_goes_to_the_object_store(self, conductor, with_data):
+    def test_only_what_a_training_holds_goes_to_the_object_store(
+        self, conductor, with_data, tmp_path
+    ):
+        without = conductor(POISON, Store(tmp_path / "without"))
+        assert asyncio.run(without._rows(HELD)) is None  # the step finds out, and says so
+        assert without.reading == {}
         made = conductor(RESTREAMED, with_data)
         settings = prepare.Settings(detector=CognitiveDistillation())
         prepared = Step(settings, {"classifier": RESTREAMED}, STREAMS)  # reads a file of its own
@@ -196,11 +197,6 @@ class TestTheDataset:
             assert asyncio.run(made._rows(step)) is None
         assert made.reading == {}
         assert asyncio.run(made._rows(HELD)) is not None
-
-    def test_one_that_cannot_be_read_is_left_to_the_step_and_forgotten(self, conductor, tmp_path):
-        made = conductor(POISON, Store(tmp_path))
-        assert asyncio.run(made._rows(HELD)) is None
-        assert made.reading == {}
 
     @pytest.mark.parametrize(
         "small_bytes", [pytest.param(0, marks=pytest.mark.slow), 2**30], ids=["pipeline", "here"]
@@ -218,6 +214,7 @@ class TestTheDataset:
         assert read.to_pydict() == file.to_pydict()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
     conduct, tmp_path, contents
 ):
@@ -230,7 +227,9 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
     conductor = conduct([step], store, Placement(checkpoint_seconds=0))
     ending = conductor.actor.finish.remote(step.digest)
     checkpoints = Checkpoints(store, step)
-    [first] = until(lambda: {attempt for attempt, _ in published(checkpoints)}, ending)
+    while not (before := published(checkpoints)):
+        assert not ended(ending)
+    [first] = {attempt for attempt, _ in before}
     kill_the_process_that_builds()
     later = set()
     while not ended(ending):
@@ -257,13 +256,6 @@ def ended(reference):
 
     done, _ = ray.wait([reference], timeout=0.02)
     return bool(done)
-
-
-def until(look, reference):
-    """What ``look()`` finds, as soon as it finds anything; it must before the reference ends."""
-    while not (found := look()):
-        assert not ended(reference)
-    return found
 
 
 def kill_the_process_that_builds():

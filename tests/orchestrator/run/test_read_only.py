@@ -47,28 +47,15 @@ def asked(tmp_path):
     return ask
 
 
-def closed(folder, mode):
-    """Set the mode of every folder at and below one, deepest first."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            path.chmod(mode)
-    folder.chmod(mode)
-
-
-def opened(folder):
-    """Undo it, from above."""
-    folder.chmod(0o755)
-    for path in folder.iterdir():
-        if path.is_dir():
-            opened(path)
-
-
 @pytest.fixture
 def read_only(tiny_store, copied):
     store = copied(tiny_store)
-    closed(store.root, 0o555)
+    folders = [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]
+    for folder in reversed(folders):
+        folder.chmod(0o555)
     yield store
-    opened(store.root)
+    for folder in folders:
+        folder.chmod(0o755)
 
 
 def test_a_finished_store_that_may_only_be_read_is_planned_and_reported(read_only, asked, tmp_path):

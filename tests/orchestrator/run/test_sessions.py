@@ -1,36 +1,13 @@
-"""Ray's sessions lie where their sockets fit, and their folder goes with them."""
+"""Ray's session lies where its sockets fit, and its folder goes with it."""
 
 import os
 import socket
 import stat
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from orchestrator.run import sessions
-
-
-@pytest.fixture
-def named(monkeypatch):
-    """A function that names the folder for temporary files."""
-    monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    return lambda path: monkeypatch.setenv("TMPDIR", str(path))
-
-
-@pytest.fixture
-def somebody_s():
-    """A short folder in which Ray's is somebody else's: a file, which is as good."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        Path(folder, "ray").touch()
-        yield Path(folder)
-
-
-@pytest.fixture
-def deep(tmp_path):
-    folder = tmp_path / ("deep" * 20)
-    folder.mkdir()
-    return folder
 
 
 def test_the_longest_path_is_the_system_s_own(tmp_path, monkeypatch):
@@ -41,29 +18,35 @@ def test_the_longest_path_is_the_system_s_own(tmp_path, monkeypatch):
             too_long.bind("x" * (sessions.LONGEST + 1))
 
 
-def test_ray_takes_the_same_folder_by_itself(named, tmp_path):
-    from ray._common.utils import get_default_ray_temp_dir
-
-    named(tmp_path)
-    assert str(sessions.usual(os.environ)) == get_default_ray_temp_dir()
-    with sessions.folder() as chosen:
-        assert (chosen is None) == (sessions.unfit(tmp_path / "ray") is None)
-    named("")
-    assert sessions.usual({}) == Path("/tmp/ray")
+@pytest.fixture
+def unusable(tmp_path):
+    """A folder too deep for sockets, and a file where a folder should be."""
+    deep, file = tmp_path / ("deep" * 20), tmp_path / "file"
+    deep.mkdir()
+    file.touch()
+    return deep, file
 
 
-@pytest.mark.parametrize("place", ["deep", "somebody_s"])
-def test_another_is_made_instead_of_one_that_cannot_be_used(named, place, request):
-    named(request.getfixturevalue(place))
-    with sessions.folder() as chosen:
-        assert sessions.unfit(Path(chosen)) is None
-        assert stat.S_IMODE(Path(chosen).stat().st_mode) == 0o700
-        (Path(chosen) / "session").mkdir()
-    assert not Path(chosen).exists()
+def test_it_is_private_in_the_first_folder_that_can_be_used_and_goes(unusable, monkeypatch):
+    for name, place in zip(("RAY_TMPDIR", "TMPDIR"), unusable, strict=True):
+        monkeypatch.setenv(name, str(place))
+    with sessions.folder() as found:
+        assert Path(found).parent == Path("/tmp")
+        assert len(os.fsencode(Path(found).parent / sessions.BELOW)) < sessions.LONGEST
+        assert stat.S_IMODE(Path(found).stat().st_mode) == 0o700
+        monkeypatch.setenv("RAY_TMPDIR", found)
+        (Path(found) / "session").mkdir()
+        with sessions.folder() as another:
+            assert Path(another).parent == Path(found)
+    assert not Path(found).exists()
 
 
-def test_where_there_is_no_place_at_all_the_line_says_what_to_type(named, somebody_s, monkeypatch):
-    named(somebody_s)
-    monkeypatch.setattr(sessions, "SHORT", str(somebody_s / "ray" / "below"))
-    with pytest.raises(OSError, match=r"is not a folder. export RAY_TMPDIR=/a/short/path"):
+def test_where_there_is_no_place_at_all_the_line_says_what_to_type(unusable, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(unusable[1]))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(sessions, "SHORT", str(unusable[0]))
+    said = (
+        r"(is not a folder|is too long).* export RAY_TMPDIR=/a/short/path \(at most \d+ letters\)"
+    )
+    with pytest.raises(OSError, match=said):
         sessions.folder().__enter__()

@@ -2,7 +2,6 @@
 
 # ruff: noqa: ARG002 - detectors are given more than these look at
 
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -64,9 +63,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def store(made, tmp_path):
-    shutil.copytree(made.root, tmp_path / "store")
-    return Store(tmp_path / "store")
+def store(made, copied):
+    return copied(made)
 
 
 @pytest.fixture

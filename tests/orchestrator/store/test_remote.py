@@ -15,9 +15,9 @@ from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.record import DAMAGED, RECORD
 from orchestrator.store.store import NOT_BUILT, Store
 from tasks.steps import train_classifier
-from tests.orchestrator.store.test_store import DATASET, lies, manifest, read, rewrite, write
+from tests.orchestrator.conducted import DATASET, POISON
+from tests.orchestrator.store.test_store import lies, read, rewrite, write
 
-POISON = manifest()
 OFTEN = Placement(checkpoint_seconds=0)
 
 
@@ -107,18 +107,6 @@ class TestTheCopy:
         assert {path.name for path in folder.iterdir()} == {*one.record(DATASET)["files"], RECORD}
         assert list(folder.parent.iterdir()) == [folder]
 
-    def test_damaged_sources_are_discarded_and_built_again(self, pair, contents, tmp_path):
-        one, two = pair
-        run_in_process([POISON], one)
-        two.storage.write(lies(two, "classes.json"), b"x" * 10)
-        one.discard(POISON)
-        assert build(POISON, two, Placement()).kind == "damaged"
-        run_in_process([POISON], two)
-        one.fetch(POISON), one.fetch(DATASET)
-        folder = Store(tmp_path / "folder")
-        run_in_process([POISON], folder)
-        assert contents(one, POISON, DATASET) == contents(folder, POISON, DATASET)
-
 
 class TestCheckpointsOnAnotherNode:
     class Gone(BaseException):
@@ -183,11 +171,3 @@ def test_a_report_is_kept_beside_the_results_as_a_page(pair):
     base, files = two.storage.file_system("reports/amplification-tiny")
     with files.open_input_stream(f"{base}/index.html") as page:
         assert page.metadata()["Content-Type"] == b"text/html"
-
-
-def test_the_sweep_s_logs_lie_in_the_store(pair):
-    one, two = pair
-    path, files = one.tune()
-    with files.open_output_stream(f"{path}/sweep/progress.csv") as stream:
-        stream.write(b"1")
-    assert two.storage.sizes("tune") == {"sweep/progress.csv": 1}

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import resource
 import shutil
 import subprocess
 import sys
@@ -16,20 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.run.local import run_in_process
-from orchestrator.step import Step
 from orchestrator.store.reasons import Reasons
-from orchestrator.store.record import DAMAGED, RECORD, folder_damage, write_record
+from orchestrator.store.record import DAMAGED, RECORD, folder_damage
 from orchestrator.store.store import NOT_BUILT, Store
-from tasks.data import datasets
-from tasks.steps import poison
-from tasks.triggers import BadNets1
-
-DATASET = Step(datasets.Digits())
-
-
-def manifest(**changes):
-    settings = {"trigger": BadNets1(), "target_class": "8", "poison_ratio": 0.1, **changes}
-    return Step(poison.Settings(**settings), {"dataset": DATASET})
+from tests.orchestrator.conducted import DATASET, manifest
 
 
 def files(root):
@@ -59,13 +48,6 @@ def rewrite(store, step, change):
     store.storage.write(f"{step.path}/{RECORD}", json.dumps(record).encode())
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("made"))
-    run_in_process([manifest()], store)
-    return store
-
-
 @pytest.fixture(params=["folder", "bucket"])
 def both(request, tmp_path):
     """A store as two nodes see it."""
@@ -76,14 +58,14 @@ def both(request, tmp_path):
 
 class TestPublishing:
     def test_what_one_node_makes_another_finds_and_reads_to_the_same_bytes(
-        self, both, made, contents
+        self, both, poisoned_store, contents
     ):
         one, two = both
         run_in_process([manifest()], one)
         assert {event["kind"] for event in run_in_process([manifest()], two)} == {"cached"}
         for step in (DATASET, manifest()):
             assert two.damage(step, content=True) is None
-            assert contents(two, step) == contents(made, step)
+            assert contents(two, step) == contents(poisoned_store, step)
             record = two.record(step)
             assert record["identity"] == step.identity
             assert set(record["files"]) == {
@@ -91,6 +73,10 @@ class TestPublishing:
             } - {RECORD}
             assert min(record["seconds"], record["peak_memory_bytes"]) > 0
             assert record["versions"]["numpy"]
+            written = {path: path.stat().st_mtime_ns for path in files(poisoned_store.folder(step))}
+            assert written[poisoned_store.folder(step) / RECORD] == max(
+                written.values()
+            )  # the last
 
     def test_a_result_is_nowhere_to_be_found_until_it_is_whole(self, both):
         one, two = both
@@ -128,12 +114,6 @@ class TestPublishing:
         assert list(store.records("datasets")) == []
         run_in_process([DATASET], store)
         assert store.damage(DATASET, content=True) is None
-
-    def test_the_record_is_the_last_write(self, made):
-        for step in (DATASET, manifest()):
-            record = made.folder(step) / RECORD
-            others = [path for path in files(made.folder(step)) if path != record]
-            assert record.stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in others)
 
     def test_a_damaged_result_is_replaced(self, both):
         one, two = both
@@ -191,24 +171,16 @@ class TestDamage:
         write(both[0], DATASET, a="as it was", b="b")
         return both[1]
 
-    def test_what_was_never_made_is_not_built(self, two):
-        assert two.has(DATASET)
-        assert two.damage(manifest(seed=9)) == NOT_BUILT
-        found = two.damages([DATASET, manifest()], content={DATASET.digest})
+    def test_a_file_is_named_that_is_altered_truncated_or_missing(self, two):
+        found = two.damages([DATASET, manifest()], content={manifest().digest})
         assert found == {DATASET.digest: None, manifest().digest: NOT_BUILT}
-
-    def test_a_missing_file_is_named(self, two):
-        two.storage.delete(lies(two, "b.txt"))
-        assert two.damage(DATASET) == "b.txt is missing"
-
-    def test_a_truncated_file_is_named_with_both_sizes(self, two):
+        two.storage.write(lies(two, "a.txt"), b"AS IT WAS")
+        assert two.has(DATASET)  # by its sizes
+        assert two.damage(DATASET, content=True) == "a.txt was altered after it was written"
         two.storage.write(lies(two, "a.txt"), b"as")
         assert two.damage(DATASET) == "a.txt has 2 bytes, 9 were written"
-
-    def test_an_altered_file_is_found_when_its_content_is_looked_at(self, two):
-        two.storage.write(lies(two, "a.txt"), b"AS IT WAS")
-        assert two.damage(DATASET) is None
-        assert two.damage(DATASET, content=True) == "a.txt was altered after it was written"
+        two.storage.delete(lies(two, "a.txt"))
+        assert two.damage(DATASET) == "a.txt is missing"
 
     @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"{}", b'{"files": []}', b"\xff"])
     def test_a_record_that_is_none_is_damaged(self, two, text):
@@ -233,12 +205,10 @@ class TestDamage:
         two.storage.write(f"x/y/{RECORD}", two.storage.read(f"{DATASET.path}/{RECORD}"))
         assert two.bring("x/y") == said
 
-    def test_where_there_can_be_no_folder_nothing_is_built(self, tmp_path):
+    def test_where_there_can_be_no_folder_or_no_record_nothing_is_built(self, tmp_path):
         (tmp_path / "file").write_text("")
-        assert Store(tmp_path / "file").damage(DATASET) == NOT_BUILT
-        assert Store(tmp_path / "none").damage(DATASET) == NOT_BUILT
-
-    def test_a_record_that_cannot_be_read_is_damaged(self, tmp_path):
+        for name in ("file", "none"):
+            assert Store(tmp_path / name).damage(DATASET) == NOT_BUILT
         (tmp_path / DATASET.path / RECORD).mkdir(parents=True)
         assert Store(tmp_path).damage(DATASET) == DAMAGED
 
@@ -260,9 +230,9 @@ class TestDamage:
 
     @settings(max_examples=60, deadline=None)
     @given(data=st.data())
-    def test_whatever_a_record_says_it_is_read_without_a_crash(self, made, data):
+    def test_whatever_a_record_says_it_is_read_without_a_crash(self, poisoned_store, data):
         values = st.none() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
-        record = made.record(DATASET)
+        record = poisoned_store.record(DATASET)
         place = data.draw(st.sampled_from(["identity", "files", "file", "size", "sha256", "all"]))
         value = data.draw(values)
         if place == "all":
@@ -275,21 +245,12 @@ class TestDamage:
             record[place] = value
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder))
-            shutil.copytree(made.folder(DATASET), store.folder(DATASET))
+            shutil.copytree(poisoned_store.folder(DATASET), store.folder(DATASET))
             (store.folder(DATASET) / RECORD).write_text(json.dumps(record))
             if place != "files" or value != {}:
                 assert isinstance(store.damage(DATASET, content=True), str)
                 assert isinstance(folder_damage(store.folder(DATASET)), str | None)
             assert Reasons(store).why(DATASET, NOT_BUILT)
-
-    def test_a_folder_is_whole_exactly_when_it_is_as_recorded(self, tmp_path):
-        (tmp_path / "deep").mkdir()
-        (tmp_path / "deep" / "weights").write_text("weights")
-        assert folder_damage(tmp_path) == DAMAGED
-        write_record(tmp_path, {"position": 5})
-        assert folder_damage(tmp_path) is None
-        (tmp_path / "deep" / "weights").write_text("WEIGHTS")
-        assert folder_damage(tmp_path) == "deep/weights was altered after it was written"
 
 
 class TestUsing:
@@ -322,6 +283,7 @@ class TestUsing:
     def read_only(self):
         """A folder that this process cannot write to, although tests may run as root."""
         folder = Path(tempfile.mkdtemp())
+        (folder / "file").write_text("")
         folder.chmod(0o555)
         root = os.geteuid() == 0
         if root:
@@ -333,36 +295,17 @@ class TestUsing:
                 os.seteuid(0)
             shutil.rmtree(folder)
 
-    @pytest.mark.parametrize("below", ["", "store"])
-    def test_a_read_only_folder_gets_one_line(self, read_only, below):
-        with pytest.raises(OSError, match=r"^cannot write to the store /.* --store\.$") as caught:
-            Store(read_only / below).check_writable(0)
-        assert "Permission denied" in str(caught.value)
-
-    @pytest.mark.parametrize("name", ["file", "file/store"])
-    def test_a_file_in_the_way_gets_one_line(self, tmp_path, name):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(OSError, match=r"^cannot write to the store /.* --store\.$"):
-            Store(tmp_path / name).check_writable(0)
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [("", "Permission"), ("store", "Permission"), ("file/store", "Not a"), ("file", "exists")],
+    )
+    def test_a_read_only_folder_and_a_file_in_the_way_get_one_line(self, read_only, name, why):
+        said = rf"^cannot write to the store /.*: .*{why}.* --store\.$"
+        with pytest.raises(OSError, match=said):
+            Store(read_only / name).check_writable(0)
 
     def test_a_place_is_made_and_one_with_too_little_room_is_refused(self, tmp_path):
         Store(tmp_path / "new" / "store").check_writable(1000)
         assert list((tmp_path / "new" / "store").iterdir()) == []
         with pytest.raises(OSError, match=r"MB free and this run is expected to write \d+ MB"):
             Store(tmp_path).check_writable(10**18)
-
-    def test_a_full_store_is_found_before_any_work(self, tmp_path):
-        code = (
-            "import sys; from pathlib import Path; from orchestrator.store.store import Store\n"
-            "Store(Path(sys.argv[1])).check_writable(0)"
-        )
-        full = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
-        )
-        said = full.stderr.splitlines()[-1]
-        assert said.startswith(f"OSError: cannot write to the store {tmp_path}: File too large.")
-        assert not files(tmp_path)
