@@ -1,5 +1,11 @@
-"""Studies: one file per phenomenon; adding one is a file and a line here."""
+"""Studies: a folder for each figure or table of the paper; adding one is a folder and a line here.
 
+Their pages call triggers and detectors by the titles of their classes.
+"""
+
+import tasks.detectors
+import tasks.triggers
+from analysis import names
 from orchestrator.studies.amplification import AMPLIFICATION
 from orchestrator.studies.composition import COMPOSITION
 from orchestrator.studies.defense import DEFENSE
@@ -16,3 +22,6 @@ STUDIES: tuple[Study, ...] = (
     DEFENSE,
     DIFFUSION_CLASSIFIER,
 )
+
+names.register(tasks.triggers.TRIGGERS, "trigger", "judge_trigger")
+names.register(tasks.detectors.DETECTORS, "detector")
