@@ -23,5 +23,6 @@ STUDIES: tuple[Study, ...] = (
     DIFFUSION_CLASSIFIER,
 )
 
-names.register(tasks.triggers.TRIGGERS, "trigger", "judge_trigger")
+_shown = sorted(tasks.triggers.TRIGGERS, key=lambda kind: getattr(kind, "place", 0))
+names.register(_shown, "trigger", "judge_trigger")
 names.register(tasks.detectors.DETECTORS, "detector")

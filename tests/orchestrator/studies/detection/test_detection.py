@@ -232,6 +232,6 @@ class TestRefusals:
 
 
 def test_a_trigger_of_one_s_own_reaches_judge_and_attack():
-    own = replace(TINY, part_settings=(BadNets1(side=3),))
+    own = replace(TINY, own_triggers=(BadNets1(side=3),))
     for point in points_of(own):
         assert point.measure.inputs["attack"].settings.trigger == BadNets1(side=3)

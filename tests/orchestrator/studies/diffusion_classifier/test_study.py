@@ -77,7 +77,7 @@ class TestPoints:
         assert contrasts == [("rectangle", 1, 0.1, "edm", 3), ("blend", None, 0.1, "edm", 3)]
 
     def test_a_cell_of_the_grid_is_no_contrast_again(self):
-        scale = replace(TINY, part_settings=(Unicolor(side=3),))
+        scale = replace(TINY, own_triggers=(Unicolor(side=3),))
         for one in (TINY, scale):
             points = points_of(one, trigger="badnets1,unicolor,blend")
             assert len({point.measure.digest for point in points}) == len(points)
