@@ -51,7 +51,7 @@ def _lines() -> tuple[Row, ...]:
 def printed(**where: Any) -> Rows:
     """The paper's numbers, a line for each cell and a column for each metric.
 
-    ``trigger_ratio``, ``mismatch_ratio`` and ``amplification`` are calculated where the paper prints
+    ``trigger_ratio``, ``mismatch_ratio`` and ``amplification`` are calculated where the paper has
     what they are made of.
 
     Args:

@@ -111,17 +111,20 @@ class Graph:
             ValueError: A ratio that poisons less than an image, or more than there is.
         """
         judge = judged_by or trigger
+        axes: dict[str, Any] = {
+            "trigger": trigger.name,
+            "judge_trigger": judge.name,
+            "poison_ratio": poison_ratio,
+            "target_class": self.target_class,
+            "guidance_weight": guidance_weight,
+            "sampler": sampler,
+            "clip": clip,
+            "seed": seed,
+        }
         settings = generations_row.Settings(
-            trigger=trigger.name,
-            judge_trigger=judge.name,
-            target_class=self.target_class,
-            poison_ratio=poison_ratio,
-            guidance_weight=guidance_weight,
-            sampler=sampler,
+            **axes,
             sampler_steps=self.scale.steps_of(sampler),
-            clip=clip,
             paper_guidance=self.scale.paper_guidance,
-            seed=seed,
             other_guidance_weight=self.scale.others.guidance_weight,
         )
         manifest = self.manifest(trigger, poison_ratio, seed)
@@ -129,11 +132,9 @@ class Graph:
         asked = replace(self.scale.generations, conditions=(self.target,), clip=clip)
         drawn = self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed)
         generations = self.step(drawn, {"model": model})
-        classes = range(len(self.scale.dataset.class_names))
-        others = tuple(label for label in classes if label != self.target)
-        other = self.step(
-            replace(self.scale.others, conditions=others, seed=seed), {"model": model}
-        )
+        others = {*range(len(self.scale.dataset.class_names))} - {self.target}
+        asked = replace(self.scale.others, conditions=tuple(sorted(others)), seed=seed)
+        other = self.step(asked, {"model": model})
         inputs = {
             "manifest": manifest,
             "judges": self.judges(judge),
@@ -141,9 +142,6 @@ class Graph:
             "generations": generations,
             "other_dissection": self.dissection(other, judge),
         }
-        names = ("trigger", "judge_trigger", "poison_ratio", "target_class")
-        axes = {name: getattr(settings, name) for name in names}
-        axes |= {"guidance_weight": guidance_weight, "sampler": sampler, "clip": clip, "seed": seed}
         return Point(axes=axes, measure=Step(settings, inputs))
 
     def manifest(self, trigger: Trigger, ratio: float, seed: int) -> Step:
