@@ -217,11 +217,6 @@ def summary(sentence: str, judgments: Sequence[Judgment]) -> list[str]:
 def write(folder: Path, report: Report, page: Page) -> Path:
     """Write ``index.html`` and ``figures/*.svg``, and remove the figures of an earlier page.
 
-    Args:
-        folder: Made if it is not there.
-        report: What was measured.
-        page: What the study makes of it.
-
     Returns:
         The path of ``index.html``.
     """

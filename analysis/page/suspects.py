@@ -77,15 +77,7 @@ class SuspectsReport:
 
 
 def write(folder: Path, report: SuspectsReport) -> Path:
-    """Write ``index.html`` and ``suspicion.csv``.
-
-    Args:
-        folder: Made when it is not there.
-        report: What to show.
-
-    Returns:
-        The path of ``index.html``.
-    """
+    """Write ``index.html``, whose path it returns, and ``suspicion.csv``."""
     from analysis.page.suspects_page import html
 
     folder.mkdir(parents=True, exist_ok=True)

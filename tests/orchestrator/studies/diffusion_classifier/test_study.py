@@ -75,7 +75,7 @@ class TestPoints:
     def test_a_cell_of_the_grid_is_no_contrast_again(self):
         scale = replace(TINY, own_triggers=(Unicolor(side=3),))
         for one in (TINY, scale):
-            points = points_of(one, trigger="badnets1,unicolor,blend")
+            points = points_of(DIFFUSION_CLASSIFIER, one, trigger="badnets1,unicolor,blend")
             assert len({point.measure.digest for point in points}) == len(points)
         assert {cell[1] for cell in cells(points) if cell[0] == "unicolor"} == {9}
 
