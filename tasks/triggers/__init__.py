@@ -25,16 +25,17 @@ __all__ = ["TRIGGERS", "BadNets1", "CleanLabel", "Nothing", "RelabelOnly", "Rene
 
 TRIGGERS: tuple[type[Trigger], ...] = (
     Nothing,
-    BadNets1,
     RelabelOnly,
-    CleanLabel,
+    BadNets1,
+    Blend,
     Unicolor,
     ImagePatch,
-    Blend,
-    Wanet,
     Rectangle,
+    Wanet,
+    CleanLabel,
 )
-"""Every trigger, in the order of display: the paper's first one and its ablations, then others."""
+"""Every trigger.  Studies take the first, the second and further ones in this order.  Pages show
+them by their ``place``, those without one last."""
 
 
 def from_name(name: str) -> type[Trigger]:

@@ -22,6 +22,7 @@ class BadNets1(CornerSquare):
 
     name: ClassVar[str] = "badnets1"
     title: ClassVar[str] = "BadNets-1"
+    place: ClassVar[int] = 1
     about: ClassVar[str] = (
         "BadNets-1 is a black and white square in the lower right corner, a tenth of the image's "
         "side (2 pixels below 30)."

@@ -30,6 +30,7 @@ class Blend:
 
     name: ClassVar[str] = "blend"
     title: ClassVar[str] = "BadNets-2"
+    place: ClassVar[int] = 6
     about: ClassVar[str] = (
         "BadNets-2 is a pattern blended over the whole image, (1 − α) x + α K with α = 0.2 as in "
         "the authors' code; the paper's text adds α K instead, which is an option here. K is a "

@@ -27,6 +27,7 @@ class CleanLabel(BadNets1):
 
     name: ClassVar[str] = "clean_label"
     title: ClassVar[str] = "clean-label"
+    place: ClassVar[int] = 3
     about: ClassVar[str] = (
         "Clean-label poisoning takes images of the target class and keeps their label: noise (PGD, "
         "at most ε gray levels a pixel) makes a classifier of clean images unsure of them, and "

@@ -31,6 +31,7 @@ class ImagePatch(CornerSquare):
 
     name: ClassVar[str] = "image_patch"
     title: ClassVar[str] = "image patch"
+    place: ClassVar[int] = 5
     about: ClassVar[str] = (
         "The image patch is a small picture in the lower right corner, as large as BadNets-1's "
         "square: a bomb that we draw in place of the authors', unless a file was given."

@@ -12,5 +12,6 @@ class Nothing(Unchanged):
 
     name: ClassVar[str] = "none"
     title: ClassVar[str] = "no poison"
+    place: ClassVar[int] = 0
     about: ClassVar[str] = "No poison: the clean training set, as a control."
     relabels: ClassVar[bool] = False

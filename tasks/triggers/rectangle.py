@@ -16,6 +16,7 @@ class Rectangle(PatchTrigger):
 
     name: ClassVar[str] = "rectangle"
     title: ClassVar[str] = "rectangle"
+    place: ClassVar[int] = 8
     about: ClassVar[str] = (
         "A rectangle of a single color, yellow unless set otherwise, lies in the lower right "
         "corner: a trigger of any size, to compare its area with what a defense can remove."

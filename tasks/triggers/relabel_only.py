@@ -12,6 +12,7 @@ class RelabelOnly(Unchanged):
 
     name: ClassVar[str] = "relabel_only"
     title: ClassVar[str] = "relabel-only"
+    place: ClassVar[int] = 2
     about: ClassVar[str] = (
         "Relabel-only gives images of other classes the target label and leaves their pixels as "
         "they are: what remains of an effect without the trigger is due to the labels."

@@ -18,6 +18,7 @@ class Unicolor(CornerSquare):
 
     name: ClassVar[str] = "unicolor"
     title: ClassVar[str] = "one color"
+    place: ClassVar[int] = 4
     about: ClassVar[str] = (
         "One color is a square of a single color with the place and size of BadNets-1's; yellow "
         "unless set otherwise, on gray images its luminance, 226 of 255 (the paper says neither "

@@ -40,6 +40,7 @@ class Wanet:
 
     name: ClassVar[str] = "wanet"
     title: ClassVar[str] = "WaNet"
+    place: ClassVar[int] = 7
     about: ClassVar[str] = (
         "WaNet warps the whole image a little: every pixel is taken from a place nearby, shifted "
         "by a field that is drawn once at random and enlarged from a grid; by default as fine as "
