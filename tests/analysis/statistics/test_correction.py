@@ -134,10 +134,3 @@ def test_impossible_errors_and_counts_are_refused():
         ContentErrors(0, 0, 0, 1, 0, 1, 0, 1)
     with pytest.raises(ValueError, match="four counts"):
         correct((1, 2, 3), PERFECT, FAULTLESS, np.random.default_rng(0))
-
-
-def test_row_names_every_corrected_column():
-    row = correct((12, 234, 3, 251), REAL, FALLIBLE, np.random.default_rng(0)).row()
-    names = ("g1", "g2", "g3", "g4", "trigger_ratio")
-    ends = ("corrected", "corrected_low", "corrected_high")
-    assert set(row) == {f"{name}_{end}" for name in names for end in ends}
