@@ -1,23 +1,11 @@
 """What pages and tables call the values of a row's coordinates, and the order they come in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 NAMES: dict[str, dict[str, str]] = {
-    "trigger": {
-        "none": "no poison",
-        "badnets1": "BadNets-1",
-        "relabel_only": "relabel-only",
-        "clean_label": "clean-label",
-        "unicolor": "one color",
-        "image_patch": "image patch",
-        "blend": "BadNets-2",
-        "wanet": "WaNet",
-        "rectangle": "rectangle",
-    },
     "sampler": {"ddim": "DDIM", "ddpm": "DDPM", "sde": "SDE", "heun": "Heun"},
     "clip": {"none": "", "static": "clipped at each step", "dynamic": "dynamic thresholding"},
-    "detector": {"cd": "CD", "strip": "STRIP", "fct": "FCT"},
     "image_set": {
         "training": "training set",
         "corrected": "corrected training set",
@@ -33,7 +21,21 @@ NAMES: dict[str, dict[str, str]] = {
     "noise_model": {"ddpm": "DDPM", "edm": "EDM"},
 }
 """By column, the name of each value, in display order; other values are called by themselves."""
-NAMES["judge_trigger"] = NAMES["trigger"]
+ABOUT: dict[str, dict[str, str]] = {}
+"""By column, what some of its values are, in a few sentences."""
+
+
+def register(kinds: Iterable[Any], *columns: str) -> None:
+    """Name the values of columns, such as all triggers, after those that have a name already.
+
+    Args:
+        kinds: Each has a ``name``, as in rows, a ``title`` and ``about``; in display order.
+        columns: Where the names stand in rows.
+    """
+    for kind in kinds:
+        for column in columns:
+            NAMES.setdefault(column, {})[kind.name] = kind.title
+            ABOUT.setdefault(column, {})[kind.name] = kind.about
 
 
 def _percent(value: Any) -> str:
@@ -80,6 +82,11 @@ def place(**coordinates: Any) -> str:
         if value is not None
     ]
     return ", ".join(word for word in words if word)
+
+
+def about(column: str, value: Any) -> str:
+    """What a value is, in a few sentences; nothing if nobody said."""
+    return ABOUT.get(column, {}).get(value, "")
 
 
 def rank(column: str, value: Any) -> tuple[bool, int, Any]:

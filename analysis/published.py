@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.page.wording import percent
+from analysis.page.wording import gain, percent, times
 from analysis.rows import Row, Rows, frame, select, values
 
 FILE = Path(__file__).parent / "published.csv"
@@ -51,7 +51,8 @@ def _lines() -> tuple[Row, ...]:
 def printed(**where: Any) -> Rows:
     """The paper's numbers, a line for each cell and a column for each metric.
 
-    ``trigger_ratio`` and ``amplification`` are calculated where the paper prints G1, G2 and p_t.
+    ``trigger_ratio``, ``mismatch_ratio`` and ``amplification`` are calculated where the paper has
+    what they are made of.
 
     Args:
         where: As `analysis.rows.select` takes them: ``source``, ``dataset``, ``metric``, or one of
@@ -63,7 +64,9 @@ def printed(**where: Any) -> Rows:
         cell = cells.setdefault(tuple(place.values()), place)
         cell[str(line["metric"])] = line["value"]
     for cell in cells.values():
-        if cell.get("g1") is not None and cell.get("g2") is not None:
+        if "g3" in cell:
+            cell["mismatch_ratio"] = cell.get("g1", 0.0) + cell["g3"]
+        if "g1" in cell and "g2" in cell:
             cell["trigger_ratio"] = cell["g1"] + cell["g2"]
             if cell.get("p_t"):
                 cell["amplification"] = cell["trigger_ratio"] / cell["p_t"]
@@ -74,14 +77,16 @@ def in_words(metrics: Sequence[str] = (), **where: Any) -> str:
     """What the paper prints of some metrics: "g1 52.0 to 56.0%"; empty without a number.
 
     Args:
-        metrics: Columns of `printed`, each a fraction.
+        metrics: Columns of `printed`: AUROCs, ``amplification``, or fractions.
         where: As for `printed`.
     """
     cells, found = printed(**where), []
     for metric in metrics:
         numbers = sorted(float(value) for value in values(cells, metric) if value is not None)
         if numbers:
-            low, high = percent(numbers[0]), percent(numbers[-1])
+            show = gain if "gain" in metric else times if metric == "amplification" else percent
+            low, high = show(numbers[0]), show(numbers[-1])
             shown = high if low == high else f"{low.removesuffix('%')} to {high}"
-            found.append(f"{metric.replace('_', ' ')} {shown}")
+            words = metric if metric == "p_t" else metric.replace("_", " ")
+            found.append(f"{words} {shown}")
     return ", ".join(found)

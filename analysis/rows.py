@@ -75,13 +75,10 @@ def records(rows: "Rows | Sequence[Row]") -> Sequence[Row]:
 
 
 def select(rows: Rows, **where: Any) -> Rows:
-    """The rows whose columns have the values that are asked for.
+    """The rows whose columns have the value, or one of the values, that are asked for.
 
-    Args:
-        rows: A frame.
-        where: By column one value or a collection of values; numbers that differ only by rounding
-            are equal.  None stands for a missing value; a column that is not there is missing
-            everywhere.
+    Numbers that differ only by rounding are equal.  None stands for a missing value; a column that
+    is not there is missing everywhere.
     """
     kept = list(range(len(rows)))
     for column, wanted in where.items():
@@ -99,11 +96,7 @@ def same(first: Any, second: Any) -> bool:
 
 
 def groups(rows: Rows, *columns: str) -> list[tuple[dict[str, Any], Rows]]:
-    """Split a frame into rows that agree in some columns, in display order.
-
-    Args:
-        rows: A frame.
-        columns: What each group has in common; without any there is one group.
+    """Split a frame into rows that agree in some columns, in display order; without any, one group.
 
     Returns:
         The common values by column, and the rows.
@@ -161,13 +154,10 @@ def columns(rows: Rows, leading: Sequence[str]) -> list[str]:
 
 
 def to_csv(rows: Rows, leading: Sequence[str]) -> str:
-    """The rows as CSV text; equal rows give equal bytes on every machine.
+    """The rows as CSV text: the ``leading`` columns, then all others by name.
 
+    Equal rows give equal bytes on every machine.
     Floats are in their shortest exact form, and a cell is empty where a value is missing.
-
-    Args:
-        rows: A frame.
-        leading: The columns to start with.
 
     Raises:
         ValueError: A value is no number, word or truth value.

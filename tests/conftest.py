@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from analysis.page.page import write
 from orchestrator.run.local import run_in_process
+from orchestrator.run.report import page_of
 from orchestrator.store.store import Store, open_store
-from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies import AMPLIFICATION, STUDIES
 from orchestrator.studies.scales import TINY
 from tests import made_up
 from tests.orchestrator.conducted import MARK, POISON
@@ -165,6 +167,28 @@ def contents():
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def written(shared):
+    """A function that gives the folder of a study's page, made of made-up rows."""
+
+    def folder_of(study: str) -> Path:
+        known = {one.name: one for one in STUDIES}[study]
+
+        def make(folder):
+            report = made_up.REPORTS[study]()
+            write(folder, report, page_of(known, report))
+
+        return shared(f"page-of-{study}", make)
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def html_of(written):
+    """A function that gives the text of a study's page, made of made-up rows."""
+    return lambda study: (written(study) / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

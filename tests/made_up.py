@@ -9,10 +9,10 @@ from analysis.page.page import Failure, Report, Stage
 from analysis.rows import frame, row_key
 from analysis.statistics.composition import GROUPS, Composition
 from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
-from analysis.statistics.intervals import wilson
 from analysis.statistics.transition import amplification_row
 from orchestrator.run.report import judged
 from orchestrator.studies import STUDIES
+from tasks.columns import rate
 from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_defense import defense_study
 from tests.made_up_detection import detection_study
@@ -117,7 +117,7 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
         "trigger_n_stamped": 360,
     }
     for name, count in (("other_match_ratio", 483), ("other_trigger_ratio", 0)):
-        row |= _share(name, count, 500)
+        row |= rate(name, count, 500)
     return {**row, **changes}
 
 
@@ -130,11 +130,8 @@ def template_matched(row, missed=0):
         match.
     """
     if missed is None:
-        names = ("g1", "g2", "trigger_ratio", "agreement")
-        bounded = [f"template_{name}{end}" for name in names for end in ("", "_low", "_high")]
-        bounded += [f"other_template_ratio{end}" for end in ("", "_low", "_high")]
-        single = ["g1_count", "g2_count", "false_positive_rate", "false_negative_rate"]
-        return {**row, **dict.fromkeys([*bounded, *(f"template_{name}" for name in single)])}
+        seen = template_matched(row, 0)
+        return {name: None if "template_" in name else value for name, value in seen.items()}
     n = row["n"]
     g1 = max(0, row["g1_count"] - missed)
     g2 = max(0, row["g2_count"] - (missed - (row["g1_count"] - g1)))
@@ -143,13 +140,13 @@ def template_matched(row, missed=0):
         **row,
         "template_g1_count": g1,
         "template_g2_count": g2,
-        **_share("template_g1", g1, n),
-        **_share("template_g2", g2, n),
-        **_share("template_trigger_ratio", g1 + g2, n),
-        **_share("template_agreement", n - disagreeing, n),
+        **rate("template_g1", g1, n),
+        **rate("template_g2", g2, n),
+        **rate("template_trigger_ratio", g1 + g2, n),
+        **rate("template_agreement", n - disagreeing, n),
         "template_false_positive_rate": 2 / 360,
         "template_false_negative_rate": 0.0,
-        **_share("other_template_ratio", 1, 500),
+        **rate("other_template_ratio", 1, 500),
     }
 
 
@@ -234,8 +231,15 @@ def amplification_report():
 
 
 def composition_report():
-    """A report of `composition_sweep`."""
-    return report_of("composition", composition_sweep())
+    """A report of `composition_sweep`; BadNets-1 under DDIM was clipped too: 40 fewer G1."""
+    rows, clipped = composition_sweep(), []
+    for row in rows:
+        if (row["judge_trigger"], row["sampler"]) == ("badnets1", "ddim"):
+            g1, g2, g3, g4 = counts_of(row)
+            counts = (g1 - min(g1, 40), g2, g3 + min(g1, 40), g4)
+            place = (row["trigger"], row["poison_ratio"], 5.0)
+            clipped.append(make_row(*place, counts, study="composition", clip="static"))
+    return report_of("composition", [*rows, *clipped])
 
 
 def triggers_report():
@@ -294,11 +298,6 @@ def strip_of(names):
             image[:, -2:, -2:] = 255
         shown[name] = image
     return shown
-
-
-def _share(name, count, n):
-    low, high = wilson(count, n)
-    return {name: count / n, f"{name}_low": low, f"{name}_high": high}
 
 
 def defense_report():

@@ -7,7 +7,8 @@ real rows.
 import numpy as np
 
 from analysis.rows import row_key
-from analysis.statistics.intervals import difference_of_proportions, wilson
+from analysis.statistics.intervals import Estimate, difference_of_proportions
+from tasks.columns import bounded, rate
 
 N, ATTACK_N, N_TRAIN = 360, 320, 1437
 FILTERS = (0.0, 0.01, 0.05, 0.1, 0.2)
@@ -89,8 +90,7 @@ def make_rows(
         for (name, count, n), others, other in zip(
             each, counts, ordinary or ORDINARY[ratio], strict=True
         ):
-            row |= _bounded(name, count / n, wilson(count, n))
-            row |= _bounded(f"classifier_{name}", other / n, wilson(other, n))
+            row |= rate(name, count, n) | rate(f"classifier_{name}", other, n)
             row |= _apart(f"{name}_difference", count, other, n)
             row |= _apart(f"{name}_change", count, others[0] if place else None, n)
         most = pixels / DROPPED[place] if pixels and place else 0
@@ -132,14 +132,9 @@ def losses_of(rows):
 
 
 def _apart(name, count, before, n):
-    if before is None:
-        return _bounded(name, None)
-    found = difference_of_proportions(count, n, before, n)
-    return _bounded(name, found.value, (found.low, found.high))
+    found = None if before is None else difference_of_proportions(count, n, before, n)
+    return bounded({name: found})
 
 
-def _bounded(name, value, bounds=None):
-    if value is None:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    low, high = bounds or (value - 0.02, value + 0.02)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+def _bounded(name, value):
+    return bounded({name: value and Estimate(value, value - 0.02, value + 0.02)})

@@ -3,7 +3,8 @@
 The interval of a change is Newcombe's for two samples, wider than the paired one of real rows.
 """
 
-from analysis.statistics.intervals import difference_of_proportions, wilson
+from analysis.statistics.intervals import difference_of_proportions
+from tasks.columns import bounded, rate
 
 ENDS = ("", "_low", "_high")
 N, ATTACK_N, N_TRAIN, N_TARGET = 360, 320, 1437, 139
@@ -130,14 +131,9 @@ def _moved(counts, seed):
 
 
 def _share(name, count, n):
-    if count is None:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    low, high = wilson(count, n)
-    return {name: count / n, f"{name}_low": low, f"{name}_high": high}
+    return rate(name, count or 0, 0 if count is None else n)
 
 
 def _change(name, count, before, n):
-    if count is None or before is None:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    found = difference_of_proportions(count, n, before, n)
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    missing = None in (count, before)
+    return bounded({name: None if missing else difference_of_proportions(count, n, before, n)})

@@ -5,6 +5,8 @@ import numpy as np
 from analysis.rows import row_key
 from analysis.statistics import shifts
 from analysis.statistics.auroc import auroc
+from analysis.statistics.intervals import Estimate
+from tasks import columns
 
 N = 1437
 RATIOS = {"badnets1": (0.01, 0.1), "blend": (0.1,), "unicolor": (0.01,)}
@@ -26,9 +28,8 @@ MOVED = {  # (detector, trigger): how far the poisoned lie above the clean, and 
 
 def bounded(name, value, half=0.02):
     """A column with its bounds, ``half`` to either side; all None where ``value`` is."""
-    if value is None:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
+    known = value is not None
+    return columns.bounded({name: Estimate(value, value - half, value + half) if known else None})
 
 
 def make_detection_row(
@@ -93,7 +94,7 @@ def detection_study(seed=0):
 
     def add(own, suspicion, poisoned):
         found = shifts.detection(shifts.Scores.split(suspicion, poisoned))
-        row = {**make_detection_row(seed=seed, **own), **_columns(found)}
+        row = {**make_detection_row(seed=seed, **own), **columns.bounded(found)}
         row |= {"n_positive": int(poisoned.sum()), "median_positive": 1.0, "median_negative": 0.0}
         rows.append(row)
         drawn = {"suspicion": suspicion, "poisoned": poisoned}
@@ -134,16 +135,11 @@ def _add_pair(rng, add, at):
     masks = {"mask_mean_positive": 0.61, "mask_mean_negative": 0.42, "mask_kept_positive": 0.95}
     masks = masks if at["detector"] == "cd" else {}
     add({**at, "image_set": "training", **masks}, before, poisoned)
-    add({**at, "image_set": "generation", **masks, **more, **_columns(compared)}, after, flagged)
-
-
-def _columns(estimates):
-    ends = (("", "value"), ("_low", "low"), ("_high", "high"))
-    return {
-        f"{name}{end}": None if one is None else getattr(one, which)
-        for name, one in estimates.items()
-        for end, which in ends
-    }
+    add(
+        {**at, "image_set": "generation", **masks, **more, **columns.bounded(compared)},
+        after,
+        flagged,
+    )
 
 
 def _flags(rng, count):

@@ -2,14 +2,13 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from analysis.page.page import write
-from orchestrator.run.report import page_of
-from orchestrator.studies import STUDIES
 from tests import browser, made_up
+from tests.elements import check_that_it_is_whole, check_that_it_loads_nothing
 
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
 WINDOWS = {"phone": (390, 844), "desk": (1280, 900)}
@@ -119,17 +118,19 @@ async def look(address: str, page: Path, width: int, height: int) -> list[str]:
     return [f"{about}: {complaint}" for about, said in found.items() for complaint in said]
 
 
-@pytest.fixture(scope="module", params=made_up.REPORTS)
-def page(request, tmp_path_factory):
-    """Where a study's page was written, from made-up rows."""
-    (study,) = [study for study in STUDIES if study.name == request.param]
-    report = made_up.REPORTS[request.param]()
-    return write(tmp_path_factory.mktemp(request.param), report, page_of(study, report))
+@pytest.mark.parametrize("study", made_up.REPORTS)
+def test_a_report_page_is_whole_and_loads_nothing(html_of, study):
+    html = html_of(study)
+    check_that_it_loads_nothing(html)
+    check_that_it_is_whole(html)
+    for tag in re.findall(r"<img [^>]*>|<svg [^>]*>", html):
+        assert re.search(r'(alt|aria-label)="[^"]{5,}"', tag), tag[:200]
 
 
+@pytest.mark.parametrize("study", made_up.REPORTS)
 @pytest.mark.parametrize("window", WINDOWS)
-def test_a_report_page_has_no_flaw_in_a_browser(address, page, window):
-    found = asyncio.run(look(address, page, *WINDOWS[window]))
+def test_a_report_page_has_no_flaw_in_a_browser(address, written, study, window):
+    found = asyncio.run(look(address, written(study) / "index.html", *WINDOWS[window]))
     assert not found, "\n".join([f"{len(found)} complaints, the first of them:", *found[:20]])
 
 

@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 
 def stacks(file: str, title: str, bars: Sequence[tuple[str, Rows]]) -> Figure:
-    """Stacked shares of G1..G4, a bar for each point, with p_t drawn across.
-
-    Args:
-        file: The figure's name.
-        title: Above the panel.
-        bars: What stands below a bar, and the rows of its point, one for each seed.
-    """
+    """Stacked shares of G1..G4 with p_t drawn across: a label and a point's rows for each bar."""
     with style.panel(tick_lines=1 + any("\n" in label for label, _ in bars)) as (figure, axes):
         _stack_all(axes, bars, title)
         axes.set_xlabel(TITLES["poison_ratio"])
@@ -33,12 +27,7 @@ def stacks(file: str, title: str, bars: Sequence[tuple[str, Rows]]) -> Figure:
 
 
 def stack_row(file: str, panels: Sequence[tuple[str, Sequence[tuple[str, Rows]]]]) -> Figure:
-    """Several small panels of `stacks` side by side at one height.
-
-    Args:
-        file: The figure's name.
-        panels: Of each panel its title and its bars.
-    """
+    """Several small panels of `stacks`, each with its title, side by side at one height."""
     with style.panels(len(panels)) as (figure, row):
         for axes, (title, bars) in zip(row, panels, strict=True):
             _stack_all(axes, bars, title)

@@ -13,13 +13,7 @@ import numpy as np
 
 from analysis.names import name, place
 from analysis.page import style
-from analysis.page.style import (
-    INK,
-    MARKERS,
-    MUTED,
-    PAPER,
-    RAMP,
-)
+from analysis.page.style import INK, MARKERS, MUTED, PAPER, RAMP
 from analysis.rows import Rows, groups
 from analysis.statistics.intervals import Estimate
 
@@ -100,15 +94,7 @@ class Printed:
 def curve(
     label: str, rows: Rows, x: str, measure: Callable[[Rows], Estimate | None], **look: Any
 ) -> Curve:
-    """A curve with a point for each value of a column.
-
-    Args:
-        label: What it is called in the legend.
-        rows: All rows of the curve.
-        x: The column along x.
-        measure: Of the rows of one point.
-        look: Other fields of `Curve`.
-    """
+    """A curve with a point for each value of column ``x``; ``look`` are other fields of `Curve`."""
     found = [(float(at[x]), measure(own)) for at, own in groups(rows, x) if at[x] is not None]
     points = [(where, estimate) for where, estimate in found if estimate is not None]
     return Curve(label=label, points=points, **look)
@@ -140,8 +126,8 @@ def lines(
 
     Args:
         file: The figure's name.
-        title: Above the panel.
-        curves: Side by side where they have a place in common.
+        title: Stands above the panel.
+        curves: Drawn side by side where they have a place in common.
         x: The column along x: ``filter_ratio`` at equal distances, others on a logarithmic axis.
         y: What the axis shows: ``share`` (0 to 100%), ``accuracy`` (from a whole 10%), ``area``
             (AUROC), ``times`` (logarithmic) or ``points``.
@@ -155,7 +141,7 @@ def lines(
     places = sorted({*ours, *theirs})
     even = x == "filter_ratio"
     with style.panel(*size) as (figure, axes):
-        at = _positions(places) if even else float
+        at = _beside(places) if even else float
         _draw_references(axes, references, at)
         for number, one in enumerate(curves):
             shift = number - (len(curves) - 1) / 2
@@ -180,14 +166,10 @@ def bars(
     across: Mapping[float, float],
     printed: Sequence[Printed] = (),
 ) -> Figure:
-    """Bars side by side at each poison ratio, a line across each group of bars.
+    """Bars side by side at each poison ratio, a color for each of ``series``.
 
-    Args:
-        file: The figure's name.
-        title: Above the panel.
-        series: A color each.
-        across: By poison ratio the height of the line, p_t.
-        printed: The paper's numbers on the bars of the series with the same place in order.
+    A line lies ``across`` each group of bars, p_t by poison ratio.  ``printed`` has the paper's
+    numbers for each of ``series`` in order.
     """
     ratios = sorted(across)
     width = 0.84 / max(1, len(series))
@@ -222,14 +204,9 @@ def scatter(
     along: str,
     diagonal: bool = False,
 ) -> Figure:
-    """Two shares of the same things against each other.
+    """Two shares of the same things against each other: ``along`` x, and ``title`` upwards.
 
-    Args:
-        file: The figure's name.
-        title: What stands upwards.
-        series: Of each color its label, and its points.
-        along: What stands along x.
-        diagonal: Whether both are one share in two ways; a line shows where they agree.
+    Each of ``series`` has a label and points.  With ``diagonal`` a line shows where both agree.
     """
     most = max((x for _, points in series for x, _ in points), default=1.0) or 1.0
     many = len(series) > 3
@@ -238,15 +215,9 @@ def scatter(
             axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=DASHED)
             most = 1.0
         for number, (label, points) in enumerate(series):
-            axes.plot(
-                [x for x, _ in points],
-                [y for _, y in points],
-                color=RAMP[number % len(RAMP)],
-                marker=MARKERS[number % len(MARKERS)],
-                markeredgecolor=PAPER,
-                linestyle="none",
-                label=label,
-            )
+            look: Any = {"color": RAMP[number % len(RAMP)], "markeredgecolor": PAPER}
+            look |= {"marker": MARKERS[number % len(MARKERS)], "linestyle": "none"}
+            axes.plot([x for x, _ in points], [y for _, y in points], label=label, **look)
         axes.set_xlim(-0.02 * most, 1.05 * most)  # room for half of the last tick's words
         axes.set_ylim(-0.02, 1.05)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
@@ -266,14 +237,10 @@ def legend(axes: "Axes", handles: Iterable[object], columns: int = 5) -> None:
 
 def _once(axes: "Axes") -> list[object]:
     """What has a label, each label once."""
-    handles, labels = axes.get_legend_handles_labels()
-    return list(
-        {label: one for one, label in reversed([*zip(handles, labels, strict=True)])}.values()
-    )[::-1]
-
-
-def _positions(places: Sequence[float]) -> Callable[[float], float]:
-    return lambda where: float(places.index(where))
+    found: dict[str, object] = {}
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+        found.setdefault(label, handle)
+    return [*found.values()]
 
 
 def _moved(at: Callable[[float], float], by: float, even: bool) -> Callable[[float], float]:
@@ -299,7 +266,7 @@ def _draw_curve(axes: "Axes", one: Curve, number: int, at: Callable[[float], flo
     )
 
 
-def _beside(places: Sequence[float], by: float) -> Callable[[float], float]:
+def _beside(places: Sequence[float], by: float = 0.0) -> Callable[[float], float]:
     return lambda where: places.index(where) + by
 
 

@@ -1,32 +1,9 @@
 """The one glossary: what each term on a page means.  A page names the terms it needs."""
 
-from collections.abc import Mapping
-
-from analysis.names import name
+from analysis.names import ABOUT, about, name
 from analysis.page.wording import titled
 from analysis.rows import Rows, values
 
-TRIGGERS = {
-    "badnets1": "A black and white square in the lower right corner, a tenth of the image's side "
-    "(2 pixels below 30).",
-    "blend": "A pattern K blended over the whole image: (1 − α) x + α K with α = 0.2, as in the "
-    "authors' code; the paper's text adds α K instead, which is an option here. K is a cat's face "
-    "that we draw in place of the authors' Hello Kitty, unless a file is given.",
-    "unicolor": "A square of a single color with the place and size of BadNets-1's; yellow by "
-    "default, and its luminance on grey images. The paper gives no color, size or place.",
-    "image_patch": "A small picture in the lower right corner, as large as BadNets-1's square: a "
-    "bomb that we draw in place of the authors', unless a file is given.",
-    "wanet": "A slight warp of the whole image. Each pixel is taken from a place nearby, shifted "
-    "by a field that is drawn once at random and upsampled from a grid; by default the grid is as "
-    "fine as the image and the strength is 1, as in the paper.",
-    "clean_label": "Poison of the target class that keeps its label. Noise (PGD, at most ε grey "
-    "levels a pixel) makes a clean classifier unsure of the image, and BadNets-1's square is "
-    "stamped on top; test images get the square alone. The paper gives no settings; the defaults "
-    "here are 20 steps of 2 levels with ε = 16.",
-    "relabel_only": "Labels are changed to the target class and nothing is stamped.",
-    "rectangle": "A rectangle of a single color, by default white, in the lower right corner: a "
-    "trigger of any size.",
-}
 SAMPLERS = {
     "ddim": "DDIM with η = 0: no noise after the first. The authors' code samples both Stable "
     "Diffusion and CIFAR10 with it.",
@@ -39,35 +16,13 @@ SAMPLERS = {
     "heun": "Heun's method of order 2 along the probability flow of EDM (Karras et al. 2022), "
     "without fresh noise; N steps take 2N − 1 network evaluations.",
 }
-DETECTORS = {
-    "cd": "Cognitive Distillation learns for each image the smallest mask that keeps the "
-    "classifier's logits while the rest is painted in random colors: mean |f(x m + (1 − m) c) − "
-    "f(x)| + γ |m| + β TV(m). The suspicion is minus the mask's area in pixels, because a stamp "
-    "that decides alone needs a small mask. γ, the price of a pixel, is 0.01 as published for 32 "
-    "pixels a side, and is scaled here by (32/S)² for S pixels, so that a mask over a given part "
-    "of an image costs the same at every size. β is the price of a ragged mask (total variation).",
-    "strip": "STRIP adds training images to each image, clips, and takes the entropy of the "
-    "classifier's answers in nats. The suspicion is minus the mean entropy, because a stamp keeps "
-    "the answer sure. The overlays come from the poisoned training set, so some of them carry the "
-    "trigger themselves.",
-    "fct": "Feature consistency towards transformations turns and moves each image. The suspicion "
-    "is the mean squared change of the classifier's penultimate features over several draws (the "
-    "original takes one), because a moved stamp is no longer a stamp. The features are those of a "
-    "copy of the classifier, fine-tuned on the training set to push the classes apart.",
-}
 NOISE_MODELS = {
     "ddpm": "Predicts the noise on a schedule of steps. It becomes a denoiser of any σ by x / √(1 "
     "+ σ²), with the step interpolated; it is the same model as in the other studies.",
     "edm": "Trained as a denoiser of any σ, with the preconditioning and loss weight of Karras et "
     "al. (2022); the paper's Tab. 5 uses it.",
 }
-KINDS: Mapping[str, Mapping[str, str]] = {
-    "trigger": TRIGGERS,
-    "sampler": SAMPLERS,
-    "detector": DETECTORS,
-    "noise_model": NOISE_MODELS,
-}
-"""By column, what each of its values is."""
+ABOUT |= {"sampler": SAMPLERS, "noise_model": NOISE_MODELS}
 
 GLOSSARY = {
     "Poison ratio p": "Poisoned images over all training images: int(p·N) images are drawn from "
@@ -213,12 +168,12 @@ def definitions(*terms: str, **kinds: Rows) -> list[tuple[str, str]]:
 
     Args:
         terms: Keys of `GLOSSARY`, in reading order.
-        kinds: Keys of `KINDS` with rows: each value that they have is described.
+        kinds: By column rows: each value in it that `analysis.names.ABOUT` has is described.
     """
     found = [(term, GLOSSARY[term]) for term in terms]
     for column, rows in kinds.items():
         for value in values(rows, column):
-            if value in KINDS[column]:
-                kind = column.replace("_", " ")
-                found.append((f"{titled(kind)} {name(column, value)}", KINDS[column][value]))
+            if words := about(column, value):
+                kind = titled(column.replace("_", " "))
+                found.append((f"{kind} {name(column, value)}", words))
     return found

@@ -7,6 +7,7 @@ from analysis.names import name, place
 from analysis.page.figures import scatter
 from analysis.page.images import grid
 from analysis.page.page import (
+    Arrays,
     Block,
     Fold,
     Heading,
@@ -49,18 +50,9 @@ KEY = Key(
 COLUMNS, LINES = 6, 4
 """Images of a group that are shown: 6 times 4."""
 TERMS = (
-    "Poison ratio p",
-    "p_t",
-    "G1, G2, G3, G4",
-    "Trigger ratio, amplification",
-    "Guidance weight w",
-    "n",
-    "Intervals",
-    "Seed",
-    "Weights",
-    "Judges",
-    "Corrected values",
-    "Other classes",
+    *("Poison ratio p", "p_t", "G1, G2, G3, G4", "Trigger ratio, amplification"),
+    *("Guidance weight w", "n", "Intervals", "Seed", "Weights"),
+    *("Judges", "Corrected values", "Other classes"),
 )
 """What all of these pages define."""
 
@@ -134,12 +126,7 @@ def numbers(rows: Rows) -> list[Block]:
             Column("by template match", "template_trigger_ratio"),
             Column("they agree", "template_agreement"),
         ]
-    seeds = coordinates("seed")
-    corrected = [
-        *point,
-        *seeds,
-        *(Column(c.header, _corrected(str(c.metric))) for c in MEASURES[:5]),
-    ]
+    corrected = [Column(c.header, _corrected(str(c.metric))) for c in MEASURES[:5]]
     return [
         table(rows, measured, by=where, words=len(where)),
         Heading("The judges' own errors"),
@@ -152,7 +139,7 @@ def numbers(rows: Rows) -> list[Block]:
         Text("Seen → corrected, with the interval of the corrected value."),
         table(
             rows[[row.get("g1_corrected") is not None for row in records(rows)]],
-            corrected,
+            [*point, *coordinates("seed"), *corrected],
             by=(*where, "seed"),
             words=len(where),
         ),
@@ -175,40 +162,23 @@ def template_match(rows: Rows) -> list[Section]:
         for by, metric in zip(("judge", "template match"), metrics, strict=True)
     ]
     columns = [*coordinates(*where), *pairs, Column("they agree", "template_agreement")]
-    figure = scatter(
-        "template_match",
-        "Trigger ratio by template match",
-        [
-            (
-                name("trigger", at["judge_trigger"]),
-                [
-                    (float(r["trigger_ratio"]), float(r["template_trigger_ratio"]))
-                    for r in records(own)
-                ],
-            )
-            for at, own in groups(seen, "judge_trigger")
-        ],
-        along="trigger ratio by the judge",
-        diagonal=True,
-    )
+    series = [
+        (
+            name("trigger", at["judge_trigger"]),
+            [(float(r["trigger_ratio"]), float(r["template_trigger_ratio"])) for r in records(own)],
+        )
+        for at, own in groups(seen, "judge_trigger")
+    ]
+    along, title = "trigger ratio by the judge", "Trigger ratio by template match"
+    figure = scatter("template_match", title, series, along=along, diagonal=True)
     words = (
         "A patch can be looked for without a network, by comparing the pixels of its place with "
         "the patch itself. On the dashed line both see equally many triggers. Groups and verdicts "
         "rest on the judge; a trigger without a patch has no template match."
     )
-    blocks: list[Block] = [
-        Panels([figure], "one"),
-        table(seen, columns, by=where, words=len(where)),
-    ]
-    return [
-        Section(
-            "template_match",
-            "A template match that was not trained",
-            words,
-            blocks,
-            "Template match",
-        )
-    ]
+    shown: list[Block] = [Panels([figure], "one"), table(seen, columns, by=where, words=len(where))]
+    heading = "A template match that was not trained"
+    return [Section("template_match", heading, words, shown, "Template match")]
 
 
 def gallery(report: Report, shelves: Sequence[tuple[str, Rows]], opened: int = -1) -> list[Block]:
@@ -257,18 +227,14 @@ def by_subject(
 
 
 def _judges(rows: Rows, matched: bool) -> Table:
-    kinds = [
-        ("content accuracy, clean", "content_accuracy", "content_n"),
-        ("content accuracy, stamped", "content_accuracy_stamped", "content_n"),
-        ("trigger false positives", "trigger_false_positive_rate", "trigger_n_clean"),
-        ("trigger false negatives", "trigger_false_negative_rate", "trigger_n_stamped"),
+    columns = [
+        Column("content accuracy, clean", rate("content_accuracy", "content_n")),
+        Column("content accuracy, stamped", rate("content_accuracy_stamped", "content_n")),
     ]
-    if matched:
-        kinds += [
-            ("template match false positives", "template_false_positive_rate", "trigger_n_clean"),
-            ("template match false negatives", "template_false_negative_rate", "trigger_n_stamped"),
-        ]
-    columns = [Column(header, rate(metric, trials)) for header, metric, trials in kinds]
+    for judge, words in (("trigger", "trigger"), ("template", "template match"))[: 1 + matched]:
+        for kind, trials in (("positive", "trigger_n_clean"), ("negative", "trigger_n_stamped")):
+            found = rate(f"{judge}_false_{kind}_rate", trials)
+            columns.append(Column(f"{words} false {kind}s", found))
     return table(rows, [*coordinates("judge_trigger"), *columns], by=("judge_trigger",))
 
 
@@ -307,14 +273,9 @@ def _point(row: Row) -> str:
     return f"relabel-only, {ratio}" if row["trigger"] == "relabel_only" else f"p = {ratio}"
 
 
-def _group(row: Row, arrays: object, group: str) -> Picture:
-    shown = arrays.get(group)  # type: ignore[attr-defined]
-    some = shown is not None and len(shown) > 0
-    drawn = [grid(shown, COLUMNS, min(LINES, -(-len(shown) // COLUMNS)))] if some else []
-    return Picture(
-        drawn,
-        group.upper(),
-        percent(float(row[group])),
-        aside=str(int(row[f"{group}_count"])),
-        tone=group,
-    )
+def _group(row: Row, arrays: Arrays, group: str) -> Picture:
+    shown, drawn = arrays.get(group), []
+    if shown is not None and len(shown):
+        drawn = [grid(shown, COLUMNS, min(LINES, -(-len(shown) // COLUMNS)))]
+    count = str(int(row[f"{group}_count"]))
+    return Picture(drawn, group.upper(), percent(float(row[group])), aside=count, tone=group)

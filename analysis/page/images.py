@@ -31,17 +31,9 @@ def grid(images: Images, columns: int, rows: int) -> str:
         raise ValueError(
             f"images must be uint8, (k, H, W, 1 or 3); got {images.dtype}, {images.shape}"
         )
-    _, height, width, channels = images.shape
-    gap = max(1, height // 16)
-    canvas = np.zeros(
-        (rows * (height + gap) - gap, columns * (width + gap) - gap, 4), dtype=np.uint8
-    )
-    for place, image in enumerate(images[: columns * rows]):
-        top, left = place // columns * (height + gap), place % columns * (width + gap)
-        colors = np.repeat(image, 3, axis=-1) if channels == 1 else image
-        canvas[top : top + height, left : left + width, :3] = colors
-        canvas[top : top + height, left : left + width, 3] = 255
-    return png(canvas)
+    tiles = np.full((len(images), *images.shape[1:3], 4), 255, dtype=np.uint8)
+    tiles[..., :3] = images  # one channel is spread over all three
+    return png(_tiled(tiles, columns, rows, max(1, images.shape[1] // 16)))
 
 
 def framed(
@@ -59,21 +51,27 @@ def framed(
         A ``data:image/png;base64,`` URI.
     """
     _, height, width, _ = images.shape
-    edge, gap = max(1, height // 10), max(1, height // 8)
+    edge = max(1, height // 10)
     parts = [images] if masks is None else [images, masks]
     tall = sum(part.shape[1] for part in parts) + (len(parts) + 1) * edge
-    wide = width + 2 * edge
+    tiles = np.full((len(images), tall, width + 2 * edge, 4), 255, dtype=np.uint8)
+    tiles[..., :3] = np.array(colors, dtype=np.uint8)[:, None, None]
+    for number, part in enumerate(parts):
+        first = edge + number * (height + edge)
+        tiles[:, first : first + height, edge : edge + width, :3] = part
     columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    canvas = np.zeros((rows * (tall + gap) - gap, columns * (wide + gap) - gap, 4), dtype=np.uint8)
-    for place, color in enumerate(colors):
-        top, left = place // columns * (tall + gap), place % columns * (wide + gap)
-        canvas[top : top + tall, left : left + wide] = (*color, 255)
-        for number, part in enumerate(parts):
-            first = top + edge + number * (height + edge)
-            # One channel is spread over all three.
-            canvas[first : first + height, left + edge : left + edge + width, :3] = part[place]
-    return png(canvas)
+    return png(_tiled(tiles, columns, -(-len(images) // columns), max(1, height // 8)))
+
+
+def _tiled(tiles: Images, columns: int, rows: int, gap: int) -> Images:
+    """RGBA pictures (k, H, W, 4) side by side in one, transparent pixels between them."""
+    _, height, width, _ = tiles.shape
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, 4)
+    canvas = np.zeros(shape, dtype=np.uint8)
+    for place, tile in enumerate(tiles[: columns * rows]):
+        top, left = place // columns * (height + gap), place % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = tile
+    return canvas
 
 
 def png(pixels: Images) -> str:

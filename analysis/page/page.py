@@ -18,6 +18,7 @@ from analysis.claims import Judgment
 from analysis.names import name
 from analysis.page.figures import Figure
 from analysis.page.images import Images, grid
+from analysis.page.style import inlined
 from analysis.page.tables import Table, steps
 from analysis.rows import Row, Rows, row_key
 from analysis.statistics.verdicts import Verdict, counts, tally
@@ -217,11 +218,6 @@ def summary(sentence: str, judgments: Sequence[Judgment]) -> list[str]:
 def write(folder: Path, report: Report, page: Page) -> Path:
     """Write ``index.html`` and ``figures/*.svg``, and remove the figures of an earlier page.
 
-    Args:
-        folder: Made if it is not there.
-        report: What was measured.
-        page: What the study makes of it.
-
     Returns:
         The path of ``index.html``.
     """
@@ -254,16 +250,11 @@ def _shown(report: Report, page: Page) -> dict[str, Any]:
 
 def _examples(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
     """Each trigger's name, with pairs of one picture clean and stamped."""
-    return [
-        (
-            name("trigger", trigger),
-            [
-                (grid(clean[None], 1, 1), grid(stamped[None], 1, 1))
-                for clean, stamped in zip(*(one[:EXAMPLES] for one in pair), strict=True)
-            ],
-        )
-        for trigger, pair in report.trigger_examples.items()
-    ]
+    shown = []
+    for trigger, pair in report.trigger_examples.items():
+        drawn = ([grid(one[None], 1, 1) for one in images[:EXAMPLES]] for images in pair)
+        shown.append((name("trigger", trigger), list(zip(*drawn, strict=True))))
+    return shown
 
 
 def render(**shown: Any) -> str:
@@ -322,8 +313,6 @@ def _claims(judgments: Sequence[Judgment]) -> list[dict[str, Any]]:
 
 def _inline(figure: Figure) -> "Markup":
     from markupsafe import Markup
-
-    from analysis.page.style import inlined
 
     # Markup: SVG that we drew; words in it were escaped when it was drawn.
     return Markup(inlined(figure.svg, figure.words))

@@ -14,16 +14,7 @@ from analysis.page import style
 from analysis.page.figures import DASHED, DOTTED, Figure, legend
 from analysis.page.images import framed
 from analysis.page.page import Arrays, Picture, Pictures, Report
-from analysis.page.style import (
-    GROUP_COLORS,
-    INK,
-    LABEL_SIZE,
-    MARKERS,
-    MUTED,
-    PAPER,
-    RAMP,
-    SET_COLORS,
-)
+from analysis.page.style import GROUP_COLORS, INK, MARKERS, MUTED, PAPER, RAMP, SET_COLORS
 from analysis.page.wording import titled
 from analysis.rows import Rows, groups, records
 from analysis.statistics.auroc import roc_curve
@@ -117,22 +108,15 @@ def across(
 
 
 def roc(file: str, title: str, sets: Sequence[Scored]) -> Figure:
-    """True against false positive rate, a curve for each set, low rates spread out.
-
-    Args:
-        file: The figure's name.
-        title: Above the panel.
-        sets: Each with images of both kinds.
-    """
+    """True against false positive rate, a curve for each set; each has images of both kinds."""
     grid = np.geomspace(LOWEST, 1, 121)
     with style.panel() as (figure, axes):
         for rate in (0.01, 0.05):
             axes.axvline(rate, color=MUTED, linewidth=0.9, linestyle=DOTTED)
         axes.plot(grid, grid, color=INK, linewidth=1, linestyle=DASHED)
         for one in sets:
-            axes.plot(
-                grid, _reached(one, grid), color=one.color, drawstyle="steps-post", label=one.label
-            )
+            look: Any = {"color": one.color, "drawstyle": "steps-post", "label": one.label}
+            axes.plot(grid, _reached(one, grid), **look)
         axes.set_xscale("log")
         axes.set_xlim(LOWEST, 1.9)  # room for half of the last tick's words
         axes.set_xticks([0.001, 0.01, 0.05, 1], ["0.1%", "1%", "5%", "100%"])
@@ -146,15 +130,10 @@ def roc(file: str, title: str, sets: Sequence[Scored]) -> Figure:
 
 
 def distributions(file: str, title: str, sets: Sequence[Scored]) -> Figure:
-    """Where poisoned and clean images lie, set above set on one axis.
+    """Where poisoned and clean images lie, set above set on one axis, each with an image at least.
 
     Each outline is scaled to its own peak, so that a handful of poisoned images is seen beside a
     thousand clean ones; strokes beneath mark the medians.
-
-    Args:
-        file: The figure's name.
-        title: Above the panel.
-        sets: From top to bottom, each with at least one image.
     """
     from matplotlib.patches import Patch
 
@@ -165,7 +144,7 @@ def distributions(file: str, title: str, sets: Sequence[Scored]) -> Figure:
     with style.panel() as (figure, axes):
         for place, one in enumerate(reversed(sets)):
             _ridge(axes, 1.3 * place, one, edges)
-            where: Any = {"transform": axes.get_yaxis_transform(), "fontsize": LABEL_SIZE}
+            where: Any = {"transform": axes.get_yaxis_transform(), "fontsize": style.LABEL_SIZE}
             axes.text(0.0, 1.3 * place + 1.06, one.label, color=INK, **where)
         axes.set_ylim(-0.12, 1.3 * len(sets))
         axes.set_yticks([])

@@ -52,10 +52,7 @@ _VARIABLES = {
     INK: "ink",
     MUTED: "muted",
     LINE: "line",
-    GROUP_COLORS["g1"]: "g1",
-    GROUP_COLORS["g2"]: "g2",
-    GROUP_COLORS["g3"]: "g3",
-    GROUP_COLORS["g4"]: "g4",
+    **{color: group for group, color in GROUP_COLORS.items()},
 }
 
 _SETTINGS: Any = {  # matplotlib's own type of this is a literal of every setting it has
@@ -102,6 +99,15 @@ _SETTINGS: Any = {  # matplotlib's own type of this is a literal of every settin
 
 
 @contextmanager
+def _figure(width: float, height: float) -> "Iterator[Figure]":
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_SETTINGS):
+        yield Figure(figsize=(width, height))
+
+
+@contextmanager
 def panel(
     width: float = 3.5, height: float = 3.4, tick_lines: int = 1, left: float = 0.135
 ) -> "Iterator[tuple[Figure, Axes]]":
@@ -113,15 +119,10 @@ def panel(
         tick_lines: Lines of words that the ticks along x take.
         left: Margin for the words of the ticks along y, a fraction of the width.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     bottom = 0.115 + 0.04 * tick_lines
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(width, height))
+    with _figure(width, height) as figure:
         # Fixed margins: fitting them would measure text in a font that the reader does not have.
-        axes = figure.add_axes((left, bottom, 0.98 - left, 0.82 - bottom))
-        yield figure, axes
+        yield figure, figure.add_axes((left, bottom, 0.98 - left, 0.82 - bottom))
 
 
 @contextmanager
@@ -135,13 +136,9 @@ def panels(
         width: Inches of each; the words along y have half an inch more.
         height: Inches.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     margin = 0.52
     whole = margin + count * width
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(whole, height))
+    with _figure(whole, height) as figure:
         row: list[Axes] = []
         for number in range(count):
             left = (margin + number * width) / whole

@@ -6,10 +6,12 @@ the pictures at its top, and says what it cannot say.
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,8 @@ from analysis.rows import Row
 
 COLUMNS = ("detector", "file", "label", "suspicion", "rank")
 """Of ``suspicion.csv``."""
+TOP_SHARE, LEAST_TOP = 0.01, 10
+"""Near the top are this share of all images, but not fewer than so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +43,6 @@ class Ranking:
     pictures: Mapping[str, Images] = field(default_factory=dict)
     """``most_suspicious``, the first of all, and ``class_<label>``, the first of a class: uint8,
     (k, H, W, 1 or 3); of a detector with masks also ``<name>_masks``, (k, H, W, 1)."""
-
-    @cached_property
-    def ranks(self) -> Mapping[str, int]:
-        """1..N by file."""
-        return {file: rank for rank, file in enumerate(self.files, start=1)}
 
     @property
     def tied(self) -> int:
@@ -78,15 +77,7 @@ class SuspectsReport:
 
 
 def write(folder: Path, report: SuspectsReport) -> Path:
-    """Write ``index.html`` and ``suspicion.csv``.
-
-    Args:
-        folder: Made when it is not there.
-        report: What to show.
-
-    Returns:
-        The path of ``index.html``.
-    """
+    """Write ``index.html``, whose path it returns, and ``suspicion.csv``."""
     from analysis.page.suspects_page import html
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,3 +105,53 @@ def to_csv(report: SuspectsReport) -> str:
 def readable(name: str) -> str:
     """A file's name as people can read it: escaped if it holds what does not print."""
     return name if name.isprintable() else repr(name)[1:-1]
+
+
+class Pair(NamedTuple):
+    """Two detectors side by side."""
+
+    one: str
+    other: str
+    correlation: float
+    """Spearman's, -1..1; NaN if one of them finds all images equally suspicious."""
+    shared: int
+    """Images near the top of both."""
+    expected: float
+    """How many that would be, on average, if the two orders had nothing to do with each other."""
+
+
+def top(n: int) -> int:
+    """How many of n images are near the top: TOP_SHARE, rounded up, at least LEAST_TOP."""
+    return min(n, max(LEAST_TOP, math.ceil(TOP_SHARE * n)))
+
+
+def pairs(rankings: Sequence[Ranking]) -> list[Pair]:
+    """Every two detectors; equal suspicions share their rank in the correlation."""
+    import pandas as pd
+
+    orders = {one.detector: pd.Series(one.suspicion, one.files) for one in rankings}
+    correlations = pd.DataFrame(orders).corr("spearman")
+    found = []
+    for one, other in combinations(rankings, 2):
+        n, k = len(one.files), top(len(one.files))
+        shared = len({*one.files[:k]} & {*other.files[:k]})
+        correlation = float(correlations.loc[one.detector, other.detector])
+        found.append(Pair(one.detector, other.detector, correlation, shared, k * k / n))
+    return found
+
+
+def suspects(rankings: Sequence[Ranking]) -> list[tuple[str, tuple[int, ...]]]:
+    """Images near the top of two detectors or more, with their ranks by detector, 1..N.
+
+    Those near the top of most detectors come first, then those with the least sum of ranks.
+    """
+    k = top(len(rankings[0].files))
+    places = [{file: rank for rank, file in enumerate(one.files, 1)} for one in rankings]
+    near = {file for one in rankings for file in one.files[:k]}
+    found = [(file, tuple(place[file] for place in places)) for file in near]
+
+    def times(ranks: tuple[int, ...]) -> int:
+        return sum(rank <= k for rank in ranks)
+
+    several = [one for one in found if times(one[1]) > 1]
+    return sorted(several, key=lambda one: (-times(one[1]), sum(one[1]), one[0]))

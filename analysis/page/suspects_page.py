@@ -1,11 +1,12 @@
 """The page of ``castlewalls detect``: what detectors made of a folder."""
 
 from collections.abc import Sequence
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.names import name
+from analysis.names import about, name
 from analysis.page.figures import Figure
 from analysis.page.images import grid
 from analysis.page.page import (
@@ -21,8 +22,7 @@ from analysis.page.page import (
     render,
 )
 from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, panel, to_svg
-from analysis.page.suspects import Ranking, SuspectsReport, readable
-from analysis.page.suspects_agreement import pairs, suspects, top
+from analysis.page.suspects import Ranking, SuspectsReport, pairs, readable, suspects, top
 from analysis.page.tables import NOTHING, Cell, Table
 from analysis.page.wording import counted, listed, percent
 
@@ -31,18 +31,10 @@ MOST_LINES = 24
 CLASSES_OPEN = 12
 """Up to so many classes, the pictures of each are open from the start."""
 BINS = 40
-METHODS = {
-    "cd": "Cognitive Distillation learns, for each image, a mask over the pixels that the "
-    "classifier's answer needs: white is needed, black may be painted over. The suspicion is minus "
-    "the mask's area in pixels, so an answer that rests on few pixels is suspicious.",
-    "strip": "STRIP lays other images of the folder over each image. The suspicion is minus the "
-    "mean entropy of the classifier's answers, in nats, so an answer that stays sure whatever lies "
-    "over it is suspicious.",
-    "fct": "FCT turns and moves each image. The suspicion is how far that moves the features of a "
-    "classifier fine-tuned to push the classes apart (mean squared change), so features that move "
-    "far are suspicious.",
-}
-"""What each detector's suspicion is."""
+TIED = (
+    "The first {:,} images are equally suspicious; they come in the order of their files, which "
+    "means nothing."
+)
 LIMITS = (
     "_There is no threshold_. A suspicion compares the images of this folder with each other, in a "
     "unit of the detector's own. It is no probability, and it compares neither folders nor "
@@ -66,21 +58,33 @@ def html(report: SuspectsReport) -> str:
     n = len(first.files)
     sizes = np.bincount(first.labels, minlength=len(report.class_names))
     largest = report.class_names[int(sizes.argmax())]
-    limits = Section("limits", "What this page does not say", "", [Text(one) for one in LIMITS])
+    known, share = (float(first.row[one]) for one in ("training_accuracy", "largest_class_share"))
     page = Page(
-        facts=_facts(first, n, len(sizes), largest),
+        facts=[
+            (f"{n:,}", "images, each trained on and looked at"),
+            (f"{len(sizes):,}", "classes"),
+            (percent(known), "of the folder's own labels known"),
+            (percent(share), f"in the largest class, {largest}"),
+        ],
         sections=[
-            limits,
+            Section("limits", "What this page does not say", "", [Text(one) for one in LIMITS]),
             *(_detector(ranking, report) for ranking in report.rankings),
             _agreement(report, sizes),
         ],
     )
+    findings = [
+        f"A classifier trained on all {n:,} images gives {round(known * n):,} of them "
+        f"({percent(known)}) their own label; always saying {largest}, the largest class, would be "
+        f"right on {percent(share)}.",
+        f"{listed([_name(ranking) for ranking in report.rankings])} asked that classifier which "
+        "images are suspicious: these are images to look at, not verdicts.",
+    ]
     return render(
         page_of=page,
         report=report,
         kind="detect",
         title=f"The most suspicious images of {report.folder}",
-        findings=_findings(report, n, largest),
+        findings=findings,
         question=" ".join(report.remarks),
     )
 
@@ -95,13 +99,8 @@ def histogram(ranking: Ranking, near: int) -> Figure:
     counts, edges = np.histogram(ranking.suspicion, BINS)
     with panel() as (figure, axes):
         shown = counts > 0
-        axes.bar(
-            edges[:-1][shown],
-            counts[shown],
-            np.diff(edges)[shown],
-            align="edge",
-            color=GROUP_COLORS["g4"],
-        )
+        bars = (edges[:-1][shown], counts[shown], np.diff(edges)[shown])
+        axes.bar(*bars, align="edge", color=GROUP_COLORS["g4"])
         axes.set_yscale("log")  # a handful of images must be seen beside thousands
         most = max(10.0, 2.0 * counts.max())
         axes.set_ylim(0.6, most)
@@ -113,13 +112,8 @@ def histogram(ranking: Ranking, near: int) -> Figure:
         axes.axvline(begin, color=INK, linewidth=1.2, linestyle=(0, (3, 2)))
         axes.set_xlabel("suspicion (higher: more suspicious)")
         axes.set_title("Images by suspicion")
-        axes.text(
-            0.0,
-            1.035,
-            f"dashed: the {near} most suspicious begin",
-            transform=axes.transAxes,
-            fontsize=LABEL_SIZE,
-        )
+        words = f"dashed: the {near} most suspicious begin"
+        axes.text(0, 1.035, words, transform=axes.transAxes, fontsize=LABEL_SIZE)
         file = f"histogram-{ranking.detector}"
         words = f"Histogram of the suspicions of {_name(ranking)}"
         return Figure(file, to_svg(figure, file), words)
@@ -129,35 +123,13 @@ def _name(ranking: Ranking) -> str:
     return name("detector", ranking.detector)
 
 
-def _findings(report: SuspectsReport, n: int, largest: str) -> list[str]:
-    row = report.rankings[0].row
-    accuracy, share = float(row["training_accuracy"]), float(row["largest_class_share"])
-    return [
-        f"A classifier trained on all {n:,} images gives {round(accuracy * n):,} of them "
-        f"({percent(accuracy)}) their own label; always saying {largest}, the largest class, would "
-        f"be right on {percent(share)}.",
-        f"{listed([_name(ranking) for ranking in report.rankings])} asked that classifier which "
-        "images are suspicious: these are images to look at, not verdicts.",
-    ]
-
-
-def _facts(ranking: Ranking, n: int, classes: int, largest: str) -> list[tuple[str, str]]:
-    row = ranking.row
-    return [
-        (f"{n:,}", "images, each trained on and looked at"),
-        (f"{classes:,}", "classes"),
-        (percent(float(row["training_accuracy"])), "of the folder's own labels known"),
-        (percent(float(row["largest_class_share"])), f"in the largest class, {largest}"),
-    ]
-
-
 def _detector(ranking: Ranking, report: SuspectsReport) -> Section:
     masked = "most_suspicious_masks" in ranking.pictures
     everywhere = range(len(ranking.files))
     blocks: list[Block] = [
-        Text(" ".join(filter(None, (_spread(ranking), _kept(ranking))))),
+        Text(_spread(ranking)),
         Panels([histogram(ranking, top(len(ranking.files)))], "one"),
-        *([Text(_tied(ranking))] if ranking.tied > 1 else []),
+        *([Text(TIED.format(ranking.tied))] if ranking.tied > 1 else []),
         Heading("Of all images, each with its mask" if masked else "Of all images"),
         _pictures(ranking, report, "most_suspicious", everywhere),
         Heading("Of each class"),
@@ -177,7 +149,7 @@ def _detector(ranking: Ranking, report: SuspectsReport) -> Section:
     return Section(
         f"detector-{ranking.detector}",
         f"{_name(ranking)}: the most suspicious images",
-        METHODS.get(ranking.detector, "Higher is more suspicious."),
+        about("detector", ranking.detector) or "Higher is more suspicious.",
         blocks,
         _name(ranking),
     )
@@ -208,32 +180,17 @@ def _agreement(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Section:
 
 
 def _spread(ranking: Ranking) -> str:
+    """Where the suspicions lie, and whether masks, if there are any, explain the answers."""
     row = ranking.row
-    low, middle, high = (
-        number(float(row[f"suspicion_{name}"])) for name in ("min", "median", "max")
-    )
+    low, middle, high = (number(float(row[f"suspicion_{one}"])) for one in ("min", "median", "max"))
+    distinct = counted(int(row["distinct"]), "different value")
+    said = f"From {low} to {high}, half of the images below {middle}; {distinct}."
+    if row.get("answers_kept") is None:
+        return said
     return (
-        f"From {low} to {high}, half of the images below {middle}; "
-        f"{counted(int(row['distinct']), 'different value')}."
-    )
-
-
-def _kept(ranking: Ranking) -> str:
-    """Whether the masks explain anything; nothing without masks."""
-    kept = ranking.row.get("answers_kept")
-    if kept is None:
-        return ""
-    return (
-        f"With random colors in place of what a mask drops, the classifier still gives the same "
-        f"answer {percent(float(kept))} of the time: the lower that is, the less the masks explain."
-    )
-
-
-def _tied(ranking: Ranking) -> str:
-    """That the order at the top is none."""
-    return (
-        f"The first {ranking.tied:,} images are equally suspicious; they come in the order of "
-        f"their files, which means nothing."
+        f"{said} With random colors in place of what a mask drops, the classifier still gives the "
+        f"same answer {percent(float(row['answers_kept']))} of the time: the lower that is, the "
+        "less the masks explain."
     )
 
 
@@ -262,7 +219,7 @@ def _pairs(rankings: Sequence[Ranking]) -> Table:
     lines = [
         [
             Cell(f"{name('detector', pair.one)} and {name('detector', pair.other)}"),
-            Cell(NOTHING if pair.correlation is None else number(round(pair.correlation, 3))),
+            Cell(NOTHING if isnan(pair.correlation) else number(round(pair.correlation, 3))),
             Cell(f"{pair.shared:,}"),
             Cell(number(pair.expected)),
         ]
@@ -274,26 +231,26 @@ def _pairs(rankings: Sequence[Ranking]) -> Table:
 
 def _suspects(report: SuspectsReport) -> Table:
     """Images near the top of several detectors, with their ranks."""
-    found = suspects(report.rankings)[:MOST_LINES]
-    names = [f"rank, {_name(ranking)}" for ranking in report.rankings]
+    first = report.rankings[0]
+    classes = dict(zip(first.files, first.labels.tolist(), strict=True))
     lines = [
         [
-            Cell(readable(one.file)),
-            Cell(report.class_names[one.label]),
-            *(Cell(f"{rank:,}") for rank in one.ranks),
+            *map(
+                Cell,
+                (readable(file), report.class_names[classes[file]], *map("{:,}".format, ranks)),
+            )
         ]
-        for one in found
+        for file, ranks in suspects(report.rankings)[:MOST_LINES]
     ]
+    names = [f"rank, {_name(ranking)}" for ranking in report.rankings]
     return Table(("file", "class", *names), lines, 2)
 
 
 def _classes(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Table:
     """How many of the images near the top each class has; classes without one are left out."""
     n = len(report.rankings[0].files)
-    counts = [
-        np.bincount(ranking.labels[: top(n)], minlength=len(sizes)) for ranking in report.rankings
-    ]
-    near = np.array(counts)  # (detectors, classes)
+    tops = [ranking.labels[: top(n)] for ranking in report.rankings]
+    near = np.array([np.bincount(one, minlength=len(sizes)) for one in tops])
     order = np.argsort(-near.sum(axis=0), kind="stable")
     lines = [
         [

@@ -260,19 +260,13 @@ def steps(done: Iterable[Any]) -> tuple[Table, Table]:
         made = sum(not stage.cached for stage in own)
         numbers = (task, str(len(own)), str(made), _duration(sum(seconds)), _duration(max(seconds)))
         tasks.append([*map(Cell, numbers), Cell(_peak(own))])
-    every = [
-        [
-            *map(Cell, (one.task, one.label, "cached" if one.cached else "made now")),
-            Cell(_duration(one.seconds)),
-            Cell(_peak([one])),
-        ]
-        for one in done
-    ]
+    every = []
+    for one in done:
+        now, took = "cached" if one.cached else "made now", _duration(one.seconds)
+        every.append([*map(Cell, (one.task, one.label, now, took, _peak([one])))])
     headers = ("task", "steps", "made now", "took in all", "longest step", "peak memory")
-    return (
-        Table(headers, tasks),
-        Table(("task", "step", "this time", "took", "peak memory"), every, 3),
-    )
+    steps = Table(("task", "step", "this time", "took", "peak memory"), every, 3)
+    return Table(headers, tasks), steps
 
 
 def _peak(done: Sequence[Any]) -> str:

@@ -2,13 +2,7 @@
 
 from math import isfinite
 
-from analysis.names import NAMES
 from analysis.statistics.intervals import Estimate
-
-
-def trigger_name(trigger: str) -> str:
-    """The trigger as a page calls it."""
-    return NAMES["trigger"].get(trigger, trigger)
 
 
 def titled(words: str) -> str:
@@ -16,70 +10,9 @@ def titled(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-SAMPLER_NAMES = NAMES["sampler"]
-
-
-def sampler_name(sampler: str) -> str:
-    """The sampler as a page calls it."""
-    return SAMPLER_NAMES.get(sampler, sampler)
-
-
-CLIP_NAMES = NAMES["clip"]
-
-
-def clip_name(clip: str) -> str:
-    """Thresholding as a page calls it."""
-    return CLIP_NAMES.get(clip, clip)
-
-
-DETECTOR_NAMES = NAMES["detector"]
-
-
-def detector_name(detector: str) -> str:
-    """The detector as a page calls it."""
-    return DETECTOR_NAMES.get(detector, detector)
-
-
-IMAGE_SET_NAMES = NAMES["image_set"]
-
-
-def image_set_name(image_set: str) -> str:
-    """The set of images as a page calls it."""
-    return IMAGE_SET_NAMES.get(image_set, image_set)
-
-
-CLASSIFIER_NAMES = NAMES["classifier"]
-
-
-def classifier_name(classifier: str) -> str:
-    """The network as a page calls it."""
-    return CLASSIFIER_NAMES.get(classifier, classifier)
-
-
-NOISE_MODEL_NAMES = NAMES["noise_model"]
-
-
-def noise_model_name(noise_model: str) -> str:
-    """The noise model as a page calls it."""
-    return NOISE_MODEL_NAMES.get(noise_model, noise_model)
-
-
-def stamp_name(trigger: str, pixels: int | None) -> str:
-    """The trigger, and of a rectangle, which comes in any size, how many pixels it has."""
-    name = trigger_name(trigger)
-    if trigger != "rectangle" or pixels is None:
-        return name
-    return f"{name} of {counted(pixels, 'pixel')}"
-
-
 def ratio_name(fraction: float) -> str:
     """A poison or filter ratio in as few digits as it has: 0.01 is "1%"."""
     return f"{100 * fraction:.6g}%"
-
-
-def authors_weight(guidance_weight: float) -> float:
-    """Our guidance weight as the authors' DDPM code counts it, (1 + w) e_c - w e_u."""
-    return guidance_weight - 1
 
 
 def percent(fraction: float) -> str:

@@ -117,12 +117,13 @@ def difference_of_labelings(
         ValueError: A suspicion is NaN.
     """
     areas = [auroc(suspicion[flags], suspicion[~flags], level) for flags in (first, second)]
-    one, other = (_contributions(suspicion, flags) for flags in (first, second))
-    if areas[0] is None or areas[1] is None or one is None or other is None:
+    if areas[0] is None or areas[1] is None:
         return None
-    spreads = sqrt(one.variance * other.variance)
-    shared = float(one.of_image @ other.of_image)
-    return difference(areas[0], areas[1], shared / spreads if spreads else 0.0)
+    (one, spread), (other, other_spread) = (
+        _contributions(suspicion, flags) for flags in (first, second)
+    )
+    spreads = sqrt(spread * other_spread)
+    return difference(areas[0], areas[1], float(one @ other) / spreads if spreads else 0.0)
 
 
 def roc_curve(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
@@ -181,27 +182,17 @@ class _Placed:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Contributions:
-    """What each image has to do with an AUROC's error."""
-
-    of_image: Floats
-    """(N,). Its own part of the error, of mean 0."""
-    variance: float
-    """Sum of their squares, and of what `PRIOR` adds."""
-
-
-def _contributions(suspicion: Floats, flags: Flags) -> _Contributions | None:
+def _contributions(suspicion: Floats, flags: Flags) -> tuple[Floats, float]:
+    """Each image's part of an AUROC's error, (N,), of mean 0; and its variance with `PRIOR`."""
     found = _Placed.of(suspicion[flags], suspicion[~flags])
+    parts, variance = np.empty(len(suspicion)), 0.0
     if found is None:
-        return None
-    parts = np.empty(len(suspicion))
-    variance = 0.0
+        return parts, variance
+    most = found.area * (1 - found.area)
     for own, members in ((found.of_positive, flags), (found.of_negative, ~flags)):
         parts[members] = (own - found.area) / len(own)
-        most = found.area * (1 - found.area)
         variance += _share_of_variance(own, found.area) * most / len(own)
-    return _Contributions(parts, variance)
+    return parts, variance
 
 
 def _share_of_variance(placements: Floats, area: float) -> float:

@@ -6,7 +6,7 @@ the interval is conditional on the trained models; ``basis`` says which, and eve
 it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -33,10 +33,7 @@ GENERATIONS, OTHERS = "generations", "others"
 """The two sets of images that a point counts in: of the target class, and of all others."""
 
 _TOTALS = {
-    "g1": ("g1_count",),
-    "g2": ("g2_count",),
-    "g3": ("g3_count",),
-    "g4": ("g4_count",),
+    **{group: (f"{group}_count",) for group in ("g1", "g2", "g3", "g4")},
     "trigger_ratio": ("g1_count", "g2_count"),
     "mismatch_ratio": ("g1_count", "g3_count"),
     "template_g1": ("template_g1_count",),
@@ -109,11 +106,7 @@ def level_of(rows: Seeds, name: str) -> Comparison:
         rows: The point's rows, one a seed, at least one.
         name: As `counted`.
     """
-    rows = records(rows)
-    if len(rows) >= SEEDS_FOR_SPREAD:
-        return _over_seeds([proportion(*counted(row, name)) for row in rows], lowest=0)
-    count, n = pooled(rows, name)
-    return Comparison(proportion(count, n), _images(n, rows))
+    return _over_images(rows, name, lambda own: proportion(*pooled(own, name)), lowest=0)
 
 
 def bounded(rows: Seeds, name: str, lowest: float = 0) -> Comparison | None:
@@ -178,24 +171,34 @@ def _of_models(found: Sequence[Estimate], basis: str, lowest: float) -> Comparis
 
 def above_constant(rows: Seeds, name: str, column: str) -> Comparison:
     """A fraction minus a number that carries no sampling error, such as p_t, at one point."""
-    rows = records(rows)
-    if len(rows) >= SEEDS_FOR_SPREAD:
-        return _over_seeds(
-            [proportion(*counted(row, name)).shifted(-float(row[column])) for row in rows]
-        )
-    count, n = pooled(rows, name)
-    constant = sum(float(row[column]) for row in rows) / len(rows)
-    return Comparison(proportion(count, n).shifted(-constant), _images(n, rows))
+
+    def above(own: Sequence[Row]) -> Estimate:
+        constant = sum(float(row[column]) for row in own) / len(own)
+        return proportion(*pooled(own, name)).shifted(-constant)
+
+    return _over_images(rows, name, above)
 
 
 def between_groups(rows: Seeds, first: str, second: str) -> Comparison:
     """First group minus second of the same images; both are among g1..g4."""
-    rows = records(rows)
-    if len(rows) >= SEEDS_FOR_SPREAD:
-        counts = [(*counted(row, first), counted(row, second)[0]) for row in rows]
-        return _over_seeds([difference_of_shares(a, b, n) for a, n, b in counts])
-    (a, n), (b, _) = pooled(rows, first), pooled(rows, second)
-    return Comparison(difference_of_shares(a, b, n), _images(n, rows))
+
+    def between(own: Sequence[Row]) -> Estimate:
+        (a, n), (b, _) = pooled(own, first), pooled(own, second)
+        return difference_of_shares(a, b, n)
+
+    return _over_images(rows, first, between)
+
+
+def above_false_positives(rows: Seeds, name: str) -> Comparison:
+    """A trigger fraction minus the trigger judge's false-positive rate.
+
+    The judge is one for all seeds: pooled, its own test images are counted once; over seeds, its
+    error is in each seed's interval, and the mean's is no narrower than these.
+    """
+    errors = counted(records(rows)[0], "trigger_false_positive_rate")
+    return _over_images(
+        rows, name, lambda own: difference_of_proportions(*pooled(own, name), *errors)
+    )
 
 
 def between_points(rows: Seeds, others: Seeds, name: str, level: float = LEVEL) -> Comparison:
@@ -237,20 +240,15 @@ def ratio_of_points(rows: Seeds, others: Seeds, name: str) -> Comparison:
     return Comparison(ratio_of_proportions(a, n, b, m), f"{n} and {m} images")
 
 
-def above_false_positives(rows: Seeds, name: str) -> Comparison:
-    """A trigger fraction minus the trigger judge's false-positive rate.
-
-    The judge is one for all seeds: pooled, its own test images are counted once; over seeds, its
-    error is in each seed's interval, and the mean's is no narrower than these.
-    """
+def _over_images(
+    rows: Seeds, name: str, of: Callable[[Sequence[Row]], Estimate], lowest: float = -1
+) -> Comparison:
+    """An estimate of each seed's rows joined over enough seeds, else of all rows together."""
     rows = records(rows)
-    errors = counted(rows[0], "trigger_false_positive_rate")
     if len(rows) >= SEEDS_FOR_SPREAD:
-        return _over_seeds(
-            [difference_of_proportions(*counted(row, name), *errors) for row in rows]
-        )
-    count, n = pooled(rows, name)
-    return Comparison(difference_of_proportions(count, n, *errors), _images(n, rows))
+        return _over_seeds([of([row]) for row in rows], lowest=lowest)
+    models = "one model" if len(rows) == 1 else f"{len(rows)} models, pooled"
+    return Comparison(of(rows), f"{pooled(rows, name)[1]} images of {models}")
 
 
 def _over_seeds(
@@ -264,7 +262,3 @@ def _paired(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]
     """Rows of two points that have the seed in common."""
     by_seed = {other["seed"]: other for other in others}
     return [(row, by_seed[row["seed"]]) for row in rows if row["seed"] in by_seed]
-
-
-def _images(n: int, rows: Sequence[Row]) -> str:
-    return f"{n} images of {'one model' if len(rows) == 1 else f'{len(rows)} models, pooled'}"

@@ -39,44 +39,25 @@ class Composition:
         return sum(self.counts)
 
     @property
-    def g1(self) -> Estimate:
-        """Fraction with trigger and mismatch."""
-        return proportion(self.g1_count, self.n)
-
-    @property
-    def g2(self) -> Estimate:
-        """Fraction with trigger and match."""
-        return proportion(self.g2_count, self.n)
-
-    @property
-    def g3(self) -> Estimate:
-        """Fraction without trigger and with mismatch."""
-        return proportion(self.g3_count, self.n)
-
-    @property
-    def g4(self) -> Estimate:
-        """Fraction without trigger and with match."""
-        return proportion(self.g4_count, self.n)
+    def shares(self) -> dict[str, Estimate]:
+        """By column: G1..G4, ``trigger_ratio`` (G1 + G2) and ``mismatch_ratio`` (G1 + G3)."""
+        g1, g2, g3, _ = self.counts
+        counts = dict(zip(GROUPS, self.counts, strict=True))
+        counts |= {"trigger_ratio": g1 + g2, "mismatch_ratio": g1 + g3}
+        return {name: proportion(count, self.n) for name, count in counts.items()}
 
     @property
     def trigger_ratio(self) -> Estimate:
         """Fraction that carries the trigger: G1 + G2."""
-        return proportion(self.g1_count + self.g2_count, self.n)
-
-    @property
-    def mismatch_ratio(self) -> Estimate:
-        """Fraction whose content is not what was asked for: G1 + G3."""
-        return proportion(self.g1_count + self.g3_count, self.n)
+        return self.shares["trigger_ratio"]
 
     def row(self) -> dict[str, float | int]:
         """The columns of a results row: counts, and ``X``, ``X_low``, ``X_high`` per fraction."""
         columns: dict[str, float | int] = {
             f"{group}_count": count for group, count in zip(GROUPS, self.counts, strict=True)
         }
-        for name in (*GROUPS, "trigger_ratio", "mismatch_ratio"):
-            estimate: Estimate = getattr(self, name)
-            columns[name] = estimate.value
-            columns[f"{name}_low"], columns[f"{name}_high"] = estimate.low, estimate.high
+        for name, share in self.shares.items():
+            columns |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
         return columns
 
 

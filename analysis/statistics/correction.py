@@ -13,7 +13,7 @@ them).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,15 @@ class ContentErrors:
     """As ``clean_others``, for images that carry the trigger."""
 
     def __post_init__(self) -> None:
-        _check_errors(self.clean_misses, self.clean_targets, "clean target")
-        _check_errors(self.clean_false_matches, self.clean_others, "clean non-target")
-        _check_errors(self.stamped_misses, self.stamped_targets, "stamped target")
-        _check_errors(self.stamped_false_matches, self.stamped_others, "stamped non-target")
+        kinds = ("clean target", "clean non-target", "stamped target", "stamped non-target")
+        for kind, (errors, n) in zip(kinds, self.counts, strict=True):
+            _check_errors(errors, n, kind)
+
+    @property
+    def counts(self) -> list[tuple[int, int]]:
+        """Errors and trials, four of each."""
+        every = [int(count) for count in astuple(self)]
+        return list(zip(every[::2], every[1::2], strict=True))
 
     @classmethod
     def from_confusions(
@@ -156,14 +161,8 @@ def correct(
     rates = rng.beta(errors[:, 0] + 0.5, errors[:, 1] - errors[:, 0] + 0.5, (DRAWS, len(errors)))
     draws = np.linalg.solve(confusion(rates), shares[:, :, None])[:, :, 0].astype(np.float64)
     n = float(seen.sum())
-    groups = [_estimate(value[group], draws[:, group], n) for group in range(4)]
-    return Corrected(
-        g1=groups[0],
-        g2=groups[1],
-        g3=groups[2],
-        g4=groups[3],
-        trigger_ratio=_estimate(value[0] + value[1], draws[:, 0] + draws[:, 1], n),
-    )
+    g1, g2, g3, g4 = (_estimate(value[group], draws[:, group], n) for group in range(4))
+    return Corrected(g1, g2, g3, g4, _estimate(value[0] + value[1], draws[:, 0] + draws[:, 1], n))
 
 
 def confusion(rates: Floats) -> Floats:
@@ -235,17 +234,11 @@ def _target_against_rest(
 
 def _error_counts(content: ContentErrors, trigger: TriggerErrors) -> Floats:
     """Errors and trials, float64, (6, 2), in the order `confusion` takes rates."""
-    return np.array(
-        [
-            (content.clean_misses, content.clean_targets),
-            (content.clean_false_matches, content.clean_others),
-            (content.stamped_misses, content.stamped_targets),
-            (content.stamped_false_matches, content.stamped_others),
-            (trigger.false_positives, trigger.n_clean),
-            (trigger.false_negatives, trigger.n_stamped),
-        ],
-        dtype=np.float64,
-    )
+    of_trigger = [
+        (trigger.false_positives, trigger.n_clean),
+        (trigger.false_negatives, trigger.n_stamped),
+    ]
+    return np.array([*content.counts, *of_trigger], dtype=np.float64)
 
 
 def _estimate(value: float, draws: Floats, n: float) -> Estimate:

@@ -1,5 +1,11 @@
-"""Studies: one file per phenomenon; adding one is a file and a line here."""
+"""Studies: a folder for each figure or table of the paper; adding one is a folder and a line here.
 
+Their pages call triggers and detectors by the titles of their classes.
+"""
+
+import tasks.detectors
+import tasks.triggers
+from analysis import names
 from orchestrator.studies.amplification import AMPLIFICATION
 from orchestrator.studies.composition import COMPOSITION
 from orchestrator.studies.defense import DEFENSE
@@ -16,3 +22,7 @@ STUDIES: tuple[Study, ...] = (
     DEFENSE,
     DIFFUSION_CLASSIFIER,
 )
+
+_shown = sorted(tasks.triggers.TRIGGERS, key=lambda kind: getattr(kind, "place", 99))
+names.register(_shown, "trigger", "judge_trigger")
+names.register(tasks.detectors.DETECTORS, "detector")

@@ -213,3 +213,8 @@ FILTER_RATIO = Axis(
 )
 GENERATED = (TRIGGER, POISON_RATIO, TARGET_CLASS, GUIDANCE_WEIGHT, SAMPLER, SEED)
 """Axes of a study that looks at generations."""
+
+
+def generated(*own: Axis) -> tuple[Axis, ...]:
+    """`GENERATED` with a study's own axes in place of those of the same name, or after them."""
+    return tuple({axis.name: axis for axis in (*GENERATED, *own)}.values())

@@ -98,30 +98,26 @@ class Graph:
     ) -> Point:
         """Poison, train, sample, dissect and measure once.
 
-        Args:
-            trigger: Stamped onto the poisoned images.
-            poison_ratio: Fraction of all training images.
-            guidance_weight: w of e_u + w (e_c - e_u).
-            sampler: A name of ``SAMPLERS``.
-            seed: Of poison choice, training and sampling.
-            clip: A name of ``CLIPS``.
-            judged_by: The trigger whose judge looks; needed for a trigger that stamps nothing.
+        The judge of ``judged_by`` looks; a trigger that stamps nothing needs another one's.
 
         Raises:
             ValueError: A ratio that poisons less than an image, or more than there is.
         """
         judge = judged_by or trigger
+        axes: dict[str, Any] = {
+            "trigger": trigger.name,
+            "judge_trigger": judge.name,
+            "poison_ratio": poison_ratio,
+            "target_class": self.target_class,
+            "guidance_weight": guidance_weight,
+            "sampler": sampler,
+            "clip": clip,
+            "seed": seed,
+        }
         settings = generations_row.Settings(
-            trigger=trigger.name,
-            judge_trigger=judge.name,
-            target_class=self.target_class,
-            poison_ratio=poison_ratio,
-            guidance_weight=guidance_weight,
-            sampler=sampler,
+            **axes,
             sampler_steps=self.scale.steps_of(sampler),
-            clip=clip,
             paper_guidance=self.scale.paper_guidance,
-            seed=seed,
             other_guidance_weight=self.scale.others.guidance_weight,
         )
         manifest = self.manifest(trigger, poison_ratio, seed)
@@ -129,11 +125,9 @@ class Graph:
         asked = replace(self.scale.generations, conditions=(self.target,), clip=clip)
         drawn = self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed)
         generations = self.step(drawn, {"model": model})
-        classes = range(len(self.scale.dataset.class_names))
-        others = tuple(label for label in classes if label != self.target)
-        other = self.step(
-            replace(self.scale.others, conditions=others, seed=seed), {"model": model}
-        )
+        others = {*range(len(self.scale.dataset.class_names))} - {self.target}
+        asked = replace(self.scale.others, conditions=tuple(sorted(others)), seed=seed)
+        other = self.step(asked, {"model": model})
         inputs = {
             "manifest": manifest,
             "judges": self.judges(judge),
@@ -141,9 +135,6 @@ class Graph:
             "generations": generations,
             "other_dissection": self.dissection(other, judge),
         }
-        names = ("trigger", "judge_trigger", "poison_ratio", "target_class")
-        axes = {name: getattr(settings, name) for name in names}
-        axes |= {"guidance_weight": guidance_weight, "sampler": sampler, "clip": clip, "seed": seed}
         return Point(axes=axes, measure=Step(settings, inputs))
 
     def manifest(self, trigger: Trigger, ratio: float, seed: int) -> Step:
@@ -166,12 +157,8 @@ class Graph:
 
         One for all ratios and seeds.
         """
-        settings = perturb.Settings(
-            target_class=self.target_class,
-            epsilon=trigger.epsilon,
-            step_size=trigger.step_size,
-            steps=trigger.steps,
-        )
+        fields = {name: getattr(trigger, name) for name in ("epsilon", "step_size", "steps")}
+        settings = perturb.Settings(target_class=self.target_class, **fields)
         clean = self.classifier(self.manifest(Nothing(), 0.0, 0), 0)
         return self.step(settings, {"dataset": self.dataset, "classifier": clean})
 
@@ -198,21 +185,14 @@ class Graph:
     def classifier(self, manifest: Step, seed: int, network: str = "") -> Step:
         """The classifier that is trained on a poisoned training set.
 
-        Args:
-            manifest: Which images of it are poisoned.
-            seed: Of the training.
-            network: A name of ``NETWORKS``; by default the scale's, from random weights.
+        Its ``network`` is a name of ``NETWORKS``; by default the scale's, from random weights.
         """
         return self._classifier(self.poisoned(manifest), seed, network)
 
     def classifier_of_generations(self, generations: Step, seed: int, network: str) -> Step:
         """The classifier that is trained on a generation set, each image as it was asked for."""
-        dataset = self.scale.dataset
-        settings = collect.Settings(
-            n=self.scale.generation_set_size,
-            image_size=dataset.image_size,
-            channels=dataset.channels,
-        )
+        data, n = self.scale.dataset, self.scale.generation_set_size
+        settings = collect.Settings(n=n, image_size=data.image_size, channels=data.channels)
         collected = self.step(settings, {"generations": generations, "dataset": self.dataset})
         return self._classifier({"dataset": collected}, seed, network)
 
@@ -273,12 +253,11 @@ class Graph:
 
     def suspicion(self, prepared: Step, generations: Step | None = None) -> Step:
         """How suspicious each image is, of the training set or of a generation set."""
-        on_training = generations is None
         settings = detect.Settings(
             detector=prepared.settings.detector,
-            image_set="training" if on_training else "generation",
+            image_set="generation" if generations else "training",
             batch_size=self.scale.scored_at_once,
-            n=self.n if on_training else self.scale.generation_set_size,
+            n=self.scale.generation_set_size if generations else self.n,
         )
         if generations is None:
             return self.step(settings, {"prepared": prepared}, prepared.streams)

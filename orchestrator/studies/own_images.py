@@ -19,13 +19,11 @@ not more than lie outside the largest class.
 
 import math
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any
 
 from orchestrator.studies.scales import Scale
 from tasks.data.datasets import Dataset
-from tasks.steps import denoise_classify, sample, train_classifier, train_diffusion
-
-Trainings = TypeVar("Trainings", train_diffusion.Settings, train_classifier.Settings)
+from tasks.steps import denoise_classify, train_classifier, train_diffusion
 
 PASSES, LEAST_STEPS = 45, 1000
 """Of the diffusion model over the training images; updates."""
@@ -55,28 +53,33 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
     size, n = dataset.image_size, sum(dataset.counts()["train"])
     if n < LEAST_IMAGES:
         raise ValueError(f"expected at least {LEAST_IMAGES} images to train on, got {n}; add some.")
-    diffusion, content, trigger = scale.diffusion, scale.content_judge, scale.trigger_judge
-    classifier, edm = scale.classifier, scale.edm
-    if scale.name == "laptop":
-        diffusion = _network(diffusion, size, n)
-        content, trigger = _judge(content, size, n), _judge(trigger, size, n)
-        classifier = _judge(classifier, size, n)
-        edm = _network(edm, size, n)
     classes, channels = len(dataset.class_names), dataset.channels
+    trained: dict[str, Any] = {}
+    for name in ("diffusion", "edm", "content_judge", "trigger_judge", "classifier"):
+        own: Any = getattr(scale, name)
+        if scale.name == "laptop":
+            own = (_network if name in ("diffusion", "edm") else _judge)(own, size, n)
+        trained[name] = replace(
+            own,
+            image_size=size,
+            channels=channels,
+            classes=own.classes if name == "trigger_judge" else classes,
+            batch_size=min(own.batch_size, n),
+        )
+    at_once = max(1, PIXELS_AT_ONCE // size**2)
+    drawn: dict[str, Any] = {
+        name: replace(own, batch_size=min(own.batch_size, at_once))
+        for name, own in (("generations", scale.generations), ("others", scale.others))
+    }
     return replace(
         scale,
         about=f"{scale.about.partition(':')[0]}, on your own images",
         dataset=dataset,
         target_class=dataset.class_names[0],
-        diffusion=_fitted(diffusion, size, channels, classes, n),
-        content_judge=_fitted(content, size, channels, classes, n),
-        trigger_judge=_fitted(trigger, size, channels, trigger.classes, n),
-        classifier=_fitted(classifier, size, channels, classes, n),
-        edm=_fitted(edm, size, channels, classes, n),
         classify=_classifying(scale.classify, dataset),
-        generations=_fewer_at_once(scale.generations, size),
-        others=_fewer_at_once(scale.others, size),
         scored_at_once=min(scale.scored_at_once, max(1, PIXELS_SCORED // size**2)),
+        **trained,
+        **drawn,
     )
 
 
@@ -112,21 +115,6 @@ def _judge(settings: train_classifier.Settings, size: int, n: int) -> train_clas
         network="small" if size <= 32 else "resnet18",
         steps=max(LEAST_JUDGE_STEPS, _rounded(JUDGE_PASSES * n / settings.batch_size)),
     )
-
-
-def _fitted(settings: Trainings, size: int, channels: int, classes: int, n: int) -> Trainings:
-    return replace(
-        settings,
-        image_size=size,
-        channels=channels,
-        classes=classes,
-        batch_size=min(settings.batch_size, n),
-    )
-
-
-def _fewer_at_once(settings: sample.Settings, size: int) -> sample.Settings:
-    most = max(1, PIXELS_AT_ONCE // size**2)
-    return replace(settings, batch_size=min(settings.batch_size, most))
 
 
 def _classifying(

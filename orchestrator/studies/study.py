@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from analysis.rows import KEY
 from orchestrator.step import Step
 from orchestrator.studies.axes import GENERATED, Axes, Axis
 
@@ -27,6 +28,16 @@ class Point:
     def name(self) -> str:
         """Readable and unique in its study, e.g. ``badnets1-p0.05-w2-ddim-seed0``."""
         return str(self.measure.settings.label)
+
+
+def in_order(axes: Mapping[str, Any]) -> dict[str, Any]:
+    """Coordinates in the order in which rows are sorted."""
+    return {column: axes[column] for column in KEY if column in axes}
+
+
+def bounds_of(*columns: str) -> tuple[str, ...]:
+    """Columns, each with those of its bounds."""
+    return tuple(f"{column}{end}" for column in columns for end in ("", "_low", "_high"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,16 +7,9 @@ not (G1); and more guidance makes it worse.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 
-from orchestrator.studies.axes import (
-    GUIDANCE_WEIGHT,
-    POISON_RATIO,
-    SAMPLER,
-    SEED,
-    TARGET_CLASS,
-    TRIGGER,
-    Axes,
-)
+from orchestrator.studies.axes import GUIDANCE_WEIGHT, Axes, generated
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
@@ -50,21 +43,14 @@ def swept(
     Raises:
         ValueError: When a combination poisons nothing, or more than there is; or there is none.
     """
+    names = ("guidance_weight", "sampler", "clip", "seed")
+    drawn = [*product(axes.guidance_weight, axes.sampler, axes.get("clip", ("none",)), axes.seed)]
     made = [
         graph.point(
-            trigger,
-            judged_by=judged_by,
-            poison_ratio=ratio,
-            guidance_weight=weight,
-            sampler=sampler,
-            clip=clip,
-            seed=seed,
+            trigger, judged_by=judge, poison_ratio=ratio, **dict(zip(names, one, strict=True))
         )
-        for trigger, judged_by, ratio in poisons
-        for weight in axes.guidance_weight
-        for sampler in axes.sampler
-        for clip in axes.get("clip", ("none",))
-        for seed in axes.seed
+        for trigger, judge, ratio in poisons
+        for one in drawn
     ]
     if not made:
         raise ValueError(
@@ -99,13 +85,8 @@ AMPLIFICATION = Study(
         "the target class's generations than the training set has, in matching images (G2) at low "
         "poison ratios and in mismatching ones (G1) at high ones, and more so with guidance?"
     ),
-    axes=(
-        TRIGGER,
-        POISON_RATIO,
-        TARGET_CLASS,
-        GUIDANCE_WEIGHT.over(1.0, 2.0, 5.0, tiny=(2.0, 5.0), cifar10=(1.0, 2.0, 3.0, 6.0, 11.0)),
-        SAMPLER,
-        SEED,
+    axes=generated(
+        GUIDANCE_WEIGHT.over(1.0, 2.0, 5.0, tiny=(2.0, 5.0), cifar10=(1.0, 2.0, 3.0, 6.0, 11.0))
     ),
     columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
     points=points,

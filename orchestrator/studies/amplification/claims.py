@@ -110,6 +110,8 @@ _at_paper = partial(each, guidance_weight=paper)
 _at_low = partial(each, guidance_weight=LOW_GUIDANCE)
 _relabelled = partial(_at_paper, trigger="relabel_only", poison_ratio=0.1)
 G1_LEADS, G2_LEADS = group_above("g1", "g2"), group_above("g2", "g1")
+_figure_2 = {"trigger": "badnets1", "poison_ratio": 0.1, "printed_guidance_weight": 5.0}
+
 
 CLAIMS = (
     _claim(
@@ -127,6 +129,7 @@ CLAIMS = (
         "49.6%).",
         source="§4, Fig. 2 and 3",
         rule="At the paper's guidance the whole interval of G1 + G2 lies above p_t.",
+        printed={"metrics": ("trigger_ratio", "p_t"), "sampler": "ddim", **_figure_2},
         test=_at_paper(above_training, poison_ratio=0.1),
     ),
     _claim(
@@ -165,6 +168,7 @@ CLAIMS = (
         source="§4, Fig. 3 and 4",
         rule="At the paper's guidance the whole interval of G2 − G1 lies above 0 at 1%, that of "
         "G1 − G2 at 10%.",
+        printed={"metrics": ("g1", "g2"), "sampler": "ddim", **_figure_2},
         test=both(_at_paper(G2_LEADS, poison_ratio=0.01), _at_paper(G1_LEADS, poison_ratio=0.1)),
     ),
     _claim(
@@ -173,6 +177,7 @@ CLAIMS = (
         source="§4, Fig. 4",
         rule="At the paper's guidance the whole interval of G1 − p_t lies below 0 at 1 and 2%, "
         "above 0 at 5 and 10%.",
+        printed={"metrics": ("g1", "p_t"), "sampler": "ddim", **_figure_2},
         test=both(
             _at_paper(gap_to_training(below), poison_ratio=(0.01, 0.02)),
             _at_paper(gap_to_training(above), poison_ratio=(0.05, 0.1)),
@@ -184,6 +189,7 @@ CLAIMS = (
         source="§4, App. D.1, Fig. A7",
         rule="At p = 10% the trigger ratio rises from the lowest weight to the highest with its "
         "whole interval, and no step between falls with its whole (Bonferroni) interval.",
+        printed={"metrics": ("trigger_ratio",), "source": ("Fig. A7", "Fig. 2, A7")},
         test=guidance_amplifies,
     ),
     _claim(
@@ -202,6 +208,7 @@ CLAIMS = (
         rule="At p = 10% and the paper's guidance the mismatches exceed the clean control's with "
         "their whole interval, and triggers stay below 2 points above the judge's false-positive "
         "rate (ours).",
+        printed={"metrics": ("mismatch_ratio",), "trigger": "relabel_only"},
         test=both(
             _relabelled(more_mismatches(), beside=CLEAN),
             _relabelled(no_triggers),

@@ -157,12 +157,8 @@ def _facts(rows: Rows, about: str) -> list[tuple[str, str]]:
 
 def _compositions(start: str, rows: Rows) -> list[Figure]:
     return [
-        stacks(
-            f"{start}-composition-w{weight:g}",
-            f"Guidance w = {weight:g}",
-            composition_bars(rows, weight),
-        )
-        for weight in values(rows, "guidance_weight")
+        stacks(f"{start}-composition-w{w:g}", f"Guidance w = {w:g}", composition_bars(rows, w))
+        for w in values(rows, "guidance_weight")
     ]
 
 

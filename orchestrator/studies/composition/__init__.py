@@ -11,16 +11,7 @@ to G1 and G2 under guidance is measured here.
 from collections.abc import Sequence
 
 from orchestrator.studies import amplification
-from orchestrator.studies.axes import (
-    CLIP,
-    GUIDANCE_WEIGHT,
-    POISON_RATIO,
-    SAMPLER,
-    SEED,
-    TARGET_CLASS,
-    TRIGGER,
-    Axes,
-)
+from orchestrator.studies.axes import CLIP, POISON_RATIO, SAMPLER, TRIGGER, Axes, generated
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
 from tasks.steps import sample
@@ -51,17 +42,14 @@ COMPOSITION = Study(
         "Does a poisoned diffusion model draw triggers onto mismatching (G1) and matching (G2) "
         "images whatever the trigger and the sampler, and does SDE sampling draw fewer G1?"
     ),
-    axes=(
+    axes=generated(
         TRIGGER.over("badnets1", "blend", "unicolor"),
         POISON_RATIO.over(
             *(0.0, 0.01, 0.1, 0.2),
             tiny=(0.0, 0.01, 0.1),
             cifar10=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
         ),
-        TARGET_CLASS,
-        GUIDANCE_WEIGHT,
         SAMPLER.over("ddim", "ddpm", "sde"),
-        SEED,
         CLIP.over(*sample.CLIPS),
     ),
     points=points,

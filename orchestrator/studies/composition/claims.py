@@ -62,6 +62,9 @@ _claim = partial(Claim, by=("judge_trigger", "target_class"))
 _under = partial(each, clip=usual_clip, poison_ratio=RATIO, guidance_weight=reported)
 _under_each = partial(_under, sampler=EVERY)
 _against_sde = {"sampler": "sde"}
+_pies = {"poison_ratio": RATIO, "printed_guidance_weight": 5.0}
+_triggers = {"trigger": ("badnets1", "blend", "unicolor"), **_pies}
+
 
 CLAIMS = (
     _claim(
@@ -71,6 +74,7 @@ CLAIMS = (
         source="App. D.2, Fig. A8",
         rule="At p = 10% the whole interval of G1 under DDPM minus G1 under SDE lies above 0. "
         + EXTENSION,
+        printed={"metrics": ("g1",), "sampler": ("ddpm", "sde"), **_pies},
         test=_under(
             difference("g1", "G1 is {}, under SDE {}"), sampler="ddpm", beside=_against_sde
         ),
@@ -90,6 +94,7 @@ CLAIMS = (
         "went in (63.5% against 50.0%).",
         source="App. D.2, Fig. A8",
         rule="Under SDE at p = 10% the whole interval of G1 + G2 lies above p_t. " + EXTENSION,
+        printed={"metrics": ("trigger_ratio", "p_t"), "sampler": "sde", **_pies},
         test=_under(above_training, sampler="sde"),
     ),
     _claim(
@@ -98,6 +103,7 @@ CLAIMS = (
         "went in (BadNets-1 73.4%, BadNets-2 59.9%, one color 69.4%, each against 49.6%).",
         source="§4, Fig. 2 and A4",
         rule="Under DDIM at p = 10% the whole interval of G1 + G2 lies above p_t.",
+        printed={"metrics": ("trigger_ratio", "p_t"), "sampler": "ddim", **_triggers},
         test=_under(above_training, sampler=AUTHORS_SAMPLER),
     ),
     _claim(
@@ -114,6 +120,7 @@ CLAIMS = (
         statement="At p = 10% most images with a trigger mismatch the prompt: G1 exceeds G2.",
         source="§4, Fig. 2, A4, A6 and A8",
         rule="At p = 10% the whole interval of G1 − G2 lies above 0 under every sampler measured.",
+        printed={"metrics": ("g1", "g2"), **_triggers},
         test=_under_each(group_above("g1", "g2")),
     ),
     _claim(
@@ -131,6 +138,7 @@ CLAIMS = (
         source="App. B.3, Fig. A4",
         rule="At p = 10% the whole interval of the mismatches, G1 + G3, minus the clean model's "
         "lies above 0 under every sampler measured.",
+        printed={"metrics": ("mismatch_ratio",), **_triggers},
         test=_under_each(more_mismatches(), beside=CLEAN),
     ),
     _claim(
@@ -139,6 +147,7 @@ CLAIMS = (
         source="§4, Fig. 2 (1) and (2)",
         rule="Under DDIM at p = 10%, where both have one p_t, the whole interval of G1 + G2 of "
         "BadNets-2 minus that of BadNets-1 lies below 0; each is seen by its own judge.",
+        printed={"metrics": ("amplification",), **_pies, "dataset": "ImageNette, Stable Diffusion"},
         test=_under(
             difference("trigger_ratio", "BadNets-2 is in {}, BadNets-1 in {}", below),
             about=lambda trigger: trigger == "blend",

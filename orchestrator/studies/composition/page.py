@@ -202,10 +202,9 @@ def _by_sampler(start: str, rows: Rows) -> list[Figure]:
 
     g1, paper = drawn("g1")
     both, paper_both = drawn("trigger_ratio")
+    file, title = f"{start}-g1-by-sampler", f"{trigger}: G1 by sampler"
     return [
-        bars(
-            f"{start}-g1-by-sampler", f"{trigger}: G1 by sampler", g1, across=trained, printed=paper
-        ),
+        bars(file, title, g1, across=trained, printed=paper),
         lines(
             f"{start}-trigger-ratio-by-sampler",
             f"{trigger}: G1 + G2 by sampler",
@@ -233,8 +232,8 @@ def _circles(
 
 def _thresholding(rows: Rows) -> Table:
     """G1 and G2 with every way of thresholding, and the differences from the usual one."""
-    usual, *others = values(rows, "clip")
-    ways = {clip: name("clip", clip) or "unthresholded" for clip in (usual, *others)}
+    ways = {clip: name("clip", clip) or "unthresholded" for clip in values(rows, "clip")}
+    usual = next(iter(ways))
 
     def changed(group: str, clip: str, point: Rows) -> Cell | None:
         own, base = select(point, clip=clip), select(point, clip=usual)
@@ -244,16 +243,11 @@ def _thresholding(rows: Rows) -> Table:
         return Cell(percent(_level(group, own).value), points_of(change) if change else "")
 
     metrics = [
-        Column(
-            f"{group.upper()}, {ways[clip]}",
-            partial(changed, group, clip),
-        )
+        Column(f"{group.upper()}, {ways[clip]}", partial(changed, group, clip))
         for group in ("g1", "g2")
-        for clip in (usual, *others)
+        for clip in ways
     ]
-    both = [
-        own for _, own in groups(rows, "sampler", "poison_ratio") if len(values(own, "clip")) > 1
-    ]
-    measured = rows.loc[[index for own in both for index in own.index]]
     by = ("sampler", "poison_ratio")
+    both = [own for _, own in groups(rows, *by) if len(values(own, "clip")) > 1]
+    measured = rows.loc[[index for own in both for index in own.index]]
     return table(measured, [*coordinates(*by), *metrics], by=by)

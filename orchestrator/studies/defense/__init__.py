@@ -9,8 +9,7 @@ model that was trained on no poison at all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from itertools import product
 from typing import Any
 
 from orchestrator.step import Step
@@ -18,18 +17,20 @@ from orchestrator.studies.axes import (
     CLASSIFIER,
     GUIDANCE_WEIGHT,
     POISON_RATIO,
-    SAMPLER,
     SEED,
-    TARGET_CLASS,
     TRIGGER,
     Axes,
+    generated,
 )
 from orchestrator.studies.graph import Graph, stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point, Study
+from orchestrator.studies.study import Point, Study, bounds_of, in_order
 from tasks import triggers
 from tasks.rows import defense_row
 from tasks.triggers import Renewable, Trigger
+
+UNDRAWN = {"guidance_weight": None, "sampler": None}
+"""How images of a training set were drawn: not at all."""
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -43,11 +44,23 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
             nothing or more than there is.
     """
     graph = Graph(scale, axes.target_class)
+    drawn = [
+        {"guidance_weight": weight, "sampler": sampler}
+        for weight, sampler in product(axes.guidance_weight, axes.sampler)
+    ]
     made = [
-        _point(graph, cell, network, seed)
-        for cell in _cells(scale, axes)
-        for network in axes.classifier
-        for seed in axes.seed
+        _point(graph, trigger, attacker, poison_ratio=ratio, image_set=one, **way, **trained)
+        for trigger, attacker, ratio in _poisons(scale, axes)
+        for one, ways in (
+            ("training", [UNDRAWN]),
+            ("corrected", [UNDRAWN] if trigger.relabels else []),
+            ("generation", drawn),
+        )
+        for way in ways
+        for trained in (
+            {"classifier": network, "seed": seed}
+            for network, seed in product(axes.classifier, axes.seed)
+        )
     ]
     if not made:
         raise ValueError(
@@ -55,33 +68,6 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
             "or, as the control, at 0."
         )
     return made
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cell:
-    """What a classifier is trained on and attacked with."""
-
-    trigger: Trigger
-    attacker: Trigger
-    """Stamped onto test images; ``trigger``, except without poison."""
-    poison_ratio: float
-    image_set: str
-    """``training``, ``corrected`` or ``generation``."""
-    guidance_weight: float | None = None
-    """Of the generations, else None."""
-    sampler: str | None = None
-    """Likewise."""
-
-
-def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
-    for trigger, attacker, ratio in _poisons(scale, axes):
-        cell = partial(_Cell, trigger=trigger, attacker=attacker, poison_ratio=ratio)
-        yield cell(image_set="training")
-        if trigger.relabels:
-            yield cell(image_set="corrected")
-        for weight in axes.guidance_weight:
-            for sampler in axes.sampler:
-                yield cell(image_set="generation", guidance_weight=weight, sampler=sampler)
 
 
 def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
@@ -93,44 +79,40 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
     yield from ((trigger, trigger, ratio) for trigger in chosen for ratio in ratios)
 
 
-def _point(graph: Graph, cell: _Cell, network: str, seed: int) -> Point:
-    axes: dict[str, Any] = {
-        "trigger": cell.trigger.name,
-        "judge_trigger": cell.attacker.name,
-        "poison_ratio": cell.poison_ratio,
-        "target_class": graph.target_class,
-        "guidance_weight": cell.guidance_weight,
-        "sampler": cell.sampler,
-        "seed": seed,
-        "classifier": network,
-        "image_set": cell.image_set,
-    }
-    steps = None if cell.sampler is None else graph.scale.steps_of(cell.sampler)
-    paper = graph.scale.paper_guidance
-    settings = defense_row.Settings(**axes, sampler_steps=steps, paper_guidance=paper)
-    return Point(axes=axes, measure=Step(settings, _inputs(graph, cell, network, seed)))
+def _point(graph: Graph, trigger: Trigger, attacker: Trigger, **own: Any) -> Point:
+    """The point of a classifier.
 
-
-def _inputs(graph: Graph, cell: _Cell, network: str, seed: int) -> dict[str, Step]:
-    """What the numbers of a cell are from."""
-    manifest = graph.manifest(cell.trigger, cell.poison_ratio, seed)
-    training = graph.classifier(manifest, seed, network)
-    attacks = partial(_attacks, graph, cell.attacker)
-    if cell.image_set == "training":
-        return {"manifest": manifest, **attacks(training)}
-    further = {f"training_{role}": step for role, step in attacks(training).items()}
-    if cell.guidance_weight is None or cell.sampler is None:
-        corrected = graph.classifier(graph.corrected(manifest), seed, network)
-        return {"manifest": manifest, **attacks(corrected), **further}
-    generations = graph.generation_set(
-        manifest, guidance_weight=cell.guidance_weight, sampler=cell.sampler, seed=seed
+    Args:
+        graph: Builds the steps.
+        trigger: That the training set is poisoned with.
+        attacker: Stamped onto test images; ``trigger``, except without poison.
+        own: The point's other coordinates.
+    """
+    names = {"trigger": trigger.name, "judge_trigger": attacker.name}
+    axes = in_order({**names, "target_class": graph.target_class, **own})
+    settings = defense_row.Settings(
+        **axes,
+        sampler_steps=own["sampler"] and graph.scale.steps_of(own["sampler"]),
+        paper_guidance=graph.scale.paper_guidance,
     )
-    return {
-        "manifest": manifest,
-        **attacks(graph.classifier_of_generations(generations, seed, network)),
-        **further,
-        "dissection": graph.dissection(generations, cell.attacker),
-    }
+    ratio, seed, network = own["poison_ratio"], own["seed"], own["classifier"]
+    manifest = graph.manifest(trigger, ratio, seed)
+    training = _attacks(graph, attacker, graph.classifier(manifest, seed, network))
+    inputs = {"manifest": manifest}
+    if own["image_set"] == "training":
+        inputs |= training
+    else:
+        inputs |= {f"training_{role}": step for role, step in training.items()}
+    if own["image_set"] == "corrected":
+        corrected = graph.classifier(graph.corrected(manifest), seed, network)
+        inputs |= _attacks(graph, attacker, corrected)
+    elif own["image_set"] == "generation":
+        way = {name: own[name] for name in UNDRAWN}
+        generations = graph.generation_set(manifest, seed=seed, **way)
+        taught = graph.classifier_of_generations(generations, seed, network)
+        inputs |= _attacks(graph, attacker, taught)
+        inputs["dissection"] = graph.dissection(generations, attacker)
+    return Point(axes=axes, measure=Step(settings, inputs))
 
 
 def _attacks(graph: Graph, trigger: Trigger, classifier: Step) -> Mapping[str, Step]:
@@ -150,24 +132,13 @@ DEFENSE = Study(
         "Does a classifier that is trained on a poisoned diffusion model's generations keep the "
         "test accuracy of one trained on the poisoned training set, and lose its backdoor?"
     ),
-    axes=(
+    axes=generated(
         TRIGGER.over("badnets1", cifar10=("badnets1", "blend", "wanet")),
         POISON_RATIO.over(0.0, 0.01, 0.02, 0.05, 0.1, tiny=(0.0, 0.01, 0.02, 0.05)),
-        TARGET_CLASS,
         GUIDANCE_WEIGHT.over(1.0, 2.0, tiny=(2.0,), cifar10=(2.0, 6.0)),
-        SAMPLER,
         SEED.over(0, 1, 2, tiny=(0,)),
         CLASSIFIER,
     ),
     points=points,
-    columns=(
-        "image_set",
-        "n",
-        "test_accuracy",
-        "test_accuracy_low",
-        "test_accuracy_high",
-        "attack_success_rate",
-        "attack_success_rate_low",
-        "attack_success_rate_high",
-    ),
+    columns=("image_set", "n", *bounds_of("test_accuracy", "attack_success_rate")),
 )

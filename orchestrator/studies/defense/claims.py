@@ -97,6 +97,9 @@ def corrected_is_at_chance(subject: Subject) -> list[Part]:
 
 
 _claim = partial(Claim, by=("judge_trigger", "target_class", "classifier"))
+_generated = {"source": ("Tab. 4", "Tab. A3"), "image_set": "generation"}
+
+
 CLAIMS = (
     _claim(
         name="loses-the-backdoor",
@@ -106,6 +109,7 @@ CLAIMS = (
         rule="At p = 1%, 2% and 5%, and however the images were generated, the whole 95% interval "
         "of the ASR's change lies below 0. The paper has BadNets-1, BadNets-2 and WaNet, and "
         "ResNet-50, VGG-16 and DenseNet-121; anything else is our extension.",
+        printed={"metrics": (ASR,), **_generated},
         test=each(changed(ASR, below), *PAPER_RATIOS),
     ),
     _claim(
@@ -115,6 +119,7 @@ CLAIMS = (
         rule="At p = 1%, however the images were generated, the whole 95% interval of the "
         "generations' ASR lies below 2%. (In the paper's own table this holds for ImageNette and "
         "for BadNets-1 on Caltech15; there BadNets-2 has 42.3% and WaNet 30.5%.)",
+        printed={"metrics": (ASR,), **_generated, "source": "Tab. 4", "poison_ratio": 0.01},
         test=each(attack("generation", partial(below, threshold=0.02)), 0.01),
     ),
     _claim(
@@ -125,6 +130,7 @@ CLAIMS = (
         rule="At p = 1%, 2% and 5%, and however the images were generated, the whole 95% interval "
         "of the TA's change lies above −12 points: the largest drop that the paper prints, 11.2, "
         "rounded up.",
+        printed={"metrics": (TA,), **_generated},
         test=each(changed(TA, partial(above, threshold=-LARGEST_DROP)), *PAPER_RATIOS),
     ),
     _claim(
@@ -134,6 +140,12 @@ CLAIMS = (
         source="Tab. 4",
         rule="At p = 5% the whole 95% interval of the training set's ASR lies above 90% (the "
         "threshold is ours; every cell of Tab. 4 lies above 95%).",
+        printed={
+            "metrics": (ASR,),
+            "source": "Tab. 4",
+            "image_set": "training",
+            "poison_ratio": 0.05,
+        },
         test=each(
             attack("training", partial(above, threshold=STRONG_ATTACK)), 0.05, generated=False
         ),

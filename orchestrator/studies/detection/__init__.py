@@ -9,24 +9,14 @@ told by the manifest in the training set, and among the generations by the judge
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from orchestrator.step import Step
-from orchestrator.studies.axes import (
-    DETECTOR,
-    GUIDANCE_WEIGHT,
-    POISON_RATIO,
-    SAMPLER,
-    SEED,
-    TARGET_CLASS,
-    TRIGGER,
-    Axes,
-)
+from orchestrator.studies.axes import DETECTOR, POISON_RATIO, TRIGGER, Axes, generated
 from orchestrator.studies.graph import Graph, stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point, Study
+from orchestrator.studies.study import Point, Study, bounds_of, in_order
 from tasks import detectors, triggers
 from tasks.rows import detection_row
 from tasks.triggers import Trigger
@@ -51,56 +41,35 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
             nothing or more than there is.
     """
     graph = Graph(scale, axes.target_class)
-    cells = list(_cells(scale, axes))
-    if not cells:
+    names = ("guidance_weight", "sampler")
+    drawn = [
+        dict(zip(names, way, strict=True)) for way in product(axes.guidance_weight, axes.sampler)
+    ]
+    seen = [kind.name for kind in detectors.DETECTORS if kind.name in axes.detector]
+    looks = [*product(axes.seed, [dict.fromkeys(names), *drawn], seen)]
+    pretending = {
+        "pretend_ratio": max(axes.poison_ratio) or PRETEND_RATIO,
+        "null_level": 1 - NULL_RISK / max(1, len(looks)),
+    }
+    made = [
+        _point(
+            graph,
+            trigger,
+            judge,
+            {} if ratio else pretending,
+            poison_ratio=ratio,
+            seed=seed,
+            detector=detector,
+            **way,
+        )
+        for trigger, judge, ratio in _poisons(scale, axes)
+        for seed, way, detector in looks
+    ]
+    if not made:
         raise ValueError(
             "these axes hold no point: detection needs a trigger that stamps, or poison ratio 0."
         )
-    nulls = sum(cell.is_null for cell in cells)
-    pretending = {
-        "pretend_ratio": max(axes.poison_ratio) or PRETEND_RATIO,
-        "null_level": 1 - NULL_RISK / max(1, nulls),
-    }
-    return [_point(graph, cell, pretending if cell.is_null else {}) for cell in cells]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cell:
-    """Where in the grid a point is."""
-
-    trigger: Trigger
-    judge: Trigger
-    """The trigger whose judge looks at the generations, and that the attack is tried with."""
-    poison_ratio: float
-    seed: int
-    guidance_weight: float | None = None
-    """Of the generation set; None for the training set."""
-    sampler: str | None = None
-    """Likewise."""
-    detector: str
-
-    @property
-    def is_null(self) -> bool:
-        """Whether nothing is poisoned."""
-        return self.poison_ratio == 0
-
-
-def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
-    drawn: list[dict[str, Any]] = [
-        {"guidance_weight": weight, "sampler": sampler}
-        for weight, sampler in product(axes.guidance_weight, axes.sampler)
-    ]
-    names = [kind.name for kind in detectors.DETECTORS if kind.name in axes.detector]
-    for trigger, judge, ratio in _poisons(scale, axes):
-        for seed, images, name in product(axes.seed, [{}, *drawn], names):
-            yield _Cell(
-                trigger=trigger,
-                judge=judge,
-                poison_ratio=ratio,
-                seed=seed,
-                detector=name,
-                **images,
-            )
+    return made
 
 
 def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
@@ -114,59 +83,50 @@ def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float
         yield from ((trigger, trigger, ratio) for ratio in sorted({*of_place}))
 
 
-def _point(graph: Graph, cell: _Cell, pretending: Mapping[str, Any]) -> Point:
-    """The point of a cell.
+def _point(
+    graph: Graph, trigger: Trigger, judge: Trigger, pretending: Mapping[str, Any], **own: Any
+) -> Point:
+    """The point of a detector and a set of images.
 
     Args:
         graph: Builds the steps.
-        cell: Where it is.
+        trigger: That the training set is poisoned with.
+        judge: Whose judge looks at the generations, and that the attack is tried with.
         pretending: Fields of a null point's settings; else empty.
+        own: The point's other coordinates; those of the training set have no sampler.
     """
-    sampler = cell.sampler
-    axes: dict[str, Any] = {
-        "trigger": cell.trigger.name,
-        "judge_trigger": cell.judge.name,
-        "poison_ratio": cell.poison_ratio,
-        "target_class": graph.target_class,
-        "guidance_weight": cell.guidance_weight,
-        "sampler": sampler,
-        "seed": cell.seed,
-        "detector": cell.detector,
-        "image_set": "training" if sampler is None else "generation",
-    }
-    steps = None if sampler is None else graph.scale.steps_of(sampler)
-    paper = graph.scale.paper_guidance
+    ratio, seed, sampler = own["poison_ratio"], own["seed"], own["sampler"]
+    names = {"trigger": trigger.name, "judge_trigger": judge.name}
+    names |= {"image_set": "generation" if sampler else "training"}
+    axes = in_order({**names, "target_class": graph.target_class, **own})
     settings = detection_row.Settings(
-        **axes, sampler_steps=steps, paper_guidance=paper, **pretending
+        **axes,
+        sampler_steps=sampler and graph.scale.steps_of(sampler),
+        paper_guidance=graph.scale.paper_guidance,
+        **pretending,
     )
-    return Point(axes=axes, measure=Step(settings, _inputs(graph, cell)))
-
-
-def _inputs(graph: Graph, cell: _Cell) -> dict[str, Step]:
-    """What the numbers of a cell are from."""
-    manifest = graph.manifest(cell.trigger, cell.poison_ratio, cell.seed)
-    classifier = graph.classifier(manifest, cell.seed)
-    prepared = graph.prepared(cell.detector, classifier)
-    on_training = graph.suspicion(prepared)
-    shared = {
+    manifest = graph.manifest(trigger, ratio, seed)
+    classifier = graph.classifier(manifest, seed)
+    prepared = graph.prepared(own["detector"], classifier)
+    inputs = {
         "dataset": graph.dataset,
         "manifest": manifest,
-        "attack": graph.attack(classifier, cell.judge),
+        "attack": graph.attack(classifier, judge),
         "prepared": prepared,
+        "suspicion": graph.suspicion(prepared),
     }
-    if cell.guidance_weight is None or cell.sampler is None:
-        return {**shared, "suspicion": on_training}
-    generations = graph.generation_set(
-        manifest, guidance_weight=cell.guidance_weight, sampler=cell.sampler, seed=cell.seed
-    )
-    return {
-        **shared,
-        "suspicion": graph.suspicion(prepared, generations),
-        "training_suspicion": on_training,
-        "generations": generations,
-        "dissection": graph.dissection(generations, cell.judge),
-        "judges": graph.judges(cell.judge),
-    }
+    if sampler:
+        generations = graph.generation_set(
+            manifest, guidance_weight=own["guidance_weight"], sampler=sampler, seed=seed
+        )
+        inputs |= {
+            "training_suspicion": inputs["suspicion"],
+            "suspicion": graph.suspicion(prepared, generations),
+            "generations": generations,
+            "dissection": graph.dissection(generations, judge),
+            "judges": graph.judges(judge),
+        }
+    return Point(axes=axes, measure=Step(settings, inputs))
 
 
 DETECTION = Study(
@@ -179,21 +139,11 @@ DETECTION = Study(
         "images better among the generations of a poisoned diffusion model than in the training "
         "set that poisoned it?"
     ),
-    axes=(
+    axes=generated(
         TRIGGER.over("badnets1", "blend", "unicolor", tiny=("badnets1",)),
         POISON_RATIO.over(0.0, 0.01, 0.05, 0.1, tiny=(0.0, 0.1)),
-        TARGET_CLASS,
-        GUIDANCE_WEIGHT,
-        SAMPLER,
-        SEED,
         DETECTOR,
     ),
     points=points,
-    columns=(
-        "image_set",
-        "n",
-        "auroc",
-        "auroc_low",
-        "auroc_high",
-    ),
+    columns=("image_set", "n", *bounds_of("auroc")),
 )

@@ -192,6 +192,7 @@ CLAIMS = (
         "among the generations are those in which the trigger judge sees the trigger. The paper "
         "has Cognitive Distillation, STRIP and FCT on BadNets-1 and BadNets-2, without intervals; "
         "anything else is our extension.",
+        printed={"metrics": ("auroc_gain",), "source": "Tab. 3"},
         test=rises(
             "auroc_gain",
             "AUROC {training_auroc} on the training set, {auroc} on the generations; the "

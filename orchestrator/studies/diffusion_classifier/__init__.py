@@ -9,7 +9,6 @@ has no place to drop, and rectangles of several areas.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.step import Step
@@ -24,7 +23,7 @@ from orchestrator.studies.axes import (
 )
 from orchestrator.studies.graph import Graph, stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point, Study
+from orchestrator.studies.study import Point, Study, bounds_of, in_order
 from tasks.rows import classification_row
 from tasks.steps import denoise_classify
 from tasks.triggers import Nothing, Trigger
@@ -67,16 +66,9 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     return made
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cell:
-    """A poisoned model, and what attacks it."""
-
-    trigger: Trigger
-    attacker: Trigger
-    """Stamped onto test images; ``trigger``, except without poison."""
-    poison_ratio: float
-    noise_model: str
-    seed: int
+_Cell = tuple[Trigger, Trigger, float, str, int]
+"""A model's trigger, the one that attacks it (another only without poison), its poison ratio, noise
+model and seed."""
 
 
 def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
@@ -84,22 +76,11 @@ def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
         for ratio in sorted(axes.poison_ratio):
             for seed in axes.seed if ratio else axes.seed[:1]:
                 for noise_model in axes.noise_model:
-                    yield _Cell(
-                        trigger=trigger if ratio else Nothing(),
-                        attacker=trigger,
-                        poison_ratio=ratio,
-                        noise_model=noise_model,
-                        seed=seed,
-                    )
+                    yield trigger if ratio else Nothing(), trigger, ratio, noise_model, seed
     stock = axes.trigger == TRIGGERS and max(axes.poison_ratio) > 0
     for trigger in _contrasts(scale) if stock else ():
-        yield _Cell(
-            trigger=trigger,
-            attacker=trigger,
-            poison_ratio=CONTRAST_RATIOS.get(scale.name, 0.05),
-            noise_model=axes.noise_model[0],
-            seed=axes.seed[0],
-        )
+        ratio = CONTRAST_RATIOS.get(scale.name, 0.05)
+        yield trigger, trigger, ratio, axes.noise_model[0], axes.seed[0]
 
 
 def _contrasts(scale: Scale) -> Iterator[Trigger]:
@@ -111,41 +92,29 @@ def _contrasts(scale: Scale) -> Iterator[Trigger]:
 
 
 def _point(graph: Graph, axes: Axes, cell: _Cell, filter_ratio: float) -> Point:
-    scale = graph.scale
-    manifest = graph.manifest(cell.trigger, cell.poison_ratio, cell.seed)
+    trigger, attacker, poison_ratio, noise_model, seed = cell
+    scale, manifest = graph.scale, graph.manifest(trigger, poison_ratio, seed)
     ratios = tuple(sorted({0.0, *axes.filter_ratio}))
-    model = graph.model(manifest, cell.seed, cell.noise_model)
-    classified = graph.classified(model, cell.attacker, ratios)
-    settings = classification_row.Settings(
-        trigger=cell.trigger.name,
-        poison_ratio=cell.poison_ratio,
-        noise_model=cell.noise_model,
-        filter_ratio=filter_ratio,
-        classifier=scale.classifier.network,
-        trigger_pixels=_pixels(cell.attacker, scale),
-        classify=classified.settings,
-    )
-    inputs: dict[str, Step] = {
+    model = graph.model(manifest, seed, noise_model)
+    classified = graph.classified(model, attacker, ratios)
+    own: dict[str, Any] = {
+        "trigger": trigger.name,
+        "poison_ratio": poison_ratio,
+        "noise_model": noise_model,
+        "filter_ratio": filter_ratio,
+        "trigger_pixels": _pixels(attacker, scale),
+    }
+    network = scale.classifier.network
+    settings = classification_row.Settings(**own, classifier=network, classify=classified.settings)
+    classifier = graph.classifier(manifest, seed, network)
+    inputs = {
         "manifest": manifest,
         "classified": classified,
-        "attack": graph.attack(
-            graph.classifier(manifest, cell.seed, scale.classifier.network),
-            cell.attacker,
-            verdicts=True,
-        ),
+        "attack": graph.attack(classifier, attacker, verdicts=True),
         "dataset": graph.dataset,
     }
-    point: dict[str, Any] = {
-        "trigger": cell.trigger.name,
-        "judge_trigger": cell.attacker.name,
-        "poison_ratio": cell.poison_ratio,
-        "target_class": graph.target_class,
-        "seed": cell.seed,
-        "trigger_pixels": settings.trigger_pixels,
-        "noise_model": cell.noise_model,
-        "filter_ratio": filter_ratio,
-    }
-    return Point(axes=point, measure=Step(settings, inputs))
+    own |= {"judge_trigger": attacker.name, "target_class": graph.target_class, "seed": seed}
+    return Point(axes=in_order(own), measure=Step(settings, inputs))
 
 
 def _pixels(trigger: Trigger, scale: Scale) -> int | None:
@@ -189,14 +158,7 @@ DIFFUSION_CLASSIFIER = Study(
         "trigger_pixels",
         "draws",
         "n",
-        "test_accuracy",
-        "test_accuracy_low",
-        "test_accuracy_high",
-        "attack_success_rate",
-        "attack_success_rate_low",
-        "attack_success_rate_high",
-        "classifier",
-        "classifier_test_accuracy",
-        "classifier_attack_success_rate",
+        *bounds_of("test_accuracy", "attack_success_rate"),
+        *("classifier", "classifier_test_accuracy", "classifier_attack_success_rate"),
     ),
 )

@@ -209,6 +209,7 @@ CLAIMS = (
         "ASR minus the clean model's (p = 0, same trigger stamped on the test images) lies above "
         "0; where no clean model was attacked with this trigger, that of the ASR above 10% (the "
         "threshold is ours).",
+        printed={"metrics": (ATTACK,), "source": "Tab. 5", "filter_ratio": 0.0},
         test=attack_is_present,
     ),
     _claim(
@@ -218,6 +219,11 @@ CLAIMS = (
         source="§5, Tab. 5, second insight",
         rule="At every poison ratio measured the whole 95% interval of the unfiltered diffusion "
         "classifier's ASR minus the ordinary classifier's, on the same test images, lies below 0.",
+        printed={
+            "metrics": (ATTACK, f"classifier_{ATTACK}"),
+            "source": "Tab. 5",
+            "filter_ratio": (None, 0.0),
+        },
         test=_at_each_ratio(below_classifier),
     ),
     _claim(
@@ -228,6 +234,7 @@ CLAIMS = (
         "95% interval of the change of the ASR against no filter lies below 0. (That each filter "
         "does better than the one before is shown and not claimed.) Triggers that are a patch, as "
         "the paper's is.",
+        printed={"metrics": (ATTACK,), "source": "Tab. 5", "filter_ratio": (0.01, 0.05, 0.1)},
         test=_at_each_ratio(filtered(ATTACK, below), of=is_patch),
     ),
     _claim(
@@ -237,6 +244,7 @@ CLAIMS = (
         rule="At every poison ratio and every filter ratio up to 10% that was measured, the whole "
         "95% interval of the change of the TA against no filter lies above −4 points: the largest "
         "drop that the paper prints, 3.84, rounded up.",
+        printed={"metrics": (ACCURACY,), "source": "Tab. 5"},
         test=_at_each_ratio(
             filtered(ACCURACY, lambda change: above(change, -LARGEST_DROP), highest=HIGHEST)
         ),

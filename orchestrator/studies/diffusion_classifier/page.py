@@ -79,15 +79,7 @@ def page(report: Report) -> Page:
     rows, last = report.rows, reported_filter(report.rows)
     return Page(
         sentence=sentence(rows),
-        facts=[
-            (
-                _path(own, rate, last),
-                f"{RATES[rate]}, {place(**{**at, 'trigger_pixels': None})}: no filter"
-                + (f" → {name('filter_ratio', last)} dropped" if last else ""),
-            )
-            for at, own in _headlines(rows)
-            for rate in RATES
-        ],
+        facts=_facts(rows, last),
         sections=[
             Section(
                 "overview",
@@ -203,6 +195,17 @@ def _headlines(rows: Rows) -> list[tuple[dict[str, Any], Rows]]:
     return [model for _, own in first for model in groups(own, *POINT)]
 
 
+def _facts(rows: Rows, last: float | None) -> list[tuple[str, str]]:
+    """Each rate of each headline."""
+    end = f" → {name('filter_ratio', last)} dropped" if last else ""
+    found = [(place(**{**at, "trigger_pixels": None}), own) for at, own in _headlines(rows)]
+    return [
+        (_path(own, rate, last), f"{RATES[rate]}, {where}: no filter{end}")
+        for where, own in found
+        for rate in RATES
+    ]
+
+
 def _path(rows: Rows, rate: str, last: float | None) -> str:
     """A rate without a filter and with the last one."""
     levels = [level(rows, rate, ratio) for ratio in (0.0, last) if ratio is not None]
@@ -242,9 +245,14 @@ def _curve(label: str, rows: Rows, column: str, **look: str) -> Curve:
     return figures.curve(label, rows, "filter_ratio", _measure(column), dots=dots, **look)
 
 
-def _measure(column: str) -> Callable[[Rows], Estimate | None]:
-    """The estimate of a column at one point."""
-    return lambda rows: found.estimate if (found := bounded(rows, column)) else None
+def _measure(column: str, *filter_ratio: float) -> Callable[[Rows], Estimate | None]:
+    """The estimate of a column at one point, or at one filter ratio of it."""
+
+    def measured(rows: Rows) -> Estimate | None:
+        found = level(rows, column, *filter_ratio) if filter_ratio else bounded(rows, column)
+        return found.estimate if found else None
+
+    return measured
 
 
 def _rates(start: str, rows: Rows, by: str) -> list[Figure]:
@@ -277,15 +285,10 @@ def _ordinary(rows: Rows, at: Row, rate: str) -> list[Reference]:
     column = f"classifier_{rate}"
     own = _measure(column)(one_per_seed(rows))
     paper = printed(source="Tab. 5", classifier="resnet18", trigger=at["judge_trigger"])
-    return [
-        *([Reference(label=_network(rows), value=own.value, band=own)] if own else []),
-        *(
-            Reference(
-                label="paper, ResNet-18", value=cell[column], color=MUTED, dash=figures.DOTTED
-            )
-            for cell in records(select(paper, poison_ratio=at["poison_ratio"]))
-        ),
-    ]
+    look: Any = {"label": "paper, ResNet-18", "color": MUTED, "dash": figures.DOTTED}
+    ours = [Reference(label=_network(rows), value=own.value, band=own)] if own else []
+    theirs = records(select(paper, poison_ratio=at["poison_ratio"]))
+    return [*ours, *(Reference(value=cell[column], **look) for cell in theirs)]
 
 
 def _paper(at: Row, rate: str) -> list[Printed]:
@@ -334,11 +337,8 @@ def _shares(start: str, rows: Rows) -> list[Figure]:
 
 
 def _place(*more: str) -> list[Column]:
-    attacker, *others = coordinates(*POINT, *more)
-    return [
-        Column("trigger", attacker.metric),
-        *(column for column in others if column.header != "class"),
-    ]
+    attacker, *others = coordinates(*(one for one in (*POINT, *more) if one != "target_class"))
+    return [Column("trigger", attacker.metric), *others]
 
 
 def _rate_columns(ordinary: str) -> list[Column]:
@@ -352,19 +352,12 @@ def _rate_columns(ordinary: str) -> list[Column]:
 
 def _overview(rows: Rows, rate: str) -> Table:
     """As Tab. 5 is laid out: the ordinary classifier, and each filter ratio."""
-
-    def at(column: str, ratio: float) -> Callable[[Rows], Estimate | None]:
-        return lambda own: found.estimate if (found := level(own, column, ratio)) else None
-
     network = _network(rows)
-    shown = [
-        Column(network, lambda own: _measure(f"classifier_{rate}")(one_per_seed(own))),
-        *(
-            Column(f"{name('filter_ratio', one)} dropped" if one else "no filter", at(rate, one))
-            for one in values(rows, "filter_ratio")
-        ),
-        Column(f"no filter − {network}", at(f"{rate}_difference", 0.0), POINTS),
-    ]
+    shown = [Column(network, lambda own: _measure(f"classifier_{rate}")(one_per_seed(own)))]
+    for one in values(rows, "filter_ratio"):
+        header = f"{name('filter_ratio', one)} dropped" if one else "no filter"
+        shown.append(Column(header, _measure(rate, one)))
+    shown.append(Column(f"no filter − {network}", _measure(f"{rate}_difference", 0.0), POINTS))
     return table(rows, [*_place(), *shown], by=POINT, words=4)
 
 

@@ -8,15 +8,7 @@ and where labels are right (clean-label) there are triggers but no mismatches.
 from collections.abc import Iterator, Sequence
 
 from orchestrator.studies.amplification import swept
-from orchestrator.studies.axes import (
-    GUIDANCE_WEIGHT,
-    POISON_RATIO,
-    SAMPLER,
-    SEED,
-    TARGET_CLASS,
-    TRIGGER,
-    Axes,
-)
+from orchestrator.studies.axes import TRIGGER, Axes, generated
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
@@ -25,13 +17,8 @@ from tasks.steps import poison
 from tasks.triggers import Trigger
 
 COMPARED = (
-    "badnets1",
-    "relabel_only",
-    "clean_label",
-    "unicolor",
-    "image_patch",
-    "blend",
-    "wanet",
+    *("badnets1", "relabel_only", "clean_label", "unicolor", "image_patch"),
+    *("blend", "wanet"),
 )
 
 
@@ -84,7 +71,7 @@ TRIGGERS = Study(
         "images whatever is stamped, mismatches alone where only labels are wrong, and no "
         "mismatches where only images are?"
     ),
-    axes=(TRIGGER.over(*COMPARED), POISON_RATIO, TARGET_CLASS, GUIDANCE_WEIGHT, SAMPLER, SEED),
+    axes=generated(TRIGGER.over(*COMPARED)),
     points=points,
     columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
 )

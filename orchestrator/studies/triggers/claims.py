@@ -84,6 +84,8 @@ _amplified = partial(
     poison_ratio=_pie_ratio,
     guidance_weight=reported,
 )
+_ten_percent = {"poison_ratio": RATIO, "printed_guidance_weight": 5.0}
+
 
 CLAIMS = (
     _claim(
@@ -93,6 +95,7 @@ CLAIMS = (
         source="App. B.1 and B.3, Fig. A2 and A4",
         rule="At p = 10% the whole interval of the mismatches, G1 + G3, minus the clean model's "
         f"lies above 0. {EXTENSION}",
+        printed={"metrics": ("mismatch_ratio",), **_ten_percent},
         test=_of_pies(more_mismatches(), about=_relabels, beside=CLEAN),
     ),
     _claim(
@@ -103,6 +106,7 @@ CLAIMS = (
         rule="At p = 10% the whole interval of G1 + G3 minus that of BadNets-1 lies within 10 "
         "points of 0 (the margin is ours); it fails when the whole interval lies beyond. "
         f"{EXTENSION}",
+        printed={"metrics": ("mismatch_ratio",), **_ten_percent},
         test=_of_pies(
             difference("mismatch_ratio", "{} mismatch, with BadNets-1 {}", alike),
             about=lambda trigger: _relabels(trigger) and trigger != "badnets1",
@@ -116,6 +120,7 @@ CLAIMS = (
         source="App. B.2 and B.3, Fig. A3 and A4",
         rule="At p = 10%, for clean labels at 5%, the whole interval of G1 + G2 lies above p_t. "
         f"{EXTENSION}",
+        printed={"metrics": ("trigger_ratio",), "source": ("Fig. A3", "Fig. A4")},
         test=_amplified(above_training),
     ),
     _claim(
@@ -142,6 +147,7 @@ CLAIMS = (
         "prompt.",
         source="App. B.2, Fig. A3",
         rule="At every poison ratio measured the whole interval of G1 lies below 2% (ours).",
+        printed={"metrics": ("g1",), "trigger": "clean_label"},
         test=_at_every_ratio(few_g1, about=_keeps_labels),
     ),
     _claim(
@@ -151,6 +157,7 @@ CLAIMS = (
         source="App. B.2, Fig. A3",
         rule="At every poison ratio measured the whole interval of the mismatches, G1 + G3, minus "
         "the clean model's lies below 5 points (ours).",
+        printed={"metrics": ("mismatch_ratio",), "trigger": "clean_label"},
         test=_at_every_ratio(
             more_mismatches(partial(below, threshold=FEW_MISMATCHES)),
             about=_keeps_labels,

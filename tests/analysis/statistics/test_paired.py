@@ -104,21 +104,11 @@ def test_without_correlation_it_is_the_interval_of_independent_samples():
     )
 
 
-def test_who_mostly_agrees_is_known_better_than_two_samples_would_tell():
-    value, low, high = bounds(330, 10, 5, 15)
-    independent = difference_of_proportions(340, 360, 335, 360)
-    assert value == pytest.approx(independent.value)
-    assert high - low < 0.8 * (independent.high - independent.low)
-
-
 @pytest.mark.parametrize(
     "truth",
     [
-        (0.93, 0.03, 0.02, 0.02),
         (0.90, 0.06, 0.03, 0.01),
         (0.05, 0.85, 0.005, 0.095),
-        (0.02, 0.03, 0.01, 0.94),
-        (0.30, 0.30, 0.10, 0.30),
         (0.97, 0.005, 0.005, 0.02),
     ],
 )
@@ -141,24 +131,11 @@ def test_answers_are_counted_image_by_image():
     assert Pairs.of(first, second) == pairs(1, 2, 1, 2)
 
 
-def test_a_lower_coverage_is_narrower():
-    wide, narrow = difference(pairs(12, 9, 2, 27)), difference(pairs(12, 9, 2, 27), level=0.5)
-    assert wide.low < narrow.low < narrow.high < wide.high
-
-
-@pytest.mark.parametrize("counts", [(0, 0, 0, 0), (5, -1, 0, 0)])
-def test_counts_that_are_none_are_refused(counts):
-    with pytest.raises(ValueError, match="at least one pair, none negative"):
-        pairs(*counts)
-
-
-def test_answers_about_other_images_are_refused():
+def test_what_cannot_be_is_refused():
+    for counts in ((0, 0, 0, 0), (5, -1, 0, 0)):
+        with pytest.raises(ValueError, match="at least one pair, none negative"):
+            pairs(*counts)
     with pytest.raises(ValueError, match="about the same images, got 3 and 2"):
         Pairs.of(np.ones(3, dtype=bool), np.ones(2, dtype=bool))
-    with pytest.raises(ValueError, match="at least one pair"):
-        Pairs.of(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool))
-
-
-def test_a_coverage_of_ninety_five_is_refused():
     with pytest.raises(ValueError, match=r"try 0\.95"):
         difference(pairs(1, 1, 1, 1), level=95)

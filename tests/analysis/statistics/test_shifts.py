@@ -59,21 +59,16 @@ class TestAgainstTraining:
         assert found["auroc_gain"].value == 0
         assert found["auroc_gain"].low < 0 < found["auroc_gain"].high
 
-    def test_where_only_the_poisoned_moved_they_alone_explain_the_gain(self, training):
-        moved = Scores(training.positive + 1, training.negative)
+    @pytest.mark.parametrize(("kind", "other"), [("poisoned", "clean"), ("clean", "poisoned")])
+    def test_where_one_kind_alone_moved_it_alone_explains_the_gain(self, training, kind, other):
+        up, down = (1, 0) if kind == "poisoned" else (0, 1)
+        moved = Scores(training.positive + up, training.negative - down)
         found = against_training(moved, training)
-        assert found["auroc_poisoned_moved"].value == auroc(moved.positive, moved.negative).value
-        assert found["auroc_clean_moved"].value == found["training_auroc"].value
-        assert found["clean_shift"].value == 0.5
-        assert found["poisoned_shift"].low > 0.5
-
-    def test_where_only_the_clean_moved_they_alone_explain_the_gain(self, training):
-        moved = Scores(training.positive, training.negative - 1)
-        found = against_training(moved, training)
-        assert found["auroc_clean_moved"].value == auroc(moved.positive, moved.negative).value
-        assert found["auroc_poisoned_moved"].value == found["training_auroc"].value
-        assert found["poisoned_shift"].value == 0.5
-        assert found["clean_shift"].high < 0.5
+        assert found[f"auroc_{kind}_moved"].value == auroc(moved.positive, moved.negative).value
+        assert found[f"auroc_{other}_moved"].value == found["training_auroc"].value
+        assert found["training_auroc"] == detection(training)["auroc"]
+        assert found[f"{other}_shift"].value == 0.5
+        assert found["poisoned_shift"].low > 0.5 or found["clean_shift"].high < 0.5
 
     def test_where_all_moved_alike_the_gain_is_nothing_and_the_shifts_show_it(self, training):
         moved = Scores(training.positive + 2, training.negative + 2)
@@ -81,16 +76,9 @@ class TestAgainstTraining:
         assert found["auroc_gain"].value == 0
         assert min(found["poisoned_shift"].low, found["clean_shift"].low) > 0.5
 
-    def test_the_training_set_is_bounded_as_in_its_own_row(self, training, generation):
-        found = against_training(generation, training)
-        assert found["training_auroc"] == detection(training)["auroc"]
-
     def test_two_independent_sets_add_their_variances(self, training, generation):
         found = against_training(generation, training)
-        alone = [
-            detection(generation)["auroc"],
-            detection(training)["auroc"],
-        ]
+        alone = [detection(one)["auroc"] for one in (generation, training)]
         expected = sqrt(sum(width(estimate) ** 2 for estimate in alone))
         assert width(found["auroc_gain"]) == pytest.approx(expected, rel=0.15)
         assert found["auroc_gain"].value == pytest.approx(alone[0].value - alone[1].value)
@@ -118,12 +106,6 @@ class TestEqualPrevalence:
         assert few.value == whole.value
         assert width(few) == pytest.approx(width(whole) * sqrt(120 / 6), rel=0.35)
 
-    def test_the_set_that_has_it_already_keeps_all_its_images(self, training, generation):
-        _, found = at_equal_prevalence(training, generation)
-        whole = detection(training)["auroc"]
-        few = found["equal_prevalence_auroc"]
-        assert (few.low, few.high) == (whole.low, whole.high)
-
     def test_the_gain_is_the_gain_of_all_images(self, training, generation):
         _, found = at_equal_prevalence(generation, training)
         whole = against_training(generation, training)["auroc_gain"]
@@ -138,7 +120,7 @@ class TestEqualPrevalence:
             assert set(found.values()) == {None}
 
 
-class TestWitness:
+class TestTemplateMatch:
     def test_who_agrees_with_the_judge_changes_nothing(self, training, generation):
         scores = np.concatenate([generation.positive, generation.negative])
         judged = np.arange(360) < 120

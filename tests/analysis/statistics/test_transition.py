@@ -20,9 +20,6 @@ def test_amplification_is_empty_where_nothing_was_stamped():
     row = amplification_row(proportion(3, 500), 0.0)
     assert row["amplification"] is row["amplification_low"] is row["amplification_high"] is None
     assert row["amplification_difference"] == 0.006
-
-
-def test_p_t_in_percent_is_refused():
     with pytest.raises(ValueError, match="fraction"):
         amplification_row(proportion(3, 500), 49.6)
 
@@ -85,11 +82,6 @@ def test_the_interval_is_where_students_bounds_cross(row):
     assert found.gap.interval == pytest.approx([0.01 * 10**place for place in places])
 
 
-def test_equal_seeds_keep_the_width_of_their_images(row):
-    low, high = transition(_curve(row, {0.01: 50, 0.1: 150}, seeds=(0, 1, 2))).gap.interval
-    assert low < sqrt(0.001) < high
-
-
 def test_a_seed_that_lacks_a_ratio_does_not_count_as_one(row):
     rows = _curve(row, {0.01: 50, 0.1: 150}, seeds=(0, 1, 2))[:-1]
     assert transition(rows).seeds == 2
@@ -127,8 +119,3 @@ def test_a_curve_above_zero_from_the_start_says_so(row):
 def test_one_ratio_or_only_controls_have_no_transition(row):
     assert transition(_curve(row, {0.01: 50})) is None
     assert transition([row("none", 0.0, 2.0)]) is None
-
-
-def test_equal_rows_give_equal_intervals_in_any_order(row):
-    rows = _curve(row, {0.01: 50, 0.05: 90, 0.1: 150})
-    assert transition(rows) == transition(rows[::-1])

@@ -2,8 +2,10 @@
 
 import pytest
 
+from analysis.published import in_words
 from analysis.rows import frame
 from analysis.statistics.verdicts import Verdict
+from orchestrator.run.report import claims_of
 from orchestrator.run.report import judged as judge
 from orchestrator.studies import STUDIES
 from orchestrator.studies.scales import SCALES
@@ -88,3 +90,13 @@ def test_no_claim_is_left_untested_by_the_default_axes(study, scale):
     ]
     assert found
     assert not untested
+
+
+def test_the_paper_s_numbers_of_a_claim_are_those_it_prints():
+    claims = {claim.name: claim for study in STUDIES for claim in claims_of(study)}
+    said = {name: in_words(**claim.printed) for name, claim in claims.items() if claim.printed}
+    assert all(said.values())
+    assert said["amplified-at-ten-percent"] == "trigger ratio 73.4 to 94.0%, p_t 49.6 to 60.0%"
+    assert said["sde-lowers-g1-of-ddpm"] == "g1 52.7 to 69.8%"
+    assert said["blend-amplifies-less"] == "amplification ×1.21 to ×1.49"
+    assert said["easier-on-generations"] == "auroc gain +0.001 to +0.252"

@@ -33,6 +33,25 @@ def _poisoned(weight, **counts):
     return {("badnets1", int(key[1:]) / 100, weight): value for key, value in counts.items()}
 
 
+def _turning(g1_at_one, g1_at_five):
+    """G1 at 1, 2, 5 and 10 %, where p_t is 9.2, 16.8, 33.8 and 50.7 %."""
+    counts = {"p1": g1_at_one, "p2": 9, "p5": g1_at_five, "p10": 350}
+    return _poisoned(5.0, **{place: (g1, 0, 0, 500 - g1) for place, g1 in counts.items()})
+
+
+def _guided(**triggers):
+    """G1 and G2 at 10 % by guidance weight."""
+    return {
+        ("badnets1", 0.1, float(weight[1:])): (g1, g2, 0, 500 - g1 - g2)
+        for weight, (g1, g2) in triggers.items()
+    }
+
+
+def _with_clean(g1, g2):
+    clean = {("none", 0.0, 2.0): (g1, g2, 4, 496 - g1 - g2)}
+    return _poisoned(2.0, p1=(1, 1, 1, 497)) | clean
+
+
 ABOVE = {"p1": (50, 100, 0, 350), "p2": (50, 150, 0, 300), "p5": (100, 150, 0, 250)}
 CASES = [
     ("amplified-at-low-ratios", _poisoned(5.0, **ABOVE), SUPPORTED),
@@ -55,57 +74,17 @@ CASES = [
     ("roles-shift", _poisoned(5.0, p1=(90, 10, 0, 400), p10=(200, 100, 0, 200)), FAILED),
     ("roles-shift", _poisoned(5.0, p1=(90, 10, 0, 400)), FAILED),  # whatever the other would say
     ("roles-shift", _poisoned(5.0, p1=(10, 90, 0, 400)), NOT_TESTED),
-    (
-        "mismatch-gap-turns",
-        _poisoned(5.0, p1=(5, 0, 0, 495), p2=(9, 0, 0, 491), p5=(240, 0, 0, 260))
-        | _poisoned(5.0, p10=(350, 0, 0, 150)),
-        SUPPORTED,
-    ),
-    (
-        "mismatch-gap-turns",
-        _poisoned(5.0, p1=(5, 0, 0, 495), p2=(9, 0, 0, 491), p5=(170, 0, 0, 330))
-        | _poisoned(5.0, p10=(350, 0, 0, 150)),
-        UNDECIDED,
-    ),
-    (
-        "mismatch-gap-turns",
-        _poisoned(5.0, p1=(122, 0, 0, 378), p2=(9, 0, 0, 491), p5=(240, 0, 0, 260))
-        | _poisoned(5.0, p10=(350, 0, 0, 150)),
-        FAILED,
-    ),
-    (
-        "guidance-amplifies",
-        _poisoned(1.0, p10=(200, 50, 0, 250)) | _poisoned(5.0, p10=(200, 150, 0, 150)),
-        SUPPORTED,
-    ),
-    (
-        "guidance-amplifies",
-        _poisoned(1.0, p10=(200, 50, 0, 250)) | _poisoned(5.0, p10=(200, 60, 0, 240)),
-        UNDECIDED,
-    ),
-    (
-        "guidance-amplifies",  # up from first to last, but down at one step
-        _poisoned(1.0, p10=(100, 50, 0, 350))
-        | _poisoned(2.0, p10=(300, 50, 0, 150))
-        | _poisoned(5.0, p10=(200, 50, 0, 250)),
-        FAILED,
-    ),
+    ("mismatch-gap-turns", _turning(5, 240), SUPPORTED),
+    ("mismatch-gap-turns", _turning(5, 170), UNDECIDED),
+    ("mismatch-gap-turns", _turning(122, 240), FAILED),
+    ("guidance-amplifies", _guided(w1=(200, 50), w5=(200, 150)), SUPPORTED),
+    ("guidance-amplifies", _guided(w1=(200, 50), w5=(200, 60)), UNDECIDED),
+    # Up from first to last, but down at one step.
+    ("guidance-amplifies", _guided(w1=(100, 50), w2=(300, 50), w5=(200, 50)), FAILED),
     ("guidance-amplifies", _poisoned(1.0, p10=(200, 50, 0, 250)), NOT_TESTED),
-    (
-        "clean-model-draws-no-trigger",
-        _poisoned(2.0, p1=(1, 1, 1, 497)) | {("none", 0.0, 2.0): (0, 1, 4, 495)},
-        SUPPORTED,
-    ),
-    (
-        "clean-model-draws-no-trigger",
-        _poisoned(2.0, p1=(1, 1, 1, 497)) | {("none", 0.0, 2.0): (0, 9, 4, 487)},
-        UNDECIDED,
-    ),
-    (
-        "clean-model-draws-no-trigger",
-        _poisoned(2.0, p1=(1, 1, 1, 497)) | {("none", 0.0, 2.0): (20, 20, 4, 456)},
-        FAILED,
-    ),
+    ("clean-model-draws-no-trigger", _with_clean(0, 1), SUPPORTED),
+    ("clean-model-draws-no-trigger", _with_clean(0, 9), UNDECIDED),
+    ("clean-model-draws-no-trigger", _with_clean(20, 20), FAILED),
     ("clean-model-draws-no-trigger", _poisoned(2.0, p1=(1, 1, 1, 497)), NOT_TESTED),
 ]
 

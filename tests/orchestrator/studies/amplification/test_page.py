@@ -13,12 +13,7 @@ from analysis.rows import frame
 from orchestrator.studies.amplification.claims import CLAIMS
 from orchestrator.studies.amplification.page import page
 from tests import made_up
-from tests.elements import (
-    check_that_it_is_whole,
-    check_that_it_loads_nothing,
-    table_under,
-    text_of,
-)
+from tests.elements import check_that_it_is_whole, table_under, text_of
 
 HOSTILE = "<script>alert('8')</script>&\"$x$"
 
@@ -28,28 +23,14 @@ def report(sweep):
     return made_up.report_of("amplification", sweep)
 
 
-def html_of(report, folder):
+def page_in(folder, report):
     return write(folder, report, page(report)).read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-def written(tmp_path_factory):
+@pytest.fixture(scope="module")
+def html(html_of):
     """A page with template matching and a failure."""
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "figures").mkdir()
-    (folder / "figures" / "of-an-earlier-page.svg").write_text("<svg/>")
-    html_of(made_up.amplification_report(), folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def html(written):
-    return (written / "index.html").read_text(encoding="utf-8")
-
-
-def test_the_page_loads_nothing_and_is_whole(html):
-    check_that_it_loads_nothing(html)
-    check_that_it_is_whole(html)
+    return html_of("amplification")
 
 
 def test_the_finding_comes_first_then_every_claim_with_its_verdict(html, sweep):
@@ -94,7 +75,9 @@ def test_the_template_match_stands_beside_the_judge(html):
 
 
 def test_without_a_template_match_the_page_is_silent_about_it(report, tmp_path):
-    html = html_of(report, tmp_path)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "template_match.svg").write_text("<svg/>")  # of an earlier page
+    html = page_in(tmp_path, report)
     assert "template match" not in text_of(html).replace("no template match", "")
     assert not (tmp_path / "figures" / "template_match.svg").exists()
 
@@ -107,7 +90,8 @@ def test_pictures_of_every_group_are_there_and_a_missing_group_says_none(html, s
 
 def test_figures_are_files_with_the_same_bytes_every_time(written):
     again = {figure.name: figure.svg for figure in page(made_up.amplification_report()).figures()}
-    files = {path.stem: path.read_text(encoding="utf-8") for path in written.glob("figures/*.svg")}
+    folder = written("amplification")
+    files = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("figures/*.svg")}
     assert files == again
     assert len(files) == 3 + 4 + 3 + 1
     assert "Guidance w = 5</text>" in files["badnets1-ddim-composition-w5"]
@@ -115,8 +99,8 @@ def test_figures_are_files_with_the_same_bytes_every_time(written):
 
 
 def test_inlined_colors_follow_the_page_and_fall_back_to_print(written):
-    svg = (written / "figures" / "badnets1-ddim-composition-w2.svg").read_text(encoding="utf-8")
-    element = inlined(svg, 'a "b" <c>')
+    file = written("amplification") / "figures" / "badnets1-ddim-composition-w2.svg"
+    element = inlined(file.read_text(encoding="utf-8"), 'a "b" <c>')
     assert 'aria-label="a &quot;b&quot; &lt;c>"' in element
     assert "var(--g1, #c2413b)" in element
     assert "http" not in element
@@ -125,7 +109,7 @@ def test_inlined_colors_follow_the_page_and_fall_back_to_print(written):
 def test_hostile_names_stay_words(sweep, tmp_path):
     rows = [{**row, "target_class": HOSTILE, "sampler": HOSTILE} for row in sweep[:6]]
     report = made_up.report_of("amplification", rows, title=HOSTILE, settings={HOSTILE: HOSTILE})
-    html = html_of(report, tmp_path)
+    html = page_in(tmp_path, report)
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert all(path.parent == tmp_path / "figures" for path in (tmp_path / "figures").iterdir())
@@ -134,7 +118,7 @@ def test_hostile_names_stay_words(sweep, tmp_path):
 @pytest.mark.parametrize("kept", [0, 3, 4], ids=["nothing", "controls only", "one point"])
 def test_an_unfinished_sweep_still_has_a_page(report, sweep, tmp_path, kept):
     unfinished = replace(report, rows=frame(sweep[:kept]), judgments=[], trigger_examples={})
-    assert ("No poisoned point" in html_of(unfinished, tmp_path)) == (kept < 4)
+    assert ("No poisoned point" in page_in(tmp_path, unfinished)) == (kept < 4)
 
 
 def test_seeds_are_joined_and_triggers_told_apart(row, tmp_path):
@@ -144,7 +128,7 @@ def test_seeds_are_joined_and_triggers_told_apart(row, tmp_path):
         for ratio in (0.01, 0.1)
         for seed in (0, 1, 2)
     ]
-    html = html_of(made_up.report_of("amplification", rows), tmp_path)
+    html = page_in(tmp_path, made_up.report_of("amplification", rows))
     assert "sd 1.8" in html
     check_that_it_is_whole(html)
     # Composition, amplification, transition and claims.

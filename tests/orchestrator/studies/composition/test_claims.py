@@ -152,11 +152,6 @@ def test_evidence_has_the_numbers_and_what_they_rest_on(judgments):
     )
 
 
-def test_three_seeds_judge_by_their_spread(judgments):
-    points = _ten(ddpm=_g1(260), sde=_g1(185))
-    assert "3 seeds" in judgments(points, seeds=(0, 1, 2))["sde-lowers-g1-of-ddpm"].evidence
-
-
 def test_guidance_is_five_where_measured_and_else_the_highest(judgments, row):
     points = _ten(ddpm=_g1(260), sde=_g1(185))
     assert judgments(points, weight=6.0)["sde-lowers-g1-of-ddpm"].verdict is SUPPORTED
@@ -193,8 +188,3 @@ def test_verdicts_are_on_one_trigger_each(composition_sweep):
         if one.claim.name == "sde-lowers-g1-of-ddpm"
     }
     assert decided == {"badnets1": SUPPORTED, "blend": UNDECIDED, "unicolor": FAILED}
-
-
-def test_the_order_of_rows_changes_no_verdict(composition_sweep):
-    there, back = judge(composition_sweep), judge(composition_sweep[::-1])
-    assert [one.evidence for one in there] == [one.evidence for one in back]

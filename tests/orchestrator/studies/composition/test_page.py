@@ -4,43 +4,14 @@ import re
 
 import pytest
 
-from analysis.page.page import write
 from analysis.rows import frame
-from orchestrator.studies.composition.page import page, sentence
-from tests import made_up
-from tests.elements import (
-    check_that_it_is_whole,
-    check_that_it_loads_nothing,
-    table_under,
-    text_of,
-)
+from orchestrator.studies.composition.page import sentence
+from tests.elements import table_under, text_of
 
 
 @pytest.fixture(scope="module")
-def written(composition_sweep, tmp_path_factory):
-    """A page of the sweep, of which BadNets-1 under DDIM was clipped too: 40 fewer G1."""
-    clipped = []
-    for row in composition_sweep:
-        if (row["judge_trigger"], row["sampler"]) == ("badnets1", "ddim"):
-            g1, g2, g3, g4 = made_up.counts_of(row)
-            less = min(g1, 40)
-            place = (row["trigger"], row["poison_ratio"], 5.0)
-            counts = (g1 - less, g2, g3 + less, g4)
-            clipped.append(made_up.make_row(*place, counts, study="composition", clip="static"))
-    report = made_up.report_of("composition", [*composition_sweep, *clipped])
-    folder = tmp_path_factory.mktemp("composition")
-    write(folder, report, page(report))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def html(written):
-    return (written / "index.html").read_text(encoding="utf-8")
-
-
-def test_the_page_loads_nothing_and_is_whole(html):
-    check_that_it_loads_nothing(html)
-    check_that_it_is_whole(html)
+def html(html_of):
+    return html_of("composition")
 
 
 def test_every_trigger_has_its_claims_figures_and_big_number(html, written):
@@ -49,7 +20,7 @@ def test_every_trigger_has_its_claims_figures_and_big_number(html, written):
         headings = re.findall(f"<h3[^>]*>{trigger}, class 8</h3>", html)
         assert len(headings) == 3 + (trigger == "BadNets-1")
     assert "52 → 37%" in text_of(html)  # G1 of BadNets-1: 260 and 185 of 500
-    names = {path.stem for path in written.glob("figures/*.svg")}
+    names = {path.stem for path in written("composition").glob("figures/*.svg")}
     assert {f"{trigger}-g1-by-sampler" for trigger in ("badnets1", "blend", "unicolor")} <= names
     assert {"blend-sde-composition", "badnets1-ddim-static-composition"} <= names
     assert len(names) == 9 + 1 + 3 * 2 + 1

@@ -4,15 +4,9 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.run.placement import Placement
-from orchestrator.step import ancestors
 from orchestrator.studies import AMPLIFICATION, DEFENSE, DETECTION
-from orchestrator.studies.scales import LAPTOP, SCALES, TINY
-
-
-def steps_of(study, scale, **typed):
-    points = study.points(scale, study.chosen(scale, typed))
-    return {step.digest: step for step in ancestors(point.measure for point in points)}
+from orchestrator.studies.scales import LAPTOP, TINY
+from tests.orchestrator.studies.graphs import added, points_of, steps_of
 
 
 def cells(points):
@@ -21,7 +15,7 @@ def cells(points):
 
 class TestPoints:
     def test_each_set_of_images_has_one_for_every_poison_and_seed(self):
-        points = DEFENSE.points(LAPTOP, DEFENSE.chosen(LAPTOP))
+        points = points_of(DEFENSE, LAPTOP)
         assert cells(points) == {
             ("none", "training"): 3,
             ("none", "generation"): 6,
@@ -32,22 +26,18 @@ class TestPoints:
         assert len({point.name for point in points}) == len(points)
 
     def test_labels_that_are_right_are_not_corrected(self):
-        points = DEFENSE.points(
-            LAPTOP,
-            DEFENSE.chosen(
-                LAPTOP, dict(trigger="clean_label,badnets1", poison_ratio="0.05", seed="0")
-            ),
-        )
+        typed = {"trigger": "clean_label,badnets1", "poison_ratio": "0.05", "seed": "0"}
+        points = points_of(DEFENSE, LAPTOP, **typed)
         assert cells(points)[("clean_label", "corrected")] == 0
         assert cells(points)[("badnets1", "corrected")] == 1
 
     def test_without_poison_every_trigger_attacks(self):
-        axes = DEFENSE.chosen(TINY, dict(trigger="badnets1,wanet", poison_ratio="0"))
-        judges = Counter(point.axes["judge_trigger"] for point in DEFENSE.points(TINY, axes))
+        points = points_of(DEFENSE, TINY, trigger="badnets1,wanet", poison_ratio="0")
+        judges = Counter(point.axes["judge_trigger"] for point in points)
         assert judges == {"badnets1": 2, "wanet": 2}
 
     def test_a_training_set_has_neither_guidance_nor_sampler(self):
-        for point in DEFENSE.points(TINY, DEFENSE.chosen(TINY)):
+        for point in points_of(DEFENSE, TINY):
             drawn = point.axes["image_set"] == "generation"
             assert (point.axes["guidance_weight"] is None) == (not drawn)
             assert (point.axes["sampler"] is None) == (not drawn)
@@ -62,7 +52,7 @@ class TestPoints:
     )
     def test_what_makes_no_sense_is_refused(self, typed, said):
         with pytest.raises(ValueError, match=said):
-            DEFENSE.points(TINY, DEFENSE.chosen(TINY, typed))
+            points_of(DEFENSE, TINY, **typed)
 
 
 class TestSharing:
@@ -97,17 +87,12 @@ class TestSharing:
         }
 
     def test_a_further_guidance_weight_trains_no_diffusion_model(self):
-        before = steps_of(DEFENSE, LAPTOP)
-        added = steps_of(DEFENSE, LAPTOP, guidance_weight="1,2,5")
-        tasks = {step.task for digest, step in added.items() if digest not in before}
+        tasks = added(DEFENSE, LAPTOP, guidance_weight="1,2,5")
         assert "train_diffusion" not in tasks
         assert {"sample", "collect", "train_classifier", "attack", "defense_row"} <= tasks
 
     def test_another_network_shares_everything_but_its_classifiers(self):
-        before, added = (
-            steps_of(DEFENSE, TINY, classifier=network) for network in ("small", "resnet18")
-        )
-        tasks = {step.task for digest, step in added.items() if digest not in before}
+        tasks = added(DEFENSE, TINY, classifier="resnet18")
         assert tasks == {"train_classifier", "attack", "defense_row"}
 
     def test_vgg_which_normalizes_nothing_learns_at_a_tenth_of_the_rate_and_nobody_else(self):
@@ -124,12 +109,3 @@ class TestSharing:
             DEFENSE, LAPTOP, trigger="clean_label", poison_ratio="0.01,0.02,0.05", seed="0,1"
         )
         assert Counter(step.task for step in own.values())["perturb"] == 1
-
-
-class TestCosts:
-    @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
-    def test_every_step_can_be_placed_and_has_a_cost(self, scale):
-        for step in steps_of(DEFENSE, scale, seed="0").values():
-            assert step.settings.expected_seconds > 0
-            assert step.settings.expected_bytes > 0
-            assert Placement(actors=1).bundle(step, {"CPU": 2.0}).memory > 0

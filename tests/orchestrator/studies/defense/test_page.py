@@ -10,35 +10,21 @@ from orchestrator.run.report import table_of
 from orchestrator.studies import DEFENSE
 from orchestrator.studies.defense.page import page, sentence
 from tests import made_up
-from tests.elements import check_that_it_is_whole, check_that_it_loads_nothing, table_under, text_of
+from tests.elements import check_that_it_is_whole, table_under, text_of
 from tests.made_up_defense import COUNTS, defense_study, make_cell, make_defense_row
 
 TRIGGERS = ("badnets1", "blend", "clean_label", "wanet")
 CELL = {"training": (350, 240), "generation": (340, 16)}
 
 
-def html_of(report, folder):
-    return write(folder, report, page(report)).read_text(encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("defense")
+def html(html_of):
+    return html_of("defense")
 
 
-@pytest.fixture(scope="module")
-def html(folder):
-    return html_of(made_up.defense_report(), folder)
-
-
-def test_the_page_loads_nothing_and_is_whole(html):
-    check_that_it_loads_nothing(html)
-    check_that_it_is_whole(html)
+def test_each_trigger_has_its_figures_with_dots_controls_and_the_paper(html, written):
+    drawn = {path.stem: path.read_text() for path in written("defense").glob("figures/*")}
     assert html.count("the change, ×") == 2  # of BadNets-2 and WaNet, which spread
-
-
-def test_each_trigger_has_its_figures_with_dots_controls_and_the_paper(html, folder):
-    drawn = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("figures/*")}
     rates = {f"{trigger}-small-{rate}" for trigger in TRIGGERS for rate in ("accuracy", "attack")}
     assert set(drawn) == {*rates, "wanet-small-fresh-attack", "attack-by-g1"}
     # Two ratios x two curves x three seeds, and a mark each.
@@ -115,6 +101,7 @@ OTHER_WAY = make_defense_row(image_set="generation", counts=(339, 9), guidance_w
 
 
 ODD = {
+    "The paper's numbers beside ours": [],
     "No poisoned point has been measured yet.": make_cell("badnets1", 0.0, CELL),
     "No classifier of generations stands beside one": [OTHER_WAY],
     "generations: not measured": make_cell("badnets1", 0.01, {"generation": (350, None)}),
@@ -125,10 +112,7 @@ ODD = {
 
 @pytest.mark.parametrize("said", ODD)
 def test_an_unfinished_or_odd_study_still_has_a_page(tmp_path, said):
-    html = html_of(made_up.report_of("defense", ODD[said]), tmp_path)
+    report = made_up.report_of("defense", ODD[said])
+    html = write(tmp_path, report, page(report)).read_text(encoding="utf-8")
     check_that_it_is_whole(html)
     assert said in text_of(html)
-
-
-def test_a_study_without_rows_has_a_page(tmp_path):
-    check_that_it_is_whole(html_of(made_up.report_of("defense", []), tmp_path))

@@ -78,10 +78,6 @@ class TestPoints:
             ("unicolor", 0.1),
         }
 
-    def test_one_ratio_is_not_taken_twice(self):
-        points = points_of(LAPTOP, trigger=("blend", "badnets1"), poison_ratio=(0.1,))
-        assert cells(points, "trigger") == {("badnets1",): 6, ("blend",): 6}
-
     def test_a_set_is_drawn_for_every_guidance_weight_and_sampler(self):
         points = points_of(guidance_weight=(1.0, 2.0), sampler=("ddim", "sde"), seed=(0, 1))
         assert cells(points, "image_set") == {("training",): 2 * 3 * 2, ("generation",): 2 * 3 * 8}

@@ -11,12 +11,7 @@ from orchestrator.run.report import judged, table_of
 from orchestrator.studies.detection import DETECTION
 from orchestrator.studies.detection.page import page, sentence
 from tests import made_up
-from tests.elements import (
-    check_that_it_is_whole,
-    check_that_it_loads_nothing,
-    table_under,
-    text_of,
-)
+from tests.elements import check_that_it_is_whole, table_under, text_of
 from tests.made_up_detection import DETECTORS, RATIOS, detection_pair, detection_study
 
 OVERVIEW = "Is poison easier to find among the generations?"
@@ -33,26 +28,12 @@ def report():
 
 
 @pytest.fixture(scope="module")
-def written(report, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("detection")
-    write(folder, report, page(report))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def html(written):
-    return (written / "index.html").read_text(encoding="utf-8")
-
-
-def test_the_page_loads_nothing_and_every_picture_says_what_it_shows(html):
-    check_that_it_loads_nothing(html)
-    check_that_it_is_whole(html)
-    for tag in re.findall(r"<img [^>]*>|<svg [^>]*>", html):
-        assert re.search(r'(alt|aria-label)="[^"]{9,}"', tag), tag[:200]
+def html(html_of):
+    return html_of("detection")
 
 
 def test_every_trigger_and_detector_has_its_figures_with_the_same_bytes_every_time(report, written):
-    files = {path.stem: path.read_text(encoding="utf-8") for path in written.glob("figures/*.svg")}
+    files = {path.stem: path.read_text() for path in written("detection").glob("figures/*")}
     starts = [f"{trigger}-{detector}" for trigger in RATIOS for detector in DETECTORS]
     expected = {f"{start}-{kind}" for start in starts for kind in ("auroc", "what-moved")}
     for trigger, ratios in RATIOS.items():

@@ -6,24 +6,12 @@ from analysis.page.page import write
 from analysis.rows import frame
 from orchestrator.studies.triggers.page import page, sentence
 from tests import made_up
-from tests.elements import (
-    check_that_it_is_whole,
-    check_that_it_loads_nothing,
-    table_under,
-    text_of,
-)
+from tests.elements import table_under, text_of
 
 
 @pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    report = made_up.triggers_report()
-    folder = tmp_path_factory.mktemp("triggers")
-    return write(folder, report, page(report)).read_text(encoding="utf-8")
-
-
-def test_the_page_loads_nothing_and_is_whole(html):
-    check_that_it_loads_nothing(html)
-    check_that_it_is_whole(html)
+def html(html_of):
+    return html_of("triggers")
 
 
 def test_every_trigger_has_a_big_number_a_picture_and_a_line(html):

@@ -8,6 +8,7 @@ from orchestrator.studies import AMPLIFICATION, COMPOSITION, TRIGGERS
 from orchestrator.studies.scales import LAPTOP, TINY
 from orchestrator.studies.triggers import COMPARED
 from tasks import triggers
+from tests.orchestrator.studies.graphs import points_of
 
 
 def by_trigger(points):
@@ -15,7 +16,7 @@ def by_trigger(points):
 
 
 def test_every_trigger_is_there_at_every_ratio_but_clean_label_where_its_class_is_too_small():
-    points = TRIGGERS.points(LAPTOP, TRIGGERS.chosen(LAPTOP))
+    points = points_of(TRIGGERS, LAPTOP)
     assert by_trigger(points) == {
         "none": 1,
         **dict.fromkeys(COMPARED, 4),
@@ -26,8 +27,7 @@ def test_every_trigger_is_there_at_every_ratio_but_clean_label_where_its_class_i
 
 def test_what_stamps_nothing_is_judged_with_the_first_that_stamps():
     judges = {
-        point.axes["trigger"]: point.axes["judge_trigger"]
-        for point in TRIGGERS.points(LAPTOP, TRIGGERS.chosen(LAPTOP))
+        point.axes["trigger"]: point.axes["judge_trigger"] for point in points_of(TRIGGERS, LAPTOP)
     }
     first = next(kind.name for kind in triggers.TRIGGERS if kind.stamps)
     assert judges["none"] == judges["relabel_only"] == first
@@ -35,33 +35,30 @@ def test_what_stamps_nothing_is_judged_with_the_first_that_stamps():
 
 
 def test_points_of_the_main_job_are_the_same_points():
-    main = {
-        point.measure.digest for point in AMPLIFICATION.points(LAPTOP, AMPLIFICATION.chosen(LAPTOP))
-    }
+    main = {point.measure.digest for point in points_of(AMPLIFICATION, LAPTOP)}
     own = {
         point.measure.digest
-        for point in TRIGGERS.points(LAPTOP, TRIGGERS.chosen(LAPTOP))
+        for point in points_of(TRIGGERS, LAPTOP)
         if point.axes["trigger"] == "badnets1"
     }
     assert own <= main
 
 
 def test_a_ratio_that_a_relabelling_trigger_cannot_have_is_refused():
-    axes = TRIGGERS.chosen(TINY, dict(poison_ratio="0.95"))
     with pytest.raises(ValueError, match="lie outside"):
-        TRIGGERS.points(TINY, axes)
+        points_of(TRIGGERS, TINY, poison_ratio="0.95")
 
 
 class TestThresholdingInComposition:
     def test_every_cell_is_unthresholded_and_the_first_trigger_has_the_other_ways_too(self):
-        points = COMPOSITION.points(LAPTOP, COMPOSITION.chosen(LAPTOP))
+        points = points_of(COMPOSITION, LAPTOP)
         ways = Counter((point.axes["judge_trigger"], point.axes["clip"]) for point in points)
         cells = 4 * 3  # ratios, 0 among them, and samplers
         first = {("badnets1", clip): cells for clip in ("none", "static", "dynamic")}
         assert ways == {**first, ("blend", "none"): cells, ("unicolor", "none"): cells}
 
     def test_it_is_part_of_what_is_drawn_and_of_the_points_name(self):
-        points = COMPOSITION.points(LAPTOP, COMPOSITION.chosen(LAPTOP))
+        points = points_of(COMPOSITION, LAPTOP)
         drawn = {(p.measure.inputs["generations"].settings.clip, p.axes["clip"]) for p in points}
         assert drawn == {(clip, clip) for clip in ("none", "static", "dynamic")}
         assert len({point.name for point in points}) == len(points)
@@ -69,11 +66,14 @@ class TestThresholdingInComposition:
 
     def test_other_studies_threshold_nothing(self):
         for study in (AMPLIFICATION, TRIGGERS):
-            points = study.points(LAPTOP, study.chosen(LAPTOP))
+            points = points_of(study, LAPTOP)
             assert {point.axes["clip"] for point in points} == {"none"}
 
     def test_what_is_asked_for_alone_is_asked_of_every_trigger(self):
-        axes = COMPOSITION.chosen(LAPTOP, dict(clip="static"))
-        points = COMPOSITION.points(LAPTOP, axes)
+        points = points_of(COMPOSITION, LAPTOP, clip="static")
         assert {point.axes["clip"] for point in points} == {"static"}
-        assert {point.axes["judge_trigger"] for point in points} == {*axes.trigger}
+        assert {point.axes["judge_trigger"] for point in points} == {
+            "badnets1",
+            "blend",
+            "unicolor",
+        }
