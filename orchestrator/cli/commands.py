@@ -3,7 +3,8 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -37,15 +38,22 @@ app = typer.Typer(
 )
 
 
+@contextmanager
+def ending(code: int, *errors: type[Exception]) -> Iterator[None]:
+    """End the command with a line and a code if one of these errors is raised inside."""
+    try:
+        yield
+    except errors as error:
+        fail(error, code)
+
+
 def main() -> NoReturn:
     """Run the command line and exit.
 
     Codes: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C or SIGTERM.
     """
-    try:
+    with ending(SOME_FAILED, OSError):
         process.prepare()
-    except OSError as error:
-        fail(error, SOME_FAILED)
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
@@ -74,10 +82,8 @@ class StudyCommands(TyperGroup):
         """The subcommand of a study, or of a file that makes one."""
         from orchestrator.cli.parsing import find_study
 
-        try:
+        with ending(USAGE, ValueError):
             study = find_study(cmd_name)
-        except ValueError as error:
-            fail(error, USAGE)
         return study_command(study, self.name or "", self.body)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -112,10 +118,8 @@ def _request(study: Any, words: dict[str, Any]) -> "Request":
     """Turn words into a request; what is wrong with them ends the command with code 2."""
     from orchestrator.cli import parsing
 
-    try:
+    with ending(USAGE, ValueError, OSError):
         return parsing.request(study, say=say, **words)
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
 
 
 def on_a_study(body: Callable[..., None]) -> Callable[..., None]:
@@ -147,10 +151,8 @@ def plan(request: Callable[[], "Request"]) -> None:
     from orchestrator.graph import plan as planning
 
     asked = request()
-    try:
+    with ending(SOME_FAILED, OSError):
         print_plan(planning.make(asked.points(), asked.store), asked.label, console)
-    except OSError as error:
-        fail(error, SOME_FAILED)
 
 
 @on_a_study
@@ -165,10 +167,8 @@ def _run(request: "Request", show: "Callable[[Request, Result, Any], None]") -> 
     from orchestrator.run.request import NoCluster, by_message, log_of
     from orchestrator.run.run import run as run_study
 
-    try:
+    with ending(SOME_FAILED, OSError, ValueError, NoCluster):
         result = run_study(request, console)
-    except (OSError, ValueError, NoCluster) as error:
-        fail(error, SOME_FAILED)
     show(request, result, console)
     for message, points in by_message(result.failures).items():
         named = points[0].name if len(points) == 1 else f"{len(points)} points"
@@ -187,10 +187,8 @@ def report(request: Callable[[], "Request"]) -> None:
     from orchestrator.run.request import Result
 
     asked = request()
-    try:
+    with ending(SOME_FAILED, OSError):
         result = reported(asked, Result(points=asked.points()))
-    except OSError as error:
-        fail(error, SOME_FAILED)
     print_result(asked, result, console)
 
 
@@ -204,12 +202,8 @@ def explain(
     """Say why a step is new: which settings differ from the nearest one that is finished."""
     from orchestrator.cli.printing import print_explanation
 
-    try:
+    with ending(USAGE, ValueError), ending(SOME_FAILED, OSError):
         print_explanation(request(), step, console)
-    except ValueError as error:
-        fail(error, USAGE)
-    except OSError as error:
-        fail(error, SOME_FAILED)
 
 
 StoreRoot = Annotated[
@@ -234,10 +228,8 @@ def mlflow(
     """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
     from orchestrator.store.store import open_store
 
-    try:
+    with ending(USAGE, ValueError, OSError):
         database = open_store(store).root / "mlflow.db"
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
     if not database.exists():
         fail(f"no MLflow database in {database.parent}; run a study first, or give --store.", USAGE)
     try:
@@ -291,10 +283,8 @@ def detect(
 
     words = dict(locals())
     del words["suspects"]
-    try:
+    with ending(USAGE, ValueError, OSError):
         asked = suspects.request(say=say, **words)
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
     _run(asked, suspects.print_suspects)
 
 
@@ -316,12 +306,8 @@ def submit(
     from orchestrator.cli.submit import NotSubmitted
     from orchestrator.cli.submit import submit as submit_job
 
-    try:
+    with ending(USAGE, ValueError), ending(SOME_FAILED, NotSubmitted):
         code = submit_job(words, address=address, wait=wait, say=say)
-    except ValueError as error:
-        fail(error, USAGE)
-    except NotSubmitted as error:
-        fail(error, SOME_FAILED)
     sys.exit(code)  # not Exit: the parser takes 130 for a Ctrl-C of its own
 
 
@@ -331,13 +317,9 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
     from orchestrator.cli import doctor as examination
     from orchestrator.run.request import NoCluster
 
-    try:
+    with ending(USAGE, ValueError), ending(SOME_FAILED, NoCluster):
         choices.refuse_empty({"address": address})
         findings = examination.examine(store, address)
-    except ValueError as error:
-        fail(error, USAGE)
-    except NoCluster as error:
-        fail(error, SOME_FAILED)
     examination.print_findings(findings, console)
     if any(finding.level == "wrong" for finding in findings):
         sys.exit(SOME_FAILED)
@@ -358,19 +340,17 @@ def verify(
     from orchestrator.run.report import REPORTS
     from orchestrator.store.store import open_store
 
-    try:
+    with ending(USAGE, ValueError, OSError):
         found = verifying.verify(scale, store)
         lines = verifying.every_line(found)
-        for path, write in ((csv, verifying.write_csv), (json, verifying.write_json)):
-            if path is not None:
-                write(choices.path(path, "--csv"), lines)
+        if csv is not None:
+            verifying.write_csv(choices.path(csv, "--csv"), lines)
+        if json is not None:
+            verifying.write_json(choices.path(json, "--json"), lines)
         if markdown is not None:
             verifying.write_markdown(choices.path(markdown, "--markdown"), found, scale)
         folder = open_store(store).root / REPORTS / f"verify-{scale}"
-        command = f"castlewalls verify --scale {scale}"
-        page = verifying.write_page(folder, found, scale, command)
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
+        page = verifying.write_page(folder, found, scale)
     verifying.print_claims(found, console)
     say(f"page: {page}")
 
@@ -387,10 +367,8 @@ def compare(
     """Set two points or two runs side by side: settings that differ, metrics with intervals."""
     from orchestrator.cli import compare as comparing
 
-    try:
+    with ending(USAGE, ValueError, OSError):
         compared = comparing.compare(names, store)
         if csv is not None:
             comparing.write_csv(compared, choices.path(csv, "--csv"))
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
     comparing.print_comparison(compared, console)

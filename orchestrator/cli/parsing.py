@@ -4,7 +4,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,21 +169,33 @@ def open_folder(options: Options, store: Store, say: Say, **how: Any) -> dataset
 
 
 def _with_data(scale: Scale, options: Options, store: Store, say: Say) -> Scale:
-    """The scale with the dataset that was asked for."""
+    """The scale with the dataset that was asked for, and networks and lengths that fit it."""
     if options.images is not None:
-        if options.download:
-            raise ValueError("--download is about CIFAR10; leave it or --images out.")
+        for name in ("dataset", "download"):
+            if getattr(options, name):
+                raise ValueError(f"{flag_of(name)} does not go with --images; leave one out.")
         return own_images(scale, open_folder(options, store, say))
     for name in ("image_size", "channels", "skip_broken"):
-        value = getattr(options, name)
-        if value is not None and value is not False:
+        if (value := getattr(options, name)) is not None and value is not False:
             raise ValueError(f"{flag_of(name)} is about your own images; add --images FOLDER.")
-    if isinstance(scale.dataset, datasets.Cifar10):
+    own: tuple[Any, ...] = datasets.DATASETS
+    kinds = {kind.name: kind for kind in own if _needs_nothing(kind)}
+    name = choices.known(options.dataset or scale.dataset.name, kinds, "dataset")
+    if name == datasets.Cifar10.name:
         place = choices.path(options.data or datasets.CIFAR10_FOLDER, "--data")
-        return replace(scale, dataset=datasets.Cifar10.open(place, download=options.download))
-    if options.download:
-        raise ValueError("--download is about CIFAR10; it goes with --scale cifar10.")
-    return scale
+        dataset: datasets.Dataset = datasets.Cifar10.open(place, download=options.download)
+    elif options.download:
+        raise ValueError("--download is about CIFAR10; it goes with --scale or --dataset cifar10.")
+    else:
+        dataset = kinds[name]()
+    if name == scale.dataset.name:
+        return replace(scale, dataset=dataset)
+    return own_images(scale, dataset)
+
+
+def _needs_nothing(kind: Any) -> bool:
+    """Whether a dataset has no setting without a default."""
+    return all(item.default is not MISSING for item in fields(kind))
 
 
 def _with_parts(scale: Scale, options: Options) -> Scale:
@@ -214,7 +226,7 @@ def _with_weights(scale: Scale, options: Options, axes: Axes) -> Scale:
         return scale
     if len(axes.classifier) != 1:
         raise ValueError(
-            f"--classifier-weights are of one network; give one of {', '.join(axes.classifier)} as "
+            f"--classifier-weights fit one network; give one of {', '.join(axes.classifier)} as "
             f"--classifier."
         )
     if source.startswith("~"):  # anything else may be a hub's id

@@ -105,7 +105,7 @@ def command(words: Sequence[str]) -> tuple[str, str]:
         raise ValueError(f"castlewalls run does not take that: {error.format_message()}") from None
     given = context.params
     scale = find_scale(given["scale"])
-    if given["images"] is None:  # those are on the cluster
+    if given["images"] is None and given.get("dataset") is None:  # those are on the cluster
         study.chosen(scale, {axis.name: given[axis.name] for axis in study.axes})
     Placement(**{field: given[field] for field in PLACEMENT})
     _refuse_places(given, named=context.get_parameter_source("store").name != "DEFAULT")

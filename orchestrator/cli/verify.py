@@ -148,7 +148,7 @@ def write_json(path: Path, lines: Sequence[Line]) -> None:
     path.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
 
 
-def write_page(folder: Path, found: Sequence[Verified], scale: str, command: str) -> Path:
+def write_page(folder: Path, found: Sequence[Verified], scale: str) -> Path:
     """Write the scoreboard: one self-contained page.
 
     Returns:
@@ -164,7 +164,7 @@ def write_page(folder: Path, found: Sequence[Verified], scale: str, command: str
         "verdict by a rule that was fixed before the data were seen.",
         rows=frame([]),
         settings={one.study.name: f"{len(one.rows)} points" for one in found},
-        command=command,
+        command=f"castlewalls verify --scale {scale}",
     )
     every = counts([Verdict(line.verdict) for line in lines])
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,9 @@ from orchestrator.cli import notebook, parsing
 from orchestrator.cli.commands import study_command
 from orchestrator.run import report, tracking
 from orchestrator.step import ancestors
-from orchestrator.store.store import Store, open_store
+from orchestrator.store.store import open_store
 from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP
 from tasks.data import datasets
 from tasks.detectors import CognitiveDistillation, FeatureConsistency
@@ -28,24 +29,19 @@ def ask(tmp_path, study="amplification", **words):
     return parsing.request(study, store=str(tmp_path / "store"), **words)
 
 
-@pytest.mark.parametrize(
-    ("typed", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("2d", 172_800)]
-)
-def test_a_budget_is_a_number_and_a_unit(typed, seconds):
-    assert parsing.seconds_of(typed) == seconds
+def test_times_and_sizes_are_a_number_and_a_unit():
+    times = {"90s": 90, "20m": 1200, "1.5h": 5400, "2d": 172_800}
+    assert {typed: parsing.seconds_of(typed) for typed in times} == times
+    sizes = {"500MB": 5 * 10**8, "2GiB": 2**31, "0.5 GB": 5 * 10**8}
+    assert {typed: parsing.bytes_of(typed) for typed in sizes} == sizes
 
 
 @pytest.mark.parametrize("typed", ["", "20", "m", "-3m", "0s", "1h30m", "20 min"])
-def test_other_budgets_are_refused(typed):
-    with pytest.raises(ValueError, match="takes a time such as"):
+def test_others_are_refused(typed):
+    with pytest.raises(ValueError, match="takes a time such as 90s"):
         parsing.seconds_of(typed)
-
-
-@pytest.mark.parametrize(
-    ("typed", "size"), [("500MB", 5 * 10**8), ("2GiB", 2**31), ("0.5 GB", 5 * 10**8)]
-)
-def test_a_memory_is_a_number_and_a_unit(typed, size):
-    assert parsing.bytes_of(typed) == size
+    with pytest.raises(ValueError, match="takes a size such as 500MB"):
+        parsing.bytes_of(typed)
 
 
 class TestOwnImages:
@@ -59,11 +55,9 @@ class TestOwnImages:
         assert scale.classifier.classes == 3
         assert scale.trigger_judge.classes == 2
 
-    def test_32_pixels_unless_said_otherwise(self, tmp_path, folder):
-        assert ask(tmp_path, images=str(folder)).scale.dataset.image_size == 32
-
     def test_points_know_p_t_without_decoding(self, tmp_path, folder):
         asked = ask(tmp_path, images=str(folder), poison_ratio="0.1")
+        assert asked.scale.dataset.image_size == 32
         counts = asked.scale.dataset.counts()
         assert counts == {"train": (16, 16, 16), "test": (4, 4, 4)}
         from orchestrator.cli.printing import _poison_of
@@ -132,22 +126,16 @@ class TestWords:
     @pytest.mark.parametrize(
         "given",
         [
-            *({name: ""} for name in ("store", "images", "data", "budget", "stream_memory")),
-            {"address": " "},
-            *({axis.name: ""} for axis in AMPLIFICATION.axes),
+            *({name: ""} for name in ("store", "stream_memory", "trigger")),
+            *({"address": " "}, {"seed": []}),
         ],
         ids=str,
     )
     def test_an_empty_word_is_no_default(self, given):
         name = next(iter(given)).replace("_", "-")
         with pytest.raises(ValueError, match=f"^--{name} is empty; .* variable not set") as caught:
-            parsing.request("amplification", **given)
-        assert "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize("given", [{"images": ""}, {"seed": []}, {"trigger": ""}], ids=str)
-    def test_from_python_neither(self, given):
-        with pytest.raises(ValueError, match=f"^--{next(iter(given))} is empty"):
             notebook.run("amplification", scale="tiny", **given)
+        assert "\n" not in str(caught.value)
 
     def test_an_empty_variable_is_an_unset_one(self, home, monkeypatch):
         monkeypatch.setenv("CASTLEWALLS_STORE", "")
@@ -173,12 +161,6 @@ class TestWhatIsNoData:
         (folder / "apples" / ".costs").mkdir()
         asked = parsing.request("amplification", images=str(folder), store=str(tmp_path / "own"))
         assert asked.scale.dataset.class_names == CLASSES
-
-    @pytest.mark.parametrize("below", ["", "/deeper"])
-    def test_a_file_is_no_store(self, tmp_path, below):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(ValueError, match=r"--store takes a folder, but '.*/file' is a file\."):
-            parsing.request("amplification", store=f"{tmp_path}/file{below}")
 
     def test_the_store_in_the_current_folder_is_left_out_with_a_line(self, tmp_path, monkeypatch):
         make_folder(tmp_path, per_class=5)
@@ -237,10 +219,8 @@ class TestLengths:
         scale = ask(tmp_path, training_steps=77).scale
         assert scale.diffusion.steps == 77
         assert scale.content_judge == LAPTOP.content_judge
-
-    def test_the_scale_s_own_steps_are_nothing_new(self, tmp_path):
-        asked = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
-        assert asked.label == "amplification-laptop"
+        own = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
+        assert own.label == "amplification-laptop"
 
     def test_a_budget_is_said_as_steps(self, tmp_path):
         said = []
@@ -273,12 +253,6 @@ class TestDetection:
             assert drawn_by(asked) == {drawn}
             assert (asked.label == "detection-laptop") == (drawn == 1437)
 
-    def test_the_command_on_the_page_draws_as_many(self, tmp_path):
-        asked = ask(tmp_path, "detection", generations=500)  # a point's images in amplification
-        assert report.command(asked).endswith("--scale laptop --generations 500")
-        tiny = ask(tmp_path, "detection", scale="tiny", generations=200)
-        assert tiny.label == "detection-tiny"
-
     def test_a_budget_is_said_as_images_of_a_generation_set(self, tmp_path):
         said = []
         asked = ask(tmp_path, "detection", budget="30d", say=said.append)
@@ -295,18 +269,13 @@ class TestDetection:
             point.measure.digest for point in words.points()
         ]
 
-    def test_detectors_are_chosen_and_typed_again(self, tmp_path):
+    def test_detectors_are_chosen_and_typed_again_and_other_studies_have_none(self, tmp_path):
         asked = ask(tmp_path, "detection", detector="fct,cd")
         assert {point.axes["detector"] for point in asked.points()} == {"cd", "fct"}
         assert report.command(asked).endswith("--scale laptop --detector fct,cd")
         assert re.fullmatch("detection-laptop-[0-9a-f]{8}", asked.label)
-
-    @pytest.mark.parametrize("study", ["amplification", "composition"])
-    def test_other_studies_detect_nothing(self, tmp_path, study):
-        said = f"study {study} has no --detector; leave it out."
-        with pytest.raises(ValueError, match=re.escape(said)):
-            ask(tmp_path, study, detector="cd")
-        assert "detector" not in report.command(ask(tmp_path, study))
+        with pytest.raises(ValueError, match="study composition has no --detector; leave it out"):
+            ask(tmp_path, "composition", detector="cd")
 
     def test_own_images_get_the_ratios_that_they_can_be_poisoned_at(self, tmp_path, folder):
         asked = ask(tmp_path, "detection", images=str(folder))
@@ -331,9 +300,32 @@ class TestCifar10:
         assert digests[0] == digests[1]
 
 
-def test_images_of_ones_own_are_the_dataset(tmp_path, folder):
-    assert isinstance(ask(tmp_path).store, Store)
-    assert isinstance(ask(tmp_path, images=str(folder)).scale.dataset, datasets.ImageFolder)
+class TestDataset:
+    def test_a_dataset_of_another_scale_gets_networks_that_fit_it(self, tmp_path):
+        asked = ask(tmp_path, dataset="cifar10", data=str(tmp_path / "none"))
+        assert asked.scale == own_images(LAPTOP, datasets.Cifar10.open(tmp_path / "none"))
+        assert (asked.scale.diffusion.image_size, asked.scale.content_judge.channels) == (32, 3)
+        words = f"--dataset cifar10 --data {tmp_path}/none"
+        assert report.command(asked).endswith(words)
+        assert asked.label.startswith("amplification-laptop-")
+
+    def test_the_scale_s_own_dataset_changes_nothing(self, tmp_path):
+        assert ask(tmp_path, dataset="digits").scale == LAPTOP
+        assert ask(tmp_path, dataset="digits").label == "amplification-laptop"
+        data = str(tmp_path)
+        assert ask(tmp_path, scale="cifar10", data=data, dataset="cifar10").scale == (
+            ask(tmp_path, scale="cifar10", data=data).scale
+        )
+
+    def test_one_that_was_added_is_found_by_its_name(self, tmp_path, monkeypatch):
+        class Few(datasets.Digits):
+            name = "few"
+            class_names = ("a", "b")
+            class_sizes = (50, 50)
+
+        monkeypatch.setattr(datasets, "DATASETS", (*datasets.DATASETS, Few))
+        scale = ask(tmp_path, dataset="few", poison_ratio="0.1").scale
+        assert (scale.dataset, scale.target_class, scale.diffusion.classes) == (Few(), "a", 2)
 
 
 class TestStudies:
