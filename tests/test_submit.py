@@ -199,14 +199,14 @@ class TestOnACluster:
         code, said = submitted(somebody, *SMALLEST, "--store", "/shared/store")
         assert code == 1
         assert said.count("\n") == 1
-        assert "wants a token and got none from here. Copy its head's ~/.ray/auth_token" in said
+        assert "needs a token and got none. Copy its head's ~/.ray/auth_token" in said
 
     def test_with_a_wrong_token_it_says_so(self, somebody):
         somebody["RAY_AUTH_TOKEN"] = "0" * 64
         code, said = submitted(somebody, *SMALLEST, "--store", "/shared/store")
         assert code == 1
         assert said.count("\n") == 1
-        assert "does not accept the token of this machine" in said
+        assert "does not accept this machine's token" in said
 
     def test_more_than_ray_ships_is_refused_by_name(self, owner):
         small = {**owner, "RAY_max_grpc_message_size": "10000"}

@@ -46,27 +46,14 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     made = []
     for name in axes.detector:
         prepared = graph.prepared(name, classifier)
-        inputs = {
-            "dataset": graph.dataset,
-            "suspicion": graph.suspicion(prepared),
-            "prepared": prepared,
-        }
-        made.append(
-            Point(axes={"detector": name}, measure=Step(rank.Settings(detector=name), inputs))
-        )
+        inputs = {"dataset": graph.dataset, "prepared": prepared}
+        row = Step(rank.Settings(detector=name), inputs | {"suspicion": graph.suspicion(prepared)})
+        made.append(Point(axes={"detector": name}, measure=row))
     return made
 
 
 def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
-    """Look up, check and put together what was asked for.
-
-    Args:
-        say: Told which images are left out.
-        words: Fields of ``Options``, among them ``images``, and ``detector``.
-
-    Raises:
-        ValueError: In one line, what was expected, what came and what to type instead.
-    """
+    """Look up, check and put together what was asked for: as ``parsing.request`` does."""
     options, typed = split(DETECT, words)
     scales = {scale.name: scale for scale in SCALES}
     stock = scales[choices.known(options.scale, scales, "scale")]
