@@ -117,28 +117,21 @@ class TestPoints:
         assert [(x.name, x.of) for x in found.settings] == [("n", "generations")]
         assert "points [" not in printed(found)
 
-    @pytest.mark.parametrize("of", ["name", "folder", "digest", "elsewhere", "page"])
-    def test_a_point_goes_by_its_name_its_path_or_the_start_of_its_digest(
-        self, store, of, tmp_path
-    ):
-        step = point().measure
-        words = {
-            "name": A,
-            "folder": step.path.partition("/")[2],
-            "digest": step.digest[:6],
-            "elsewhere": f"{store.address}/{step.path}",
-            "page": f"file://{store.address}/{step.path}/",
-        }
-        own = store if of not in ("elsewhere", "page") else Store(tmp_path / "nothing")
+    def test_a_point_goes_by_its_name_its_path_or_the_start_of_its_digest(self, store, tmp_path):
+        step, nothing = point().measure, str(tmp_path / "nothing")
         other = f"{store.address}/{point(guidance_weight=2.0).measure.path}"
-        found = compare([words[of], other], own.address)
-        assert [side.name for side in found.sides] == [A, B]
+        for words, own in {
+            A: store.address,
+            step.path.partition("/")[2]: store.address,
+            step.digest[:6]: store.address,
+            f"{store.address}/{step.path}": nothing,
+            f"file://{store.address}/{step.path}/": nothing,
+        }.items():
+            assert [side.name for side in compare([words, other], own).sides] == [A, B]
 
     def test_a_name_that_two_results_share_is_not_guessed(self, store):
         publish(store, (5, 0, 0, 75), point(scale=SHORTER))
-        with pytest.raises(
-            ValueError, match=f"2 finished points go by '{A}': generations_row/.*digest"
-        ):
+        with pytest.raises(ValueError, match=f"2 finished points go by '{A}': gen.*/.*digest"):
             compare([A, B], store.address)
         digests = [one.measure.digest for one in (point(), point(scale=SHORTER))]
         found = compare(digests, store.address)
@@ -161,9 +154,7 @@ class TestPoints:
         found = {(x.name, x.of): x.values for x in compare([A, B], store.address).settings}
         assert "1.2.3" in found["torch", "made with"][0]
 
-    def test_a_source_whose_record_is_gone_is_said_and_nothing_is_taken_for_independent(
-        self, store
-    ):
+    def test_sources_without_a_record_are_not_taken_for_independent(self, store):
         shutil.rmtree(store.folder(point().measure.inputs["generations"]))
         text = printed(compare([A, B], store.address))
         assert "no record of" in text
@@ -195,13 +186,12 @@ class TestRefusals:
             compare([A, B], store.address)
 
     @pytest.mark.parametrize("content", ["[]", "{", '{"g1": "0.6"}'])
-    def test_a_row_that_is_none_is_refused(self, tmp_path, content):
-        store = Store(tmp_path)
-        publish(store, (48, 0, 0, 32), point())
-        with store.publish(point(guidance_weight=2.0).measure) as attempt:
+    def test_a_row_that_is_none_is_refused(self, store, content):
+        other = point(seed=1).measure
+        with store.publish(other) as attempt:
             (attempt.folder / "metrics.json").write_text(content)
         with pytest.raises(ValueError, match=r"holds no row"):
-            compare([A, B], store.address)
+            compare([A, other.digest], store.address)
 
     @pytest.mark.parametrize(
         "change",
@@ -227,24 +217,27 @@ def request_for(store, scale=TINY, **axes):
         return asked.store.root / "index.html"
 
     wanted = {"trigger": ("badnets1",), "poison_ratio": (0.05, 0.1), "guidance_weight": (5.0,)}
+    chosen = AMPLIFICATION.chosen(TINY).with_values(**{**wanted, **axes})
     study = replace(AMPLIFICATION, write=write)
-    return Request(
-        study=study,
-        scale=scale,
-        axes=AMPLIFICATION.chosen(TINY).with_values(**{**wanted, **axes}),
-        store=store,
-    )
+    return Request(study=study, scale=scale, axes=chosen, store=store)
+
+
+def reported(store, counts, *of, **axes):
+    """A finished run with a report; every point has the same counts, or each its own."""
+    asked = request_for(store, *of, **axes)
+    own = counts if isinstance(counts, list) else [counts] * len(asked.points())
+    for one, each in zip(asked.points(), own, strict=True):
+        publish(store, each, one)
+    report.reported(asked, Result(points=asked.points()))
+    return asked
 
 
 @pytest.fixture
 def runs(tmp_path):
     """Two finished runs with reports: the second trains less and has another ratio."""
     store = Store(tmp_path / "store")
-    asked = [request_for(store), request_for(store, SHORTER, poison_ratio=(0.1, 0.2))]
-    for request, counts in zip(asked, ((48, 0, 0, 32), (56, 0, 0, 14)), strict=True):
-        publish(store, counts, *request.points())
-        report.reported(request, Result(points=request.points()))
-    return asked
+    first = reported(store, (48, 0, 0, 32))
+    return [first, reported(store, (56, 0, 0, 14), SHORTER, poison_ratio=(0.1, 0.2))]
 
 
 class TestRuns:
@@ -299,16 +292,12 @@ class TestRuns:
 
     def test_points_that_are_gone_are_told(self, runs):
         shutil.rmtree(runs[0].store.root / "generations_row")
-        with pytest.raises(
-            ValueError, match=r"2 of 2 points of the report .* are not in the store"
-        ):
+        with pytest.raises(ValueError, match=r"2 of 2 points of the report .* are not in the"):
             compare([request.label for request in runs], runs[0].store.address)
 
     def test_a_point_is_not_set_beside_a_run(self, runs):
         digest = runs[0].points()[0].measure.digest
-        with pytest.raises(
-            ValueError, match=r"expected two points or two whole runs .* a run.* a point"
-        ):
+        with pytest.raises(ValueError, match=r"expected two points or two whole runs .* a run.* a"):
             compare([runs[0].label, digest], runs[0].store.address)
 
     @pytest.mark.parametrize(
@@ -327,11 +316,9 @@ class TestRuns:
     def test_seeds_of_one_point_are_taken_together(self, tmp_path, first, second, said, by):
         store, labels = Store(tmp_path / "store"), []
         for scale, own in ((TINY, first), (SHORTER, second)):
-            asked = request_for(store, scale, poison_ratio=(0.1,), seed=tuple(range(len(own))))
-            for one, (hits, rest) in zip(asked.points(), own, strict=True):
-                publish(store, (hits, 0, 0, rest), one)
-            report.reported(asked, Result(points=asked.points()))
-            labels.append(asked.label)
+            axes = {"poison_ratio": (0.1,), "seed": tuple(range(len(own)))}
+            counts = [(hits, 0, 0, rest) for hits, rest in own]
+            labels.append(reported(store, counts, scale, **axes).label)
         text = printed(compare(labels, store.address))
         assert said in text
         assert [name for name in ("Student's 95", "Newcombe's 95") if name in text] == [
