@@ -141,8 +141,8 @@ print(table.attrs["page"])
 def test_every_command_is_one(command, tmp_path, monkeypatch):
     (tmp_path / "relabelling.py").write_text(code("study"))
     monkeypatch.chdir(tmp_path)
-    name, *words = shlex.split(command, comments=True)
-    found = typer.main.get_command(app).commands[name]
+    typed = shlex.split(command, comments=True)
+    name, found, words = typer.main.get_command(app).resolve_command(None, typed)
     if hasattr(found, "body"):  # a command on a study has one for each
         found = found.get_command(None, words.pop(0))
     given = found.make_context(name, words).params  # raises for a word that it does not know

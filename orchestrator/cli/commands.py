@@ -27,6 +27,15 @@ class Commands(TyperGroup):
         """Names of the commands."""
         return [*ORDER, *(name for name in super().list_commands(ctx) if name not in ORDER)]
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is typed; only then are the flags of ``detect`` made."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name == "detect":
+            from orchestrator.cli.detect import DETECT
+
+            command = study_command(DETECT, name, _detect)
+        return name, command, rest
+
 
 app = typer.Typer(
     name="castlewalls",
@@ -109,16 +118,18 @@ def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
     command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in (*own, *shared)}
     single = typer.Typer(add_completion=False, context_settings=HELP)
-    about = f"{body.__doc__}\n\n{study.name}: {study.question}"
+    about = f"{body.__doc__ or study.title}\n\n{study.name}: {study.question}"
     single.command(name=study.name, help=about, short_help=study.title)(command)
     return typer.main.get_command(single)
 
 
 def _request(study: Any, words: dict[str, Any]) -> "Request":
     """Turn words into a request; what is wrong with them ends the command with code 2."""
-    from orchestrator.cli import parsing
+    from orchestrator.cli import detect, parsing
 
     with ending(USAGE, ValueError, OSError):
+        if study is detect.DETECT:
+            return detect.request(say=say, **words)
         return parsing.request(study, say=say, **words)
 
 
@@ -157,7 +168,7 @@ def plan(request: Callable[[], "Request"]) -> None:
 
 @on_a_study
 def run(request: Callable[[], "Request"]) -> None:
-    """Make what is missing, then print the table and the report's path."""
+    """Run a study: make what is missing, then print the table and the report's path."""
     from orchestrator.cli.printing import print_result
 
     _run(request(), print_result)
@@ -181,7 +192,7 @@ def _run(request: "Request", show: "Callable[[Request, Result, Any], None]") -> 
 
 @on_a_study
 def report(request: Callable[[], "Request"]) -> None:
-    """Write the page, the CSV and the figures of what is finished.  Starts nothing."""
+    """Write the page, the CSV file and the figures of what is finished.  Starts nothing."""
     from orchestrator.cli.printing import print_result
     from orchestrator.run.report import reported
     from orchestrator.run.request import Result
@@ -206,14 +217,9 @@ def explain(
         print_explanation(request(), step, console)
 
 
-StoreRoot = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        envvar="CASTLEWALLS_STORE",
-        help="Folder, or address such as s3://bucket/folder, that keeps all results.",
-    ),
-]
+STORE = "Folder, or address such as s3://bucket/folder, that keeps all results."
+StoreRoot = Annotated[str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help=STORE)]
+Csv = Annotated[str | None, typer.Option(help="Write the table to this CSV file too.")]
 Cluster = Annotated[str | None, typer.Option(help="Join a Ray cluster: host:port, or auto.")]
 
 
@@ -247,45 +253,14 @@ def mlflow(
 
 
 @app.command()
-def detect(
-    images: Annotated[str, typer.Option(help="Folder with one folder of images a class.")],
-    detector: Annotated[
-        str | None, typer.Option(help="Detectors, e.g. cd,strip (default: all).")
-    ] = None,
-    detector_setting: Annotated[
-        list[str] | None,
-        typer.Option("--detector-setting", help="Set a field, e.g. fct.draws=1. Repeatable."),
-    ] = None,
-    scale: Annotated[
-        str, typer.Option(help="laptop fits the classifier to the images; tiny is for a try.")
-    ] = "laptop",
-    store: StoreRoot = "artifacts",
-    image_size: Annotated[
-        int | None, typer.Option(help="Resize images to this many pixels a side (default: 32).")
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="1 for grey, 3 for color (default: as the images are).")
-    ] = None,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave out files that cannot be decoded.")
-    ] = False,
-    classifier_steps: Annotated[
-        int | None, typer.Option(help="Train the classifier for this many steps.")
-    ] = None,
-    address: Cluster = None,
-    actors: Annotated[int | None, typer.Option(help="Actors that share a scoring step.")] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Let Ray and its workers print.")
-    ] = False,
-) -> None:
-    """Say which images of your own labelled folder are suspicious; no poison labels are needed."""
-    from orchestrator.cli import detect as suspects
+def detect() -> None:
+    """Find suspicious images in your own labeled folder; nobody need know which are poisoned."""
 
-    words = dict(locals())
-    del words["suspects"]
-    with ending(USAGE, ValueError, OSError):
-        asked = suspects.request(say=say, **words)
-    _run(asked, suspects.print_suspects)
+
+def _detect(request: Callable[[], "Request"]) -> None:
+    from orchestrator.cli.detect import print_suspects
+
+    _run(request(), print_suspects)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -302,7 +277,7 @@ def submit(
         bool, typer.Option("--wait/--no-wait", help="Follow the log until the run ends.")
     ] = True,
 ) -> None:
-    """Run a study as a job of a Ray cluster: ships this code there and follows its log."""
+    """Run a study as a job on a Ray cluster: send this code there and follow its log."""
     from orchestrator.cli.submit import NotSubmitted
     from orchestrator.cli.submit import submit as submit_job
 
@@ -329,8 +304,8 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
 def verify(
     scale: Annotated[str, typer.Option(help="Scale of the studies to look at.")] = "laptop",
     store: StoreRoot = "artifacts",
-    csv: Annotated[str | None, typer.Option(help="Write all verdicts to this file too.")] = None,
-    json: Annotated[str | None, typer.Option(help="The same as JSON.")] = None,
+    csv: Csv = None,
+    json: Annotated[str | None, typer.Option(help="Write the same as JSON.")] = None,
     markdown: Annotated[
         str | None, typer.Option(help="Write a Markdown file a study to this folder too.")
     ] = None,
@@ -362,7 +337,7 @@ def compare(
         typer.Argument(help="Two points (names, digests), or two whole runs (folders of reports)."),
     ],
     store: StoreRoot = "artifacts",
-    csv: Annotated[str | None, typer.Option(help="Write the table to this file too.")] = None,
+    csv: Csv = None,
 ) -> None:
     """Set two points or two runs side by side: settings that differ, metrics with intervals."""
     from orchestrator.cli import compare as comparing

@@ -55,6 +55,11 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
     """Look up, check and put together what was asked for: as ``parsing.request`` does."""
     options, typed = split(DETECT, words)
+    if options.images is None:
+        raise ValueError(
+            "Missing option '--images'. Give a folder with one folder of images a class."
+        )
+    placement = Placement(actors=options.actors)
     scales = {scale.name: scale for scale in SCALES}
     stock = scales[choices.known(options.scale, scales, "scale")]
     axes = DETECT.chosen(stock, typed)
@@ -70,7 +75,7 @@ def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
         scale=scale,
         axes=axes,
         store=store,
-        placement=Placement(actors=options.actors),
+        placement=placement,
         address=options.address,
         verbose=options.verbose,
         typed=options.typed(),
@@ -157,7 +162,7 @@ DETECT = Study(
     name="detect",
     title="Suspicious images of a folder",
     paper="",
-    question="Which images of this folder look poisoned to a detector?",
+    question="Which images of a folder look poisoned to a detector? Nothing need be known of them.",
     axes=(DETECTOR,),
     points=points,
     write=write_page,

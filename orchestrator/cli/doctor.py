@@ -66,11 +66,7 @@ def judged(check: str, found: str, *problems: tuple[bool, str, str, str]) -> Fin
 
 
 def examine(store: str, address: str | None) -> list[Finding]:
-    """Check everything that a run rests on.
-
-    Args:
-        store: As ``--store`` takes it.
-        address: A running Ray cluster, to check its nodes; None to check this machine.
+    """Check everything that a run rests on, here or on the nodes of the cluster at an address.
 
     Raises:
         ValueError: The store's address is not valid.
@@ -101,8 +97,7 @@ def equipment(
         temporary: Where Ray keeps its sessions; empty for where a run here would.
         counted: CPUs that Ray counts here; None for all.
     """
-    folder = Path(temporary) if temporary else sessions.chosen(environment)
-    shared, names_and_trouble = Path("/dev/shm"), machine.gpus(environment)
+    folder, shared = Path(temporary or sessions.chosen(environment)), Path("/dev/shm")
     few, many = (OBJECT_STORE + TORCH_PROCESS * (steps + 1) for steps in (1, cores()))
     rooms = [
         room("memory", machine.memory(), few, many, "end other programs (top -o %MEM)", FULL),
@@ -113,7 +108,7 @@ def equipment(
     return [
         cpus(cores(), machine.cpu_quota(), counted),
         threads(environment),
-        gpus(*names_and_trouble),
+        gpus(*machine.gpus(environment)),
         *rooms,
         token(environment),
         *ports(machine.listening()),
@@ -177,13 +172,12 @@ def token(environment: Mapping[str, str]) -> Finding:
     anyone = f"RAY_AUTH_MODE is {mode!r}: whoever reaches Ray's ports can run programs here"
     restart = "unset RAY_AUTH_MODE, and restart what was started with it"
     copy = "copy ~/.ray/auth_token of the cluster's head there, or unset RAY_AUTH_TOKEN_PATH"
-    return judged(
-        "authentication",
-        found,
+    problems = (
         (bool(mode) and mode != "token", "wrong", anyone, restart),
         (shared, "wrong", "others can read it", f"chmod 600 {shlex.quote(str(path))}"),
         (lost, "wrong", "that file cannot be read", copy),
     )
+    return judged("authentication", found, *problems)
 
 
 def ports(listening: Mapping[str, list[str]]) -> list[Finding]:
@@ -269,10 +263,9 @@ def _answers(
     done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=PATIENCE_SECONDS)
     for reference, name in waiting.items():
         try:
-            found = ray.get(reference) if reference in done else silent
+            yield name, ray.get(reference) if reference in done else silent
         except ray.exceptions.RayError as error:
-            found = [Finding("wrong", "node", _line(error)[-300:], OF_NODE)]
-        yield name, found
+            yield name, [Finding("wrong", "node", _line(error)[-300:], OF_NODE)]
 
 
 def check_node(
@@ -332,5 +325,4 @@ def print_findings(found: Iterable[Finding], console: "Console") -> None:
         console.print(Text(f"{level:6}", LEVELS[level]) + f"{check}: {says}", soft_wrap=True)
         if cure:
             console.print(f"      cure: {cure}", markup=False, soft_wrap=True)
-    summary = "{good} good, {note} to note, {wrong} wrong".format(**counts)
-    console.print(summary, markup=False)
+    console.print("{good} good, {note} to note, {wrong} wrong".format(**counts), markup=False)

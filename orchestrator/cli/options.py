@@ -52,7 +52,7 @@ def _option(
         group: The heading that it stands under.
         needs: Which studies have it, by the names of their axes.
         env: A variable that sets it too.
-        only: The one command that has it; empty for all.
+        only: The commands that have it; empty for all.
         echo: Whether it decides what is made; a command that makes the same then names it.
     """
     about = {"help": help, "group": group, "needs": needs, "env": env, "only": only, "echo": echo}
@@ -83,7 +83,7 @@ class Options:
     )
     images: str | None = _image(None, "Use a folder with one folder of images a class.")
     image_size: int | None = _image(None, "Resize images to this many pixels a side (default: 32).")
-    channels: int | None = _image(None, "1 for grey, 3 for color (default: as the images are).")
+    channels: int | None = _image(None, "1 for gray, 3 for color (default: as the images are).")
     skip_broken: bool = _image(False, "Leave out files that cannot be decoded.")
     data: str | None = _image(
         None, "Folder with CIFAR10's binary version.", needs=_poisons, env="CASTLEWALLS_DATA"
@@ -127,16 +127,22 @@ class Options:
         echo=False,
     )
     stream_memory: str | None = _length(
-        None, "Keep up to this much of a training set in memory, e.g. 2GiB; stream a larger one."
+        None,
+        "Keep up to this much of a training set in memory, e.g. 2GiB; stream a larger one.",
+        needs=_poisons,
     )
-    address: str | None = _placed(None, "Join a Ray cluster: host:port, or auto.")
-    actors: int | None = _placed(None, "Share a sampling or scoring step among this many actors.")
+    address: str | None = _placed(
+        None, "Join a Ray cluster: host:port, or auto.", only="run detect"
+    )
+    actors: int | None = _placed(
+        None, "Share a sampling or scoring step among this many actors.", only="run detect"
+    )
     gpus_per_actor: int | None = _placed(None, "GPUs of each actor.")
     training_workers: int | None = _placed(None, "Data-parallel workers of a training.")
     gpus_per_training: int | None = _placed(None, "GPUs of a training.")
     checkpoint_seconds: float = _placed(20.0, "Seconds between two checkpoints of a training.")
     dashboard: bool = _placed(False, "Start Ray's dashboard on loopback.")
-    verbose: bool = _placed(False, "Let Ray and its workers print.")
+    verbose: bool = _placed(False, "Let Ray and its workers print.", only="run detect")
 
     def typed(self) -> tuple[str, ...]:
         """The flags that lead to the same data, parts and lengths again."""
@@ -160,7 +166,7 @@ def offered(study: Study, command: str = "run") -> Iterator["Field[Any]"]:
     axes = {axis.name for axis in study.axes}
     for item in fields(Options):
         needs, only = item.metadata["needs"], item.metadata["only"]
-        if needs(axes) and only in ("", command):
+        if needs(axes) and command in (only.split() or [command]):
             yield item
 
 

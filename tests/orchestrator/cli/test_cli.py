@@ -14,43 +14,34 @@ from orchestrator.cli.commands import app, main
 from orchestrator.process import environment_kept
 from tests.pictures import make_folder
 
-OF_ALL = set(
+OF_ALL = (
     "--scale --store --trigger --poison-ratio --target-class --seed --dataset --images "
     "--image-size --channels --skip-broken --data --download --trigger-setting --training-steps "
-    "--budget --stream-memory".split()
+    "--budget --stream-memory "
 )
-SAMPLES = {"--guidance-weight", "--sampler", "--generations"}
+SAMPLES = OF_ALL + "--guidance-weight --sampler --generations "
 STUDIES = {
-    "amplification": OF_ALL | SAMPLES,
-    "composition": {*OF_ALL, *SAMPLES, "--clip"},
-    "triggers": OF_ALL | SAMPLES,
-    "detection": {*OF_ALL, *SAMPLES, "--detector", "--detector-setting", "--generation-labels"},
-    "defense": {
-        *OF_ALL,
-        *SAMPLES,
-        *("--classifier", "--classifier-weights", "--generation-labels"),
-    },
-    "diffusion_classifier": {
-        *OF_ALL,
-        *("--noise-model", "--filter-ratio", "--draws", "--test-images"),
-    },
+    "amplification": SAMPLES,
+    "composition": SAMPLES + "--clip",
+    "triggers": SAMPLES,
+    "detection": SAMPLES + "--detector --detector-setting --generation-labels",
+    "defense": SAMPLES + "--classifier --classifier-weights --generation-labels",
+    "diffusion_classifier": OF_ALL + "--noise-model --filter-ratio --draws --test-images",
 }
-RUN = set(
-    "--address --actors --gpus-per-actor --training-workers --gpus-per-training "
-    "--checkpoint-seconds --dashboard --verbose".split()
+RUN = (
+    " --address --actors --gpus-per-actor --training-workers --gpus-per-training "
+    "--checkpoint-seconds --dashboard --verbose"
 )
-ON_A_STUDY = {"plan": set(), "run": RUN, "report": set(), "explain": {"step"}}
+ON_A_STUDY = {"plan": "", "run": RUN, "report": "", "explain": " step"}
 COMMANDS = {
-    "studies": set(),
-    "mlflow": {"--store", "--port"},
-    "detect": set(
-        "--images --detector --detector-setting --scale --store --image-size --channels "
-        "--skip-broken --classifier-steps --address --actors --verbose".split()
-    ),
-    "submit": {"words", "--address", "--wait"},
-    "doctor": {"--address", "--store"},
-    "verify": {"--store", "--scale", "--csv", "--json", "--markdown"},
-    "compare": {"names", "--store", "--csv"},
+    "studies": "",
+    "mlflow": "--store --port",
+    "detect": "--images --detector --detector-setting --scale --store --image-size --channels "
+    "--skip-broken --classifier-steps --address --actors --verbose",
+    "submit": "words --address --wait",
+    "doctor": "--address --store",
+    "verify": "--store --scale --csv --json --markdown",
+    "compare": "names --store --csv",
 }
 """Every command's arguments and flags.  People's scripts rest on these: add, never rename."""
 
@@ -69,7 +60,9 @@ def castlewalls(*words, **environment):
 
 def every_command():
     """Each command by its words, e.g. ``run detection``."""
-    for name, command in typer.main.get_command(app).commands.items():
+    group = typer.main.get_command(app)
+    for name in group.commands:
+        _, command, _ = group.resolve_command(None, [name])
         if name in ON_A_STUDY:
             for study in STUDIES:
                 yield f"{name} {study}", command.get_command(None, study)
@@ -83,11 +76,11 @@ def test_the_command_line_is_what_it_was():
         for name, command in every_command()
     }
     expected = {
-        f"{name} {study}": own | flags
+        f"{name} {study}": flags + own
         for name, own in ON_A_STUDY.items()
         for study, flags in STUDIES.items()
     }
-    assert found == expected | COMMANDS
+    assert found == {name: set(words.split()) for name, words in (expected | COMMANDS).items()}
 
 
 def test_every_command_and_flag_says_what_it_is_for():
@@ -124,9 +117,7 @@ plan amplfication | unknown study 'amplfication'; did you mean amplification?
 run amplification --scale tny | unknown scale 'tny'; did you mean tiny?
 run amplification --trigger badnet | did you mean badnets1?
 run amplification --poison-ratio 10 | for ten percent write 0.1
-run amplification --poison-ratio -0.1 | must be in [0, 1), got -0.1
 run amplification --actors 0 | --actors must be at least 1, got 0
-run amplification --actors two | --actors
 run amplification --checkpoint-seconds -1 | --checkpoint-seconds must be
 run amplification --gpus-per-training 3 --training-workers 2 | cannot be split evenly
 plan amplification --trigger none --poison-ratio 0.1 | hold no point
@@ -135,9 +126,6 @@ explain amplification '' --scale tiny | steps of amplification-tiny
 mlflow | no MLflow database in
 plan amplification --images '/nowhere/at all' | /nowhere/at all
 plan amplification --detector cd | No such option: --detector
-plan amplification --classifier small | No such option: --classifier
-plan amplification --generation-labels clean | No such option: --generation-labels
-plan composition --detector-setting fct.draws=1 | No such option: --detector-setting
 plan detection --detector cdd | unknown detector 'cdd'; did you mean cd?
 plan detection --trigger relabel_only | relabel_only stamps none
 plan amplification --image-size 0 | add --images FOLDER
@@ -145,16 +133,13 @@ plan amplification --images . --image-size 0 | expected
 plan amplification --dataset cifra10 | unknown dataset 'cifra10'; did you mean cifar10?
 plan amplification --dataset images | unknown dataset 'images'; there are: digits, cifar10
 plan amplification --dataset digits --images . | --dataset does not go with --images
-plan amplification --download --images . | --download does not go with --images
 plan amplification --download | it goes with --scale or --dataset cifar10
 plan amplification --dataset digits --scale cifar10 --download | --dataset cifar10
 plan composition --trigger-setting blend.alpha=1.5 | alpha in (0, 1], got 1.5
 plan detection --detector-setting fct.drawz=1 | did you mean draws?
 plan detection --detector-setting fct.draws=0 | draws of at least 1, got 0
 plan detection --detector-setting fct.seed=1 | unknown field of detector fct
-plan detection --detector-setting fct.draws | e.g. fct.draws=1; got 'fct.draws'
 plan defense --generation-labels cleen | did you mean clean?
-plan defense --classifier resnet19 | did you mean resnet18?
 plan defense --trigger clean_label --poison-ratio 0.2 | at most
 plan defense --classifier-weights /nowhere.safetensors | /nowhere.safetensors
 plan defense --classifier-weights x --classifier small,resnet18 | fit one network
@@ -171,7 +156,8 @@ compare a b | no finished point goes by 'a'
 run amplification --store= | --store is empty
 run amplification --address '' | --address is empty
 detect --images x --detector '' | --detector is empty
-mlflow --store '' | --store is empty
+detect --scale tiny | Missing option '--images'.
+detect --images x --poison-ratio 0 | No such option: --poison-ratio
 doctor --address '' | --address is empty
 doctor --store zzz://somewhere | --store takes
 verify --scale tny | did you mean tiny?
