@@ -31,9 +31,9 @@ class Commands(TyperGroup):
         """The command that is typed; only then are the flags of ``detect`` made."""
         name, command, rest = super().resolve_command(ctx, args)
         if name == "detect":
-            from orchestrator.cli.detect import DETECT
+            from orchestrator.cli import detect
 
-            command = study_command(DETECT, name, _detect)
+            command = study_command(detect.DETECT, name, _detect, detect.request)
         return name, command, rest
 
 
@@ -104,8 +104,19 @@ class StudyCommands(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
-    """The command of one study: ``body`` gets a function that makes the ``Request``."""
+def _request(study: Any, **words: Any) -> "Request":
+    from orchestrator.cli import parsing
+
+    return parsing.request(study, **words)
+
+
+def study_command(
+    study: Any, name: str, body: Callable[..., None], make: Callable[..., "Request"] = _request
+) -> Any:
+    """The command of one study: ``body`` gets a function that makes the ``Request`` of its words.
+
+    What is wrong with the words ends the command with code 2.
+    """
     from orchestrator.cli.options import parameters
 
     own = list(inspect.signature(body).parameters.values())[1:]
@@ -113,7 +124,12 @@ def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
 
     def command(**words: Any) -> None:
         mine = {item.name: words.pop(item.name) for item in own}
-        body(lambda: _request(study, words), **mine)
+
+        def request() -> "Request":
+            with ending(USAGE, ValueError, OSError):
+                return make(study, say=say, **words)
+
+        body(request, **mine)
 
     command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in (*own, *shared)}
@@ -121,16 +137,6 @@ def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
     about = f"{body.__doc__ or study.title}\n\n{study.name}: {study.question}"
     single.command(name=study.name, help=about, short_help=study.title)(command)
     return typer.main.get_command(single)
-
-
-def _request(study: Any, words: dict[str, Any]) -> "Request":
-    """Turn words into a request; what is wrong with them ends the command with code 2."""
-    from orchestrator.cli import detect, parsing
-
-    with ending(USAGE, ValueError, OSError):
-        if study is detect.DETECT:
-            return detect.request(say=say, **words)
-        return parsing.request(study, say=say, **words)
 
 
 def on_a_study(body: Callable[..., None]) -> Callable[..., None]:

@@ -52,9 +52,9 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     return made
 
 
-def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
+def request(study: Study, *, say: Callable[[str], Any] = print, **words: Any) -> Request:
     """Look up, check and put together what was asked for: as ``parsing.request`` does."""
-    options, typed = split(DETECT, words)
+    options, typed = split(study, words)
     if options.images is None:
         raise ValueError(
             "Missing option '--images'. Give a folder with one folder of images a class."
@@ -62,7 +62,7 @@ def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
     placement = Placement(actors=options.actors)
     scales = {scale.name: scale for scale in SCALES}
     stock = scales[choices.known(options.scale, scales, "scale")]
-    axes = DETECT.chosen(stock, typed)
+    axes = study.chosen(stock, typed)
     store = store_of(words.get("store"))
     dataset = open_folder(options, store, say, held_out=False)
     scorers = part_settings.detectors_of(options.detector_setting, stock)
@@ -71,7 +71,7 @@ def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
         classifier = replace(scale.classifier, steps=options.classifier_steps)
         scale = replace(scale, classifier=classifier)
     return Request(
-        study=DETECT,
+        study=study,
         scale=scale,
         axes=axes,
         store=store,

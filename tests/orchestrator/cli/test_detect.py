@@ -25,7 +25,9 @@ def asked(pictures, tmp_path):
     """A function that asks for that folder."""
 
     def ask(**words):
-        return detect.request(images=str(pictures), store=str(tmp_path / "store"), **words)
+        return detect.request(
+            detect.DETECT, images=str(pictures), store=str(tmp_path / "store"), **words
+        )
 
     return ask
 
@@ -74,7 +76,7 @@ def test_the_classifier_is_the_one_that_the_scale_gives_to_these_images(asked):
 def test_a_folder_with_parts_is_looked_at_whole(tmp_path):
     for part in ("train", "test"):
         make_folder(tmp_path / "both" / part, per_class=3)
-    request = detect.request(images=str(tmp_path / "both"), store=str(tmp_path))
+    request = detect.request(detect.DETECT, images=str(tmp_path / "both"), store=str(tmp_path))
     assert request.scale.dataset.counts()["train"] == (6, 6, 6)
 
 
@@ -139,6 +141,7 @@ def test_a_classifier_that_learned_nothing_is_refused(tmp_path):
             picture = Image.new("L", (8, 8), 100)  # the same everywhere
             picture.save(tmp_path / "pictures" / name / f"{number}.png")
     request = detect.request(
+        detect.DETECT,
         images=str(tmp_path / "pictures"),
         store=str(tmp_path / "store"),
         detector="strip",
