@@ -16,12 +16,8 @@ from rich.console import Console
 
 from analysis.page.wording import counted, percent_interval
 from analysis.page.wording import points as in_points
-from analysis.statistics.intervals import (
-    Estimate,
-    difference_of_proportions,
-    mean_over_seeds,
-    proportion,
-)
+from analysis.statistics import intervals
+from analysis.statistics.intervals import Estimate, mean_over_seeds, proportion
 from orchestrator.cli.differing import Setting, settings_of_points, settings_of_runs, word
 from orchestrator.cli.sides import IMAGES, Point, Side, side_of
 from orchestrator.cli.tables import print_table
@@ -149,12 +145,8 @@ def _line(first: Sequence[Point], second: Sequence[Point], name: str) -> dict[st
     """A metric with each side's number and the difference."""
     gap, basis = _difference(first, second, name)
     line: dict[str, Any] = {"metric": name}
-    numbers: dict[str, Any] = {
-        "a": _level(first, name),
-        "b": _level(second, name),
-        "b_minus_a": gap,
-    }
-    for column, found in numbers.items():
+    numbers: tuple[Any, ...] = (_level(first, name), _level(second, name), gap)
+    for column, found in zip(("a", "b", "b_minus_a"), numbers, strict=True):
         whole = isinstance(found, Estimate)
         ends = (found.value, found.low, found.high) if whole else (found, None, None)
         line |= zip((column, f"{column}_low", f"{column}_high"), ends, strict=True)
@@ -213,10 +205,10 @@ def _difference(
     common = by_seed[0].keys() & by_seed[1].keys()
     if len(common) >= SEEDS_FOR_SPREAD:
         pairs = ((*by_seed[0][seed], *by_seed[1][seed]) for seed in common)
-        each = [difference_of_proportions(*pair) for pair in pairs]
+        each = [intervals.difference_of_proportions(*pair) for pair in pairs]
         return mean_over_seeds(each).within(-1, 1), f"Student: {len(each)} seeds"
     (b, m), (a, n) = (map(sum, zip(*side.values(), strict=True)) for side in by_seed)
-    return difference_of_proportions(b, m, a, n), f"Newcombe: {m} and {n} images"
+    return intervals.difference_of_proportions(b, m, a, n), f"Newcombe: {m} and {n} images"
 
 
 def _alone(

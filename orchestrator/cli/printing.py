@@ -59,9 +59,9 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
         lines.append(f"{state:7} point {point.name}  {_poison_of(point)}".rstrip())
     console.print("\n".join(lines), soft_wrap=True, markup=False)  # at once: there may be thousands
     print_gpu_hours(plan, console)
-    running, cached = len(plan.to_run), len(plan.steps) - len(plan.to_run)
+    running = len(plan.to_run)
     summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
-    summary += f"{running} steps to run, {cached} cached"
+    summary += f"{running} steps to run, {len(plan.steps) - running} cached"
     if running:
         expected = between(*plan.expected_range(cores()))
         summary += f"; {expected} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
@@ -89,9 +89,7 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
     if not plan.to_run or not gpu_hours.for_gpus(planned.step for planned in plan.steps):
         return
     stages = gpu_hours.by_stage(plan.to_run)
-    on_cpus = [
-        planned for planned in plan.steps if planned.runs and not gpu_hours.operations(planned.step)
-    ]
+    on_cpus = [one for one in plan.steps if one.runs and not gpu_hours.operations(one.step)]
     rows = []
     for stage in (*stages, gpu_hours.total(stages)):
         hours = [f"{stage.hours(gpu):,.1f}" for gpu in gpu_hours.GPUS]
