@@ -83,13 +83,9 @@ class TestFacts:
     def test_memory_and_cpus_are_those_of_the_container(self, tmp_path):
         assert machine.memory(tmp_path).total == psutil.virtual_memory().total
         assert machine.cpu_quota(tmp_path) is None
-        for name, text in {
-            "cpu.max": "250000 100000\n",
-            "memory.max": "1000\n",
-            "memory.current": "700\n",
-            "memory.stat": "anon 1\ninactive_file 50\n",
-        }.items():
-            (tmp_path / name).write_text(text)
+        written = {"cpu.max": "250000 100000", "memory.max": "1000", "memory.current": "700"}
+        for name, text in (written | {"memory.stat": "anon 1\ninactive_file 50"}).items():
+            (tmp_path / name).write_text(f"{text}\n")
         assert machine.memory(tmp_path) == Space(350, 1000)
         assert machine.cpu_quota(tmp_path) == 2.5
 
