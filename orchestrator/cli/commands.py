@@ -134,7 +134,7 @@ def study_command(
     command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in (*own, *shared)}
     single = typer.Typer(add_completion=False, context_settings=HELP)
-    about = f"{body.__doc__ or study.title}\n\n{study.name}: {study.question}"
+    about = f"{body.__doc__}\n\n{study.name}: {study.question}"
     single.command(name=study.name, help=about, short_help=study.title)(command)
     return typer.main.get_command(single)
 
@@ -264,6 +264,7 @@ def detect() -> None:
 
 
 def _detect(request: Callable[[], "Request"]) -> None:
+    """Train a classifier on your labeled folder as it is, and rank its images by suspicion."""
     from orchestrator.cli.detect import print_suspects
 
     _run(request(), print_suspects)
@@ -308,15 +309,17 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
 
 @app.command()
 def verify(
-    scale: Annotated[str, typer.Option(help="Scale of the studies to look at.")] = "laptop",
+    scale: Annotated[
+        str, typer.Option(help="Scale of the studies: tiny, laptop or cifar10.")
+    ] = "laptop",
     store: StoreRoot = "artifacts",
     csv: Csv = None,
-    json: Annotated[str | None, typer.Option(help="Write the same as JSON.")] = None,
+    json: Annotated[str | None, typer.Option(help="Write the table to this JSON file too.")] = None,
     markdown: Annotated[
-        str | None, typer.Option(help="Write a Markdown file a study to this folder too.")
+        str | None, typer.Option(help="Write a Markdown file for each study to this folder too.")
     ] = None,
 ) -> None:
-    """List the paper's claims over all finished studies: its number, ours, the verdict."""
+    """List every claim of the paper with its number, ours, and the verdict.  Starts nothing."""
     from orchestrator.cli import verify as verifying
     from orchestrator.run.report import REPORTS
     from orchestrator.store.store import open_store
@@ -345,7 +348,7 @@ def compare(
     store: StoreRoot = "artifacts",
     csv: Csv = None,
 ) -> None:
-    """Set two points or two runs side by side: settings that differ, metrics with intervals."""
+    """Compare two points or two runs: the settings that differ, the metrics with intervals."""
     from orchestrator.cli import compare as comparing
 
     with ending(USAGE, ValueError, OSError):
