@@ -61,7 +61,9 @@ def done(words, pictures):
     ``tests/orchestrator/run/test_on_ray.py`` has such steps on Ray; there each worker loads torch.
     """
     store = words[words.index("--store") + 1]
-    asked = suspects.request(images=str(pictures), store=str(store), scale="tiny", image_size=16)
+    asked = suspects.request(
+        suspects.DETECT, images=str(pictures), store=str(store), scale="tiny", image_size=16
+    )
     run_in_process([point.measure.inputs["suspicion"] for point in asked.points()], asked.store)
     return detect(*words)
 

@@ -42,27 +42,26 @@ class TestTheCommand:
     @pytest.mark.parametrize(
         ("words", "why"),
         [
-            (["amplificatio"], "did you mean amplification"),
-            (["amplification", "--scale", "tinny"], "did you mean tiny"),
-            (["amplification", "--scal", "tiny"], "No such option: --scal"),
-            (["amplification", "--trigger", "badnet1"], "did you mean badnets1"),
-            (["amplification", "--poison-ratio", "10"], "for ten percent write 0.1"),
-            (["amplification", "--actors", "0"], "--actors must be at least 1"),
-            (["amplification", "--address", "auto"], "give --address before the study"),
-            (["amplification", "--images", "photos"], "--images photos is a place on this"),
-            (
-                ["triggers", "--trigger-setting", "image_patch.picture=bomb.png"],
-                "--trigger-setting image_patch.picture=bomb.png is a place on this machine",
-            ),
-            (
-                ["defense", "--classifier-weights", "resnet18.pth"],
-                "--classifier-weights resnet18.pth is a place on this machine",
+            ("amplificatio", "did you mean amplification"),
+            ("amplification --scale tinny", "did you mean tiny"),
+            ("amplification --scal tiny", "No such option: --scal"),
+            ("amplification --trigger badnet1", "did you mean badnets1"),
+            ("amplification --actors 0", "--actors must be at least 1"),
+            ("amplification --address auto", "give --address before the study"),
+            *(
+                (f"{study} {flag}", f"{flag} is a place on this machine")
+                for study, flag in (
+                    ("amplification", "--images photos"),
+                    ("amplification", "--images s3://bucket/photos"),
+                    ("triggers", "--trigger-setting image_patch.picture=bomb.png"),
+                    ("defense", "--classifier-weights resnet18.pth"),
+                )
             ),
         ],
     )
     def test_is_refused_here_when_run_would_refuse_it(self, words, why):
         with pytest.raises(ValueError, match=re.escape(why)):
-            command([*words, "--store", "/shared/store"])
+            command([*words.split(), "--store", "/shared/store"])
 
     @pytest.mark.parametrize("store", ["artifacts", "./there", "~/store"])
     def test_needs_a_store_that_is_not_a_place_on_this_machine(self, store):
@@ -199,14 +198,14 @@ class TestOnACluster:
         code, said = submitted(somebody, *SMALLEST, "--store", "/shared/store")
         assert code == 1
         assert said.count("\n") == 1
-        assert "wants a token and got none from here. Copy its head's ~/.ray/auth_token" in said
+        assert "needs a token and got none. Copy its head's ~/.ray/auth_token" in said
 
     def test_with_a_wrong_token_it_says_so(self, somebody):
         somebody["RAY_AUTH_TOKEN"] = "0" * 64
         code, said = submitted(somebody, *SMALLEST, "--store", "/shared/store")
         assert code == 1
         assert said.count("\n") == 1
-        assert "does not accept the token of this machine" in said
+        assert "does not accept this machine's token" in said
 
     def test_more_than_ray_ships_is_refused_by_name(self, owner):
         small = {**owner, "RAY_max_grpc_message_size": "10000"}

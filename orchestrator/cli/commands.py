@@ -3,7 +3,8 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -26,6 +27,15 @@ class Commands(TyperGroup):
         """Names of the commands."""
         return [*ORDER, *(name for name in super().list_commands(ctx) if name not in ORDER)]
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is typed; only then are the flags of ``detect`` made."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name == "detect":
+            from orchestrator.cli import detect
+
+            command = study_command(detect.DETECT, name, _detect, detect.request)
+        return name, command, rest
+
 
 app = typer.Typer(
     name="castlewalls",
@@ -37,15 +47,22 @@ app = typer.Typer(
 )
 
 
+@contextmanager
+def ending(code: int, *errors: type[Exception]) -> Iterator[None]:
+    """End the command with a line and a code if one of these errors is raised inside."""
+    try:
+        yield
+    except errors as error:
+        fail(error, code)
+
+
 def main() -> NoReturn:
     """Run the command line and exit.
 
     Codes: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C or SIGTERM.
     """
-    try:
+    with ending(SOME_FAILED, OSError):
         process.prepare()
-    except OSError as error:
-        fail(error, SOME_FAILED)
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
@@ -74,10 +91,8 @@ class StudyCommands(TyperGroup):
         """The subcommand of a study, or of a file that makes one."""
         from orchestrator.cli.parsing import find_study
 
-        try:
+        with ending(USAGE, ValueError):
             study = find_study(cmd_name)
-        except ValueError as error:
-            fail(error, USAGE)
         return study_command(study, self.name or "", self.body)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -89,8 +104,19 @@ class StudyCommands(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
-    """The command of one study: ``body`` gets a function that makes the ``Request``."""
+def _request(study: Any, **words: Any) -> "Request":
+    from orchestrator.cli import parsing
+
+    return parsing.request(study, **words)
+
+
+def study_command(
+    study: Any, name: str, body: Callable[..., None], make: Callable[..., "Request"] = _request
+) -> Any:
+    """The command of one study: ``body`` gets a function that makes the ``Request`` of its words.
+
+    What is wrong with the words ends the command with code 2.
+    """
     from orchestrator.cli.options import parameters
 
     own = list(inspect.signature(body).parameters.values())[1:]
@@ -98,7 +124,12 @@ def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
 
     def command(**words: Any) -> None:
         mine = {item.name: words.pop(item.name) for item in own}
-        body(lambda: _request(study, words), **mine)
+
+        def request() -> "Request":
+            with ending(USAGE, ValueError, OSError):
+                return make(study, say=say, **words)
+
+        body(request, **mine)
 
     command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in (*own, *shared)}
@@ -106,16 +137,6 @@ def study_command(study: Any, name: str, body: Callable[..., None]) -> Any:
     about = f"{body.__doc__}\n\n{study.name}: {study.question}"
     single.command(name=study.name, help=about, short_help=study.title)(command)
     return typer.main.get_command(single)
-
-
-def _request(study: Any, words: dict[str, Any]) -> "Request":
-    """Turn words into a request; what is wrong with them ends the command with code 2."""
-    from orchestrator.cli import parsing
-
-    try:
-        return parsing.request(study, say=say, **words)
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
 
 
 def on_a_study(body: Callable[..., None]) -> Callable[..., None]:
@@ -147,15 +168,13 @@ def plan(request: Callable[[], "Request"]) -> None:
     from orchestrator.graph import plan as planning
 
     asked = request()
-    try:
+    with ending(SOME_FAILED, OSError):
         print_plan(planning.make(asked.points(), asked.store), asked.label, console)
-    except OSError as error:
-        fail(error, SOME_FAILED)
 
 
 @on_a_study
 def run(request: Callable[[], "Request"]) -> None:
-    """Make what is missing, then print the table and the report's path."""
+    """Run a study: make what is missing, then print the table and the report's path."""
     from orchestrator.cli.printing import print_result
 
     _run(request(), print_result)
@@ -165,10 +184,8 @@ def _run(request: "Request", show: "Callable[[Request, Result, Any], None]") -> 
     from orchestrator.run.request import NoCluster, by_message, log_of
     from orchestrator.run.run import run as run_study
 
-    try:
+    with ending(SOME_FAILED, OSError, ValueError, NoCluster):
         result = run_study(request, console)
-    except (OSError, ValueError, NoCluster) as error:
-        fail(error, SOME_FAILED)
     show(request, result, console)
     for message, points in by_message(result.failures).items():
         named = points[0].name if len(points) == 1 else f"{len(points)} points"
@@ -181,16 +198,14 @@ def _run(request: "Request", show: "Callable[[Request, Result, Any], None]") -> 
 
 @on_a_study
 def report(request: Callable[[], "Request"]) -> None:
-    """Write the page, the CSV and the figures of what is finished.  Starts nothing."""
+    """Write the page, the CSV file and the figures of what is finished.  Starts nothing."""
     from orchestrator.cli.printing import print_result
     from orchestrator.run.report import reported
     from orchestrator.run.request import Result
 
     asked = request()
-    try:
+    with ending(SOME_FAILED, OSError):
         result = reported(asked, Result(points=asked.points()))
-    except OSError as error:
-        fail(error, SOME_FAILED)
     print_result(asked, result, console)
 
 
@@ -204,22 +219,13 @@ def explain(
     """Say why a step is new: which settings differ from the nearest one that is finished."""
     from orchestrator.cli.printing import print_explanation
 
-    try:
+    with ending(USAGE, ValueError), ending(SOME_FAILED, OSError):
         print_explanation(request(), step, console)
-    except ValueError as error:
-        fail(error, USAGE)
-    except OSError as error:
-        fail(error, SOME_FAILED)
 
 
-StoreRoot = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        envvar="CASTLEWALLS_STORE",
-        help="Folder, or address such as s3://bucket/folder, that keeps all results.",
-    ),
-]
+STORE = "Folder, or address such as s3://bucket/folder, that keeps all results."
+StoreRoot = Annotated[str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help=STORE)]
+Csv = Annotated[str | None, typer.Option(help="Write the table to this CSV file too.")]
 Cluster = Annotated[str | None, typer.Option(help="Join a Ray cluster: host:port, or auto.")]
 
 
@@ -234,10 +240,8 @@ def mlflow(
     """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
     from orchestrator.store.store import open_store
 
-    try:
+    with ending(USAGE, ValueError, OSError):
         database = open_store(store).root / "mlflow.db"
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
     if not database.exists():
         fail(f"no MLflow database in {database.parent}; run a study first, or give --store.", USAGE)
     try:
@@ -255,47 +259,15 @@ def mlflow(
 
 
 @app.command()
-def detect(
-    images: Annotated[str, typer.Option(help="Folder with one folder of images a class.")],
-    detector: Annotated[
-        str | None, typer.Option(help="Detectors, e.g. cd,strip (default: all).")
-    ] = None,
-    detector_setting: Annotated[
-        list[str] | None,
-        typer.Option("--detector-setting", help="Set a field, e.g. fct.draws=1. Repeatable."),
-    ] = None,
-    scale: Annotated[
-        str, typer.Option(help="laptop fits the classifier to the images; tiny is for a try.")
-    ] = "laptop",
-    store: StoreRoot = "artifacts",
-    image_size: Annotated[
-        int | None, typer.Option(help="Resize images to this many pixels a side (default: 32).")
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="1 for grey, 3 for color (default: as the images are).")
-    ] = None,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave out files that cannot be decoded.")
-    ] = False,
-    classifier_steps: Annotated[
-        int | None, typer.Option(help="Train the classifier for this many steps.")
-    ] = None,
-    address: Cluster = None,
-    actors: Annotated[int | None, typer.Option(help="Actors that share a scoring step.")] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Let Ray and its workers print.")
-    ] = False,
-) -> None:
-    """Say which images of your own labelled folder are suspicious; no poison labels are needed."""
-    from orchestrator.cli import detect as suspects
+def detect() -> None:
+    """Find suspicious images in your own labeled folder; nobody need know which are poisoned."""
 
-    words = dict(locals())
-    del words["suspects"]
-    try:
-        asked = suspects.request(say=say, **words)
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
-    _run(asked, suspects.print_suspects)
+
+def _detect(request: Callable[[], "Request"]) -> None:
+    """Train a classifier on your labeled folder as it is, and rank its images by suspicion."""
+    from orchestrator.cli.detect import print_suspects
+
+    _run(request(), print_suspects)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -312,16 +284,12 @@ def submit(
         bool, typer.Option("--wait/--no-wait", help="Follow the log until the run ends.")
     ] = True,
 ) -> None:
-    """Run a study as a job of a Ray cluster: ships this code there and follows its log."""
+    """Run a study as a job on a Ray cluster: send this code there and follow its log."""
     from orchestrator.cli.submit import NotSubmitted
     from orchestrator.cli.submit import submit as submit_job
 
-    try:
+    with ending(USAGE, ValueError), ending(SOME_FAILED, NotSubmitted):
         code = submit_job(words, address=address, wait=wait, say=say)
-    except ValueError as error:
-        fail(error, USAGE)
-    except NotSubmitted as error:
-        fail(error, SOME_FAILED)
     sys.exit(code)  # not Exit: the parser takes 130 for a Ctrl-C of its own
 
 
@@ -331,13 +299,9 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
     from orchestrator.cli import doctor as examination
     from orchestrator.run.request import NoCluster
 
-    try:
+    with ending(USAGE, ValueError), ending(SOME_FAILED, NoCluster):
         choices.refuse_empty({"address": address})
         findings = examination.examine(store, address)
-    except ValueError as error:
-        fail(error, USAGE)
-    except NoCluster as error:
-        fail(error, SOME_FAILED)
     examination.print_findings(findings, console)
     if any(finding.level == "wrong" for finding in findings):
         sys.exit(SOME_FAILED)
@@ -345,32 +309,32 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
 
 @app.command()
 def verify(
-    scale: Annotated[str, typer.Option(help="Scale of the studies to look at.")] = "laptop",
+    scale: Annotated[
+        str, typer.Option(help="Scale of the studies: tiny, laptop or cifar10.")
+    ] = "laptop",
     store: StoreRoot = "artifacts",
-    csv: Annotated[str | None, typer.Option(help="Write all verdicts to this file too.")] = None,
-    json: Annotated[str | None, typer.Option(help="The same as JSON.")] = None,
+    csv: Csv = None,
+    json: Annotated[str | None, typer.Option(help="Write the table to this JSON file too.")] = None,
     markdown: Annotated[
-        str | None, typer.Option(help="Write a Markdown file a study to this folder too.")
+        str | None, typer.Option(help="Write a Markdown file for each study to this folder too.")
     ] = None,
 ) -> None:
-    """List the paper's claims over all finished studies: its number, ours, the verdict."""
+    """List every claim of the paper with its number, ours, and the verdict.  Starts nothing."""
     from orchestrator.cli import verify as verifying
     from orchestrator.run.report import REPORTS
     from orchestrator.store.store import open_store
 
-    try:
+    with ending(USAGE, ValueError, OSError):
         found = verifying.verify(scale, store)
         lines = verifying.every_line(found)
-        for path, write in ((csv, verifying.write_csv), (json, verifying.write_json)):
-            if path is not None:
-                write(choices.path(path, "--csv"), lines)
+        if csv is not None:
+            verifying.write_csv(choices.path(csv, "--csv"), lines)
+        if json is not None:
+            verifying.write_json(choices.path(json, "--json"), lines)
         if markdown is not None:
             verifying.write_markdown(choices.path(markdown, "--markdown"), found, scale)
         folder = open_store(store).root / REPORTS / f"verify-{scale}"
-        command = f"castlewalls verify --scale {scale}"
-        page = verifying.write_page(folder, found, scale, command)
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
+        page = verifying.write_page(folder, found, scale)
     verifying.print_claims(found, console)
     say(f"page: {page}")
 
@@ -382,15 +346,13 @@ def compare(
         typer.Argument(help="Two points (names, digests), or two whole runs (folders of reports)."),
     ],
     store: StoreRoot = "artifacts",
-    csv: Annotated[str | None, typer.Option(help="Write the table to this file too.")] = None,
+    csv: Csv = None,
 ) -> None:
-    """Set two points or two runs side by side: settings that differ, metrics with intervals."""
+    """Compare two points or two runs: the settings that differ, the metrics with intervals."""
     from orchestrator.cli import compare as comparing
 
-    try:
+    with ending(USAGE, ValueError, OSError):
         compared = comparing.compare(names, store)
         if csv is not None:
             comparing.write_csv(compared, choices.path(csv, "--csv"))
-    except (ValueError, OSError) as error:
-        fail(error, USAGE)
     comparing.print_comparison(compared, console)

@@ -1,7 +1,7 @@
 """``castlewalls compare``: two points or two whole runs side by side, and the settings that differ.
 
-The rows of both sides are merged on the columns that tell points apart, seeds aside.  A difference
-has an interval only where both sides are counts of images, and not of the same images.
+The rows of both sides are merged on the columns that tell points apart, except the seed.  A
+difference is given only where both sides count images, and not the same images.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,20 +16,13 @@ from rich.console import Console
 
 from analysis.page.wording import counted, percent_interval
 from analysis.page.wording import points as in_points
-from analysis.statistics.intervals import (
-    Estimate,
-    difference_of_proportions,
-    mean_over_seeds,
-    proportion,
-)
+from analysis.statistics import intervals
+from analysis.statistics.intervals import Estimate, mean_over_seeds, proportion
 from orchestrator.cli.differing import Setting, settings_of_points, settings_of_runs, word
 from orchestrator.cli.sides import IMAGES, Point, Side, side_of
 from orchestrator.cli.tables import print_table
 
-HEADLINES = (
-    *("trigger_ratio", "g1", "g2", "auroc", "tpr_at_1pct_fpr"),
-    *("test_accuracy", "attack_success_rate"),
-)
+HEADLINES = "trigger_ratio g1 g2 auroc tpr_at_1pct_fpr test_accuracy attack_success_rate".split()
 """Metrics that are printed for whole runs; the CSV file has all."""
 SEEDS_FOR_SPREAD = 3
 """Fewest seeds whose spread is used instead of the counts."""
@@ -42,16 +35,15 @@ NOTES = {
     SAME: "B − A is empty where both sides count the same images, which are not two samples.",
     UNKNOWN: "B − A is empty where it is not recorded which images were counted.",
 }
-"""What is said of a basis that occurs."""
+"""What is printed below the table, by the start of a basis that occurs in it."""
 LISTED = 6
 """Points of one run alone that are listed."""
 
 
 class Share(NamedTuple):
-    """A fraction of images."""
+    """A fraction of images, whose number is in the column ``images``."""
 
     images: str
-    """The column of their number."""
     hits: int
     n: int
 
@@ -92,13 +84,13 @@ def compare(names: Sequence[str], store: str) -> Comparison:
         raise ValueError(f"expected two points or two whole runs with rows of one task, got {got}.")
     place = _place(sides)
     a, b = (_by_place(side.points, place) for side in sides)
+    both = {key: (a[key], b[key]) for key in a if key in b}
     lines = [
-        dict(zip(place, key, strict=True)) | _line(a[key], b[key], name)
-        for key in a
-        if key in b
-        for name in _metrics([*a[key], *b[key]])
+        dict(zip(place, key, strict=True)) | _line(*pair, name)
+        for key, pair in both.items()
+        for name in _metrics([*pair[0], *pair[1]])
     ]
-    together = [pair for key in a if key in b for pair in _paired(a[key], b[key])]
+    together = [points for pair in both.values() for points in _paired(*pair)]
     if first.axes is not None and second.axes is not None:
         settings = settings_of_runs(first.axes, second.axes, together)
     else:
@@ -153,14 +145,11 @@ def _line(first: Sequence[Point], second: Sequence[Point], name: str) -> dict[st
     """A metric with each side's number and the difference."""
     gap, basis = _difference(first, second, name)
     line: dict[str, Any] = {"metric": name}
-    for column, found in (
-        ("a", _level(first, name)),
-        ("b", _level(second, name)),
-        ("b_minus_a", gap),
-    ):
-        line[column] = found.value if isinstance(found, Estimate) else found
-        line[f"{column}_low"] = found.low if isinstance(found, Estimate) else None
-        line[f"{column}_high"] = found.high if isinstance(found, Estimate) else None
+    numbers: tuple[Any, ...] = (_level(first, name), _level(second, name), gap)
+    for column, found in zip(("a", "b", "b_minus_a"), numbers, strict=True):
+        whole = isinstance(found, Estimate)
+        ends = (found.value, found.low, found.high) if whole else (found, None, None)
+        line |= zip((column, f"{column}_low", f"{column}_high"), ends, strict=True)
     return line | {"basis": basis}
 
 
@@ -216,10 +205,10 @@ def _difference(
     common = by_seed[0].keys() & by_seed[1].keys()
     if len(common) >= SEEDS_FOR_SPREAD:
         pairs = ((*by_seed[0][seed], *by_seed[1][seed]) for seed in common)
-        each = [difference_of_proportions(*pair) for pair in pairs]
+        each = [intervals.difference_of_proportions(*pair) for pair in pairs]
         return mean_over_seeds(each).within(-1, 1), f"Student: {len(each)} seeds"
     (b, m), (a, n) = (map(sum, zip(*side.values(), strict=True)) for side in by_seed)
-    return difference_of_proportions(b, m, a, n), f"Newcombe: {m} and {n} images"
+    return intervals.difference_of_proportions(b, m, a, n), f"Newcombe: {m} and {n} images"
 
 
 def _alone(
@@ -229,8 +218,7 @@ def _alone(
     names = [point.step.name for key in own if key not in others for point in own[key]]
     if names:
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        some = ", ".join(names[:LISTED])
-        yield f"Only in {letter}: {counted(len(names), 'point')}: {some}{more}"
+        yield f"Only in {letter}: {counted(len(names), 'point')}: {', '.join(names[:LISTED])}{more}"
 
 
 def _notes(table: pd.DataFrame) -> Iterator[str]:
@@ -259,8 +247,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
         OSError: The file cannot be written.
     """
     a, b = comparison.sides
-    lines: list[tuple[str, ...]] = [("name", "name", "", a.name, b.name)]
-    lines.append(("name", "where", "", a.where, b.where))
+    lines = [("name", "name", "", a.name, b.name), ("name", "where", "", a.where, b.where)]
     lines += [("setting", x.name, x.of, *x.values) for x in comparison.settings]
     lines += [("note", note, "", "", "") for note in comparison.notes]
     told = pd.DataFrame(lines, columns=["kind", "metric", "of", "a", "b"], dtype=object)
@@ -282,8 +269,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for letter, side in zip("AB", comparison.sides, strict=True):
         say(f"{letter}: {side.name}  ({side.where})")
     say()
-    rows = [[x.name, x.of, *x.values] for x in comparison.settings]
-    if rows:
+    if rows := [[x.name, x.of, *x.values] for x in comparison.settings]:
         print_table(console, ["setting", "of", "A", "B"], rows)
     say("" if rows else "no setting differs.")
     table = comparison.table
@@ -296,8 +282,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     names = [name.replace("_", " ") for name in varying]
     print_table(console, [*names, "metric", "A", "B", "B − A"], rows)
     say()
-    for text in comparison.notes:
-        say(text)
+    say("\n".join(comparison.notes))
 
 
 def _telling(line: Mapping[str, Any]) -> bool:

@@ -46,32 +46,23 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     made = []
     for name in axes.detector:
         prepared = graph.prepared(name, classifier)
-        inputs = {
-            "dataset": graph.dataset,
-            "suspicion": graph.suspicion(prepared),
-            "prepared": prepared,
-        }
-        made.append(
-            Point(axes={"detector": name}, measure=Step(rank.Settings(detector=name), inputs))
-        )
+        inputs = {"dataset": graph.dataset, "prepared": prepared}
+        row = Step(rank.Settings(detector=name), inputs | {"suspicion": graph.suspicion(prepared)})
+        made.append(Point(axes={"detector": name}, measure=row))
     return made
 
 
-def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
-    """Look up, check and put together what was asked for.
-
-    Args:
-        say: Told which images are left out.
-        words: Fields of ``Options``, among them ``images``, and ``detector``.
-
-    Raises:
-        ValueError: In one line, what was expected, what came and what to type instead.
-    """
-    options, typed = split(DETECT, words)
+def request(study: Study, *, say: Callable[[str], Any] = print, **words: Any) -> Request:
+    """Look up, check and put together what was asked for: as ``parsing.request`` does."""
+    options, typed = split(study, words)
+    if options.images is None:
+        raise ValueError(
+            "Missing option '--images'. Give a folder with one folder of images a class."
+        )
     placement = Placement(actors=options.actors)
     scales = {scale.name: scale for scale in SCALES}
     stock = scales[choices.known(options.scale, scales, "scale")]
-    axes = DETECT.chosen(stock, typed)
+    axes = study.chosen(stock, typed)
     store = store_of(words.get("store"))
     dataset = open_folder(options, store, say, held_out=False)
     scorers = part_settings.detectors_of(options.detector_setting, stock)
@@ -80,7 +71,7 @@ def request(*, say: Callable[[str], Any] = print, **words: Any) -> Request:
         classifier = replace(scale.classifier, steps=options.classifier_steps)
         scale = replace(scale, classifier=classifier)
     return Request(
-        study=DETECT,
+        study=study,
         scale=scale,
         axes=axes,
         store=store,
@@ -171,7 +162,7 @@ DETECT = Study(
     name="detect",
     title="Suspicious images of a folder",
     paper="",
-    question="Which images of this folder look poisoned to a detector?",
+    question="Which images of a folder look poisoned to a detector? Nothing need be known of them.",
     axes=(DETECTOR,),
     points=points,
     write=write_page,

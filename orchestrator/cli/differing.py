@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.cli.sides import Point
 from orchestrator.step import brief
+from orchestrator.store.recorded import Recorded
 
 NOT_THERE = "–"
 """Shown for a setting, or a source, that one side does not have."""
@@ -28,6 +29,13 @@ def settings_of_points(first: Point, second: Point) -> list[Setting]:
     A source that is the same step for both is not followed: nothing behind it differs.
     """
     found: dict[tuple[str, tuple[str, str]], dict[str, None]] = {}
+
+    def note(role: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
+        for name in {**left, **right}:
+            if left.get(name) != right.get(name):
+                values = word(left.get(name)), word(right.get(name))
+                found.setdefault((word(name), values), {})[role] = None
+
     waiting: deque[tuple[str, str | None, str | None]] = deque()
     waiting.append(("point", first.step.digest, second.step.digest))
     seen = set()
@@ -36,47 +44,31 @@ def settings_of_points(first: Point, second: Point) -> list[Setting]:
         if digests[0] == digests[1] or tuple(digests) in seen:
             continue
         seen.add(tuple(digests))
-        one = first.library.steps.get(digests[0] or "")
-        other = second.library.steps.get(digests[1] or "")
+        steps = [
+            side.library.steps.get(digest or "")
+            for side, digest in zip((first, second), digests, strict=True)
+        ]
+        one, other = steps
         if one is None or other is None:
             named = [
-                f"{step.task if step else 'no record of'} {digest}" if digest else None
-                for step, digest in zip((one, other), digests, strict=True)
+                {"step": f"{step.task if step else 'no record of'} {digest}"} if digest else {}
+                for step, digest in zip(steps, digests, strict=True)
             ]
-            found.setdefault(("step", (word(named[0]), word(named[1]))), {})[role] = None
+            note(role, *named)
             continue
-        left, right = (
-            dict(_leaves({"task": x.task, "revision": x.identity.get("revision"), **x.settings}))
-            for x in (one, other)
-        )
-        for name in {**left, **right}:
-            if left.get(name) != right.get(name):
-                values = word(left.get(name)), word(right.get(name))
-                found.setdefault((word(name), values), {})[role] = None
+        note(role, _settings(one), _settings(other))
         for source in {**one.sources, **other.sources}:
             waiting.append((source, one.sources.get(source), other.sources.get(source)))
-    left, right = _versions(first), _versions(second)
-    for name in {**left, **right}:
-        if left.get(name) != right.get(name):
-            values = word(left.get(name)), word(right.get(name))
-            found.setdefault((name, values), {})["made with"] = None
+    note("made with", _versions(first), _versions(second))
     return [Setting(name, ", ".join(of), values) for (name, values), of in found.items()]
 
 
 def settings_of_runs(
     first: Mapping[str, Any], second: Mapping[str, Any], shared: Sequence[tuple[Point, Point]]
 ) -> list[Setting]:
-    """Axes in which two runs differ, then settings in which the points differ that they share.
-
-    Args:
-        first: The axes of one run.
-        second: Of the other.
-        shared: Points of both runs that belong together.
-    """
-    swept = [
-        (name, (word(first.get(name)), word(second.get(name)))) for name in {**first, **second}
-    ]
-    found = [Setting(name, "axes", values) for name, values in swept if values[0] != values[1]]
+    """Axes in which two runs differ, then settings in which the points differ that they share."""
+    swept = {x: (word(first.get(x)), word(second.get(x))) for x in {**first, **second}}
+    found = [Setting(name, "axes", (a, b)) for name, (a, b) in swept.items() if a != b]
     counts = Counter(setting for pair in shared for setting in settings_of_points(*pair))
     for setting, count in counts.items():
         where = "" if count == len(shared) else f"; at {count} of {len(shared)} points"
@@ -94,6 +86,11 @@ def word(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(word, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _settings(step: Recorded) -> dict[str, Any]:
+    revision = step.identity.get("revision")
+    return dict(_leaves({"task": step.task, "revision": revision, **step.settings}))
 
 
 def _leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,14 +1,13 @@
 """``castlewalls doctor``: check this machine, or every node of a cluster, before a run.
 
-A run stops at the first problem; the doctor lists all of them, each with its cure.  It leaves
-nothing behind, neither in the store nor on the cluster.
+A run stops at the first problem; the doctor lists all of them, each with its cure, and leaves
+nothing behind.  Installed packages are left to ``pip check``.
 """
 
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,6 @@ from orchestrator.run import sessions
 from orchestrator.run.placement import GIB, TORCH_PROCESS
 
 if TYPE_CHECKING:
-    from packaging.requirements import Requirement
     from rich.console import Console
 
     from orchestrator.store.store import Store
@@ -33,20 +31,17 @@ SCANT = 2 * GIB
 """Free bytes of a disk below which it may fill up: a study writes up to 1.2 GB at cifar10."""
 RAY_DISK = "delete old files there, or export RAY_TMPDIR=/a/larger/place (a short path)"
 SHARED = "mount -o remount,size=2g /dev/shm; in a container: docker run --shm-size=2g ..."
+WRITTEN = "read and written"
 PATIENCE_SECONDS = 60.0
 """How long a node may take to answer; it may have to fetch the code first."""
 LEVELS = {"good": "green", "note": "yellow", "wrong": "bold red"}
-CURE_OF_NODE = (
-    "see raylet.err and runtime_env_setup-*.log in its /tmp/ray/session_latest/logs, install what "
-    "pyproject.toml requires, and restart it"
-)
+OF_NODE = "see raylet.err and runtime_env_setup-*.log in its /tmp/ray/session_latest/logs, install "
+OF_NODE += "what pyproject.toml requires, and restart it"
 OPEN = {
     "Ray": "allow its ports only between the machines of the cluster",
     "MLflow": "mlflow server --host 127.0.0.1 ..., and ssh -L from elsewhere",
     "TensorBoard": "start it without --bind_all and --host, and ssh -L from elsewhere",
 }
-
-
 Versions = Mapping[str, str | None]
 """Of Python and packages; None for one that is not installed."""
 
@@ -71,11 +66,7 @@ def judged(check: str, found: str, *problems: tuple[bool, str, str, str]) -> Fin
 
 
 def examine(store: str, address: str | None) -> list[Finding]:
-    """Check everything that a run rests on.
-
-    Args:
-        store: As ``--store`` takes it.
-        address: A running Ray cluster, to check its nodes; None to check this machine.
+    """Check everything that a run rests on, here or on the nodes of the cluster at an address.
 
     Raises:
         ValueError: The store's address is not valid.
@@ -83,7 +74,7 @@ def examine(store: str, address: str | None) -> list[Finding]:
     """
     from orchestrator.store.store import open_store
 
-    found = [versions(), *([token(os.environ)] if address else equipment(os.environ))]
+    found = [token(os.environ)] if address else equipment(os.environ)
     try:
         opened = open_store(store)
     except OSError as error:
@@ -96,43 +87,17 @@ def examine(store: str, address: str | None) -> list[Finding]:
     return found
 
 
-def versions() -> Finding:
-    """Compare installed versions with those that the installed ``castlewalls`` requires."""
-    from packaging.requirements import Requirement
-
-    try:
-        told, lines = metadata.metadata("castlewalls"), metadata.requires("castlewalls") or []
-    except metadata.PackageNotFoundError:
-        missing = "castlewalls is not installed, so no versions are checked"
-        return Finding("note", "versions", missing, "python -m pip install -e .")
-    asked = [Requirement(line) for line in (f"Python{told['Requires-Python']}", *lines)]
-    return required(machine.installed(one.name for one in asked), asked)
-
-
-def required(own: Versions, asked: "Iterable[Requirement]") -> Finding:
-    """Compare versions with requirements, leaving out those of extras."""
-    needed = [one for one in asked if not one.marker or one.marker.evaluate({"extra": ""})]
-    bad = [one for one in needed if not one.specifier.contains(own[one.name] or "0", True)]
-    said = "; ".join(f"{x.name} is {own[x.name] or 'missing'}, not {x.specifier}" for x in bad)
-    cure = f"python -m pip install {' '.join(shlex.quote(str(one)) for one in bad)}"
-    if "Python" in {one.name for one in bad}:
-        cure = "make the environment again: make run PYTHON=/path/to/python3.11"
-    good = "" if bad else f"Python and {len(needed) - 1} packages are as required"
-    return judged("versions", good, (bool(bad), "wrong", said, cure))
-
-
 def equipment(
     environment: Mapping[str, str], temporary: str = "", counted: float | None = None
 ) -> list[Finding]:
     """Check this machine: CPUs, GPUs, memory, disks, the token and open ports.
 
     Args:
-        environment: With which programs on this machine are started.
+        environment: Of programs on this machine.
         temporary: Where Ray keeps its sessions; empty for where a run here would.
         counted: CPUs that Ray counts here; None for all.
     """
-    folder = Path(temporary) if temporary else sessions.chosen(environment)
-    shared, names_and_trouble = Path("/dev/shm"), machine.gpus(environment)
+    folder, shared = Path(temporary or sessions.chosen(environment)), Path("/dev/shm")
     few, many = (OBJECT_STORE + TORCH_PROCESS * (steps + 1) for steps in (1, cores()))
     rooms = [
         room("memory", machine.memory(), few, many, "end other programs (top -o %MEM)", FULL),
@@ -143,7 +108,7 @@ def equipment(
     return [
         cpus(cores(), machine.cpu_quota(), counted),
         threads(environment),
-        gpus(*names_and_trouble),
+        gpus(*machine.gpus(environment)),
         *rooms,
         token(environment),
         *ports(machine.listening()),
@@ -151,13 +116,7 @@ def equipment(
 
 
 def room(
-    check: str,
-    there: Space,
-    least: int,
-    better: int,
-    cure: str,
-    full: float = 1,
-    place: object = "",
+    check: str, there: Space, least: int, better: int, cure: str, full: float = 1, place: Any = ""
 ) -> Finding:
     """Check free bytes: below ``least`` a run fails, below ``better`` it is slow or may fail.
 
@@ -165,12 +124,10 @@ def room(
     """
     found = f"{_size(there.free)} of {_size(there.total)} free" + (f" in {place}" if place else "")
     least = max(least, int((1 - full) * there.total))
-    more = (f"{_size(least)} are needed", f"{_size(better)} are better")
-    problems = (
-        (there.free <= least, "wrong", more[0], cure),
-        (there.free < better, "note", more[1], cure),
+    few = (there.free <= least, "wrong", f"{_size(least)} are needed", cure)
+    return judged(
+        check, found, few, (there.free < better, "note", f"{_size(better)} are better", cure)
     )
-    return judged(check, found, *problems)
 
 
 def cpus(there: int, quota: float | None, counted: float | None = None) -> Finding:
@@ -209,19 +166,18 @@ def token(environment: Mapping[str, str]) -> Finding:
     there = not given and os.access(path, os.R_OK)
     shared = there and bool(path.stat().st_mode & 0o077)
     lost = not given and not there and named is not None
-    found = "no token, which a run on this machine does not need"
+    found = "no token; a run on this machine needs none"
     if given or there or lost:
         found = f"the token is in {'RAY_AUTH_TOKEN' if given else path}"
     anyone = f"RAY_AUTH_MODE is {mode!r}: whoever reaches Ray's ports can run programs here"
     restart = "unset RAY_AUTH_MODE, and restart what was started with it"
     copy = "copy ~/.ray/auth_token of the cluster's head there, or unset RAY_AUTH_TOKEN_PATH"
-    return judged(
-        "authentication",
-        found,
+    problems = (
         (bool(mode) and mode != "token", "wrong", anyone, restart),
         (shared, "wrong", "others can read it", f"chmod 600 {shlex.quote(str(path))}"),
         (lost, "wrong", "that file cannot be read", copy),
     )
+    return judged("authentication", found, *problems)
 
 
 def ports(listening: Mapping[str, list[str]]) -> list[Finding]:
@@ -291,7 +247,7 @@ def guard(head: str) -> Finding:
 def _answers(
     nodes: Iterable[Mapping[str, Any]], own: Versions, address: str, probe: str
 ) -> Iterator[tuple[str, list[Finding]]]:
-    """Have all nodes check themselves at once, holding no CPU; yield a name and findings each."""
+    """Have all nodes check themselves at once, without a CPU; yield a name and findings each."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -303,14 +259,13 @@ def _answers(
         counted = node["Resources"].get("CPU", 0.0)
         name = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
         waiting[task.remote(own, temporary, counted, address, probe)] = name
-    silent = [Finding("wrong", "node", f"no answer in {PATIENCE_SECONDS:.0f} s", CURE_OF_NODE)]
+    silent = [Finding("wrong", "node", f"no answer in {PATIENCE_SECONDS:.0f} s", OF_NODE)]
     done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=PATIENCE_SECONDS)
     for reference, name in waiting.items():
         try:
-            found = ray.get(reference) if reference in done else silent
+            yield name, ray.get(reference) if reference in done else silent
         except ray.exceptions.RayError as error:
-            found = [Finding("wrong", "node", _line(error)[-300:], CURE_OF_NODE)]
-        yield name, found
+            yield name, [Finding("wrong", "node", _line(error)[-300:], OF_NODE)]
 
 
 def check_node(
@@ -329,15 +284,9 @@ def check_node(
         blind = _line(error)
     cure = "give every node credentials for it" if "://" in address else "share one folder"
     cure += ", or give another --store"
-    there = machine.installed(own)
+    found = Finding("wrong", "store", blind, cure) if blind else Finding("good", "store", WRITTEN)
     environment = psutil.Process().environ()  # as the raylet started it, before Ray changed it
-    return [
-        same(there, own),
-        judged(
-            "store", "" if blind else "read and written", (bool(blind), "wrong", blind or "", cure)
-        ),
-        *equipment(environment, temporary, counted),
-    ]
+    return [same(machine.installed(own), own), found, *equipment(environment, temporary, counted)]
 
 
 def same(there: Versions, own: Versions) -> Finding:
@@ -376,5 +325,4 @@ def print_findings(found: Iterable[Finding], console: "Console") -> None:
         console.print(Text(f"{level:6}", LEVELS[level]) + f"{check}: {says}", soft_wrap=True)
         if cure:
             console.print(f"      cure: {cure}", markup=False, soft_wrap=True)
-    summary = "{good} good, {note} to note, {wrong} wrong".format(**counts)
-    console.print(summary, markup=False)
+    console.print("{good} good, {note} to note, {wrong} wrong".format(**counts), markup=False)

@@ -18,12 +18,6 @@ PATIENCE = 60
 async def follow(client: Any, address: str, job: str, say: Callable[[str], Any]) -> int:
     """Say each line of a job's log once, however often the connection breaks.
 
-    Args:
-        client: Ray's client of the Jobs API.
-        address: The dashboard.
-        job: The job's name.
-        say: Called with each line.
-
     Returns:
         An exit code: 0 if the job succeeded, else 1, after a line that says why.
     """

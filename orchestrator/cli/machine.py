@@ -1,7 +1,4 @@
-"""Facts about this machine that ``castlewalls doctor`` judges.
-
-Nothing here imports Ray or torch, leaves a process behind, or returns a secret.
-"""
+"""Facts about this machine that ``castlewalls doctor`` judges, without Ray, torch or secrets."""
 
 import shutil
 import subprocess
@@ -15,10 +12,9 @@ from typing import NamedTuple
 
 import psutil
 
-SEES_GPUS = """
-import torch
-print(torch.__version__, torch.version.cuda or "none", torch.cuda.device_count())
-"""
+SEES_GPUS = (
+    "import torch as t; print(t.__version__, t.version.cuda or 'none', t.cuda.device_count())"
+)
 GROUP = Path("/sys/fs/cgroup")
 """The container's limits, where there are any (cgroup 2)."""
 PROGRAMS = {
@@ -46,11 +42,7 @@ def installed(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def space(path: Path) -> Space:
-    """Space on the disk that holds a path, or will hold it once it is made.
-
-    Raises:
-        OSError: The disk cannot be asked.
-    """
+    """Space on the disk that holds a path, or will hold it once it is made."""
     place = path.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent

@@ -5,9 +5,10 @@ What a study is swept over is in its axes (``orchestrator.studies.axes``); the r
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,31 +16,22 @@ from orchestrator import choices
 from orchestrator.studies.axes import Axis
 from orchestrator.studies.study import Study
 
-IMAGES, PARTS = "Your own images, and CIFAR10", "Triggers, detectors and classifiers"
+if TYPE_CHECKING:
+    from orchestrator.studies.scales import Scale
+
+IMAGES, PARTS = "Another dataset, or your own images", "Triggers, detectors and classifiers"
 LENGTHS, CLUSTER = "How long and how large", "Where it runs (by default as the cluster allows)"
 AXES = "What is swept"
 Needs = Callable[[set[str]], bool]
 """Whether a study with axes of these names has an option."""
 
 
-def _poisons(axes: set[str]) -> bool:
-    return "poison_ratio" in axes
+def _has(axis: str) -> Needs:
+    return lambda axes: axis in axes
 
 
-def _samples(axes: set[str]) -> bool:
-    return "guidance_weight" in axes
-
-
-def _scores(axes: set[str]) -> bool:
-    return "detector" in axes
-
-
-def _classifies(axes: set[str]) -> bool:
-    return "filter_ratio" in axes
-
-
-def _compares_classifiers(axes: set[str]) -> bool:
-    return "classifier" in axes
+_poisons, _samples, _scores = map(_has, ("poison_ratio", "guidance_weight", "detector"))
+_classifies, _compares = map(_has, ("filter_ratio", "classifier"))
 
 
 def _option(
@@ -60,11 +52,17 @@ def _option(
         group: The heading that it stands under.
         needs: Which studies have it, by the names of their axes.
         env: A variable that sets it too.
-        only: The one command that has it; empty for all.
-        echo: It decides what is made, so a command that makes the same names it.
+        only: The commands that have it; empty for all.
+        echo: Whether it decides what is made; a command that makes the same then names it.
     """
     about = {"help": help, "group": group, "needs": needs, "env": env, "only": only, "echo": echo}
     return field(default=default, metadata=about)
+
+
+_placed = partial(_option, group=CLUSTER, only="run", echo=False)
+_image = partial(_option, group=IMAGES)
+_part = partial(_option, group=PARTS)
+_length = partial(_option, group=LENGTHS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,102 +78,71 @@ class Options:
         env="CASTLEWALLS_STORE",
         echo=False,
     )
-    images: str | None = _option(None, "Use a folder with one folder of images a class.", IMAGES)
-    image_size: int | None = _option(
-        None, "Resize images to this many pixels a side (default: 32).", IMAGES
+    dataset: str | None = _image(
+        None, "Use this dataset, such as digits or cifar10, instead of the scale's.", needs=_poisons
     )
-    channels: int | None = _option(
-        None, "1 for grey, 3 for color (default: as the images are).", IMAGES
+    images: str | None = _image(None, "Use a folder with one folder of images a class.")
+    image_size: int | None = _image(None, "Resize images to this many pixels a side (default: 32).")
+    channels: int | None = _image(None, "1 for gray, 3 for color (default: as the images are).")
+    skip_broken: bool = _image(False, "Leave out files that cannot be decoded.")
+    data: str | None = _image(
+        None, "Folder with CIFAR10's binary version.", needs=_poisons, env="CASTLEWALLS_DATA"
     )
-    skip_broken: bool = _option(False, "Leave out files that cannot be decoded.", IMAGES)
-    data: str | None = _option(
-        None,
-        "Folder with CIFAR10's binary version.",
-        IMAGES,
-        needs=_poisons,
-        env="CASTLEWALLS_DATA",
-    )
-    download: bool = _option(
-        False, "Download CIFAR10 if it is missing.", IMAGES, needs=_poisons, echo=False
-    )
-    trigger_setting: tuple[str, ...] = _option(
+    download: bool = _image(False, "Download CIFAR10 if it is missing.", needs=_poisons, echo=False)
+    trigger_setting: tuple[str, ...] = _part(
         (),
         "Set a field of a trigger, e.g. blend.alpha=0.36 or image_patch.picture=FILE. Repeatable.",
-        PARTS,
         needs=_poisons,
     )
-    detector_setting: tuple[str, ...] = _option(
+    detector_setting: tuple[str, ...] = _part(
         (),
         "Set a field of a detector, e.g. fct.draws=1 (as the authors do). Repeatable.",
-        PARTS,
         needs=_scores,
     )
-    generation_labels: str | None = _option(
+    generation_labels: str | None = _part(
         None,
         "Ask for a generation set by the observed labels (default), or clean, as the authors do.",
-        PARTS,
-        needs=lambda axes: _samples(axes) and (_scores(axes) or _compares_classifiers(axes)),
+        needs=lambda axes: _samples(axes) and (_scores(axes) or _compares(axes)),
     )
-    classifier_weights: str | None = _option(
-        None,
-        "Start classifiers from ImageNet weights: a file or a hub id.",
-        PARTS,
-        needs=_compares_classifiers,
+    classifier_weights: str | None = _part(
+        None, "Start classifiers from ImageNet weights: a file or a hub id.", needs=_compares
     )
-    training_steps: int | None = _option(
-        None, "Train each diffusion model for this many steps.", LENGTHS, needs=_poisons
+    training_steps: int | None = _length(
+        None, "Train each diffusion model for this many steps.", needs=_poisons
     )
-    generations: int | None = _option(
-        None, "Draw this many images a point.", LENGTHS, needs=_samples
+    generations: int | None = _length(None, "Draw this many images a point.", needs=_samples)
+    draws: int | None = _length(
+        None, "Classify each image with this many noises.", needs=_classifies
     )
-    draws: int | None = _option(
-        None, "Noises that an image is classified with.", LENGTHS, needs=_classifies
+    test_images: int | None = _length(
+        None, "Classify this many test images (default: all).", needs=_classifies
     )
-    test_images: int | None = _option(
-        None, "Test images to classify (default: all).", LENGTHS, needs=_classifies
+    classifier_steps: int | None = _length(
+        None, "Train the classifier for this many steps.", needs=lambda axes: not _poisons(axes)
     )
-    classifier_steps: int | None = _option(
-        None,
-        "Train the classifier for this many steps.",
-        LENGTHS,
-        needs=lambda axes: not _poisons(axes),
-    )
-    budget: str | None = _option(
+    budget: str | None = _length(
         None,
         "Shorten trainings and draw fewer images to fit a time, e.g. 20m.",
-        LENGTHS,
         needs=_poisons,
         echo=False,
     )
-    stream_memory: str | None = _option(
+    stream_memory: str | None = _length(
         None,
-        "Images that a training holds in memory, e.g. 2GiB; larger sets are streamed.",
-        LENGTHS,
+        "Keep up to this much of a training set in memory, e.g. 2GiB; stream a larger one.",
+        needs=_poisons,
     )
-    address: str | None = _option(
-        None, "Join a Ray cluster: host:port, or auto.", CLUSTER, only="run", echo=False
+    address: str | None = _placed(
+        None, "Join a Ray cluster: host:port, or auto.", only="run detect"
     )
-    actors: int | None = _option(
-        None, "Actors that share a sampling or scoring step.", CLUSTER, only="run", echo=False
+    actors: int | None = _placed(
+        None, "Share a sampling or scoring step among this many actors.", only="run detect"
     )
-    gpus_per_actor: int | None = _option(
-        None, "GPUs of each actor.", CLUSTER, only="run", echo=False
-    )
-    training_workers: int | None = _option(
-        None, "Data-parallel workers of a training.", CLUSTER, only="run", echo=False
-    )
-    gpus_per_training: int | None = _option(
-        None, "GPUs of a training.", CLUSTER, only="run", echo=False
-    )
-    checkpoint_seconds: float = _option(
-        20.0, "Seconds between two checkpoints of a training.", CLUSTER, only="run", echo=False
-    )
-    dashboard: bool = _option(
-        False, "Start Ray's dashboard on loopback.", CLUSTER, only="run", echo=False
-    )
-    verbose: bool = _option(
-        False, "Let Ray and its workers print.", CLUSTER, only="run", echo=False
-    )
+    gpus_per_actor: int | None = _placed(None, "GPUs of each actor.")
+    training_workers: int | None = _placed(None, "Data-parallel workers of a training.")
+    gpus_per_training: int | None = _placed(None, "GPUs of a training.")
+    checkpoint_seconds: float = _placed(20.0, "Seconds between two checkpoints of a training.")
+    dashboard: bool = _placed(False, "Start Ray's dashboard on loopback.")
+    verbose: bool = _placed(False, "Let Ray and its workers print.", only="run detect")
 
     def typed(self) -> tuple[str, ...]:
         """The flags that lead to the same data, parts and lengths again."""
@@ -199,7 +166,7 @@ def offered(study: Study, command: str = "run") -> Iterator["Field[Any]"]:
     axes = {axis.name for axis in study.axes}
     for item in fields(Options):
         needs, only = item.metadata["needs"], item.metadata["only"]
-        if needs(axes) and only in ("", command):
+        if needs(axes) and command in (only.split() or [command]):
             yield item
 
 
@@ -242,10 +209,10 @@ def parameters(study: Study, command: str) -> list[inspect.Parameter]:
     """The flags of a command for a study, as the parameters of a function for typer."""
     made = [_parameter(axis.name, str | None, None, _of_axis(axis)) for axis in study.axes]
     for item in offered(study, command):
-        assert item.default is not MISSING
-        many = item.default == ()
-        kind = list[str] | None if many else item.type
-        made.append(_parameter(item.name, kind, None if many else item.default, _of_option(item)))
+        kind, default = (
+            (list[str] | None, None) if item.default == () else (item.type, item.default)
+        )
+        made.append(_parameter(item.name, kind, default, _of_option(item)))
     return made
 
 
@@ -256,14 +223,8 @@ def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Param
 
 
 def _of_axis(axis: Axis) -> Any:
-    def options() -> list[str]:
-        from orchestrator.studies.scales import LAPTOP
-
-        return [*axis.options(LAPTOP)]
-
-    return typer.Option(
-        axis.flag, help=axis.help, rich_help_panel=AXES, autocompletion=completed(options)
-    )
+    options = completed(lambda: axis.options(_scales()["laptop"]))
+    return typer.Option(axis.flag, help=axis.help, rich_help_panel=AXES, autocompletion=options)
 
 
 def _of_option(item: "Field[Any]") -> Any:
@@ -273,12 +234,12 @@ def _of_option(item: "Field[Any]") -> Any:
         help=about["help"],
         rich_help_panel=about["group"] or None,
         envvar=about["env"] or None,
-        autocompletion=completed(scales) if item.name == "scale" else None,
+        autocompletion=completed(_scales) if item.name == "scale" else None,
         show_default=isinstance(item.default, str | float) and not isinstance(item.default, bool),
     )
 
 
-def completed(options: Callable[[], list[str]]) -> Callable[[str], list[str]]:
+def completed(options: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """A function for shell completion: each option after whatever ends with a comma."""
 
     def complete(incomplete: str) -> list[str]:
@@ -288,8 +249,7 @@ def completed(options: Callable[[], list[str]]) -> Callable[[str], list[str]]:
     return complete
 
 
-def scales() -> list[str]:
-    """Names of the scales."""
+def _scales() -> "dict[str, Scale]":
     from orchestrator.studies.scales import SCALES
 
-    return [scale.name for scale in SCALES]
+    return {scale.name: scale for scale in SCALES}

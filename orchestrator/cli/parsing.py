@@ -3,10 +3,10 @@
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator import choices
 from orchestrator.cli import part_settings
@@ -26,11 +26,10 @@ from orchestrator.studies.study import Point, Study
 from tasks.data import datasets
 from tasks.steps import conditions, weights
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 Say = Callable[[str], Any]
 
+NETWORKS = ("diffusion", "edm")
+"""Diffusion models of a scale."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 PLACEMENT = (
@@ -104,11 +103,7 @@ def find_study(name: str) -> Study:
 
 
 def find_scale(name: str) -> Scale:
-    """The scale of a name.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The scale of a name; a ValueError without one."""
     scales = {scale.name: scale for scale in SCALES}
     return scales[choices.known(name, scales, "scale")]
 
@@ -119,44 +114,24 @@ def store_of(typed: str | Path | None) -> Store:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of ``90s``, ``20m``, ``1.5h`` or ``2d``.
-
-    Raises:
-        ValueError: It is no such time.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)
-    if not found or not float(found[1]):
-        raise ValueError(f"--budget takes a time such as 90s, 20m or 1.5h; got {text!r}.")
-    return float(found[1]) * UNITS[found[2]]
+    """Seconds of ``90s``, ``20m``, ``1.5h`` or ``2d``; a ValueError of anything else."""
+    return _amount(text, UNITS, "--budget takes a time such as 90s, 20m or 1.5h")
 
 
 def bytes_of(text: str) -> int:
-    """Bytes of ``500MB``, ``2GiB`` and the like.
+    """Bytes of ``500MB``, ``2GiB`` and the like; a ValueError of anything else."""
+    return int(_amount(text, SIZES, "--stream-memory takes a size such as 500MB or 2GiB"))
 
-    Raises:
-        ValueError: It is no such size.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG]i?B)\s*", text)
+
+def _amount(text: str, units: Mapping[str, int], wanted: str) -> float:
+    found = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(units)})\s*", text)
     if not found or not float(found[1]):
-        raise ValueError(f"--stream-memory takes a size such as 500MB or 2GiB; got {text!r}.")
-    return int(float(found[1]) * SIZES[found[2]])
-
-
-def images_a_point(points: "Iterable[Point]") -> int:
-    """Most images that are drawn for a point."""
-    steps = ancestors(point.measure for point in points)
-    return max((step.settings.n for step in steps if step.task == "sample"), default=0)
+        raise ValueError(f"{wanted}; got {text!r}.")
+    return float(found[1]) * units[found[2]]
 
 
 def open_folder(options: Options, store: Store, say: Say, **how: Any) -> datasets.ImageFolder:
-    """The folder of images that was asked for.
-
-    Args:
-        options: Name it, and say how it is read.
-        store: Keeps the list of its files.
-        say: Told what is left out.
-        how: Further arguments of ``ImageFolder.open``.
-    """
+    """The folder of images that was asked for; ``say`` is told what is left out."""
     return datasets.ImageFolder.open(
         choices.path(options.images or "", "--images"),
         image_size=32 if options.image_size is None else options.image_size,
@@ -169,21 +144,31 @@ def open_folder(options: Options, store: Store, say: Say, **how: Any) -> dataset
 
 
 def _with_data(scale: Scale, options: Options, store: Store, say: Say) -> Scale:
-    """The scale with the dataset that was asked for."""
+    """The scale with the dataset that was asked for, and networks and lengths that fit it."""
     if options.images is not None:
-        if options.download:
-            raise ValueError("--download is about CIFAR10; leave it or --images out.")
+        for name in ("dataset", "download"):
+            if getattr(options, name):
+                raise ValueError(f"{flag_of(name)} does not go with --images; leave one out.")
         return own_images(scale, open_folder(options, store, say))
     for name in ("image_size", "channels", "skip_broken"):
-        value = getattr(options, name)
-        if value is not None and value is not False:
+        if (value := getattr(options, name)) is not None and value is not False:
             raise ValueError(f"{flag_of(name)} is about your own images; add --images FOLDER.")
-    if isinstance(scale.dataset, datasets.Cifar10):
+    every: tuple[Any, ...] = datasets.DATASETS
+    kinds = {
+        kind.name: kind
+        for kind in every
+        if all(item.default is not MISSING for item in fields(kind))  # it needs no settings
+    }
+    name = choices.known(options.dataset or scale.dataset.name, kinds, "dataset")
+    if name == datasets.Cifar10.name:
         place = choices.path(options.data or datasets.CIFAR10_FOLDER, "--data")
-        return replace(scale, dataset=datasets.Cifar10.open(place, download=options.download))
-    if options.download:
-        raise ValueError("--download is about CIFAR10; it goes with --scale cifar10.")
-    return scale
+        dataset: datasets.Dataset = datasets.Cifar10.open(place, download=options.download)
+    elif options.download:
+        raise ValueError("--download is about CIFAR10; it goes with --scale or --dataset cifar10.")
+    else:
+        dataset = kinds[name]()
+    own = name == scale.dataset.name
+    return replace(scale, dataset=dataset) if own else own_images(scale, dataset)
 
 
 def _with_parts(scale: Scale, options: Options) -> Scale:
@@ -191,17 +176,14 @@ def _with_parts(scale: Scale, options: Options) -> Scale:
     size, channels = scale.dataset.image_size, scale.dataset.channels
     own = part_settings.triggers_of(options.trigger_setting, size, channels)
     scorers = part_settings.detectors_of(options.detector_setting, scale)
-    scale = replace(
-        scale,
-        own_triggers=(*scale.own_triggers, *own),
-        detectors=(*scale.detectors, *scorers),
-    )
+    triggers, detectors = (*scale.own_triggers, *own), (*scale.detectors, *scorers)
+    scale = replace(scale, own_triggers=triggers, detectors=detectors)
     if options.generation_labels is not None:
         labels = choices.known(options.generation_labels, conditions.LABELS, "generation labels")
         scale = replace(scale, generation_labels=labels)
     if options.stream_memory is not None:
         held = bytes_of(options.stream_memory)
-        names = ("diffusion", "edm", "content_judge", "trigger_judge", "classifier")
+        names = (*NETWORKS, "content_judge", "trigger_judge", "classifier")
         trainings = {name: replace(getattr(scale, name), window_bytes=held) for name in names}
         scale = replace(scale, **trainings)
     return scale
@@ -214,7 +196,7 @@ def _with_weights(scale: Scale, options: Options, axes: Axes) -> Scale:
         return scale
     if len(axes.classifier) != 1:
         raise ValueError(
-            f"--classifier-weights are of one network; give one of {', '.join(axes.classifier)} as "
+            f"--classifier-weights fit one network; give one of {', '.join(axes.classifier)} as "
             f"--classifier."
         )
     if source.startswith("~"):  # anything else may be a hub's id
@@ -239,16 +221,12 @@ def _with_lengths(
         drawn = {name: replace(getattr(scale, name), n=n) for name in ("generations", "others")}
         scale = replace(scale, **drawn, generation_set_n=n)
     classify = scale.classify
-    if options.draws is not None:
-        stages = tuple(stage for stage in classify.stages if stage < options.draws)
-        classify = replace(classify, draws=options.draws, stages=stages)
+    if (draws := options.draws) is not None:
+        stages = tuple(stage for stage in classify.stages if stage < draws)
+        classify = replace(classify, draws=draws, stages=stages)
     if options.test_images is not None:
         classify = replace(classify, test_images=options.test_images)
     return replace(scale, classify=classify), options
-
-
-NETWORKS = ("diffusion", "edm")
-"""Diffusion models of a scale."""
 
 
 def _within(
@@ -261,6 +239,10 @@ def _within(
     def points_at(percent: int) -> Sequence[Point]:
         return study.points(shortened(scale, percent), axes)
 
+    def images_at(percent: int) -> int:
+        steps = ancestors(point.measure for point in points_at(percent))
+        return max((step.settings.n for step in steps if step.task == "sample"), default=0)
+
     seconds = seconds_of(options.budget or "")
     try:
         percent = percent_within(points_at, seconds, store, cores())
@@ -272,12 +254,11 @@ def _within(
             f"--poison-ratio 0,0.1."
         ) from None
     shorter = shortened(scale, percent)
-    steps, n = shorter.diffusion.steps, images_a_point(points_at(percent))
-    whole = images_a_point(points_at(100))
-    words = f"--training-steps {steps}" + (f" --generations {n}" if n else "")
+    steps, n, whole = shorter.diffusion.steps, images_at(percent), images_at(100)
     say(
         f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model"
         + (f", {n:,} of {whole:,} images a point" if n else "")
-        + f"; on any machine the same is {words}"
+        + f"; on any machine the same is --training-steps {steps}"
+        + (f" --generations {n}" if n else "")
     )
     return shorter, replace(options, training_steps=steps, generations=n or None)

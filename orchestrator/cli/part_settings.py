@@ -81,15 +81,10 @@ DETECTORS = Flag(
 
 
 def triggers_of(typed: Sequence[str], image_size: int, channels: int) -> tuple[Trigger, ...]:
-    """The triggers with other than their default fields.
-
-    Args:
-        typed: Each ``TRIGGER.FIELD=VALUE``.  The value of a field that holds a picture is a file.
-        image_size: Pixels a side of the images that the triggers must fit.
-        channels: Of these images.
+    """The triggers with other than their default fields; a picture's value is a file.
 
     Raises:
-        ValueError: In one line, what was expected, what came and what to type instead.
+        ValueError: In one line: the words make no sense, or a trigger does not fit such images.
     """
     image = np.zeros((1, image_size, image_size, channels), dtype=np.uint8)
     made = []
@@ -104,10 +99,6 @@ def triggers_of(typed: Sequence[str], image_size: int, channels: int) -> tuple[T
 
 def detectors_of(typed: Sequence[str], scale: Scale) -> tuple[Detector, ...]:
     """The detectors with other fields than a scale gives them.
-
-    Args:
-        typed: Each ``DETECTOR.FIELD=VALUE``.
-        scale: Gives the fields that are not typed.
 
     Raises:
         ValueError: In one line, what was expected, what came and what to type instead.
@@ -129,8 +120,7 @@ def files(typed: Sequence[str]) -> dict[str, str]:
 
 
 def _holds_a_file(kind: Any, name: str) -> bool:
-    [field] = [field for field in fields(kind) if field.name == name]
-    return bool(field.metadata.get("file"))
+    return any(field.metadata.get("file") for field in fields(kind) if field.name == name)
 
 
 def _parsed(sort: Any, text: str) -> Any:

@@ -26,22 +26,19 @@ def print_studies(console: Console) -> None:
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES
 
-    rows = []
-    for study in STUDIES:
-        costs = []
-        for scale in SCALES:
-            points = study.points(scale, study.chosen(scale))
-            steps = list(ancestors(point.measure for point in points))
-            plan = planning.from_nothing(
-                points, lambda step: gpu_hours.guessed(gpu_hours.stated(step))
-            )
-            cost = between(*plan.expected_range(cores()))
-            if gpu_hours.for_gpus(steps):
-                gpu = next(iter(gpu_hours.GPUS))
-                hours = sum(stage.hours(gpu) for stage in gpu_hours.by_stage(steps))
-                cost = f"{hours:,.0f} h of an {gpu}"
-            costs.append(f"{len(points)} points, {cost}")
-        rows.append([study.name, study.paper, *costs])
+    def cost(points: "Sequence[Point]") -> str:
+        steps = list(ancestors(point.measure for point in points))
+        if gpu_hours.for_gpus(steps):
+            gpu = next(iter(gpu_hours.GPUS))
+            hours = sum(stage.hours(gpu) for stage in gpu_hours.by_stage(steps))
+            return f"{len(points)} points, {hours:,.0f} h of an {gpu}"
+        plan = planning.from_nothing(points, lambda x: gpu_hours.guessed(gpu_hours.stated(x)))
+        return f"{len(points)} points, {between(*plan.expected_range(cores()))}"
+
+    rows = [
+        [study.name, study.paper, *(cost(study.points(x, study.chosen(x))) for x in SCALES)]
+        for study in STUDIES
+    ]
     print_table(console, ["study", "paper", *(scale.name for scale in SCALES)], rows)
     for study in STUDIES:
         console.print(f"\n{study.name}: {study.question}", markup=False)
@@ -62,9 +59,9 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
         lines.append(f"{state:7} point {point.name}  {_poison_of(point)}".rstrip())
     console.print("\n".join(lines), soft_wrap=True, markup=False)  # at once: there may be thousands
     print_gpu_hours(plan, console)
-    running, cached = len(plan.to_run), len(plan.steps) - len(plan.to_run)
+    running = len(plan.to_run)
     summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
-    summary += f"{running} steps to run, {cached} cached"
+    summary += f"{running} steps to run, {len(plan.steps) - running} cached"
     if running:
         expected = between(*plan.expected_range(cores()))
         summary += f"; {expected} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
@@ -92,9 +89,7 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
     if not plan.to_run or not gpu_hours.for_gpus(planned.step for planned in plan.steps):
         return
     stages = gpu_hours.by_stage(plan.to_run)
-    on_cpus = [
-        planned for planned in plan.steps if planned.runs and not gpu_hours.operations(planned.step)
-    ]
+    on_cpus = [one for one in plan.steps if one.runs and not gpu_hours.operations(one.step)]
     rows = []
     for stage in (*stages, gpu_hours.total(stages)):
         hours = [f"{stage.hours(gpu):,.1f}" for gpu in gpu_hours.GPUS]
@@ -146,20 +141,19 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
     if len(rows):
         print_table(console, *table_of(request.study, rows))
         console.print(" ".join(sentences(request.study, rows)), markup=False)
+    lines = [*result.remarks, *left_out(request)]
     if not result.made and len(rows) == len(result.points):
-        console.print("everything was finished already; nothing was started.")
-    for remark in (*result.remarks, *left_out(request)):
-        console.print(remark, markup=False, soft_wrap=True)
+        lines.insert(0, "everything was finished already; nothing was started.")
     if result.page:
-        console.print(f"report: {result.page}", soft_wrap=True, markup=False)
+        lines.append(f"report: {result.page}")
         if request.store.remote:
             kept = result.page.parent.relative_to(request.store.root).as_posix()
-            console.print(
-                f"kept as {kept} in {request.store.address}", soft_wrap=True, markup=False
-            )
+            lines.append(f"kept as {kept} in {request.store.address}")
+    elif result.failures:
+        lines.append("no point could be finished.")
     else:
-        failed = "no point could be finished."
-        console.print(failed if result.failures else "no point is finished yet; run it first.")
+        lines.append("no point is finished yet; run it first.")
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def print_explanation(request: "Request", wanted: str, console: Console) -> None:
@@ -174,7 +168,7 @@ def print_explanation(request: "Request", wanted: str, console: Console) -> None
         much = "no step" if not found else f"{len(found)} steps"
         raise ValueError(
             f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
-            f"`castlewalls plan {request.study.name}` prints it, with the same axes and --scale."
+            f"`castlewalls plan {request.study.name}` prints it, with the same --scale and axes."
         )
     for line in explanation(request.store, found[0]):
         console.print(line, soft_wrap=True, markup=False)

@@ -31,13 +31,6 @@ class Point:
     """The finished steps of its store."""
     row: Mapping[str, Any]
 
-    def behind(self, *roles: str) -> Recorded | None:
-        """The step that these roles lead to from the point; None without its record."""
-        step: Recorded | None = self.step
-        for role in roles:
-            step = self.library.steps.get(step.sources.get(role, "")) if step else None
-        return step
-
     def images(self, number: str) -> str | None:
         """A text that is equal for points that count the same images; None if that is unknown.
 
@@ -47,7 +40,10 @@ class Point:
         Args:
             number: A key of ``IMAGES``.
         """
-        if (step := self.behind(*IMAGES[number])) is None:
+        step: Recorded | None = self.step
+        for role in IMAGES[number]:
+            step = self.library.steps.get(step.sources.get(role, "")) if step else None
+        if step is None:
             return None
         settings = {name: value for name, value in step.settings.items() if name not in SIZES}
         return json.dumps([step.identity.get("revision"), settings, step.sources], sort_keys=True)
@@ -111,11 +107,7 @@ def _run_json(store: Store, label: str) -> bytes | None:
 
 
 def _run(label: str, library: Library) -> Side:
-    """The points that a report shows.
-
-    Raises:
-        ValueError: There is no such report, it is damaged, or its points are gone.
-    """
+    """The points that a report shows."""
     address = library.store.address
     again = f"`castlewalls report STUDY --store {address}` writes it."
     if (text := _run_json(library.store, label)) is None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from orchestrator.cli import part_settings
 from orchestrator.cli.commands import study_command
 from orchestrator.cli.job_log import ANSWER, cause, follow, short
+from orchestrator.cli.options import flag_of
 from orchestrator.cli.parsing import PLACEMENT, find_scale, find_study
 from orchestrator.console import INTERRUPTED
 from orchestrator.run import environment
@@ -32,7 +33,6 @@ EXCLUDES = (
     *("/artifacts", "/mlruns", "/mlflow.db", "/tests", "/docs", "/bench", "/deploy", "/.ci"),
 )
 """What no run needs or nobody wants on a cluster, beside what ``.gitignore`` names."""
-PATHS = "images", "data"
 SEEN = "an absolute path that every node of the cluster sees"
 MODE, DISABLED = "RAY_AUTH_MODE", "disabled"
 
@@ -86,8 +86,8 @@ def submit(words: Sequence[str], *, address: str, wait: bool, say: Say) -> int:
 def command(words: Sequence[str]) -> tuple[str, str]:
     """The shell command of the job, and a name for it: the study and its scale.
 
-    ``run`` itself parses the words.  Values from variables of this machine (``CASTLEWALLS_STORE``,
-    ``CASTLEWALLS_DATA``) become words of the command.
+    ``run`` itself parses the words.  Values of ``CASTLEWALLS_STORE`` and ``CASTLEWALLS_DATA`` here
+    become words of the command.
 
     Raises:
         ValueError: ``run`` would refuse the words, or they name a place on this machine.
@@ -105,7 +105,7 @@ def command(words: Sequence[str]) -> tuple[str, str]:
         raise ValueError(f"castlewalls run does not take that: {error.format_message()}") from None
     given = context.params
     scale = find_scale(given["scale"])
-    if given["images"] is None:  # those are on the cluster
+    if given["images"] is None and given.get("dataset") is None:  # those are on the cluster
         study.chosen(scale, {axis.name: given[axis.name] for axis in study.axes})
     Placement(**{field: given[field] for field in PLACEMENT})
     _refuse_places(given, named=context.get_parameter_source("store").name != "DEFAULT")
@@ -126,24 +126,24 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
             "give --address before the study: it is the address of the cluster's dashboard, "
             "http://HOST:8265."
         )
-    store = given["store"]
     if not named:
         raise ValueError(f"submit needs --store: s3://bucket/folder, or {SEEN}.")
-    if "://" in store:
-        refuse_secrets(store)
-    elif not Path(store).is_absolute():
-        raise ValueError(
-            f"--store {store} is a place on this machine; give s3://bucket/folder, or {SEEN}."
-        )
-    places = {f"--{name} {given[name]}": given[name] for name in PATHS if given[name] is not None}
-    source = given.get("classifier_weights")
-    if source is not None and not weights.is_hub_id(source):
-        places[f"--classifier-weights {source}"] = source
+    if "://" in given["store"]:
+        refuse_secrets(given["store"])
     settings = part_settings.files(given["trigger_setting"] or ())
-    places |= {f"{part_settings.TRIGGERS} {words}": place for words, place in settings.items()}
+    places = {f"{part_settings.TRIGGERS} {words}": place for words, place in settings.items()}
+    for name in ("store", "images", "data", "classifier_weights"):
+        place = given.get(name)
+        elsewhere = {
+            "store": "://" in str(place),
+            "classifier_weights": weights.is_hub_id(str(place)),
+        }
+        if place is not None and not elsewhere.get(name):
+            places[f"{flag_of(name)} {place}"] = place
     for words, place in places.items():
         if not Path(place).is_absolute():
-            raise ValueError(f"{words} is a place on this machine; give {SEEN}.")
+            other = "s3://bucket/folder, or " if words.startswith("--store") else ""
+            raise ValueError(f"{words} is a place on this machine; give {other}{SEEN}.")
 
 
 def passed_on(variables: Mapping[str, str], say: Say) -> dict[str, str]:
@@ -194,38 +194,32 @@ def _client(address: str, say: Say) -> Any:
     environment.trust_the_user(say, make=False)
     from ray import exceptions, job_submission
 
-    for name in ("ray.dashboard", "ray._private"):  # progress and advice for other commands
+    modules = [f"ray.dashboard.modules.{name}" for name in ("dashboard_sdk", "job.sdk")]
+    for name in ("ray.dashboard", "ray._private", *modules):  # progress, advice for other commands
         logging.getLogger(name).setLevel(logging.ERROR)
-    for name in ("dashboard_sdk", "job.sdk"):
-        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
     os.environ["RAY_API_SERVER_ADDRESS"] = address  # else RAY_ADDRESS goes before what is passed
     try:
         return job_submission.JobSubmissionClient(address)
     except exceptions.AuthenticationError as error:
-        said = "wants a token and got none from here"
-        if "Authentication failed" in str(error):  # 403; all else means that none was sent
-            said = "does not accept the token of this machine"
+        refused = "Authentication failed" in str(error)  # 403; all else means that none was sent
+        said = "does not accept this machine's token" if refused else "needs a token and got none"
         raise NotSubmitted(
             f"the cluster at {address} {said}. Copy its head's ~/.ray/auth_token to this machine "
             f"(chmod 600), or name the file with RAY_AUTH_TOKEN_PATH."
         ) from error
     except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise NotSubmitted(f"{address} is no Ray dashboard: {short(error)}") from error
+        raise NotSubmitted(f"{address} is not a Ray dashboard: {short(error)}") from error
 
 
 def _probe(address: str) -> None:
-    """Refuse within seconds a dashboard that does not answer, or that asks for no token.
-
-    Raises:
-        NotSubmitted: Saying why.
-    """
+    """Refuse within seconds a dashboard that does not answer, or that asks for no token."""
     import requests
 
     try:
         answer = requests.get(f"{address}/api/version", timeout=ANSWER)  # without a token
     except requests.RequestException as error:
         late = isinstance(error, requests.Timeout)
-        why = f"not in {ANSWER} s" if late else cause(error) or "it is no web page"
+        why = f"not in {ANSWER} s" if late else cause(error) or "it is not a web page"
         raise NotSubmitted(
             f"no dashboard answers at {address}: {why}. A head's dashboard listens on the head "
             f"alone: open a tunnel with `ray dashboard cluster.yaml` or "
@@ -240,14 +234,12 @@ def _probe(address: str) -> None:
             )
     elif answer.status_code not in (requests.codes.unauthorized, requests.codes.forbidden):
         raise NotSubmitted(
-            f"what answers at {address} is no Ray dashboard (HTTP {answer.status_code})."
+            f"what answers at {address} is not a Ray dashboard (HTTP {answer.status_code})."
         )
 
 
 def _code(say: Say) -> dict[str, Any]:
-    """The part of the job's runtime environment that is this program.
-
-    That is the whole checkout, or the packages where the program is installed.
+    """The part of the job's runtime environment that is this program: the checkout or the packages.
 
     Raises:
         NotSubmitted: It is more than Ray takes.
@@ -265,8 +257,7 @@ def _code(say: Say) -> dict[str, Any]:
             f"than {_size(GCS_STORAGE_MAX_SIZE)}: {ROOT / largest} alone is {_size(size)}. Move it "
             f"elsewhere, or list it in .gitignore or .rayignore."
         )
-    of = ROOT if tree else "the installed packages"
-    say(f"sends this code: {_size(sizes.total())} of {of}")
+    say(f"sends this code: {_size(sizes.total())} of {ROOT if tree else 'the installed packages'}")
     shipped = {"working_dir": str(ROOT)} if tree else {"py_modules": list(map(str, folders))}
     return {**shipped, "excludes": excludes}
 
@@ -276,13 +267,11 @@ def _sizes(folder: Path, excludes: list[str]) -> Counter[str]:
     from ray._private.runtime_env import packaging
 
     found: Counter[str] = Counter()
+    above = ROOT if folder.is_relative_to(ROOT) else folder
 
     def add(path: Path) -> None:
         if path.is_file():
-            below = (
-                path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.relative_to(folder)
-            )
-            found[below.parts[0]] += path.stat().st_size
+            found[path.relative_to(above).parts[0]] += path.stat().st_size
 
     left_out = [packaging._get_excludes(folder, excludes)]
     packaging._dir_travel(folder, left_out, add, include_gitignore=True)

@@ -5,7 +5,7 @@ It reads the store and starts nothing.
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -106,6 +106,10 @@ def _decisive(judgment: Judgment) -> str:
     return parts[0].evidence if parts else ""
 
 
+def _tally(lines: Sequence[Line]) -> str:
+    return tally([Verdict(line.verdict) for line in lines])
+
+
 def every_line(found: Sequence[Verified]) -> list[Line]:
     """The lines of all studies."""
     return [line for one in found for line in one.lines]
@@ -131,10 +135,6 @@ def _of_claims(lines: Sequence[Line]) -> Iterator[list[str]]:
         yield [study, first.statement, first.source, first.paper, about + first.ours, verdict]
 
 
-def _tally(lines: Sequence[Line]) -> str:
-    return tally([Verdict(line.verdict) for line in lines])
-
-
 def write_csv(path: Path, lines: Sequence[Line]) -> None:
     """Write a line a claim and subject."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -148,14 +148,13 @@ def write_json(path: Path, lines: Sequence[Line]) -> None:
     path.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
 
 
-def write_page(folder: Path, found: Sequence[Verified], scale: str, command: str) -> Path:
+def write_page(folder: Path, found: Sequence[Verified], scale: str) -> Path:
     """Write the scoreboard: one self-contained page.
 
     Returns:
         The path of ``index.html``.
     """
     lines = every_line(found)
-    page = pages.Page(examples=False, sections=[_section(one) for one in found])
     shown = pages.Report(
         study="",
         scale=scale,
@@ -164,13 +163,11 @@ def write_page(folder: Path, found: Sequence[Verified], scale: str, command: str
         "verdict by a rule that was fixed before the data were seen.",
         rows=frame([]),
         settings={one.study.name: f"{len(one.rows)} points" for one in found},
-        command=command,
+        command=f"castlewalls verify --scale {scale}",
     )
     every = counts([Verdict(line.verdict) for line in lines])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "index.html"
     text = pages.render(
-        page_of=page,
+        page_of=pages.Page(examples=False, sections=[_section(one) for one in found]),
         report=shown,
         kind="verify",
         title=shown.title,
@@ -179,8 +176,9 @@ def write_page(folder: Path, found: Sequence[Verified], scale: str, command: str
         claims=[],
         examples=[],
     )
-    write_whole(path, text)
-    return path
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "index.html", text)
+    return folder / "index.html"
 
 
 def _section(one: Verified) -> pages.Section:
@@ -194,9 +192,9 @@ def _section(one: Verified) -> pages.Section:
         for line in one.lines
     ]
     headers = ("verdict", "claim", "the paper's number", "ours")
-    words = f"{one.study.paper}. {one.study.question}"
-    table = Table(headers, rows, len(headers), wraps=True)
-    return pages.Section(one.study.name, one.study.title, words, [table], one.study.name)
+    table, study = Table(headers, rows, len(headers), wraps=True), one.study
+    words = f"{study.paper}. {study.question}"
+    return pages.Section(study.name, study.title, words, [table], study.name)
 
 
 def _tone(verdict: Verdict) -> str:
@@ -217,13 +215,11 @@ def _markdown(one: Verified, scale: str) -> Iterator[str]:
     yield f"# {study.title}\n\n{study.paper}. {study.question}\n"
     yield f"Scale `{scale}`, {len(one.rows)} points. Written by `castlewalls verify --markdown`.\n"
     yield f"## Claims\n\nOf {len(one.lines)} verdicts {_tally(one.lines)}.\n"
-    by_subject: Mapping[str, list[Line]] = {line.subject: [] for line in one.lines}
-    for line in one.lines:
-        by_subject[line.subject].append(line)
-    for subject, lines in by_subject.items():
-        if len(by_subject) > 1:
+    subjects = dict.fromkeys(line.subject for line in one.lines)
+    for subject in subjects:
+        if len(subjects) > 1:
             yield f"### {subject or 'Not tested'}\n"
-        for line in lines:
+        for line in (line for line in one.lines if line.subject == subject):
             theirs = f"; the paper: {line.paper}" if line.paper else ""
             yield f"- **{line.verdict}**: {line.statement} ({line.source}{theirs}) {line.evidence}"
         yield ""

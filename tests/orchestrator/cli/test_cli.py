@@ -1,6 +1,7 @@
 """The command line: its words, its answers to wrong ones, and how little it imports."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,46 +10,38 @@ from pathlib import Path
 import pytest
 import typer
 
-from orchestrator.cli.commands import app
+from orchestrator.cli.commands import app, main
+from orchestrator.process import environment_kept
 from tests.pictures import make_folder
 
-OF_ALL = set(
-    "--scale --store --trigger --poison-ratio --target-class --seed --images --image-size "
-    "--channels --skip-broken --data --download --trigger-setting --training-steps --budget "
-    "--stream-memory".split()
+OF_ALL = (
+    "--scale --store --trigger --poison-ratio --target-class --seed --dataset --images "
+    "--image-size --channels --skip-broken --data --download --trigger-setting --training-steps "
+    "--budget --stream-memory "
 )
-SAMPLES = {"--guidance-weight", "--sampler", "--generations"}
+SAMPLES = OF_ALL + "--guidance-weight --sampler --generations "
 STUDIES = {
-    "amplification": OF_ALL | SAMPLES,
-    "composition": {*OF_ALL, *SAMPLES, "--clip"},
-    "triggers": OF_ALL | SAMPLES,
-    "detection": {*OF_ALL, *SAMPLES, "--detector", "--detector-setting", "--generation-labels"},
-    "defense": {
-        *OF_ALL,
-        *SAMPLES,
-        *("--classifier", "--classifier-weights", "--generation-labels"),
-    },
-    "diffusion_classifier": {
-        *OF_ALL,
-        *("--noise-model", "--filter-ratio", "--draws", "--test-images"),
-    },
+    "amplification": SAMPLES,
+    "composition": SAMPLES + "--clip",
+    "triggers": SAMPLES,
+    "detection": SAMPLES + "--detector --detector-setting --generation-labels",
+    "defense": SAMPLES + "--classifier --classifier-weights --generation-labels",
+    "diffusion_classifier": OF_ALL + "--noise-model --filter-ratio --draws --test-images",
 }
-RUN = set(
-    "--address --actors --gpus-per-actor --training-workers --gpus-per-training "
-    "--checkpoint-seconds --dashboard --verbose".split()
+RUN = (
+    " --address --actors --gpus-per-actor --training-workers --gpus-per-training "
+    "--checkpoint-seconds --dashboard --verbose"
 )
-ON_A_STUDY = {"plan": set(), "run": RUN, "report": set(), "explain": {"step"}}
+ON_A_STUDY = {"plan": "", "run": RUN, "report": "", "explain": " step"}
 COMMANDS = {
-    "studies": set(),
-    "mlflow": {"--store", "--port"},
-    "detect": set(
-        "--images --detector --detector-setting --scale --store --image-size --channels "
-        "--skip-broken --classifier-steps --address --actors --verbose".split()
-    ),
-    "submit": {"words", "--address", "--wait"},
-    "verify": {"--scale", "--store", "--csv", "--json", "--markdown"},
-    "doctor": {"--address", "--store"},
-    "compare": {"names", "--store", "--csv"},
+    "studies": "",
+    "mlflow": "--store --port",
+    "detect": "--images --detector --detector-setting --scale --store --image-size --channels "
+    "--skip-broken --classifier-steps --address --actors --verbose",
+    "submit": "words --address --wait",
+    "doctor": "--address --store",
+    "verify": "--store --scale --csv --json --markdown",
+    "compare": "names --store --csv",
 }
 """Every command's arguments and flags.  People's scripts rest on these: add, never rename."""
 
@@ -67,7 +60,9 @@ def castlewalls(*words, **environment):
 
 def every_command():
     """Each command by its words, e.g. ``run detection``."""
-    for name, command in typer.main.get_command(app).commands.items():
+    group = typer.main.get_command(app)
+    for name in group.commands:
+        _, command, _ = group.resolve_command(None, [name])
         if name in ON_A_STUDY:
             for study in STUDIES:
                 yield f"{name} {study}", command.get_command(None, study)
@@ -81,11 +76,11 @@ def test_the_command_line_is_what_it_was():
         for name, command in every_command()
     }
     expected = {
-        f"{name} {study}": own | flags
+        f"{name} {study}": flags + own
         for name, own in ON_A_STUDY.items()
         for study, flags in STUDIES.items()
     }
-    assert found == expected | COMMANDS
+    assert found == {name: set(words.split()) for name, words in (expected | COMMANDS).items()}
 
 
 def test_every_command_and_flag_says_what_it_is_for():
@@ -115,96 +110,81 @@ def test_a_shell_completes_studies_triggers_and_scales(typed, offered):
     assert set(done.stdout.split()) == offered
 
 
-BAD = [
-    (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
-    (["run", "amplification", "--poisn-ratio", "0.1"], "--poison-ratio"),
-    (["plan", "amplfication"], "unknown study 'amplfication'; did you mean amplification?"),
-    (["run", "amplification", "--scale", "tny"], "unknown scale 'tny'; did you mean tiny?"),
-    (["run", "amplification", "--trigger", "badnet"], "did you mean badnets1?"),
-    (["run", "amplification", "--poison-ratio", "10"], "for ten percent write 0.1"),
-    (["run", "amplification", "--poison-ratio", "-0.1"], "must be in [0, 1), got -0.1"),
-    (["run", "amplification", "--actors", "0"], "--actors must be at least 1, got 0"),
-    (["run", "amplification", "--actors", "two"], "--actors"),
-    (["run", "amplification", "--checkpoint-seconds", "-1"], "--checkpoint-seconds must be"),
-    (
-        ["run", "amplification", "--gpus-per-training", "3", "--training-workers", "2"],
-        "cannot be split evenly",
-    ),
-    (["plan", "amplification", "--trigger", "none", "--poison-ratio", "0.1"], "hold no point"),
-    (
-        ["explain", "amplification", "zzz", "--scale", "tiny"],
-        "no step of amplification-tiny goes by 'zzz'",
-    ),
-    (["explain", "amplification", "", "--scale", "tiny"], "steps of amplification-tiny"),
-    (["mlflow"], "no MLflow database in "),
-    (["plan", "amplification", "--images", "/nowhere/at all"], "/nowhere/at all"),
-    (["plan", "amplification", "--detector", "cd"], "No such option: --detector"),
-    (["plan", "detection", "--detector", "cdd"], "unknown detector 'cdd'; did you mean cd?"),
-    (["plan", "detection", "--trigger", "relabel_only"], "relabel_only stamps none"),
-    (["plan", "amplification", "--image-size", "16"], "add --images FOLDER"),
-    (["plan", "amplification", "--images", ".", "--image-size", "0"], "expected"),
-    (["plan", "amplification", "--image-size", "0"], "add --images FOLDER"),
-    (["plan", "amplification", "--download"], "it goes with --scale cifar10"),
-    (
-        ["plan", "composition", "--trigger-setting", "blend.pattern=pyproject.toml"],
-        "expected an image as the pattern, got 'pyproject.toml'",
-    ),
-    (["plan", "composition", "--trigger-setting", "blend.alpha=1.5"], "alpha in (0, 1], got 1.5"),
-    (["plan", "composition", "--trigger-setting", "blend.alfa=1"], "did you mean alpha?"),
-    (["plan", "triggers", "--trigger-setting", "wanet.strength=-1"], "strength"),
-    (["plan", "detection", "--detector-setting", "fct.drawz=1"], "did you mean draws?"),
-    (["plan", "detection", "--detector-setting", "fct.draws=0"], "draws of at least 1, got 0"),
-    (["plan", "detection", "--detector-setting", "fct.seed=1"], "unknown field of detector fct"),
-    (["plan", "detection", "--detector-setting", "fct.draws"], "e.g. fct.draws=1; got 'fct.draws'"),
-    (
-        ["plan", "composition", "--detector-setting", "fct.draws=1"],
-        "No such option: --detector-setting",
-    ),
-    (["plan", "amplification", "--classifier", "small"], "No such option: --classifier"),
-    (
-        ["plan", "amplification", "--generation-labels", "clean"],
-        "No such option: --generation-labels",
-    ),
-    (["plan", "defense", "--generation-labels", "cleen"], "did you mean clean?"),
-    (["plan", "defense", "--classifier", "resnet19"], "did you mean resnet18?"),
-    (["plan", "defense", "--trigger", "relabel_only"], "relabel_only stamps none"),
-    (
-        ["plan", "defense", "--trigger", "clean_label", "--poison-ratio", "0.2"],
-        "at most",
-    ),
-    (["plan", "defense", "--classifier-weights", "/nowhere.safetensors"], "/nowhere.safetensors"),
-    (["plan", "amplification", "--budget", "soon"], "--budget takes a time such as 90s"),
-    (["plan", "amplification", "--budget", "1s"], "--budget 1.0 s is too little"),
-    (["plan", "amplification", "--budget", "1h", "--training-steps", "50"], "leave them out"),
-    (["plan", "amplification", "--training-steps", "3"], "steps of at least 10"),
-    (["plan", "amplification", "--stream-memory", "2"], "such as 500MB or 2GiB"),
-    (["plan", "amplification", "--poison-ratio", "0.95"], "only 1298 lie outside"),
-    (["plan", "amplification", "--poison-ratio", "0.0001"], "less than one image"),
-    (
-        ["run", "amplification", "--store", "s4://bucket/x"],
-        "--store takes a folder, or an address such as",
-    ),
-    (["submit", "amplfication"], "did you mean amplification?"),
-    (["compare", "a", "b"], "no finished point goes by 'a'"),
-    (["plan", "amplification", "--images", ""], "--images is empty; give it a value or leave"),
-    (["run", "amplification", "--store="], "--store is empty"),
-    (["run", "amplification", "--trigger", ""], "--trigger is empty"),
-    (["run", "amplification", "--address", ""], "--address is empty"),
-    (["detect", "--images", "x", "--detector", ""], "--detector is empty"),
-    (["mlflow", "--store", ""], "--store is empty"),
-    (["doctor", "--store", ""], "--store is empty"),
-    (["doctor", "--address", ""], "--address is empty"),
-    (["compare", "a", "b", "--store", ""], "--store is empty"),
-    (["submit", "amplification", "--store", ""], "--store"),
-]
+BAD = """
+rnu | No such command 'rnu'. Did you mean 'run'?
+run amplification --poisn-ratio 0.1 | --poison-ratio
+plan amplfication | unknown study 'amplfication'; did you mean amplification?
+run amplification --scale tny | unknown scale 'tny'; did you mean tiny?
+run amplification --trigger badnet | did you mean badnets1?
+run amplification --poison-ratio 10 | for ten percent write 0.1
+run amplification --actors 0 | --actors must be at least 1, got 0
+run amplification --checkpoint-seconds -1 | --checkpoint-seconds must be
+run amplification --gpus-per-training 3 --training-workers 2 | cannot be split evenly
+plan amplification --trigger none --poison-ratio 0.1 | hold no point
+explain amplification zzz --scale tiny | no step of amplification-tiny goes by 'zzz'
+explain amplification '' --scale tiny | steps of amplification-tiny
+mlflow | no MLflow database in
+plan amplification --images '/nowhere/at all' | /nowhere/at all
+plan amplification --detector cd | No such option: --detector
+plan detection --detector cdd | unknown detector 'cdd'; did you mean cd?
+plan detection --trigger relabel_only | relabel_only stamps none
+plan amplification --image-size 0 | add --images FOLDER
+plan amplification --images . --image-size 0 | expected
+plan amplification --dataset cifra10 | unknown dataset 'cifra10'; did you mean cifar10?
+plan amplification --dataset images | unknown dataset 'images'; there are: digits, cifar10
+plan amplification --dataset digits --images . | --dataset does not go with --images
+plan amplification --download | it goes with --scale or --dataset cifar10
+plan amplification --dataset digits --scale cifar10 --download | --dataset cifar10
+plan composition --trigger-setting blend.alpha=1.5 | alpha in (0, 1], got 1.5
+plan detection --detector-setting fct.drawz=1 | did you mean draws?
+plan detection --detector-setting fct.draws=0 | draws of at least 1, got 0
+plan detection --detector-setting fct.seed=1 | unknown field of detector fct
+plan defense --generation-labels cleen | did you mean clean?
+plan defense --trigger clean_label --poison-ratio 0.2 | at most
+plan defense --classifier-weights /nowhere.safetensors | /nowhere.safetensors
+plan defense --classifier-weights x --classifier small,resnet18 | fit one network
+plan amplification --budget 1s | --budget 1.0 s is too little
+plan amplification --budget 1h --training-steps 50 | leave them out
+plan amplification --generations 0 | --generations must be at least 1, got 0
+plan amplification --training-steps 3 | steps of at least 10
+plan amplification --poison-ratio 0.95 | only 1298 lie outside
+plan amplification --poison-ratio 0.0001 | less than one image
+run amplification --store s4://bucket/x | --store takes a folder, or an address such as
+submit amplfication | did you mean amplification?
+submit amplification --store '' | --store
+compare a b | no finished point goes by 'a'
+run amplification --store= | --store is empty
+run amplification --address '' | --address is empty
+detect --images x --detector '' | --detector is empty
+detect --scale tiny | Missing option '--images'.
+detect --images x --poison-ratio 0 | No such option: --poison-ratio
+doctor --address '' | --address is empty
+doctor --store zzz://somewhere | --store takes
+verify --scale tny | did you mean tiny?
+verify --scale tiny --json '' | --json is empty
+"""
 
 
-@pytest.mark.parametrize(("words", "said"), BAD, ids=[" ".join(words) for words, _ in BAD])
-def test_bad_usage_gets_one_line_and_code_2(words, said, tmp_path):
-    done = castlewalls(*words, CASTLEWALLS_STORE=str(tmp_path / "store"))
-    assert done.returncode == 2
-    assert done.stdout == ""
-    [line] = done.stderr.splitlines()
+@pytest.fixture
+def typed(monkeypatch, capfd, tmp_path):
+    """A function that runs a command in this process: its code, its output and its errors."""
+    monkeypatch.setenv("CASTLEWALLS_STORE", str(tmp_path / "store"))
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["castlewalls", *words])
+        with environment_kept(), pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("case", BAD.strip().splitlines())
+def test_bad_usage_gets_one_line_and_code_2(case, typed, tmp_path):
+    words, _, said = case.partition(" | ")
+    code, output, errors = typed(*shlex.split(words))
+    assert (code, output) == (2, "")
+    [line] = errors.splitlines()
     assert line.startswith("castlewalls: ")
     assert said in line
     assert not list(tmp_path.iterdir())
@@ -221,11 +201,10 @@ def test_a_path_is_printed_as_it_is(tmp_path):
     assert f"{pictures.parent}/pic" in done.stderr
 
 
-def test_without_a_command_there_is_the_help():
-    done = castlewalls()
-    assert "Commands" in done.stdout
-    assert done.stderr == ""
-    assert done.returncode == 2
+def test_without_a_command_there_is_the_help(typed):
+    code, output, errors = typed()
+    assert "Commands" in output
+    assert (code, errors) == (2, "")
 
 
 def test_nobody_at_an_address_is_said_in_one_line(tmp_path):
@@ -239,52 +218,50 @@ def test_nobody_at_an_address_is_said_in_one_line(tmp_path):
     assert "Traceback" not in done.stdout
 
 
-def test_a_store_that_is_a_file_is_said_in_one_line(tmp_path):
+@pytest.mark.parametrize("command", ["plan", "run", "report"])
+def test_a_store_that_is_a_file_is_said_in_one_line(command, typed, tmp_path):
     (tmp_path / "file").write_text("")
     store = str(tmp_path / "file" / "store")
-    for command in ("plan", "run", "report"):
-        done = castlewalls(command, "amplification", "--scale", "tiny", "--store", store)
-        assert done.returncode == 2
-        [line] = done.stderr.splitlines()
-        assert (
-            line
-            == f"castlewalls: --store takes a folder, but {str(tmp_path / 'file')!r} is a file."
-        )
+    code, _, errors = typed(command, "amplification", "--scale", "tiny", "--store", store)
+    said = f"--store takes a folder, but {str(tmp_path / 'file')!r} is a file."
+    assert (code, errors) == (2, f"castlewalls: {said}\n")
 
 
-def test_a_report_of_nothing_says_so(tmp_path):
-    done = castlewalls("report", "amplification", "--scale", "tiny", "--store", str(tmp_path))
-    assert "no point is finished yet" in done.stdout
-    assert done.stderr == ""
+def test_a_report_of_nothing_says_so(typed):
+    _, output, errors = typed("report", "amplification", "--scale", "tiny")
+    assert "no point is finished yet" in output
+    assert errors == ""
 
 
-def test_an_explanation_names_what_is_new(tiny_store):
-    done = castlewalls("plan", "amplification", "--scale", "tiny", "--guidance-weight", "3",
-                       "--store", str(tiny_store.root))  # fmt: skip
-    new = next(line for line in done.stdout.splitlines() if line.startswith("run     sample/"))
-    path = new.split()[1]
+def test_an_explanation_names_what_is_new(tiny_store, typed):
+    words = ["--scale", "tiny", "--guidance-weight", "3", "--store", str(tiny_store.root)]
+    _, output, _ = typed("plan", "amplification", *words)
+    path = next(line for line in output.splitlines() if line.startswith("run     sample/")).split()[
+        1
+    ]
     for name in (path, path.rpartition("-")[2]):
-        words = ["--scale", "tiny", "--guidance-weight", "3", "--store", str(tiny_store.root)]
-        done = castlewalls("explain", "amplification", name, *words)
-        assert done.returncode == 0
-        assert done.stdout.startswith(f"{path}: not built")
-        assert "settings.guidance_weight: " in done.stdout
+        code, output, _ = typed("explain", "amplification", name, *words)
+        assert code == 0
+        assert output.startswith(f"{path}: not built")
+        assert "settings.guidance_weight: " in output
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "store"),
     [
-        ["--help"],
-        ["run", "--help"],
-        ["studies"],
-        ["plan", "amplification"],
-        ["plan", "detection"],
-        ["explain", "amplification", "datasets/digits"],
-        ["run", "amplfication"],
+        (["--help"], None),
+        (["run", "--help"], None),
+        (["studies"], None),
+        (["plan", "detection"], None),
+        (["explain", "amplification", "datasets/digits"], None),
+        (["run", "amplfication"], None),
+        (["report", "amplification", "--scale", "tiny"], "tiny_store"),
     ],
-    ids=" ".join,
+    ids=str,
 )
-def test_what_computes_nothing_imports_nothing_heavy(words, tmp_path):
+def test_what_computes_nothing_imports_nothing_heavy(words, store, tmp_path, copied, request):
+    root = copied(request.getfixturevalue(store)).root if store else tmp_path
+    heavy = HEAVY[:4] if store else HEAVY  # figures are drawn with matplotlib
     code = (
         "import sys\n"
         "from orchestrator.cli import commands\n"
@@ -292,36 +269,15 @@ def test_what_computes_nothing_imports_nothing_heavy(words, tmp_path):
         "try:\n"
         "    commands.main()\n"
         "finally:\n"
-        f"    print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)\n"
+        f"    print('HEAVY', sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "CASTLEWALLS_STORE": str(tmp_path)},
+        env={**os.environ, "CASTLEWALLS_STORE": str(root)},
     )
     assert done.stderr.splitlines()[-1] == "HEAVY []"
     assert "Traceback" not in done.stderr
-
-
-def test_a_report_imports_neither_ray_nor_torch(tiny_store, copied):
-    store = copied(tiny_store)
-    code = (
-        "import sys\n"
-        "from orchestrator.cli import commands\n"
-        "sys.argv = ['castlewalls', 'report', 'amplification', '--scale', 'tiny']\n"
-        "try:\n"
-        "    commands.main()\n"
-        "finally:\n"
-        "    print('HEAVY', sorted({'ray', 'torch', 'mlflow'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "CASTLEWALLS_STORE": str(store.root)},
-    )
-    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
-    assert (store.root / "reports" / "amplification-tiny" / "results.csv").exists()
+    assert (root / "reports").exists() == bool(store)

@@ -96,9 +96,7 @@ class TestPoints:
         assert table["b_minus_a"]["other_match_ratio"] is None
         assert table["b_minus_a"]["g1"] is not None
         assert "B − A is empty where both sides count the same images" in printed(found)
-
-    def test_what_is_measured_on_test_images_has_no_difference(self, store):
-        table = compare([A, B], store.address).table.set_index("metric")
+        # What is measured on test images, or is no count, has no difference either.
         for name in ("content_accuracy", "amplification", "p_t"):
             assert (table["b_minus_a"][name], table["basis"][name]) == (None, "")
 
@@ -119,28 +117,21 @@ class TestPoints:
         assert [(x.name, x.of) for x in found.settings] == [("n", "generations")]
         assert "points [" not in printed(found)
 
-    @pytest.mark.parametrize("of", ["name", "folder", "digest", "elsewhere", "page"])
-    def test_a_point_goes_by_its_name_its_path_or_the_start_of_its_digest(
-        self, store, of, tmp_path
-    ):
-        step = point().measure
-        words = {
-            "name": A,
-            "folder": step.path.partition("/")[2],
-            "digest": step.digest[:6],
-            "elsewhere": f"{store.address}/{step.path}",
-            "page": f"file://{store.address}/{step.path}/",
-        }
-        own = store if of not in ("elsewhere", "page") else Store(tmp_path / "nothing")
+    def test_a_point_goes_by_its_name_its_path_or_the_start_of_its_digest(self, store, tmp_path):
+        step, nothing = point().measure, str(tmp_path / "nothing")
         other = f"{store.address}/{point(guidance_weight=2.0).measure.path}"
-        found = compare([words[of], other], own.address)
-        assert [side.name for side in found.sides] == [A, B]
+        for words, own in {
+            A: store.address,
+            step.path.partition("/")[2]: store.address,
+            step.digest[:6]: store.address,
+            f"{store.address}/{step.path}": nothing,
+            f"file://{store.address}/{step.path}/": nothing,
+        }.items():
+            assert [side.name for side in compare([words, other], own).sides] == [A, B]
 
     def test_a_name_that_two_results_share_is_not_guessed(self, store):
         publish(store, (5, 0, 0, 75), point(scale=SHORTER))
-        with pytest.raises(
-            ValueError, match=f"2 finished points go by '{A}': generations_row/.*digest"
-        ):
+        with pytest.raises(ValueError, match=f"2 finished points go by '{A}': gen.*/.*digest"):
             compare([A, B], store.address)
         digests = [one.measure.digest for one in (point(), point(scale=SHORTER))]
         found = compare(digests, store.address)
@@ -155,10 +146,6 @@ class TestPoints:
         assert (n["a"], n["b"], n["b_minus_a"]) == ("80", "70", "")
         assert {line["kind"] for line in found} == {"name", "setting", "metric", "note"}
 
-    def test_a_file_that_cannot_be_written_is_told(self, store, tmp_path):
-        with pytest.raises(OSError, match=r"cannot write .*No such file.*give another --csv"):
-            write_csv(compare([A, B], store.address), tmp_path / "none" / "table.csv")
-
     def test_what_was_made_by_other_software_is_said(self, store):
         folder = store.folder(point().measure)
         record = json.loads((folder / RECORD).read_text())
@@ -167,9 +154,7 @@ class TestPoints:
         found = {(x.name, x.of): x.values for x in compare([A, B], store.address).settings}
         assert "1.2.3" in found["torch", "made with"][0]
 
-    def test_a_source_whose_record_is_gone_is_said_and_nothing_is_taken_for_independent(
-        self, store
-    ):
+    def test_sources_without_a_record_are_not_taken_for_independent(self, store):
         shutil.rmtree(store.folder(point().measure.inputs["generations"]))
         text = printed(compare([A, B], store.address))
         assert "no record of" in text
@@ -194,78 +179,65 @@ class TestRefusals:
         with pytest.raises(ValueError, match=said):
             compare(names, store.address)
 
-    def test_an_empty_store_says_so(self, tmp_path):
-        with pytest.raises(ValueError, match=r"holds no finished point. Run a study first"):
-            compare([A, B], str(tmp_path))
-
     def test_an_altered_row_is_refused(self, store):
         path = store.folder(point().measure) / "metrics.json"
         path.write_text(path.read_text().replace("0.6", "0.7"))
         with pytest.raises(ValueError, match=r"altered after it was written; run its study again"):
             compare([A, B], store.address)
 
-    @pytest.mark.parametrize("content", ["[]", "{", '{"g1": "0.6"}', '{"trigger": 3}'])
-    def test_a_row_that_is_none_is_refused(self, tmp_path, content):
-        store = Store(tmp_path)
-        publish(store, (48, 0, 0, 32), point())
-        hostile = point(guidance_weight=2.0).measure
-        with store.publish(hostile) as attempt:
+    @pytest.mark.parametrize("content", ["[]", "{", '{"g1": "0.6"}'])
+    def test_a_row_that_is_none_is_refused(self, store, content):
+        other = point(seed=1).measure
+        with store.publish(other) as attempt:
             (attempt.folder / "metrics.json").write_text(content)
         with pytest.raises(ValueError, match=r"holds no row"):
-            compare([A, B], store.address)
+            compare([A, other.digest], store.address)
 
     @pytest.mark.parametrize(
         "change",
         [
-            {"judge_trigger": "../../../x"},
-            {"trigger": "../x"},
-            {"trigger": "\x1b[31mred"},
-            {"poison_ratio": "many"},
-            {"unknown": 1},
+            *({"judge_trigger": "../../../x"}, {"trigger": "\x1b[31mred"}, {"unknown": 1}),
+            *(None, 3, {"task": "generations_row"}),
         ],
     )
     def test_a_hostile_record_is_no_point_and_no_path(self, store, change):
         folder = store.root / "generations_row" / "hostile-0123456789ab"
         shutil.copytree(store.folder(point().measure), folder)
         record = json.loads((folder / RECORD).read_text())
-        record["identity"]["settings"] |= change
+        if isinstance(change, dict) and "task" not in change:
+            record["identity"]["settings"] |= change
+        else:
+            record["identity"] = change
         (folder / RECORD).write_text(json.dumps(record))
         assert [step.name for step in Library(store).points] == [B, A]
 
-    @pytest.mark.parametrize(
-        "record",
-        [{}, {"identity": 3}, {"identity": {"task": "generations_row"}}, {"identity": None}],
-    )
-    def test_a_record_that_tells_no_step_is_passed_over(self, store, record):
-        folder = store.root / "generations_row" / "hostile-0123456789ab"
-        folder.mkdir()
-        (folder / RECORD).write_text(json.dumps(record))
-        assert len(Library(store).points) == 2
-
 
 def request_for(store, scale=TINY, **axes):
-    def page(asked, result, points, folder):
+    def write(asked, result, points, folder):
         return asked.store.root / "index.html"
 
     wanted = {"trigger": ("badnets1",), "poison_ratio": (0.05, 0.1), "guidance_weight": (5.0,)}
-    study = replace(AMPLIFICATION, write=page)
-    return Request(
-        study=study,
-        scale=scale,
-        axes=AMPLIFICATION.chosen(TINY).with_values(**{**wanted, **axes}),
-        store=store,
-    )
+    chosen = AMPLIFICATION.chosen(TINY).with_values(**{**wanted, **axes})
+    study = replace(AMPLIFICATION, write=write)
+    return Request(study=study, scale=scale, axes=chosen, store=store)
+
+
+def reported(store, counts, *of, **axes):
+    """A finished run with a report; every point has the same counts, or each its own."""
+    asked = request_for(store, *of, **axes)
+    own = counts if isinstance(counts, list) else [counts] * len(asked.points())
+    for one, each in zip(asked.points(), own, strict=True):
+        publish(store, each, one)
+    report.reported(asked, Result(points=asked.points()))
+    return asked
 
 
 @pytest.fixture
 def runs(tmp_path):
     """Two finished runs with reports: the second trains less and has another ratio."""
     store = Store(tmp_path / "store")
-    asked = [request_for(store), request_for(store, SHORTER, poison_ratio=(0.1, 0.2))]
-    for request, counts in zip(asked, ((48, 0, 0, 32), (56, 0, 0, 14)), strict=True):
-        publish(store, counts, *request.points())
-        report.reported(request, Result(points=request.points()))
-    return asked
+    first = reported(store, (48, 0, 0, 32))
+    return [first, reported(store, (56, 0, 0, 14), SHORTER, poison_ratio=(0.1, 0.2))]
 
 
 class TestRuns:
@@ -310,13 +282,7 @@ class TestRuns:
 
     @pytest.mark.parametrize(
         "points",
-        [
-            [],
-            [{}],
-            [{"step": "../../x-0123456789ab"}],
-            [{"step": "generations_row/../x-0123456789ab"}],
-            3,
-        ],
+        [[], [{}], [{"step": "generations_row/../x-0123456789ab"}], 3],
     )
     def test_a_damaged_report_is_told(self, runs, points):
         path = runs[0].store.root / "reports" / runs[0].label / "run.json"
@@ -326,43 +292,38 @@ class TestRuns:
 
     def test_points_that_are_gone_are_told(self, runs):
         shutil.rmtree(runs[0].store.root / "generations_row")
-        with pytest.raises(
-            ValueError, match=r"2 of 2 points of the report .* are not in the store"
-        ):
+        with pytest.raises(ValueError, match=r"2 of 2 points of the report .* are not in the"):
             compare([request.label for request in runs], runs[0].store.address)
 
     def test_a_point_is_not_set_beside_a_run(self, runs):
         digest = runs[0].points()[0].measure.digest
-        with pytest.raises(
-            ValueError, match=r"expected two points or two whole runs .* a run.* a point"
-        ):
+        with pytest.raises(ValueError, match=r"expected two points or two whole runs .* a run.* a"):
             compare([runs[0].label, digest], runs[0].store.address)
 
-    def test_seeds_of_one_point_are_taken_together(self, tmp_path):
-        store = Store(tmp_path / "store")
-        labels = []
-        for scale, counts in ((TINY, (10, 20, 30)), (SHORTER, (20, 40, 60))):
-            asked = request_for(store, scale, poison_ratio=(0.1,), seed=(0, 1, 2))
-            for one, count in zip(asked.points(), counts, strict=True):
-                publish(store, (count, 0, 0, 100 - count), one)
-            report.reported(asked, Result(points=asked.points()))
-            labels.append(asked.label)
-        found = compare(labels, store.address)
-        assert ("steps", "model") in [(x.name, x.of) for x in found.settings]
-        text = printed(found)
-        assert "+20.0 points [−4.8, 44.8]" in text  # Student's t of 0.1, 0.2, 0.3
-        assert "Student's 95 % interval over paired seeds" in text
-        assert "Newcombe" not in text
-
-    def test_two_seeds_are_pooled(self, tmp_path):
-        store = Store(tmp_path / "store")
-        labels = []
-        for scale, counts in ((TINY, (24, 0, 0, 16)), (SHORTER, (28, 0, 0, 7))):
-            asked = request_for(store, scale, poison_ratio=(0.1,), seed=(0, 1))
-            publish(store, counts, *asked.points())
-            report.reported(asked, Result(points=asked.points()))
-            labels.append(asked.label)
-        assert "+20.0 points [5.2, 33.4]" in printed(compare(labels, store.address))
+    @pytest.mark.parametrize(
+        ("first", "second", "said", "by"),
+        [
+            # Student's t of 0.1, 0.2, 0.3; two seeds are pooled, as in Newcombe 1998, table II.
+            (
+                [(10, 90), (20, 80), (30, 70)],
+                [(20, 80), (40, 60), (60, 40)],
+                "+20.0 points [−4.8, 44.8]",
+                "Student",
+            ),
+            ([(24, 16)] * 2, [(28, 7)] * 2, "+20.0 points [5.2, 33.4]", "Newcombe"),
+        ],
+    )
+    def test_seeds_of_one_point_are_taken_together(self, tmp_path, first, second, said, by):
+        store, labels = Store(tmp_path / "store"), []
+        for scale, own in ((TINY, first), (SHORTER, second)):
+            axes = {"poison_ratio": (0.1,), "seed": tuple(range(len(own)))}
+            counts = [(hits, 0, 0, rest) for hits, rest in own]
+            labels.append(reported(store, counts, scale, **axes).label)
+        text = printed(compare(labels, store.address))
+        assert said in text
+        assert [name for name in ("Student's 95", "Newcombe's 95") if name in text] == [
+            f"{by}'s 95"
+        ]
 
 
 def test_a_fraction_s_counts_are_found_by_its_interval():

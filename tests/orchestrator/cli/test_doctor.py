@@ -1,7 +1,7 @@
 """The doctor finds each problem, passes what is well, and leaves nothing behind."""
 
-import io
 import os
+import re
 import subprocess
 import sys
 from concurrent import futures
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 import grpc
 import psutil
 import pytest
-from packaging.requirements import Requirement
-from rich.console import Console
 
 from orchestrator.cli import doctor, machine
 from orchestrator.cli.doctor import FULL, Finding
@@ -19,9 +17,7 @@ from orchestrator.cli.machine import Space
 from orchestrator.store.store import Store, open_store
 
 GIB = 2**30
-ASKED = [Requirement(x) for x in ("Python>=3.11", "torch>=2.14,<2.15", "ray[data]>=2.60")]
-DEV = Requirement("pytest>=9; extra == 'dev'")
-WELL = {"Python": "3.11.9", "torch": "2.14.1+cpu", "ray": "2.60.0", "pytest": None}
+WELL = {"Python": "3.11.9", "torch": "2.14.1+cpu", "ray": "2.60.0"}
 
 
 def memory(free, total, cores=2):
@@ -32,14 +28,6 @@ def memory(free, total, cores=2):
 @pytest.mark.parametrize(
     ("finding", "level", "found", "cure"),
     [
-        (doctor.required(WELL, [*ASKED, DEV]), "good", "Python and 2 packages", ""),
-        (doctor.required({**WELL, "Python": "3.10.4"}, ASKED), "wrong", "is 3.10.4", "make run"),
-        (
-            doctor.required({**WELL, "torch": "2.13.0", "ray": None}, ASKED),
-            "wrong",
-            "torch is 2.13.0, not <2.15,>=2.14; ray is missing, not >=2.60",
-            "python -m pip install 'torch<2.15,>=2.14' 'ray[data]>=2.60'",
-        ),
         (doctor.cpus(2, 2.0), "good", "2 to use", ""),
         (doctor.cpus(4, 2.5), "note", "2.5 to use; steps are placed on 4,", "taskset -c 0-1 "),
         (doctor.cpus(2, None, 8.0), "note", "2 to use; steps are placed on 8,", "--num-cpus=2"),
@@ -95,13 +83,9 @@ class TestFacts:
     def test_memory_and_cpus_are_those_of_the_container(self, tmp_path):
         assert machine.memory(tmp_path).total == psutil.virtual_memory().total
         assert machine.cpu_quota(tmp_path) is None
-        for name, text in {
-            "cpu.max": "250000 100000\n",
-            "memory.max": "1000\n",
-            "memory.current": "700\n",
-            "memory.stat": "anon 1\ninactive_file 50\n",
-        }.items():
-            (tmp_path / name).write_text(text)
+        written = {"cpu.max": "250000 100000", "memory.max": "1000", "memory.current": "700"}
+        for name, text in (written | {"memory.stat": "anon 1\ninactive_file 50"}).items():
+            (tmp_path / name).write_text(f"{text}\n")
         assert machine.memory(tmp_path) == Space(350, 1000)
         assert machine.cpu_quota(tmp_path) == 2.5
 
@@ -110,7 +94,6 @@ class TestFacts:
         assert found["Python"] == ".".join(map(str, sys.version_info[:3]))
         assert found["grpcio"] == grpc.__version__
         assert found["no-such-package"] is None
-        assert doctor.versions().level == "good"
 
     @pytest.mark.parametrize(
         ("script", "names", "trouble"),
@@ -223,35 +206,10 @@ def test_what_several_nodes_have_is_said_once_with_their_names():
     assert memory.found == "on every node: good"
 
 
-def test_findings_are_a_line_each_with_the_cure_below():
-    output = io.StringIO()
-    found = [
-        Finding("good", "cores", "2"),
-        Finding("wrong", "store", "[gone]", "give another --store"),
-    ]
-    doctor.print_findings(found, Console(file=output, width=40))
-    assert output.getvalue().splitlines() == [
-        "good  cores: 2",
-        "wrong store: [gone]",
-        "      cure: give another --store",
-        "1 good, 0 to note, 1 wrong",
-    ]
-
-
 def run_doctor(*words, **environment):
-    """The command in a process of its own; what it imported is the last line of its errors."""
-    code = (
-        "import sys\n"
-        "from orchestrator.cli import commands\n"
-        f"sys.argv = ['castlewalls', 'doctor', *{words!r}]\n"
-        "try:\n"
-        "    commands.main()\n"
-        "finally:\n"
-        "    heavy = {'ray', 'torch', 'mlflow'} & set(sys.modules)\n"
-        "    print('HEAVY', sorted(heavy), file=sys.stderr)\n"
-    )
+    """The command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", "orchestrator", "doctor", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -269,14 +227,9 @@ class TestTheCommand:
         lines = done.stdout.splitlines()
         [line] = [line for line in lines if line.startswith("wrong authentication: ")]
         assert lines[lines.index(line) + 1] == f"      cure: chmod 600 {tmp_path}/token"
-        assert done.stderr == "HEAVY []\n"
+        assert re.fullmatch(r"\d+ good, \d+ to note, [1-9] wrong", lines[-1])
+        assert done.stderr == ""
         assert [path.name for path in tmp_path.iterdir()] == ["token"]
-
-    def test_a_store_of_an_unknown_kind_is_bad_usage(self):
-        done = run_doctor("--store", "zzz://somewhere")
-        assert done.returncode == 2
-        assert done.stdout == ""
-        assert "castlewalls: --store takes" in done.stderr
 
     @pytest.mark.ray
     @pytest.mark.slow

@@ -9,10 +9,12 @@ from PIL import Image
 
 from orchestrator.cli import notebook, parsing
 from orchestrator.cli.commands import study_command
+from orchestrator.cli.printing import _poison_of
 from orchestrator.run import report, tracking
 from orchestrator.step import ancestors
-from orchestrator.store.store import Store, open_store
+from orchestrator.store.store import open_store
 from orchestrator.studies import AMPLIFICATION
+from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP
 from tasks.data import datasets
 from tasks.detectors import CognitiveDistillation, FeatureConsistency
@@ -24,50 +26,48 @@ def folder(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("own") / "my pictures", per_class=20)
 
 
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("CASTLEWALLS_STORE", raising=False)
+    return tmp_path
+
+
 def ask(tmp_path, study="amplification", **words):
     return parsing.request(study, store=str(tmp_path / "store"), **words)
 
 
-@pytest.mark.parametrize(
-    ("typed", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("2d", 172_800)]
-)
-def test_a_budget_is_a_number_and_a_unit(typed, seconds):
-    assert parsing.seconds_of(typed) == seconds
+def digests(asked):
+    return [point.measure.digest for point in asked.points()]
+
+
+def drawn_by(asked):
+    """How many images each of the study's samples has."""
+    steps = ancestors(point.measure for point in asked.points())
+    return {step.settings.n for step in steps if step.task == "sample"}
+
+
+def test_times_and_sizes_are_a_number_and_a_unit():
+    times = {"90s": 90, "20m": 1200, "1.5h": 5400, "2d": 172_800}
+    assert {typed: parsing.seconds_of(typed) for typed in times} == times
+    sizes = {"500MB": 5 * 10**8, "2GiB": 2**31, "0.5 GB": 5 * 10**8}
+    assert {typed: parsing.bytes_of(typed) for typed in sizes} == sizes
 
 
 @pytest.mark.parametrize("typed", ["", "20", "m", "-3m", "0s", "1h30m", "20 min"])
-def test_other_budgets_are_refused(typed):
-    with pytest.raises(ValueError, match="takes a time such as"):
+def test_others_are_refused(typed):
+    with pytest.raises(ValueError, match="takes a time such as 90s"):
         parsing.seconds_of(typed)
-
-
-@pytest.mark.parametrize(
-    ("typed", "size"), [("500MB", 5 * 10**8), ("2GiB", 2**31), ("0.5 GB", 5 * 10**8)]
-)
-def test_a_memory_is_a_number_and_a_unit(typed, size):
-    assert parsing.bytes_of(typed) == size
+    with pytest.raises(ValueError, match="takes a size such as 500MB"):
+        parsing.bytes_of(typed)
 
 
 class TestOwnImages:
-    def test_size_channels_and_classes_reach_every_network(self, tmp_path, folder):
-        scale = ask(tmp_path, images=str(folder), image_size=16).scale
-        assert scale.dataset.class_names == ("apples", "red pears", "Äpfel")
-        trained = (scale.diffusion, scale.content_judge, scale.trigger_judge, scale.classifier)
-        for settings in trained:
-            assert (settings.image_size, settings.channels) == (16, 3)
-        assert scale.diffusion.classes == scale.content_judge.classes == 3
-        assert scale.classifier.classes == 3
-        assert scale.trigger_judge.classes == 2
-
-    def test_32_pixels_unless_said_otherwise(self, tmp_path, folder):
-        assert ask(tmp_path, images=str(folder)).scale.dataset.image_size == 32
-
-    def test_points_know_p_t_without_decoding(self, tmp_path, folder):
+    def test_they_are_the_dataset_and_p_t_is_known_without_decoding(self, tmp_path, folder):
         asked = ask(tmp_path, images=str(folder), poison_ratio="0.1")
-        counts = asked.scale.dataset.counts()
-        assert counts == {"train": (16, 16, 16), "test": (4, 4, 4)}
-        from orchestrator.cli.printing import _poison_of
-
+        assert asked.scale == own_images(LAPTOP, asked.scale.dataset)
+        assert asked.scale.dataset.image_size == 32
+        assert asked.scale.dataset.counts() == {"train": (16, 16, 16), "test": (4, 4, 4)}
         point = next(point for point in asked.points() if point.axes["trigger"] == "badnets1")
         assert _poison_of(point) == "4 of 48 images poisoned, p_t 20.0 %"
 
@@ -78,10 +78,7 @@ class TestOwnImages:
             there = ask(tmp_path, images=str(moved))
         finally:
             moved.rename(folder)
-        assert [point.measure.digest for point in here.points()] == [
-            point.measure.digest for point in there.points()
-        ]
-        assert here.label == there.label
+        assert (digests(here), here.label) == (digests(there), there.label)
 
     def test_the_command_on_the_page_asks_for_the_same(self, tmp_path, folder):
         asked = ask(tmp_path, images=str(folder), image_size=16, training_steps=120)
@@ -98,23 +95,53 @@ class TestOwnImages:
         with pytest.raises(ValueError, match="unknown target class 'Apfel'"):
             ask(tmp_path, images=str(folder), target_class="Apfel")
 
+    def test_they_get_the_ratios_that_they_can_be_poisoned_at(self, tmp_path, folder):
+        asked = ask(tmp_path, "detection", images=str(folder))
+        assert {point.axes["poison_ratio"] for point in asked.points()} == {0, 0.05, 0.1}
+        assert drawn_by(asked) == {48}
+
+
+class TestDataset:
+    def test_another_than_the_scale_s_gets_networks_that_fit_it(self, tmp_path):
+        asked = ask(tmp_path, dataset="cifar10", data=str(tmp_path / "none"))
+        assert asked.scale == own_images(LAPTOP, datasets.Cifar10.open(tmp_path / "none"))
+        assert (asked.scale.diffusion.image_size, asked.scale.content_judge.channels) == (32, 3)
+        words = f"--dataset cifar10 --data {tmp_path}/none"
+        assert report.command(asked).endswith(words)
+        assert asked.label.startswith("amplification-laptop-")
+
+    def test_the_scale_s_own_changes_nothing(self, tmp_path):
+        asked = ask(tmp_path, dataset="digits")
+        assert (asked.scale, asked.label) == (LAPTOP, "amplification-laptop")
+        typed = {"scale": "cifar10", "data": str(tmp_path)}
+        assert ask(tmp_path, **typed, dataset="cifar10").scale == ask(tmp_path, **typed).scale
+
+    def test_one_that_was_added_goes_by_its_name(self, tmp_path, monkeypatch):
+        class Few(datasets.Digits):
+            name = "few"
+            class_names = ("a", "b")
+            class_sizes = (50, 50)
+
+        monkeypatch.setattr(datasets, "DATASETS", (*datasets.DATASETS, Few))
+        scale = ask(tmp_path, dataset="few", poison_ratio="0.1").scale
+        assert (scale.dataset, scale.target_class, scale.diffusion.classes) == (Few(), "a", 2)
+
+    def test_cifar10_is_planned_before_it_is_there_and_wherever_it_lies(self, tmp_path):
+        places = [ask(tmp_path, scale="cifar10", data=str(tmp_path / name)) for name in "ab"]
+        assert places[0].scale.dataset.counts()["train"] == (5000,) * 10
+        assert places[0].label == "amplification-cifar10"
+        assert {point.axes["guidance_weight"] for point in places[0].points()} == {1, 2, 3, 6, 11}
+        assert digests(places[0]) == digests(places[1])
+        assert places[0].typed == ("--data", str(tmp_path / "a"))
+        assert ask(tmp_path, data=str(tmp_path)).typed == ()  # no word of other datasets
+
 
 class TestWords:
-    @pytest.fixture
-    def home(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HOME", str(tmp_path))
-        monkeypatch.delenv("CASTLEWALLS_STORE", raising=False)
-        return tmp_path
-
-    def test_a_tilde_is_the_home_folder_in_every_path(self, home):
+    def test_a_tilde_is_the_home_folder_in_every_path(self, home, monkeypatch):
         make_folder(home / "pics", per_class=5)
         Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(home / "black.png")
-        asked = parsing.request(
-            "composition",
-            store="~/results",
-            images="~/pics",
-            trigger_setting="blend.pattern=~/black.png",
-        )
+        typed = {"images": "~/pics", "trigger_setting": "blend.pattern=~/black.png"}
+        asked = parsing.request("composition", store="~/results", **typed)
         assert asked.store.root == home / "results"
         assert len(asked.scale.dataset.class_names) == 3
         assert asked.scale.trigger("blend").pattern
@@ -122,32 +149,19 @@ class TestWords:
         assert cifar10.folder == str(home / "cifar")
         with pytest.raises(ValueError, match=f"{home}/weights.pth"):
             ask(home, "defense", classifier_weights="~/weights.pth")
-
-    def test_so_it_is_for_mlflow_s_database(self, home, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///~/runs.db")
         assert tracking.uri(open_store(str(home))) == f"sqlite:///{home}/runs.db"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/~x")
         assert tracking.uri(open_store(str(home))) == "http://host:5000/~x"
 
     @pytest.mark.parametrize(
-        "given",
-        [
-            *({name: ""} for name in ("store", "images", "data", "budget", "stream_memory")),
-            {"address": " "},
-            *({axis.name: ""} for axis in AMPLIFICATION.axes),
-        ],
-        ids=str,
+        "given", [{"store": ""}, {"trigger": ""}, {"address": " "}, {"seed": []}], ids=str
     )
     def test_an_empty_word_is_no_default(self, given):
-        name = next(iter(given)).replace("_", "-")
+        name = next(iter(given))
         with pytest.raises(ValueError, match=f"^--{name} is empty; .* variable not set") as caught:
-            parsing.request("amplification", **given)
-        assert "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize("given", [{"images": ""}, {"seed": []}, {"trigger": ""}], ids=str)
-    def test_from_python_neither(self, given):
-        with pytest.raises(ValueError, match=f"^--{next(iter(given))} is empty"):
             notebook.run("amplification", scale="tiny", **given)
+        assert "\n" not in str(caught.value)
 
     def test_an_empty_variable_is_an_unset_one(self, home, monkeypatch):
         monkeypatch.setenv("CASTLEWALLS_STORE", "")
@@ -171,14 +185,7 @@ class TestWhatIsNoData:
         with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
             parsing.request("amplification", images=str(folder), store=str(folder / "apples"))
         (folder / "apples" / ".costs").mkdir()
-        asked = parsing.request("amplification", images=str(folder), store=str(tmp_path / "own"))
-        assert asked.scale.dataset.class_names == CLASSES
-
-    @pytest.mark.parametrize("below", ["", "/deeper"])
-    def test_a_file_is_no_store(self, tmp_path, below):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(ValueError, match=r"--store takes a folder, but '.*/file' is a file\."):
-            parsing.request("amplification", store=f"{tmp_path}/file{below}")
+        assert ask(tmp_path, images=str(folder)).scale.dataset.class_names == CLASSES
 
     def test_the_store_in_the_current_folder_is_left_out_with_a_line(self, tmp_path, monkeypatch):
         make_folder(tmp_path, per_class=5)
@@ -196,7 +203,7 @@ class TestWhatIsNoData:
         assert len(next(asked.scale.dataset.blocks("train")).labels) == 12
 
 
-class TestTriggers:
+class TestParts:
     def test_a_pattern_of_one_s_own_is_another_study(self, tmp_path):
         pattern = tmp_path / "pattern.png"
         Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(pattern)
@@ -204,25 +211,20 @@ class TestTriggers:
         typed = [f"blend.pattern={pattern}", "blend.alpha=0.36"]
         own = ask(tmp_path, "composition", trigger_setting=typed)
         assert own.label != plain.label
-        digests = [{point.measure.digest for point in asked.points()} for asked in (plain, own)]
         blends = sum(point.axes["judge_trigger"] == "blend" for point in plain.points())
-        assert len(digests[0] - digests[1]) == blends
+        assert len({*digests(plain)} - {*digests(own)}) == blends
         blend = own.scale.trigger("blend")
         assert (blend.alpha, blend.additive) == (0.36, False)
-        assert ask(tmp_path, trigger_setting="wanet.seed=7").scale.trigger("wanet").seed == 7
         words = " ".join(f"--trigger-setting {words}" for words in typed)
         assert words in report.command(own)
 
-
-class TestDetectors:
-    def test_fct_of_one_transform_is_the_published_one_and_another_study(self, tmp_path):
+    def test_a_detector_with_other_fields_is_another_study(self, tmp_path):
         plain = ask(tmp_path, "detection")
         own = ask(tmp_path, "detection", detector_setting="fct.draws=1")
         assert (plain.scale.detector("fct").draws, own.scale.detector("fct").draws) == (5, 1)
         assert own.label != plain.label
-        digests = [{point.measure.digest for point in asked.points()} for asked in (plain, own)]
         fct = [point.measure.digest for point in plain.points() if point.axes["detector"] == "fct"]
-        assert digests[0] - digests[1] == {*fct}
+        assert {*digests(plain)} - {*digests(own)} == {*fct}
         assert "--detector-setting fct.draws=1" in report.command(own)
 
     def test_what_is_not_typed_is_the_scale_s_and_the_seed_the_point_s(self, tmp_path):
@@ -231,22 +233,22 @@ class TestDetectors:
         assert scale.detector("fct", 7) == FeatureConsistency(epochs=1, draws=3, seed=7)
         assert scale.detector("cd") == CognitiveDistillation(steps=5, betas=(0.5, 0.9))
 
+    def test_detectors_are_chosen_and_typed_again_and_other_studies_have_none(self, tmp_path):
+        asked = ask(tmp_path, "detection", detector="fct,cd")
+        assert {point.axes["detector"] for point in asked.points()} == {"cd", "fct"}
+        assert report.command(asked).endswith("--scale laptop --detector fct,cd")
+        assert re.fullmatch("detection-laptop-[0-9a-f]{8}", asked.label)
+        with pytest.raises(ValueError, match="study composition has no --detector; leave it out"):
+            ask(tmp_path, "composition", detector="cd")
+
 
 class TestLengths:
     def test_training_steps_reach_the_diffusion_models_alone(self, tmp_path):
         scale = ask(tmp_path, training_steps=77).scale
-        assert scale.diffusion.steps == 77
+        assert scale.diffusion.steps == scale.edm.steps == 77
         assert scale.content_judge == LAPTOP.content_judge
-
-    def test_the_scale_s_own_steps_are_nothing_new(self, tmp_path):
-        asked = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
-        assert asked.label == "amplification-laptop"
-
-    def test_a_budget_is_said_as_steps(self, tmp_path):
-        said = []
-        asked = ask(tmp_path, budget="30d", say=said.append)
-        assert asked.scale == LAPTOP
-        assert "1,000 of 1,000 training steps a model, 500 of 500 images a point" in said[-1]
+        own = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
+        assert own.label == "amplification-laptop"
 
     def test_images_a_point_reach_both_kinds_of_samples(self, tmp_path):
         asked = ask(tmp_path, generations=30)
@@ -259,81 +261,24 @@ class TestLengths:
             assert getattr(asked.scale, name).window_bytes == 10**6
         assert "--stream-memory 1MB" in report.command(asked)
 
-
-def drawn_by(asked):
-    """How many images each of the study's samples has."""
-    steps = ancestors(point.measure for point in asked.points())
-    return {step.settings.n for step in steps if step.task == "sample"}
-
-
-class TestDetection:
-    def test_a_generation_set_has_so_many_images_but_no_more_than_are_trained_on(self, tmp_path):
-        for n, drawn in [(None, 1437), (300, 300), (1437, 1437), (5000, 1437)]:
+    def test_a_generation_set_has_no_more_images_than_are_trained_on(self, tmp_path):
+        for n, drawn in [(None, 1437), (300, 300), (5000, 1437)]:
             asked = ask(tmp_path, "detection", generations=n)
             assert drawn_by(asked) == {drawn}
             assert (asked.label == "detection-laptop") == (drawn == 1437)
 
-    def test_the_command_on_the_page_draws_as_many(self, tmp_path):
-        asked = ask(tmp_path, "detection", generations=500)  # a point's images in amplification
-        assert report.command(asked).endswith("--scale laptop --generations 500")
-        tiny = ask(tmp_path, "detection", scale="tiny", generations=200)
-        assert tiny.label == "detection-tiny"
-
-    def test_a_budget_is_said_as_images_of_a_generation_set(self, tmp_path):
+    def test_a_budget_is_said_as_steps_and_images(self, tmp_path):
         said = []
         asked = ask(tmp_path, "detection", budget="30d", say=said.append)
         assert (asked.scale, asked.label) == (LAPTOP, "detection-laptop")
-        assert "1,437 of 1,437 images a point" in said[-1]
+        assert "1,000 of 1,000 training steps a model, 1,437 of 1,437 images a point" in said[-1]
         words = ask(tmp_path, "detection", budget="9m", say=said.append)
         [n] = drawn_by(words)
         assert 100 <= n < 1437
         assert report.command(words).endswith(f"--generations {n}")
-        again = ask(
-            tmp_path, "detection", training_steps=words.scale.diffusion.steps, generations=n
-        )
-        assert [point.measure.digest for point in again.points()] == [
-            point.measure.digest for point in words.points()
-        ]
-
-    def test_detectors_are_chosen_and_typed_again(self, tmp_path):
-        asked = ask(tmp_path, "detection", detector="fct,cd")
-        assert {point.axes["detector"] for point in asked.points()} == {"cd", "fct"}
-        assert report.command(asked).endswith("--scale laptop --detector fct,cd")
-        assert re.fullmatch("detection-laptop-[0-9a-f]{8}", asked.label)
-
-    @pytest.mark.parametrize("study", ["amplification", "composition"])
-    def test_other_studies_detect_nothing(self, tmp_path, study):
-        said = f"study {study} has no --detector; leave it out."
-        with pytest.raises(ValueError, match=re.escape(said)):
-            ask(tmp_path, study, detector="cd")
-        assert "detector" not in report.command(ask(tmp_path, study))
-
-    def test_own_images_get_the_ratios_that_they_can_be_poisoned_at(self, tmp_path, folder):
-        asked = ask(tmp_path, "detection", images=str(folder))
-        assert {point.axes["poison_ratio"] for point in asked.points()} == {0, 0.05, 0.1}
-        assert drawn_by(asked) == {48}
-
-
-class TestCifar10:
-    def test_it_is_planned_before_it_is_there(self, tmp_path):
-        asked = ask(tmp_path, scale="cifar10", data=str(tmp_path / "none"))
-        assert asked.scale.dataset.counts()["train"] == (5000,) * 10
-        assert asked.label == "amplification-cifar10"
-        assert {point.axes["guidance_weight"] for point in asked.points()} == {1, 2, 3, 6, 11}
-
-    def test_where_it_lies_is_no_word_of_other_scales(self, tmp_path):
-        assert ask(tmp_path, data=str(tmp_path)).typed == ()
-        assert ask(tmp_path, scale="cifar10", data=str(tmp_path)).typed == ("--data", str(tmp_path))
-
-    def test_the_store_does_not_care_where_it_lies(self, tmp_path):
-        places = [ask(tmp_path, scale="cifar10", data=str(tmp_path / name)) for name in "ab"]
-        digests = [[point.measure.digest for point in asked.points()] for asked in places]
-        assert digests[0] == digests[1]
-
-
-def test_images_of_ones_own_are_the_dataset(tmp_path, folder):
-    assert isinstance(ask(tmp_path).store, Store)
-    assert isinstance(ask(tmp_path, images=str(folder)).scale.dataset, datasets.ImageFolder)
+        steps = words.scale.diffusion.steps
+        again = ask(tmp_path, "detection", training_steps=steps, generations=n)
+        assert digests(again) == digests(words)
 
 
 class TestStudies:
