@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.cli import part_settings
-from orchestrator.cli.commands import study_command
 from orchestrator.cli.job_log import ANSWER, cause, follow, short
 from orchestrator.cli.options import flag_of
 from orchestrator.cli.parsing import PLACEMENT, find_scale, find_study
+from orchestrator.cli.study_commands import study_command
 from orchestrator.console import INTERRUPTED
 from orchestrator.run import environment
 from orchestrator.run.placement import Placement

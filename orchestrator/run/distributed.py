@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.run.execute import Job, Note, given, published, ranges
-from orchestrator.run.execute import fit as fit_in_process
+from orchestrator.run.in_process import Job, Note, given, published, ranges
+from orchestrator.run.in_process import fit as fit_in_process
 from orchestrator.run.stream import COLUMNS, RayRows, TrainingSet
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints

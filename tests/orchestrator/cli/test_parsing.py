@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from orchestrator.cli import notebook, parsing
-from orchestrator.cli.commands import study_command
 from orchestrator.cli.printing import _poison_of
+from orchestrator.cli.study_commands import study_command
 from orchestrator.run import report, tracking
 from orchestrator.step import ancestors
 from orchestrator.store.store import open_store
