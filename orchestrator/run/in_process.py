@@ -1,9 +1,10 @@
 """A step in this process: its inputs, its work, its published folder; parts of every other way."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
