@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.names import place
-from analysis.page.wording import titled
 from analysis.rows import Rows, groups, poisoned
 from analysis.statistics.verdicts import Part, Verdict, together
+from analysis.wording import titled
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,6 @@ from typing import Any
 
 from analysis.claims import Subject
 from analysis.names import place
-from analysis.page.wording import percent, percent_interval, points
 from analysis.rows import (
     Rows,
     groups,
@@ -32,6 +31,7 @@ from analysis.statistics.comparison import (
 )
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.verdicts import Part, Verdict, above, below
+from analysis.wording import percent, percent_interval, points
 
 TRIGGER_MARGIN = 0.02
 """How far a trigger ratio may lie above the judge's false positives and still be none; ours."""

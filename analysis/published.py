@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.page.wording import gain, percent, times
 from analysis.rows import Row, Rows, frame, select, values
+from analysis.wording import gain, percent, times
 
 FILE = Path(__file__).parent / "published.csv"
 ABOUT = ("source", "dataset")

@@ -6,7 +6,7 @@ Here and everywhere in this project a weight w means
 
 so 0 is unconditional and 1 is no guidance.  The authors' DDPM code means (1 + w) e_c - w e_u, whose
 "5" is our 6; their Stable Diffusion code means ours.  Only here is a weight applied; what is shown
-to people is converted in ``analysis.page.wording``.
+to people is converted in ``analysis.wording``.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """The one glossary: what each term on a page means.  A page names the terms it needs."""
 
 from analysis.names import ABOUT, about, name
-from analysis.page.wording import titled
 from analysis.rows import Rows, values
+from analysis.wording import titled
 
 SAMPLERS = {
     "ddim": "DDIM with η = 0: no noise after the first. The authors' code samples both Stable "

@@ -32,12 +32,12 @@ from analysis.page.tables import (
     table,
     varying,
 )
-from analysis.page.wording import bounds, percent, titled
 from analysis.published import printed
 from analysis.rows import PAPER_GUIDANCE, Row, Rows, groups, has, records, select, values
 from analysis.statistics.comparison import level_of
 from analysis.statistics.composition import GROUPS
 from analysis.statistics.intervals import Estimate
+from analysis.wording import bounds, percent, titled
 
 KEY = Key(
     (

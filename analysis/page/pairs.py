@@ -11,9 +11,9 @@ from analysis.names import place
 from analysis.page.figures import Curve, Printed, curve
 from analysis.page.style import RAMP, SET_COLORS
 from analysis.page.tables import NOTHING
-from analysis.page.wording import percent
 from analysis.rows import Rows, groups, records, reported_guidance, same, select, values
 from analysis.statistics.intervals import Estimate
+from analysis.wording import percent
 
 SETS = ("training", "generation")
 """In the order of every comparison."""

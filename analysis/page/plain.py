@@ -7,9 +7,9 @@ from analysis.page.figures import Figure, curve, lines
 from analysis.page.glossary import definitions
 from analysis.page.page import Page, Panels, Report, Section
 from analysis.page.tables import NUMBER, PERCENT, Column, coordinates, joined, table, varying
-from analysis.page.wording import counted, titled
 from analysis.rows import KEY, Rows, groups, has, poisoned
 from analysis.statistics.intervals import Estimate
+from analysis.wording import counted, titled
 
 
 def metrics_of(rows: Rows, told: Sequence[str] = ()) -> list[str]:

@@ -15,10 +15,10 @@ from analysis.page.figures import DASHED, DOTTED, Figure, legend
 from analysis.page.images import framed
 from analysis.page.page import Arrays, Picture, Pictures, Report
 from analysis.page.style import GROUP_COLORS, INK, MARKERS, MUTED, PAPER, RAMP, SET_COLORS
-from analysis.page.wording import titled
 from analysis.rows import Rows, groups, records
 from analysis.statistics.auroc import roc_curve
 from analysis.statistics.intervals import Estimate
+from analysis.wording import titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from analysis.names import name
 from analysis.page.images import Images, change, grid
 from analysis.page.page import Picture, Pictures
-from analysis.page.wording import titled
+from analysis.wording import titled
 
 
 def strip(images: Mapping[str, Images]) -> Pictures:

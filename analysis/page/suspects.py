@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -74,17 +73,6 @@ class SuspectsReport:
     """Versions and machine, in the order to be shown."""
     command: str = ""
     """What to type for the same page."""
-
-
-def write(folder: Path, report: SuspectsReport) -> Path:
-    """Write ``index.html``, whose path it returns, and ``suspicion.csv``."""
-    from analysis.page.suspects_page import html
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "suspicion.csv").write_bytes(to_csv(report).encode())
-    page = folder / "index.html"
-    page.write_text(html(report), encoding="utf-8")
-    return page
 
 
 def to_csv(report: SuspectsReport) -> str:

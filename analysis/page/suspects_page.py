@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import isnan
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,9 @@ from analysis.page.page import (
     render,
 )
 from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, panel, to_svg
-from analysis.page.suspects import Ranking, SuspectsReport, pairs, readable, suspects, top
+from analysis.page.suspects import Ranking, SuspectsReport, pairs, readable, suspects, to_csv, top
 from analysis.page.tables import NOTHING, Cell, Table
-from analysis.page.wording import counted, listed, percent
+from analysis.wording import counted, listed, percent
 
 MOST_LINES = 24
 """Of a table of images or of classes."""
@@ -50,6 +51,15 @@ LIMITS = (
     "_The classifier has seen every image_, the poisoned ones among them: its accuracy is on what "
     "it was trained on.",
 )
+
+
+def write(folder: Path, report: SuspectsReport) -> Path:
+    """Write ``index.html``, whose path it returns, and ``suspicion.csv``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "suspicion.csv").write_bytes(to_csv(report).encode())
+    page = folder / "index.html"
+    page.write_text(html(report), encoding="utf-8")
+    return page
 
 
 def html(report: SuspectsReport) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from statistics import stdev
 from typing import Any, NamedTuple, TypeAlias
 
+from analysis import wording
 from analysis.names import name
-from analysis.page import wording
 from analysis.rows import KEY, Row, Rows, groups, records, values
 from analysis.statistics.comparison import bounded, counted, level_of
 from analysis.statistics.intervals import Estimate

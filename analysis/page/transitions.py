@@ -8,11 +8,11 @@ from analysis.names import name
 from analysis.page.figures import Figure, Reference, curve, lines
 from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE
 from analysis.page.tables import NOTHING, Cell, Table
-from analysis.page.wording import percent
 from analysis.rows import Rows, groups
 from analysis.statistics.comparison import above_constant
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.transition import Crossing, Transition, transition
+from analysis.wording import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

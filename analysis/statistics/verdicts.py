@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analysis.page.wording import listed
 from analysis.statistics.intervals import Estimate
+from analysis.wording import listed
 
 
 class Verdict(StrEnum):

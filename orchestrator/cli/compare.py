@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from rich.console import Console
 
-from analysis.page.wording import counted, percent_interval
-from analysis.page.wording import points as in_points
 from analysis.statistics import intervals
 from analysis.statistics.intervals import Estimate, mean_over_seeds, proportion
+from analysis.wording import counted, percent_interval
+from analysis.wording import points as in_points
 from orchestrator.cli.differing import Setting, settings_of_points, settings_of_runs, word
 from orchestrator.cli.sides import IMAGES, Point, Side, side_of
 from orchestrator.cli.tables import print_table

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from analysis.page import suspects as page
 from analysis.page.page import Failure
+from analysis.page.suspects_page import write
 from orchestrator import choices
 from orchestrator.cli import part_settings
 from orchestrator.cli.options import split
@@ -86,7 +87,7 @@ def write_page(request: Request, result: Result, points: Sequence[Point], folder
     """Write the page and ``suspicion.csv`` of the detectors that are finished."""
     dataset = request.scale.dataset
     assert isinstance(dataset, ImageFolder)
-    return page.write(
+    return write(
         folder,
         page.SuspectsReport(
             folder=Path(dataset.folder).name or dataset.folder,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from analysis.page.wording import counted
+from analysis.wording import counted
 from orchestrator.run.report import REPORTS, RUN
 from orchestrator.store.recorded import POINTS, Library, Recorded
 from orchestrator.store.store import Store, open_store

@@ -25,11 +25,11 @@ from analysis.evidence import (
     template_matched,
 )
 from analysis.names import place
-from analysis.page.wording import listed, points, times_interval
 from analysis.rows import groups, poisoned, select
 from analysis.statistics.comparison import above_false_positives, between_points, ratio_of_points
 from analysis.statistics.intervals import LEVEL
 from analysis.statistics.verdicts import Part, Verdict, above, below, together
+from analysis.wording import listed, points, times_interval
 
 LOW_GUIDANCE = 2.0
 """The guidance weight at which the small models show the phase transition."""

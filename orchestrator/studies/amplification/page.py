@@ -20,7 +20,6 @@ from analysis.page.groups import (
 from analysis.page.page import Block, Page, Panels, Report, Section
 from analysis.page.tables import NOTHING
 from analysis.page.transitions import transitions
-from analysis.page.wording import listed, percent, times, titled
 from analysis.published import printed
 from analysis.rows import (
     CONTROLS,
@@ -35,6 +34,7 @@ from analysis.rows import (
 )
 from analysis.statistics.comparison import above_constant, level_of
 from analysis.statistics.intervals import Estimate
+from analysis.wording import listed, percent, times, titled
 
 BY = ("judge_trigger", "target_class", "sampler", "clip")
 IMAGENETTE = "ImageNette, Stable Diffusion"

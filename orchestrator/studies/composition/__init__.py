@@ -10,26 +10,26 @@ to G1 and G2 under guidance is measured here.
 
 from collections.abc import Sequence
 
-from orchestrator.studies import amplification
 from orchestrator.studies.axes import CLIP, POISON_RATIO, SAMPLER, TRIGGER, Axes, generated
+from orchestrator.studies.grid import with_controls
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
 from tasks.steps import sample
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
-    """As ``amplification`` has them; further ways of thresholding with the first trigger alone.
+    """As ``with_controls`` has them; further ways of thresholding with the first trigger alone.
 
     So the study fits its time, and ``--trigger`` with one of the others has all of them.
 
     Raises:
-        ValueError: As ``amplification.points``.
+        ValueError: As ``with_controls``.
     """
     first, *further = axes.clip
-    made = list(amplification.points(scale, axes.with_values(clip=(first,))))
+    made = list(with_controls(scale, axes.with_values(clip=(first,))))
     if further:
         fewer = axes.with_values(trigger=axes.trigger[:1], clip=tuple(further))
-        made += amplification.points(scale, fewer)
+        made += with_controls(scale, fewer)
     return made
 
 

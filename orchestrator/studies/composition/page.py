@@ -21,11 +21,11 @@ from analysis.page.groups import (
 from analysis.page.page import Block, Page, Panels, Report, Section
 from analysis.page.style import RAMP
 from analysis.page.tables import Cell, Column, Table, coordinates, table
-from analysis.page.wording import listed, percent, titled
-from analysis.page.wording import points as points_of
 from analysis.rows import Row, Rows, groups, poisoned, records, reported_guidance, select, values
 from analysis.statistics.comparison import between_points, level_of
 from analysis.statistics.intervals import Estimate
+from analysis.wording import listed, percent, titled
+from analysis.wording import points as points_of
 
 BY = ("judge_trigger", "target_class")
 RATIO = 0.1

@@ -8,10 +8,10 @@ from analysis.claims import Claim, Subject
 from analysis.evidence import PartOf, Rule, Test, no_control, not_measured
 from analysis.names import place
 from analysis.page.pairs import at_way, ways
-from analysis.page.wording import percent_interval, points
 from analysis.rows import Rows, groups, poisoned, select
 from analysis.statistics.comparison import Comparison, between_models, bounded
 from analysis.statistics.verdicts import Part, above, below
+from analysis.wording import percent_interval, points
 
 TA, ASR, FRESH_ASR = "test_accuracy", "attack_success_rate", "fresh_attack_success_rate"
 """The columns of the rates; the last one, with a warp nobody trained on, is of WaNet only."""

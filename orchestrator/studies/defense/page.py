@@ -12,10 +12,10 @@ from analysis.page.pairs import COLORS, SETS, from_to, printed_pairs, reported, 
 from analysis.page.stamps import strip
 from analysis.page.tables import NOTHING, NUMBER, POINTS, Cell, Column, Table, coordinates, table
 from analysis.page.tables import varying as differing
-from analysis.page.wording import listed, titled
 from analysis.published import printed
 from analysis.rows import Rows, groups, has, poisoned, records, select, values
 from analysis.statistics.intervals import Estimate
+from analysis.wording import listed, titled
 from orchestrator.studies.defense.claims import ASR, FRESH_ASR, RATES, TA, level
 
 BY = ("judge_trigger", "target_class", "classifier")

@@ -13,10 +13,10 @@ from analysis.evidence import Test
 from analysis.names import place
 from analysis.page.pairs import ways
 from analysis.page.tables import joined
-from analysis.page.wording import area_interval, gain_interval, listed, percent
 from analysis.rows import Row, Rows, groups, has, records, select, values
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.verdicts import Part, Verdict, below
+from analysis.wording import area_interval, gain_interval, listed, percent
 
 CHANCE = 0.5
 """AUROC of a detector that sees nothing."""

@@ -11,10 +11,10 @@ from analysis.page.pairs import curves, from_to, printed_pairs, reported
 from analysis.page.scores import across, distributions, ends, roc, scored
 from analysis.page.style import GROUP_COLORS, SET_COLORS
 from analysis.page.tables import Cell, Column, Table, coordinates, table
-from analysis.page.wording import area, counted, titled
 from analysis.published import printed
 from analysis.rows import Rows, groups, has, poisoned, records, select, values
 from analysis.statistics.verdicts import Verdict
+from analysis.wording import area, counted, titled
 from orchestrator.studies.detection.claims import (
     CHANCE,
     MATTERS,

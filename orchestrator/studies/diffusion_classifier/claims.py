@@ -11,11 +11,11 @@ from functools import partial
 from analysis.claims import Claim, Subject
 from analysis.evidence import EVERY, PartOf, Rule, each, not_measured, stamped
 from analysis.names import name, place
-from analysis.page.wording import counted, percent, percent_interval, points
 from analysis.rows import Rows, groups, has, records, select, values
 from analysis.statistics.comparison import Comparison, bounded
 from analysis.statistics.intervals import difference
 from analysis.statistics.verdicts import Part, above, below, together
+from analysis.wording import counted, percent, percent_interval, points
 
 ACCURACY, ATTACK = "test_accuracy", "attack_success_rate"
 """Columns of TA and ASR."""

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from analysis.names import name, place
 from analysis.page.images import Images, grid
 from analysis.page.page import Arrays, Block, Heading, Picture, Pictures, Report
-from analysis.page.wording import titled
 from analysis.rows import Rows, groups, records, select
+from analysis.wording import titled
 from orchestrator.studies.diffusion_classifier.claims import BY_SIZE
 
 COLORMAP = "inferno"

@@ -12,11 +12,11 @@ from analysis.page.glossary import definitions
 from analysis.page.page import Heading, Page, Panels, Report, Section, Text
 from analysis.page.style import INK, MUTED, RAMP
 from analysis.page.tables import POINTS, Column, Table, beside, coordinates, images, table
-from analysis.page.wording import listed, percent, titled
 from analysis.published import printed
 from analysis.rows import Row, Rows, frame, groups, poisoned, records, same, select, values
 from analysis.statistics.comparison import bounded
 from analysis.statistics.intervals import Estimate
+from analysis.wording import listed, percent, titled
 from orchestrator.studies.diffusion_classifier import loss_maps
 from orchestrator.studies.diffusion_classifier.claims import (
     ACCURACY,

@@ -7,9 +7,9 @@ and where labels are right (clean-label) there are triggers but no mismatches.
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.studies.amplification import swept
 from orchestrator.studies.axes import TRIGGER, Axes, generated
 from orchestrator.studies.graph import Graph
+from orchestrator.studies.grid import swept
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
 from tasks import triggers

@@ -19,11 +19,11 @@ from analysis.evidence import (
     reported,
     template_matched,
 )
-from analysis.page.wording import percent_interval
 from analysis.rows import Rows, select, values
 from analysis.statistics.comparison import level_of
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.verdicts import Part, Verdict, below
+from analysis.wording import percent_interval
 
 RATIO = 0.1
 """The poison ratio of the paper's pies (Fig. A2 and A4)."""

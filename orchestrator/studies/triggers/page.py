@@ -18,9 +18,9 @@ from analysis.page.groups import (
 from analysis.page.page import Block, Heading, Page, Panels, Report, Section
 from analysis.page.stamps import strip
 from analysis.page.tables import NUMBER, Column, coordinates, table
-from analysis.page.wording import listed, percent, titled
 from analysis.rows import Rows, groups, poisoned, reported_guidance, same, select, values
 from analysis.statistics.comparison import level_of
+from analysis.wording import listed, percent, titled
 
 columns = terminal_columns
 RATIO = 0.1

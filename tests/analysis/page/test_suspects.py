@@ -18,9 +18,8 @@ from analysis.page.suspects import (
     suspects,
     to_csv,
     top,
-    write,
 )
-from analysis.page.suspects_page import histogram, number
+from analysis.page.suspects_page import histogram, number, write
 from tests import browser
 from tests.elements import (
     check_that_it_is_whole,

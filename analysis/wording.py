@@ -1,8 +1,10 @@
 """Numbers as people read them: percent, points and times, with their intervals."""
 
 from math import isfinite
+from typing import TYPE_CHECKING
 
-from analysis.statistics.intervals import Estimate
+if TYPE_CHECKING:
+    from analysis.statistics.intervals import Estimate
 
 
 def titled(words: str) -> str:
@@ -20,19 +22,19 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}%"
 
 
-def percent_interval(estimate: Estimate) -> str:
+def percent_interval(estimate: "Estimate") -> str:
     """A fraction with its interval: "24.4% [20.8, 28.4]"."""
     return (
         f"{percent(estimate.value)} [{_plain(100 * estimate.low)}, {_plain(100 * estimate.high)}]"
     )
 
 
-def bounds(estimate: Estimate) -> str:
+def bounds(estimate: "Estimate") -> str:
     """The interval of a fraction alone, in percent: "20.8 to 28.4"."""
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
-def points(estimate: Estimate) -> str:
+def points(estimate: "Estimate") -> str:
     """A difference of fractions with its interval: "+16.8 points [13.0, 20.8]"."""
     return f"{point(estimate.value)} [{_plain(100 * estimate.low)}, {_plain(100 * estimate.high)}]"
 
@@ -47,7 +49,7 @@ def area(value: float) -> str:
     return f"{value:.3f}"
 
 
-def area_interval(estimate: Estimate) -> str:
+def area_interval(estimate: "Estimate") -> str:
     """An AUROC with its interval: "0.966 [0.941, 0.983]"."""
     return f"{area(estimate.value)} [{area(estimate.low)}, {area(estimate.high)}]"
 
@@ -57,7 +59,7 @@ def gain(value: float) -> str:
     return _signed(f"{value:+.3f}")
 
 
-def gain_interval(estimate: Estimate) -> str:
+def gain_interval(estimate: "Estimate") -> str:
     """A difference of AUROCs with its interval: "+0.038 [+0.010, +0.066]"."""
     return f"{gain(estimate.value)} [{gain(estimate.low)}, {gain(estimate.high)}]"
 
@@ -69,7 +71,7 @@ def times(value: float) -> str:
     return f"×{value:.2f}" if value < 10 else f"×{value:.1f}"
 
 
-def times_interval(estimate: Estimate) -> str:
+def times_interval(estimate: "Estimate") -> str:
     """A ratio with its interval: "×9.4 [8.9, 9.9]"."""
     return f"{times(estimate.value)} [{times(estimate.low)[1:]}, {times(estimate.high)[1:]}]"
 
