@@ -13,7 +13,7 @@ LONG_TESTS = $(wildcard tests/test_main_job.py tests/test_detection.py tests/orc
 PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG_TESTS) $(filter-out $(LONG_TESTS),$(ALL_TESTS))
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-all lint bench chaos coverage clean
+.PHONY: run test test-all lint bench chaos coverage docs clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -51,6 +51,11 @@ ifneq ($(TORCH_INDEX),)
 endif
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# docs/glossary.md, from what pages define; docs/results, from the studies finished at laptop in ./artifacts.
+docs: .venv/installed
+	$(BIN)/python -m bench.glossary
+	$(BIN)/castlewalls verify --markdown docs/results
 
 clean:
 	rm -rf .venv

@@ -20,7 +20,7 @@ from orchestrator.graph import plan
 from orchestrator.run.local import run_in_process
 from orchestrator.step import Step, ancestors
 from orchestrator.store.store import Store
-from orchestrator.studies import AMPLIFICATION, DETECTION
+from orchestrator.studies import AMPLIFICATION, DETECTION, STUDIES
 from orchestrator.studies.scales import TINY
 from tasks import detectors, triggers
 from tasks.steps import poison
@@ -161,3 +161,16 @@ def test_every_folder_of_the_tree_and_every_link_exists():
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             missing += [] if (page.parent / link).exists() else [f"{page.name}: {link}"]
     assert not missing
+
+
+def test_the_glossary_is_that_of_the_pages():
+    from bench import glossary
+
+    assert glossary.DOCUMENT.read_text(encoding="utf-8") == glossary.text()
+
+
+def test_the_results_name_every_claim_of_their_study():
+    for study in STUDIES:
+        written = (ROOT / "docs" / "results" / f"{study.name}.md").read_text(encoding="utf-8")
+        for claim in study.part("claims").CLAIMS:
+            assert claim.statement in written, claim.name
