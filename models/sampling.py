@@ -160,7 +160,7 @@ class Ddim(FromNoisePredictions):
         return {"eta": 0.0, "use_clipped_model_output": clip != "none"}
 
 
-class Ddpm(FromNoisePredictions):
+class DdpmSampler(FromNoisePredictions):
     """Ancestral sampling (Ho et al. 2020, algorithm 2) at the time steps of ``Ddim``.
 
     A step draws from the posterior (equation 7), whose variance is called "fixed small"; this is
@@ -263,7 +263,7 @@ def noise_levels(steps: int) -> list[float]:
     return [*(roots**RHO).tolist(), 0.0]
 
 
-SAMPLERS: tuple[type[Sampler], ...] = (Ddim, Ddpm, SdeDpmSolver, Heun)
+SAMPLERS: tuple[type[Sampler], ...] = (Ddim, DdpmSampler, SdeDpmSolver, Heun)
 
 
 def from_name(name: str) -> Sampler:

@@ -28,7 +28,7 @@ REPORT_EVERY: Final = 50
 
 _FILE: Final = "training.pt"
 
-Report = Callable[[int, Mapping[str, float], Callable[[Path], None]], None]
+ReportProgress = Callable[[int, Mapping[str, float], Callable[[Path], None]], None]
 """Called with the step, its metrics and a function that writes a checkpoint into a folder."""
 
 
@@ -169,7 +169,7 @@ class Training:
         self._losses.append(loss.detach())
         self.step += 1
 
-    def report_if_due(self, report: Report) -> None:
+    def report_if_due(self, report: ReportProgress) -> None:
         """Report every REPORT_EVERY steps and at the last; raises FloatingPointError for NaN."""
         if self.step % REPORT_EVERY and self.step != self.recipe.steps:
             return

@@ -5,7 +5,7 @@ Plain functions, so that other tests can build the same pages: ``REPORTS`` has o
 
 import numpy as np
 
-from analysis.page.page import Failure, Report, Stage
+from analysis.page.page import MissingPoint, Report, Stage
 from analysis.rows import frame, row_key
 from analysis.statistics.composition import GROUPS, Composition
 from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
@@ -226,7 +226,7 @@ def amplification_report():
     rows = [
         {**template_matched(row, missed=4), "sampler_steps": 25} for row in amplification_sweep()
     ]
-    failure = Failure("badnets1, p=0.2", "NaN loss at step 3", "logs/x.txt")
+    failure = MissingPoint("badnets1, p=0.2", "NaN loss at step 3", "logs/x.txt")
     return report_of("amplification", rows, failures=[failure])
 
 

@@ -9,11 +9,11 @@ from analysis.page.images import grid
 from analysis.page.page import (
     Arrays,
     Block,
+    CaptionedImage,
     Fold,
     Heading,
     Key,
     Panels,
-    Picture,
     Pictures,
     Report,
     Section,
@@ -273,9 +273,9 @@ def _point(row: Row) -> str:
     return f"relabel-only, {ratio}" if row["trigger"] == "relabel_only" else f"p = {ratio}"
 
 
-def _group(row: Row, arrays: Arrays, group: str) -> Picture:
+def _group(row: Row, arrays: Arrays, group: str) -> CaptionedImage:
     shown, drawn = arrays.get(group), []
     if shown is not None and len(shown):
         drawn = [grid(shown, COLUMNS, min(LINES, -(-len(shown) // COLUMNS)))]
     count = str(int(row[f"{group}_count"]))
-    return Picture(drawn, group.upper(), percent(float(row[group])), aside=count, tone=group)
+    return CaptionedImage(drawn, group.upper(), percent(float(row[group])), aside=count, tone=group)

@@ -48,7 +48,7 @@ class Stage(NamedTuple):
     """The most memory it held; None if that was not measured."""
 
 
-class Failure(NamedTuple):
+class MissingPoint(NamedTuple):
     """A point that has no row."""
 
     point: str
@@ -82,7 +82,7 @@ class Report:
     """One training image under each trigger, uint8, (1, H, W, 1 or 3); "none" is the clean one."""
     stages: Sequence[Stage] = ()
     """Each step of the study, in the order of the plan."""
-    failures: Sequence[Failure] = ()
+    failures: Sequence[MissingPoint] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     """What all points share, in the order to be shown."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Picture:
+class CaptionedImage:
     """An image with its caption."""
 
     images: Sequence[str]
@@ -140,7 +140,7 @@ class Picture:
 class Pictures:
     """Images in a row or a grid."""
 
-    pictures: Sequence[Picture]
+    pictures: Sequence[CaptionedImage]
     name: str = ""
     """What all of them are, to their left or above."""
     layout: str = "groups"

@@ -13,7 +13,7 @@ from analysis.names import name
 from analysis.page import style
 from analysis.page.figures import DASHED, DOTTED, Figure, legend
 from analysis.page.images import framed
-from analysis.page.page import Arrays, Picture, Pictures, Report
+from analysis.page.page import Arrays, CaptionedImage, Pictures, Report
 from analysis.page.style import GROUP_COLORS, INK, MARKERS, MUTED, PAPER, RAMP, SET_COLORS
 from analysis.rows import Rows, groups, records
 from analysis.statistics.auroc import roc_curve
@@ -222,7 +222,7 @@ def ends(words: str, one: Scored, arrays: Arrays) -> Pictures:
         colors = [_rgb(KINDS[int(flag)][1]) for flag in flags]
         drawn = [framed(arrays[end], colors, 6, arrays.get(f"{end}_masks"))] if colors else []
         counted = f"{int(flags.sum())} of {len(flags)} poisoned"
-        shown.append(Picture(drawn, titled(end.replace("_", " ")), counted))
+        shown.append(CaptionedImage(drawn, titled(end.replace("_", " ")), counted))
     return Pictures(shown, words, "pair")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from analysis.names import name
 from analysis.page.images import Images, change, grid
-from analysis.page.page import Picture, Pictures
+from analysis.page.page import CaptionedImage, Pictures
 from analysis.wording import titled
 
 
@@ -20,7 +20,7 @@ def strip(images: Mapping[str, Images]) -> Pictures:
             change(clean, image) if clean is not None and clean.shape == image.shape else (None, 0)
         )
         shown.append(
-            Picture(
+            CaptionedImage(
                 [grid(one[:1], 1, 1) for one in (image, changed) if one is not None],
                 "Clean" if trigger == "none" else titled(name("trigger", trigger)),
                 small="" if changed is None else "the change" + f", ×{factor}" * (factor > 1),

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.page.images import Images
-from analysis.page.page import Failure, Stage
+from analysis.page.page import MissingPoint, Stage
 from analysis.rows import Row
 
 COLUMNS = ("detector", "file", "label", "suspicion", "rank")
@@ -63,7 +63,7 @@ class SuspectsReport:
     """At least one, all of the same images."""
     remarks: Sequence[str] = ()
     """Such as files that were left out."""
-    failures: Sequence[Failure] = ()
+    failures: Sequence[MissingPoint] = ()
     """Detectors without a ranking."""
     stages: Sequence[Stage] = ()
     """Every step, in the order of the plan."""

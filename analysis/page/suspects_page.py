@@ -12,11 +12,11 @@ from analysis.page.figures import Figure
 from analysis.page.images import grid
 from analysis.page.page import (
     Block,
+    CaptionedImage,
     Fold,
     Heading,
     Page,
     Panels,
-    Picture,
     Pictures,
     Section,
     Text,
@@ -214,7 +214,7 @@ def _pictures(
     for row, (picture, place) in enumerate(zip(pictures, places, strict=False)):
         both = [picture] if masks is None else [picture, masks[row]]
         shown.append(
-            Picture(
+            CaptionedImage(
                 [grid(one[None], 1, 1) for one in both],
                 f"{place + 1:,}",
                 report.class_names[ranking.labels[place]],

@@ -19,7 +19,7 @@ from analysis.statistics.intervals import Estimate, mean_over_seeds, proportion
 from analysis.wording import counted, percent_interval
 from analysis.wording import points as in_points
 from orchestrator.cli.differing import Setting, settings_of_points, settings_of_runs, word
-from orchestrator.cli.sides import IMAGES, Point, Side, side_of
+from orchestrator.cli.sides import IMAGES, ComparedPoint, Side, side_of
 from orchestrator.cli.tables import print_table
 
 HEADLINES = "trigger_ratio g1 g2 auroc tpr_at_1pct_fpr test_accuracy attack_success_rate".split()
@@ -49,7 +49,7 @@ class Share(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """Two points or two whole runs, A and B."""
 
     sides: tuple[Side, Side]
@@ -63,7 +63,7 @@ class Comparison:
     """What is not merged, and what the intervals rest on."""
 
 
-def compare(names: Sequence[str], store: str) -> Comparison:
+def compare(names: Sequence[str], store: str) -> Compared:
     """Set two points, or two whole runs, side by side.
 
     Args:
@@ -97,7 +97,7 @@ def compare(names: Sequence[str], store: str) -> Comparison:
         settings = settings_of_points(*together[0])
     table = pd.DataFrame(lines, dtype=object)
     notes = [*_alone("A", a, b), *_alone("B", b, a), *_notes(table)]
-    return Comparison(sides, place, settings, table, notes)
+    return Compared(sides, place, settings, table, notes)
 
 
 def _place(sides: Sequence[Side]) -> list[str]:
@@ -114,21 +114,25 @@ def _place(sides: Sequence[Side]) -> list[str]:
     return [name for name in found if name != "seed"] if sides[0].axes is not None else []
 
 
-def _by_place(points: Sequence[Point], place: Sequence[str]) -> dict[tuple[Any, ...], list[Point]]:
-    groups: dict[tuple[Any, ...], list[Point]] = {}
+def _by_place(
+    points: Sequence[ComparedPoint], place: Sequence[str]
+) -> dict[tuple[Any, ...], list[ComparedPoint]]:
+    groups: dict[tuple[Any, ...], list[ComparedPoint]] = {}
     for point in points:
         groups.setdefault(tuple(map(point.row.get, place)), []).append(point)
     return groups
 
 
-def _paired(first: Sequence[Point], second: Sequence[Point]) -> list[tuple[Point, Point]]:
+def _paired(
+    first: Sequence[ComparedPoint], second: Sequence[ComparedPoint]
+) -> list[tuple[ComparedPoint, ComparedPoint]]:
     """Points with one seed; if none is common, the first of each side."""
     by_seed = {point.row.get("seed"): point for point in second}
     pairs = [(x, by_seed[x.row.get("seed")]) for x in first if x.row.get("seed") in by_seed]
     return pairs or [(first[0], second[0])]
 
 
-def _metrics(points: Sequence[Point]) -> list[str]:
+def _metrics(points: Sequence[ComparedPoint]) -> list[str]:
     """Columns that hold measured numbers, which are neither settings nor bounds of others."""
     settings = {"seed", *points[0].step.settings}
     numbers = dict.fromkeys(
@@ -141,7 +145,9 @@ def _metrics(points: Sequence[Point]) -> list[str]:
     return [name for name in numbers if name not in bounds]
 
 
-def _line(first: Sequence[Point], second: Sequence[Point], name: str) -> dict[str, Any]:
+def _line(
+    first: Sequence[ComparedPoint], second: Sequence[ComparedPoint], name: str
+) -> dict[str, Any]:
     """A metric with each side's number and the difference."""
     gap, basis = _difference(first, second, name)
     line: dict[str, Any] = {"metric": name}
@@ -170,7 +176,7 @@ def share(row: Mapping[str, Any], name: str) -> Share | None:
     return found if all(isclose(one, other, abs_tol=1e-9) for one, other in pairs) else None
 
 
-def _level(points: Sequence[Point], name: str) -> Estimate | float | None:
+def _level(points: Sequence[ComparedPoint], name: str) -> Estimate | float | None:
     """A number over the seeds of one side; with fewer than three, given the trained models."""
     rows = [point.row for point in points if point.row.get(name) is not None]
     bounds: list[Any] = [(row.get(f"{name}_low"), row.get(f"{name}_high")) for row in rows]
@@ -188,7 +194,7 @@ def _level(points: Sequence[Point], name: str) -> Estimate | float | None:
 
 
 def _difference(
-    first: Sequence[Point], second: Sequence[Point], name: str
+    first: Sequence[ComparedPoint], second: Sequence[ComparedPoint], name: str
 ) -> tuple[Estimate | None, str]:
     """Second minus first and what its interval rests on; or None, and why if that is not plain."""
     counts = [[(point, share(point.row, name)) for point in side] for side in (second, first)]
@@ -212,7 +218,7 @@ def _difference(
 
 
 def _alone(
-    letter: str, own: Mapping[Any, list[Point]], others: Mapping[Any, list[Point]]
+    letter: str, own: Mapping[Any, list[ComparedPoint]], others: Mapping[Any, list[ComparedPoint]]
 ) -> Iterator[str]:
     """Say which points only one run has."""
     names = [point.step.name for key in own if key not in others for point in own[key]]
@@ -238,7 +244,7 @@ def _notes(table: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def write_csv(comparison: Comparison, path: Path) -> None:
+def write_csv(comparison: Compared, path: Path) -> None:
     """Write all of a comparison as one table; fractions are 0..1.
 
     The column ``kind`` is ``name`` (what A and B are), ``setting``, ``metric`` or ``note``.
@@ -260,7 +266,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
         raise OSError(f"cannot write {path}: {error.strerror}; give another --csv.") from error
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: Compared, console: Console) -> None:
     """Print the settings that differ, the metrics, and what their intervals rest on."""
 
     def say(text: str = "") -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from analysis.page import suspects as page
-from analysis.page.page import Failure
+from analysis.page.page import MissingPoint
 from analysis.page.suspects_page import write
 from orchestrator import choices
 from orchestrator.cli import part_settings
@@ -96,7 +96,9 @@ def write_page(request: Request, result: Result, points: Sequence[Point], folder
             rankings=[_ranking(request, point) for point in points],
             remarks=list(report.left_out(request)),
             failures=[
-                Failure(failure.point.name, failure.message, log_of(failure.point, request.store))
+                MissingPoint(
+                    failure.point.name, failure.message, log_of(failure.point, request.store)
+                )
                 for failure in result.failures
             ],
             stages=report.stages(request, result),

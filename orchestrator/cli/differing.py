@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.cli.sides import Point
+from orchestrator.cli.sides import ComparedPoint
 from orchestrator.step import brief
 from orchestrator.store.recorded import Recorded
 
@@ -23,7 +23,7 @@ class Setting(NamedTuple):
     values: tuple[str, str]
 
 
-def settings_of_points(first: Point, second: Point) -> list[Setting]:
+def settings_of_points(first: ComparedPoint, second: ComparedPoint) -> list[Setting]:
     """Settings in which two points differ, nearest first; an equal difference is listed once.
 
     A source that is the same step for both is not followed: nothing behind it differs.
@@ -64,7 +64,9 @@ def settings_of_points(first: Point, second: Point) -> list[Setting]:
 
 
 def settings_of_runs(
-    first: Mapping[str, Any], second: Mapping[str, Any], shared: Sequence[tuple[Point, Point]]
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    shared: Sequence[tuple[ComparedPoint, ComparedPoint]],
 ) -> list[Setting]:
     """Axes in which two runs differ, then settings in which the points differ that they share."""
     swept = {x: (word(first.get(x)), word(second.get(x))) for x in {**first, **second}}
@@ -102,7 +104,7 @@ def _leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(inner, at if key == "type" and at else f"{at}.{key}" if at else key)
 
 
-def _versions(point: Point) -> dict[str, str]:
+def _versions(point: ComparedPoint) -> dict[str, str]:
     """The versions of the packages with which a point's steps were made."""
     found: dict[str, set[str]] = {}
     for step in point.library.ancestry(point.step):

@@ -102,7 +102,7 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
 
-def _worth_of(stages: "Sequence[gpu_hours.Stage]") -> Iterator[str]:
+def _worth_of(stages: "Sequence[gpu_hours.StageCost]") -> Iterator[str]:
     """Yield what the hours rest on, the paper's own, and what is not among them."""
     from orchestrator.graph import costs as gpu_hours
 

@@ -23,7 +23,7 @@ SIZES = ("n", "batch_size")
 
 
 @dataclass(frozen=True)
-class Point:
+class ComparedPoint:
     """A finished point."""
 
     step: Recorded
@@ -57,7 +57,7 @@ class Side:
     """Of the point, or of the run's report."""
     where: str
     """A point's path or a run's number of points, and the store."""
-    points: Sequence[Point]
+    points: Sequence[ComparedPoint]
     axes: Mapping[str, Any] | None
     """What a run was swept over; None for a point."""
 
@@ -86,7 +86,7 @@ def side_of(name: str, store: str) -> Side:
         return _run(label, library)
     step = library.point(wanted)
     where = f"{step.path} in {library.store.address}"
-    return Side(step.name, where, [Point(step, library, library.row(step))], None)
+    return Side(step.name, where, [ComparedPoint(step, library, library.row(step))], None)
 
 
 def _elsewhere(name: str) -> tuple[str, str] | None:
@@ -126,5 +126,5 @@ def _run(label: str, library: Library) -> Side:
             f"{address}, such as {missing[0]}; run its study again."
         )
     steps = [there[path] for path in dict.fromkeys(paths)]
-    points = [Point(step, library, library.row(step)) for step in steps]
+    points = [ComparedPoint(step, library, library.row(step)) for step in steps]
     return Side(label, f"{counted(len(points), 'point')} in {address}", points, axes)

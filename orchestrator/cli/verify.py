@@ -28,7 +28,7 @@ HEADERS = ("study", "claim", "paper", "the paper's number", "ours", "verdict")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class ClaimLine:
     """What became of one claim about one subject."""
 
     study: str
@@ -58,7 +58,7 @@ class Verified:
     study: Study
     rows: Rows
     judgments: Sequence[Judgment]
-    lines: Sequence[Line]
+    lines: Sequence[ClaimLine]
 
 
 def verify(scale: str, store: str | None) -> list[Verified]:
@@ -81,12 +81,12 @@ def verify(scale: str, store: str | None) -> list[Verified]:
     return found
 
 
-def _lines(study: Study, judgments: Sequence[Judgment], command: str) -> Iterator[Line]:
+def _lines(study: Study, judgments: Sequence[Judgment], command: str) -> Iterator[ClaimLine]:
     for claim in report.claims_of(study):
         own = [one for one in judgments if one.claim is claim]
         about = [(one.subject, _decisive(one), one.evidence, one.verdict) for one in own]
         for subject, ours, evidence, verdict in about or [("", "", "", Verdict.NOT_TESTED)]:
-            yield Line(
+            yield ClaimLine(
                 study=study.name,
                 claim=claim.name,
                 statement=claim.statement,
@@ -106,11 +106,11 @@ def _decisive(judgment: Judgment) -> str:
     return parts[0].evidence if parts else ""
 
 
-def _tally(lines: Sequence[Line]) -> str:
+def _tally(lines: Sequence[ClaimLine]) -> str:
     return tally([Verdict(line.verdict) for line in lines])
 
 
-def every_line(found: Sequence[Verified]) -> list[Line]:
+def every_line(found: Sequence[Verified]) -> list[ClaimLine]:
     """The lines of all studies."""
     return [line for one in found for line in one.lines]
 
@@ -124,7 +124,7 @@ def print_claims(found: Sequence[Verified], console: Console) -> None:
         console.print(f"to test more:  {command}", soft_wrap=True)
 
 
-def _of_claims(lines: Sequence[Line]) -> Iterator[list[str]]:
+def _of_claims(lines: Sequence[ClaimLine]) -> Iterator[list[str]]:
     """Words of a line for each claim: its verdicts, and the evidence for the first of the worst."""
     order = [Verdict.FAILED, Verdict.NOT_TESTED, Verdict.UNDECIDED, Verdict.SUPPORTED]
     for study, claim in dict.fromkeys((line.study, line.claim) for line in lines):
@@ -135,15 +135,15 @@ def _of_claims(lines: Sequence[Line]) -> Iterator[list[str]]:
         yield [study, first.statement, first.source, first.paper, about + first.ours, verdict]
 
 
-def write_csv(path: Path, lines: Sequence[Line]) -> None:
+def write_csv(path: Path, lines: Sequence[ClaimLine]) -> None:
     """Write a line a claim and subject."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(Line.__annotations__), lineterminator="\n")
+        writer = csv.DictWriter(file, list(ClaimLine.__annotations__), lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(line) for line in lines)
 
 
-def write_json(path: Path, lines: Sequence[Line]) -> None:
+def write_json(path: Path, lines: Sequence[ClaimLine]) -> None:
     """Write a list with an object a claim and subject."""
     path.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
 

@@ -238,7 +238,7 @@ def _are_numbers(values: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageCost:
     """Steps of one kind that are to run."""
 
     name: str
@@ -264,7 +264,7 @@ def for_gpus(steps: Iterable[Step]) -> bool:
     return any(step.task == "train_diffusion" and operations(step) > most for step in steps)
 
 
-def by_stage(steps: Iterable[Step]) -> list[Stage]:
+def by_stage(steps: Iterable[Step]) -> list[StageCost]:
     """Where the operations of steps go, stage by stage; stages without steps are left out."""
     steps = list(steps)
     stages = []
@@ -272,13 +272,13 @@ def by_stage(steps: Iterable[Step]) -> list[Stage]:
         counts = [operations(step) for step in steps if step.task in of_stage]
         known = [count for count in counts if not math.isnan(count)]
         if counts:
-            stages.append(Stage(name, len(counts), sum(known), len(counts) - len(known)))
+            stages.append(StageCost(name, len(counts), sum(known), len(counts) - len(known)))
     return stages
 
 
-def total(stages: Sequence[Stage]) -> Stage:
+def total(stages: Sequence[StageCost]) -> StageCost:
     """All stages together."""
-    return Stage(
+    return StageCost(
         "all of them",
         sum(stage.steps for stage in stages),
         sum(stage.operations for stage in stages),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.claims import Claim, Judgment, hold
-from analysis.page.page import Failure, Page, Report, Stage, summary
+from analysis.page.page import MissingPoint, Page, Report, Stage, summary
 from analysis.page.page import write as write_page
 from analysis.page.tables import for_terminal
 from analysis.rows import Rows, frame, row_key, to_csv
@@ -101,7 +101,7 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
         strip=strip,
         stages=stages(request, result),
         failures=[
-            Failure(failure.point.name, failure.message, log_of(failure.point, store))
+            MissingPoint(failure.point.name, failure.message, log_of(failure.point, store))
             for failure in result.failures
         ],
         settings={

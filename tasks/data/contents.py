@@ -17,7 +17,7 @@ from tasks.data import folders, pictures
 from tasks.data.listings import File, Listing
 
 Say = Callable[[str], Any]
-Known = dict[str, list[Any]]
+Remembered = dict[str, list[Any]]
 """By file name: size, both times, and sha256."""
 
 PATIENCE, AGAIN = 1.0, 30.0
@@ -96,7 +96,7 @@ def _place(root: Path) -> Path | None:
     return None
 
 
-def _read(place: Path | None, say: Say) -> Known:
+def _read(place: Path | None, say: Say) -> Remembered:
     if place is None:
         return {}
     try:
@@ -111,7 +111,7 @@ def _read(place: Path | None, say: Say) -> Known:
     return dict(known)
 
 
-def _keep(place: Path | None, known: Known) -> None:
+def _keep(place: Path | None, known: Remembered) -> None:
     if place is None:
         return
     fresh = place.with_suffix(f".{os.getpid()}")

@@ -44,7 +44,7 @@ class Batches(Protocol):
         """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
 
 
-class Report(Protocol):
+class ReportProgress(Protocol):
     """Called by every worker every few steps and at the last one."""
 
     def __call__(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tasks.checks import check, check_name
 from tasks.data import images
 from tasks.steps import weights as imagenet
-from tasks.steps.batches import Batch, Batches, Report
+from tasks.steps.batches import Batch, Batches, ReportProgress
 from tasks.steps.training import Loss, TrainingSettings, train
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def fit(
     *,
     out: Path,
     batches: Batches,
-    report: Report,
+    report: ReportProgress,
     resume: Path | None,
     weights: Path | None = None,
 ) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tasks.checks import check, check_name
 from tasks.data import images
-from tasks.steps.batches import Batch, Batches, Report
+from tasks.steps.batches import Batch, Batches, ReportProgress
 from tasks.steps.training import Loss, TrainingSettings, train
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def fit(
     *,
     out: Path,
     batches: Batches,
-    report: Report,
+    report: ReportProgress,
     resume: Path | None,
 ) -> None:
     """Train, and write ``unet/``, ``scheduler/``, ``model.json`` and ``history.csv``.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.checks import check, check_counts, check_name
 from tasks.settings import TaskSettings
 from tasks.steps import batches as stream
-from tasks.steps.batches import Batch, Batches, Report
+from tasks.steps.batches import Batch, Batches, ReportProgress
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ def train(
     losses: Losses,
     *,
     batches: Batches,
-    report: Report,
+    report: ReportProgress,
     resume: Path | None,
     **recipe: Any,
 ) -> "Training":

@@ -15,7 +15,7 @@ from models.guidance import guided_noise
 from models.sampling import (
     SAMPLERS,
     Ddim,
-    Ddpm,
+    DdpmSampler,
     Heun,
     SdeDpmSolver,
     from_name,
@@ -160,7 +160,7 @@ def test_ancestral_steps_are_those_of_diffusers_ddpm_scheduler(betas, steps, cli
             model.predict_noise, x_t, t, condition, null_condition=2, weight=30.0
         )
         x_t = scheduler.step(predicted, t, x_t, generator=generator, return_dict=False)[0]
-    given = {"kind": Ddpm, "weight": 30.0, "clip": clip, "step_noises": drawn(noise.shape)}
+    given = {"kind": DdpmSampler, "weight": 30.0, "clip": clip, "step_noises": drawn(noise.shape)}
     found = sample(model, noise, 1, steps=steps, **given)
     torch.testing.assert_close(found, x_t, rtol=1e-3, atol=1e-4)
 
@@ -249,7 +249,7 @@ def test_heun_evaluates_twice_a_step_but_for_the_last(null, weight, each):
     assert model.images == 4 * (2 * 6 - 1) * each
 
 
-@pytest.mark.parametrize("kind", [Ddim, Ddpm, SdeDpmSolver], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [Ddim, DdpmSampler, SdeDpmSolver], ids=lambda kind: kind.name)
 def test_a_model_that_predicts_no_noise_is_refused_by_samplers_that_need_it(kind):
     message = f"predicts noise for the sampler {kind.name}, got GaussianDenoiser; use heun"
     with pytest.raises(ValueError, match=message):

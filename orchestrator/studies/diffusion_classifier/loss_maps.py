@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from analysis.names import name, place
 from analysis.page.images import Images, grid
-from analysis.page.page import Arrays, Block, Heading, Picture, Pictures, Report
+from analysis.page.page import Arrays, Block, CaptionedImage, Heading, Pictures, Report
 from analysis.rows import Rows, groups, records, select
 from analysis.wording import titled
 from orchestrator.studies.diffusion_classifier.claims import BY_SIZE
@@ -39,7 +39,7 @@ def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block
         most = highest([losses for _, losses, _ in found])
         shown.append(Heading(titled(place(**{**found[0][0], "noise_model": None}))))
         words = f"0 (dark) to {most:.3g} and more; the same for all maps of this trigger"
-        shown.append(Pictures([Picture([ramp()], "Losses", words)], layout="maps"))
+        shown.append(Pictures([CaptionedImage([ramp()], "Losses", words)], layout="maps"))
         for at, losses, filtered in found:
             said = "" if filter_ratio is None else name("filter_ratio", filter_ratio)
             pictures = _pictures(report.class_names, losses, most, filtered, said)
@@ -78,7 +78,7 @@ def _losses(report: Report, rows: Rows, filter_ratio: float | None) -> Arrays | 
 
 def _pictures(
     classes: Sequence[str], losses: Arrays, most: float, filtered: Arrays | None, ratio: str
-) -> list[Picture]:
+) -> list[CaptionedImage]:
     """Each image with its maps under its own class and under the target class."""
 
     def called(number: int) -> str:
@@ -93,5 +93,5 @@ def _pictures(
         if filtered is not None:
             words += f", {called(int(filtered['said'][number]))} with {ratio} dropped"
         own = f"Class {called(int(losses['label'][number]))}"
-        pictures.append(Picture([grid(np.stack(tiles), 3, 1)], own, words))
+        pictures.append(CaptionedImage([grid(np.stack(tiles), 3, 1)], own, words))
     return pictures

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from analysis.page.page import Failure, Stage
+from analysis.page.page import MissingPoint, Stage
 from analysis.page.suspects import (
     COLUMNS,
     Ranking,
@@ -78,7 +78,7 @@ def report():
             ranking("fct", REVERSED),
         ],
         remarks=["left out as broken: 2 files"],
-        failures=[Failure("mine", "expected finite, got <NaN>", "/store/log")],
+        failures=[MissingPoint("mine", "expected finite, got <NaN>", "/store/log")],
         stages=[Stage("rank", "cd", 1.0, False, None)],
         settings={"classifier: steps": 100},
         environment={"torch": "2"},
