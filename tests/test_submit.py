@@ -237,7 +237,7 @@ class TestOnACluster:
         assert study.returncode == 0, said
         assert "  done     generations_row/" in said
         assert said.count("(12/12, ") == 1
-        assert "trigger ratio" in said
+        assert "no poison" in said
         [rows] = (store / "reports").glob("*/results.csv")
         assert len(rows.read_text().splitlines()) == 2
 
