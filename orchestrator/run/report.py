@@ -1,6 +1,7 @@
 """Write a study's page from what is finished; reads the store, starts nothing."""
 
 import errno
+import hashlib
 import json
 import platform
 import shlex
@@ -17,6 +18,7 @@ from analysis.page.page import MissingPoint, Page, Report, Stage, summary
 from analysis.page.page import write as write_page
 from analysis.page.tables import for_terminal
 from analysis.rows import Rows, frame, row_key, to_csv
+from orchestrator import ROOT
 from orchestrator.process import cores
 from orchestrator.run.request import Request, Result, log_of
 from orchestrator.step import Step, ancestors, brief
@@ -26,6 +28,8 @@ from orchestrator.studies.study import Point, Study
 
 REPORTS, RUN = "reports", "run.json"
 """Folder of the reports in a store, and what says in a report which points it shows."""
+DRAWN = ".drawn"
+"""Says in a report what was drawn, and by which code."""
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """Errors of a folder that may only be read."""
 EXAMPLES = 8
@@ -55,9 +59,31 @@ def reported(request: Request, result: Result) -> Result:
     return replace(result, page=page)
 
 
+def up_to_date(request: Request) -> Path | None:
+    """The page of the finished points, if this code wrote it; None if it must be written."""
+    folder = request.store.root / REPORTS / request.label
+    if not all((folder / name).exists() for name in (DRAWN, RUN, "index.html", "results.csv")):
+        return None
+    known = (folder / DRAWN).read_text()
+    return folder / "index.html" if known == _fingerprint(finished(request)) else None
+
+
+def _fingerprint(points: Sequence[Point]) -> str:
+    """A digest of the points on a page, and of the files of the code that writes it."""
+    code = sorted(
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+        for package in ("analysis", "orchestrator")
+        for path in (ROOT / package).rglob("*.*")
+        if path.suffix in (".py", ".html", ".css", ".csv")
+    )
+    shown = [point.measure.digest for point in points]
+    return hashlib.sha256(json.dumps([code, shown]).encode()).hexdigest()
+
+
 def _written(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
     page = (request.study.write or _write)(request, result, points, folder)
     write_whole(folder / RUN, json.dumps(run_file(request, points), indent=1) + "\n")
+    write_whole(folder / DRAWN, _fingerprint(points))
     return page
 
 

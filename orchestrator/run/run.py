@@ -38,7 +38,10 @@ def run(request: Request, console: Console) -> Result:
 
     plan = planning.make(request.points(), request.store)
     if not plan.to_run:
-        result = report.reported(request, Result(points=plan.points))
+        page = report.up_to_date(request)
+        result = Result(points=plan.points, page=page)
+        if page is None:
+            result = report.reported(request, result)
         if not tracking.behind(request.store, request.label):
             return result
         return _mirrored(result, _mirror(request, plan, ran=False))

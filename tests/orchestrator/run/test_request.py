@@ -115,3 +115,12 @@ class TestReports:
         names = [point.name for point in report.finished(request)]
         assert altered.name not in names
         assert len(names) == 11
+
+
+def test_a_page_is_up_to_date_until_a_point_or_the_code_is_another(reported, monkeypatch, tmp_path):
+    request, result = reported
+    assert report.up_to_date(request) == result.page
+    fewer = replace(request, axes=request.axes.with_values(guidance_weight=(2.0,)))
+    assert report.up_to_date(fewer) is None
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    assert report.up_to_date(request) is None
