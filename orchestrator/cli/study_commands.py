@@ -47,9 +47,10 @@ class StudyCommands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take a study's name from behind its flags: ``run --scale tiny amplification``."""
         if args and args[0].startswith("-"):
-            named = next((word for word in args if word in self.list_commands(ctx)), None)
-            if named:
-                args = [named, *(word for word in args if word != named)]
+            known = self.list_commands(ctx)
+            at = max((at for at, word in enumerate(args) if word in known), default=None)
+            if at is not None:  # the last: a flag before it may have a study's name as its value
+                args = [args[at], *args[:at], *args[at + 1 :]]
         return super().parse_args(ctx, args)
 
 

@@ -65,25 +65,30 @@ def up_to_date(request: Request) -> Path | None:
     if not all((folder / name).exists() for name in (DRAWN, RUN, "index.html", "results.csv")):
         return None
     known = (folder / DRAWN).read_text()
-    return folder / "index.html" if known == _fingerprint(finished(request)) else None
+    return folder / "index.html" if known == _fingerprint(request, finished(request)) else None
 
 
-def _fingerprint(points: Sequence[Point]) -> str:
-    """A digest of the points on a page, and of the files of the code that writes it."""
+def _fingerprint(request: Request, points: Sequence[Point]) -> str:
+    """A digest of what a page shows: the study, its points, and the code that writes it.
+
+    A study may be in a file of its own, so what it says of itself counts beside our code.
+    """
     code = sorted(
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
-        for package in ("analysis", "orchestrator")
+        for package in ("analysis", "orchestrator", "tasks")
         for path in (ROOT / package).rglob("*.*")
         if path.suffix in (".py", ".html", ".css", ".csv")
     )
-    shown = [point.measure.digest for point in points]
-    return hashlib.sha256(json.dumps([code, shown]).encode()).hexdigest()
+    study = request.study
+    words = [study.title, study.paper, study.question, study.columns]
+    shown = [code, words, run_file(request, points)]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 
 def _written(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
     page = (request.study.write or _write)(request, result, points, folder)
     write_whole(folder / RUN, json.dumps(run_file(request, points), indent=1) + "\n")
-    write_whole(folder / DRAWN, _fingerprint(points))
+    write_whole(folder / DRAWN, _fingerprint(request, points))
     return page
 
 

@@ -73,7 +73,6 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
     }
     return replace(
         scale,
-        about=f"{scale.about.partition(':')[0]}, on your own images",
         dataset=dataset,
         target_class=dataset.class_names[0],
         classify=_classifying(scale.classify, dataset),

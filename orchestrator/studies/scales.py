@@ -22,8 +22,6 @@ class Scale:
     """Everything about a study but its axes."""
 
     name: str
-    about: str
-    """What it is for, in a line."""
     dataset: Dataset
     target_class: str
     """Name of the class that poison is labelled as unless another is typed."""
@@ -109,7 +107,6 @@ LAPTOP_SAMPLES = sample.Settings(
 
 LAPTOP = Scale(
     name="laptop",
-    about="scikit-learn's digits, 8x8: minutes on 2 cores",
     dataset=datasets.Digits(),
     target_class="8",
     diffusion=LAPTOP_DIFFUSION,
@@ -128,7 +125,6 @@ TINY_DIFFUSION = replace(
 )
 TINY = Scale(
     name="tiny",
-    about="the same with a small network and short trainings: for tests, no findings",
     dataset=datasets.Digits(),
     target_class=LAPTOP.target_class,
     diffusion=TINY_DIFFUSION,
@@ -172,7 +168,6 @@ CIFAR10_SAMPLES = sample.Settings(
 
 CIFAR10 = Scale(
     name="cifar10",
-    about="CIFAR10 with the authors' settings, 32x32: for GPUs",
     dataset=datasets.Cifar10(folder=datasets.CIFAR10_FOLDER),
     target_class="deer",
     diffusion=train_diffusion.Settings(

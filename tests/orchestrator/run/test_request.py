@@ -122,5 +122,7 @@ def test_a_page_is_up_to_date_until_a_point_or_the_code_is_another(reported, mon
     assert report.up_to_date(request) == result.page
     fewer = replace(request, axes=request.axes.with_values(guidance_weight=(2.0,)))
     assert report.up_to_date(fewer) is None
+    renamed = replace(request, study=replace(request.study, title="Another title"))
+    assert report.up_to_date(renamed) is None
     monkeypatch.setattr(report, "ROOT", tmp_path)
     assert report.up_to_date(request) is None
