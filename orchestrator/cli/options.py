@@ -140,6 +140,7 @@ class Options:
     gpus_per_actor: int | None = _placed(None, "GPUs of each actor.")
     training_workers: int | None = _placed(None, "Data-parallel workers of a training.")
     gpus_per_training: int | None = _placed(None, "GPUs of a training.")
+    data_cpus: int | None = _placed(None, "CPUs that decode the images of a streamed training.")
     checkpoint_seconds: float = _placed(20.0, "Seconds between two checkpoints of a training.")
     dashboard: bool = _placed(False, "Start Ray's dashboard on loopback.")
     verbose: bool = _placed(False, "Let Ray and its workers print.", only="run detect")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.run.feed import Feed, Source
 from orchestrator.run.placement import Bundle, Placement
 from orchestrator.run.stream import Rows, batches, write_training_set
 from orchestrator.step import TRAINING_SET, Step
@@ -62,18 +63,21 @@ def fit(
     step, store = job.step, job.store
     if resume is not None and rank == 0:
         job.note(int(resume.name), {})  # so that it is known how much is repeated
-    manifest = step.streams.get("manifest")
+    dataset, manifest = step.streams["dataset"], step.streams.get("manifest")
+    cpus = job.bundle.data_cpus if job.bundle else 0
+    feed = Feed(Source(store, dataset, manifest), max(1, cpus // workers)) if cpus else None
     reporter = Reporter(checkpoints, job.placement.checkpoint_seconds, job.note)
     step.function(
         step.settings,
         out=out,
         batches=batches(
             step.settings,
-            store.folder(step.streams["dataset"]),
+            store.folder(dataset),
             store.folder(manifest) if manifest else None,
             job.rows,
             rank=rank,
             workers=workers,
+            read=feed,
         ),
         report=reporter if rank == 0 else _unheard,
         resume=resume,

@@ -21,6 +21,8 @@ ACTOR_SECONDS = 180.0
 """Work of one core that justifies another actor, which takes seconds to start."""
 ON_CPU = ("perturb",)
 """Tasks with a network whose results would differ on a GPU."""
+DATA_CPUS = 4
+"""CPUs that decode for each GPU of a training, unless told otherwise; a guess, not measured."""
 CORES_OF_A_GPU = 50.0
 """Cores that a GPU counts as when actors are counted; a guess, not measured."""
 
@@ -46,6 +48,9 @@ class Placement:
     """Data-parallel workers of one training; 1 on a CPU runs it in its task's process."""
     gpus_per_training: int | None = None
     """GPUs of one training, split evenly over its workers."""
+    data_cpus: int | None = None
+    """CPUs that decode the images of a training that are more than it may hold in memory; 0 has
+    the training decode them itself."""
     checkpoint_seconds: float = 20.0
     """Seconds of training between two checkpoints; 0 takes one at every report."""
     actor_seconds: float = 0.0
@@ -82,6 +87,7 @@ class Placement:
             gpus_per_actor=per_actor,
             training_workers=workers,
             gpus_per_training=per_training,
+            data_cpus=self._decoding(steps, per_training),
         )
         if self.actors is not None:
             return found
@@ -103,12 +109,20 @@ class Placement:
             count -= 1
         return count, count
 
+    def _decoding(self, steps: Sequence[Step], gpus: int) -> int:
+        """CPUs that decode for a training; none unless there is one on GPUs that streams."""
+        if not any(map(streams, steps)):
+            return 0
+        return DATA_CPUS * gpus if self.data_cpus is None else self.data_cpus
+
     def described(self) -> str:
         """How steps are spread, for people; empty if each is one process on a CPU."""
         workers, gpus = self.training_workers or 1, self.gpus_per_training or 0
         parts = []
         if workers > 1 or gpus:
             parts.append(f"each training has {workers} workers and {gpus} GPUs")
+        if self.data_cpus:
+            parts.append(f"up to {counted(self.data_cpus, 'CPU')} decode a training's images")
         if (self.actors or 1) > 1:
             parts.append(f"a long sampling or detection has up to {self.actors} actors")
         if self.gpus_per_actor:
@@ -117,8 +131,9 @@ class Placement:
 
     def distributed(self, step: Step) -> bool:
         """Whether the step starts processes of its own (Ray Train, an actor pool)."""
-        on_gpus = step.shape == "fit" and bool(self.gpus_per_training)
-        return on_gpus or self._processes(step) > 1
+        if step.shape == "fit" and (self.gpus_per_training or (self.data_cpus and streams(step))):
+            return True
+        return self._processes(step) > 1
 
     def bundle(self, step: Step, cluster: Mapping[str, float]) -> "Bundle":
         """What each process of the step holds.
@@ -132,7 +147,10 @@ class Placement:
         if step.shape == "fit":
             gpus = (self.gpus_per_training or 0) / count
         cpus = share if count > 1 and not gpus else 1.0
-        return Bundle(count=count, cpus=cpus, gpus=gpus, memory=_memory(step, count, gpus))
+        left = int(cluster.get("CPU", 1.0) - count * cpus)
+        data_cpus = min(self.data_cpus or 0, max(0, left)) if streams(step) else 0
+        memory = _memory(step, count, gpus)
+        return Bundle(count=count, cpus=cpus, gpus=gpus, memory=memory, data_cpus=data_cpus)
 
     def _processes(self, step: Step) -> int:
         """How many processes share the step."""
@@ -150,6 +168,11 @@ class Placement:
 def reads_a_folder(step: Step) -> bool:
     """Whether the step reads images from where the user has them, outside the store."""
     return bool(getattr(step.settings, "folder", ""))
+
+
+def streams(step: Step) -> bool:
+    """Whether a training has more images, as uint8, than it may hold in memory."""
+    return step.shape == "fit" and _training_set(step) > step.settings.window_bytes
 
 
 def uses_network(step: Step) -> bool:
@@ -177,9 +200,14 @@ def _memory(step: Step, processes: int, gpus: float) -> int:
         found += memory.expected(step, processes)
     if not step.streams:
         return found
-    data = step.streams["dataset"].settings
-    images = sum(data.counts()["train"]) * data.image_size**2 * data.channels
+    images = _training_set(step)
     return found + (images if step.reads_training_set else min(images, step.settings.window_bytes))
+
+
+def _training_set(step: Step) -> int:
+    """Bytes of the images that a step streams, as uint8."""
+    data = step.streams["dataset"].settings
+    return int(sum(data.counts()["train"]) * data.image_size**2 * data.channels)
 
 
 @dataclass(frozen=True)
@@ -193,6 +221,8 @@ class Bundle:
     """GPUs of one process."""
     memory: int
     """Bytes of one process."""
+    data_cpus: int = 0
+    """CPUs of the tasks, on any nodes, that decode images for all of them together."""
 
     @property
     def one(self) -> dict[str, float]:
@@ -202,7 +232,8 @@ class Bundle:
     @property
     def total(self) -> dict[str, float]:
         """What all processes hold together, in Ray's resource names."""
-        return {name: self.count * need for name, need in self.one.items()}
+        total = {name: self.count * need for name, need in self.one.items()}
+        return total | {"CPU": total["CPU"] + self.data_cpus}
 
 
 def places(bundle: Bundle, nodes: Nodes) -> int:

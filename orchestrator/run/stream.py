@@ -4,13 +4,15 @@ The *clean* dataset is read, and the manifest says which rows are poisoned, so t
 store the images once.  Trainings and detectors see stamped images and labels and nothing else.
 
 A training set of at most ``settings.window_bytes`` as uint8 is held in memory.  A larger one is
-read again every epoch, window by window, from the dataset's file.  Which of the two depends on the
-settings and the dataset, never on placement, and both learn in the order of ``batches.windows``.
+read again every epoch, window by window, from the dataset's file: by ``feed`` on other CPUs, or in
+the training's process.  Which of the two depends on the settings and the dataset, never on
+placement, and both learn in the order of ``batches.windows``.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakKeyDictionary
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from tasks.data import datasets, images
 from tasks.steps import poison
-from tasks.steps.batches import Batch, Batches, Held, Restreamed, empty, place
+from tasks.steps.batches import Batch, Batches, Held, ReadRows, Restreamed, Wanted, empty, place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,15 +102,15 @@ def batches(
     *,
     rank: int = 0,
     workers: int = 1,
+    read: ReadRows | None = None,
 ) -> Batches:
-    """What a ``fit`` with these settings is given.
+    """What a ``fit`` with these settings is given; ``read`` may read the file elsewhere.
 
     Raises:
         ValueError: The workers cannot share the batch, the manifest is another dataset's, or there
             are other rows than ``classes.json`` counts.
     """
     whole = TrainingSet.of(dataset)
-    listed = None if manifest is None else poison.Manifest.read(manifest)
     shared = {
         "batch_size": settings.batch_size,
         "seed": settings.seed,
@@ -116,10 +118,13 @@ def batches(
         "workers": workers,
     }
     if not whole.exceeds(settings.window_bytes):
+        listed = None if manifest is None else poison.Manifest.read(manifest)
         return Held(**_held(rows or ParquetRows(dataset), listed, whole), **shared)
-    read = RowGroups.of(dataset, listed, whole)
+    groups = RowGroups.open(dataset, manifest)
     window = settings.window_bytes // math.prod(whole.shape)
-    return Restreamed(read=read, groups=read.sizes, window=window, shape=whole.shape, **shared)
+    return Restreamed(
+        read=read or groups, groups=groups.sizes, window=window, shape=whole.shape, **shared
+    )
 
 
 def _held(rows: Rows, listed: poison.Manifest | None, whole: TrainingSet) -> Batch:
@@ -205,30 +210,32 @@ They are kept out of ``RowGroups``, which trainers can look into: they find no p
 
 
 class RowGroups:
-    """Reads rows of a training set's file, row group by row group; a ``ReadRows``.
-
-    It reads the file itself: a Ray Data pipeline wants CPUs, which the admitted trainings hold, and
-    on a full machine they would wait for each other forever.
-    """
+    """Reads rows of a training set's file in this process; a ``ReadRows``."""
 
     sizes: tuple[int, ...]
     """Rows of each row group."""
 
     @classmethod
-    def of(cls, dataset: Path, listed: poison.Manifest | None, whole: TrainingSet) -> Self:
-        """Of a dataset step's folder."""
+    def open(cls, dataset: Path, manifest: Path | None) -> Self:
+        """Of the folders of a dataset step and of a poison step."""
         import pyarrow.parquet as pq
 
+        listed = None if manifest is None else poison.Manifest.read(manifest)
         file = dataset / "train.parquet"
         metadata = pq.read_metadata(file)
         made = cls()
         made.sizes = tuple(
             metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)
         )
-        _SOURCES[made] = file, metadata, listed, whole.shape
+        _SOURCES[made] = file, metadata, listed, TrainingSet.of(dataset).shape
         return made
 
-    def __call__(self, group: int, rows: NDArray[np.int64]) -> Iterator[Batch]:
+    def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:
+        """What each epoch wants, in order, stamped, in parts of one row group each."""
+        for group, rows in chain.from_iterable(epochs):
+            yield from self.rows(group, rows)
+
+    def rows(self, group: int, rows: NDArray[np.int64]) -> Iterator[Batch]:
         """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
         import pyarrow.parquet as pq
 

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Protocol, TypedDict
 
@@ -40,8 +41,11 @@ class Batches(Protocol):
     def per_epoch(self) -> int:
         """Global batches an epoch; the incomplete last one is dropped."""
 
-    def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
+    def __call__(self, first: int, last: int) -> Iterator[Batch]:
+        """This worker's rows of the global batches of steps ``first`` .. ``last - 1``.
+
+        Epoch follows epoch.  Raises ValueError if an epoch has no whole batch.
+        """
 
 
 class ReportProgress(Protocol):
@@ -105,20 +109,6 @@ def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
     return slice(rank * share, (rank + 1) * share)
 
 
-def steps(batches: Batches, first: int, last: int) -> Iterator[Batch]:
-    """The batches of steps ``first`` .. ``last - 1``; raises ValueError if an epoch has none."""
-    if batches.per_epoch < 1:
-        raise ValueError("expected at least one whole batch an epoch, got none; lower batch_size")
-    step = first
-    while step < last:
-        epoch, skip = divmod(step, batches.per_epoch)
-        for batch in batches(epoch, skip):
-            yield batch
-            step += 1
-            if step == last:
-                return
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Shared:
     """How data-parallel workers share batches; raises ValueError if they cannot."""
@@ -140,6 +130,23 @@ class _Shared:
         """The rows of a global batch that this worker keeps."""
         return own_rows(self.batch_size, rank=self.rank, workers=self.workers)
 
+    @property
+    def per_epoch(self) -> int:
+        """Global batches an epoch."""
+        raise NotImplementedError
+
+    def epochs(self, first: int, last: int) -> Iterator[tuple[int, range]]:
+        """Each epoch that steps ``first`` .. ``last - 1`` touch, with its batches' numbers."""
+        if self.per_epoch < 1:
+            raise ValueError(
+                "expected at least one whole batch an epoch, got none; lower batch_size"
+            )
+        while first < last:
+            epoch, begin = divmod(first, self.per_epoch)
+            numbers = range(begin, min(self.per_epoch, begin + last - first))
+            yield epoch, numbers
+            first += len(numbers)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Held(_Shared):
@@ -160,20 +167,25 @@ class Held(_Shared):
         """Global batches an epoch."""
         return max(len(self.index) // self.batch_size, min(1, len(self.index)))
 
-    def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
-        order = epoch_order(len(self.index), seed=self.seed, epoch=epoch)
-        order = np.resize(order, max(len(order), self.batch_size))  # from its start again
-        for number in range(first, self.per_epoch):
-            rows = order[number * self.batch_size : (number + 1) * self.batch_size][self.own]
-            yield Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
+    def __call__(self, first: int, last: int) -> Iterator[Batch]:
+        """This worker's rows of the global batches of steps ``first`` .. ``last - 1``."""
+        for epoch, numbers in self.epochs(first, last):
+            order = epoch_order(len(self.index), seed=self.seed, epoch=epoch)
+            order = np.resize(order, max(len(order), self.batch_size))  # from its start again
+            for number in numbers:
+                rows = order[number * self.batch_size : (number + 1) * self.batch_size][self.own]
+                yield Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
+
+
+Wanted = tuple[int, NDArray[np.int64]]
+"""A row group, and the rows that are wanted of it, numbered within it."""
 
 
 class ReadRows(Protocol):
-    """Reads rows of one row group."""
+    """Reads rows of a training set's file."""
 
-    def __call__(self, group: int, rows: NDArray[np.int64]) -> Iterator[Batch]:
-        """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
+    def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:
+        """What each epoch wants, in this order, stamped, in parts of one row group each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,44 +210,63 @@ class Restreamed(_Shared):
         """Global batches an epoch."""
         return sum(self.groups) // self.batch_size
 
-    def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """This worker's rows of each global batch of ``epoch``, from batch ``first`` on."""
+    def __call__(self, first: int, last: int) -> Iterator[Batch]:
+        """This worker's rows of the global batches of steps ``first`` .. ``last - 1``."""
         share = self.batch_size // self.workers
         left = empty(0, self.shape)
-        for rows in self._own(epoch, first):
-            block = self._block(left, rows)
-            whole = len(block["index"]) // share * share
-            for at in range(0, whole, share):
-                yield _copied(block, slice(at, at + share))
-            left = _copied(block, slice(whole, None))
-            del block  # before the next one is made
+        parts = self.read(starmap(self._wanted, self.epochs(first, last)))
+        for epoch, numbers in self.epochs(first, last):
+            for rows in self._own(epoch, numbers):
+                block = self._block(left, rows, parts)
+                whole = len(block["index"]) // share * share
+                for at in range(0, whole, share):
+                    yield _copied(block, slice(at, at + share))
+                left = _copied(block, slice(whole, None))
+                del block  # before the next one is made
 
-    def _own(self, epoch: int, first: int) -> Iterator[NDArray[np.int64]]:
-        """This worker's rows of each window that has any of batch ``first`` or a later one."""
+    def _own(self, epoch: int, numbers: range) -> Iterator[NDArray[np.int64]]:
+        """This worker's rows of each window that has any of the batches with these numbers."""
         own, seen = self.own, 0
         for rows in windows(self.groups, window=self.window, seed=self.seed, epoch=epoch):
             batch, at = np.divmod(seen + np.arange(len(rows)), self.batch_size)
-            wanted = (first <= batch) & (batch < self.per_epoch)
+            wanted = (numbers.start <= batch) & (batch < numbers.stop)
             kept = rows[wanted & (own.start <= at) & (at < own.stop)]
             seen += len(rows)
             if len(kept):
                 yield kept
 
-    def _block(self, left: Batch, rows: NDArray[np.int64]) -> Batch:
-        """``left``, followed by ``rows`` of the file, in this order."""
+    def _wanted(self, epoch: int, numbers: range) -> list[Wanted]:
+        """What is read for the batches of an epoch with these numbers."""
+        return [
+            (group, rows[at] - self._starts[group])
+            for rows in self._own(epoch, numbers)
+            for group, at in self._by_group(rows)
+        ]
+
+    @property
+    def _starts(self) -> NDArray[np.int64]:
+        """The first row of each row group."""
+        sizes = np.asarray(self.groups, dtype=np.int64)
+        return np.cumsum(sizes) - sizes
+
+    def _by_group(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Each row group that has some of the rows, ascending, and where those stand in ``rows``."""
+        ascending = np.argsort(rows)
+        of_row = np.searchsorted(self._starts, rows[ascending], side="right") - 1
+        groups, firsts = np.unique(of_row, return_index=True)
+        yield from zip(groups.tolist(), np.split(ascending, firsts[1:]), strict=True)
+
+    def _block(self, left: Batch, rows: NDArray[np.int64], parts: Iterator[Batch]) -> Batch:
+        """``left``, followed by ``rows`` of the file, in this order, from the next ``parts``."""
         before = len(left["index"])
         block = empty(before + len(rows), self.shape)
         place(block, slice(before), left)
-        starts = np.cumsum(self.groups) - self.groups
-        ascending = np.argsort(rows)
-        of_row = np.searchsorted(starts, rows[ascending], side="right") - 1
-        groups, firsts = np.unique(of_row, return_index=True)
-        for group, same in zip(groups, np.split(ascending, firsts[1:]), strict=True):
-            at = before + same
-            for part in self.read(int(group), rows[same] - starts[group]):
+        for _, at in self._by_group(rows):
+            at = before + at
+            while len(at):
+                part = next(parts)
                 place(block, at[: len(part["index"])], part)
                 at = at[len(part["index"]) :]
-            assert not len(at), f"{len(at)} rows of row group {group} did not come"
         return block
 
 

@@ -85,7 +85,7 @@ def train(
         training.load(resume)
     loss_of_step = losses(training.device)
     own = stream.own_rows(settings.batch_size, rank=batches.rank, workers=batches.workers)
-    for batch in stream.steps(batches, training.step, settings.steps):
+    for batch in batches(training.step, settings.steps):
         training.update(loss_of_step(training.step, batch, own))
         training.report_if_due(report)
     return training

@@ -183,6 +183,19 @@ def predictions(folder):
     return found.numpy()
 
 
+class TestDecodingElsewhere:
+    def test_a_training_fed_by_ray_data_ends_in_the_bytes_of_one_that_decodes_itself(
+        self, conduct, tmp_path, bucket, contents
+    ):
+        alone = Store(tmp_path / "alone")
+        run_in_process([RESTREAMED], alone)
+        run_in_process([POISON], bucket)
+        conductor = conduct([RESTREAMED], bucket, Placement(data_cpus=1))
+        finish(conductor, RESTREAMED)
+        bucket.fetch(RESTREAMED)
+        assert contents(bucket, RESTREAMED) == contents(alone, RESTREAMED)
+
+
 class TestTheDataset:
     def test_only_what_a_training_holds_goes_to_the_object_store(
         self, conductor, with_data, tmp_path

@@ -1,0 +1,123 @@
+"""A training set larger than memory, decoded and stamped by Ray Data on other CPUs.
+
+Each worker of a training has pipelines of its own, for its rows of every global batch: an image is
+decoded once an epoch, and batches do not depend on the number of workers or of tasks.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from orchestrator.run.stream import RowGroups
+from orchestrator.step import Step
+from orchestrator.store.store import Store
+from tasks.steps.batches import Batch, Wanted
+
+PARTS_AHEAD = 2
+"""Decoded parts that wait in the worker's process, beside those in the object store."""
+BYTES_AHEAD = 256 * 2**20
+"""Decoded images that wait in the object store for one worker, about."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A training set, for any node of the cluster."""
+
+    store: Store
+    dataset: Step
+    manifest: Step | None
+
+    def row_groups(self) -> RowGroups:
+        """Its file and manifest on this node, which are kept for the next row group."""
+        name = (self.dataset.digest, self.manifest and self.manifest.digest)
+        if name not in _OPENED:
+            _OPENED.clear()
+            manifest = self.store.fetch(self.manifest) if self.manifest else None
+            _OPENED[name] = RowGroups.open(self.store.fetch(self.dataset), manifest)
+        return _OPENED[name]
+
+
+_OPENED: dict[Any, RowGroups] = {}
+_PIPELINES: WeakKeyDictionary["Feed", tuple[Source, int]] = WeakKeyDictionary()
+"""Source and CPUs of each; kept out of ``Feed``, where trainers find no path and no flag."""
+
+
+class Feed:
+    """Reads rows of a training set's file on other CPUs; a ``ReadRows``.
+
+    A thread runs the pipelines, so what comes next is decoded while a window is learned from, also
+    from one epoch to the next.
+    """
+
+    def __init__(self, source: Source, cpus: int) -> None:
+        _PIPELINES[self] = source, cpus
+
+    def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:
+        """What each epoch wants, in order, stamped, in parts of one row group each."""
+        parts: queue.Queue[Any] = queue.Queue(PARTS_AHEAD)
+        with _filled(parts, *_PIPELINES[self], epochs):
+            while (part := parts.get()) is not None:
+                if isinstance(part, BaseException):
+                    raise part
+                yield part
+
+
+@contextmanager
+def _filled(
+    parts: "queue.Queue[Any]", source: Source, cpus: int, epochs: Iterator[list[Wanted]]
+) -> Iterator[None]:
+    """Put all parts into a queue, then None, or the error that ended it."""
+    stopped = threading.Event()
+
+    def fill() -> None:
+        try:
+            for wanted in epochs:
+                for part in _decoded(source, cpus, wanted):
+                    parts.put(part)
+                    if stopped.is_set():
+                        return
+            parts.put(None)
+        except Exception as error:  # of a task, or of Ray: the training's thread raises it
+            parts.put(getattr(error, "cause", None) or error)
+
+    thread = threading.Thread(target=fill, name="decoded images", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        while thread.is_alive():
+            with suppress(queue.Empty):
+                parts.get(timeout=0.1)
+
+
+def _decoded(source: Source, cpus: int, wanted: list[Wanted]) -> Iterator[Batch]:
+    """Run one epoch's pipeline."""
+    import ray.data
+
+    items = [{"group": group, "rows": rows} for group, rows in wanted]
+    data = ray.data.from_items(items, override_num_blocks=len(items))
+    options = data.context.execution_options
+    options.preserve_order = True
+    options.resource_limits = ray.data.ExecutionResources.for_limits(
+        cpu=cpus, object_store_memory=BYTES_AHEAD
+    )
+    decode: Any = _decode
+    decoded = data.map_batches(
+        decode,
+        fn_args=(source,),
+        batch_size=1,
+        num_cpus=1,
+        compute=ray.data.TaskPoolStrategy(size=cpus),
+    )
+    for part in decoded.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
+        yield Batch(index=part["index"], image=part["image"], label=part["label"])
+
+
+def _decode(item: dict[str, Any], source: Source) -> Iterator[Any]:
+    """The wanted rows of one row group."""
+    yield from source.row_groups().rows(int(item["group"][0]), item["rows"][0])
