@@ -2,6 +2,7 @@
 
 import base64
 import colorsys
+import gzip
 import hashlib
 import io
 from pathlib import Path
@@ -94,4 +95,21 @@ def make_cifar10(folder: Path, per_class: int = 2, seed: int = 0) -> Path:
             for label in labels
         ]
         (place / name).write_bytes(np.array(records, dtype=np.uint8).tobytes())
+    return folder
+
+
+def make_fashion(folder: Path, per_class: int = 2, seed: int = 0) -> Path:
+    """Write drawn pictures as Fashion-MNIST's four gzip files, and return ``folder``.
+
+    The test part has one picture fewer of each class, if there are two or more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for position, (part, count) in enumerate([("train", per_class), ("t10k", per_class - 1)]):
+        generator = np.random.default_rng([seed, position])
+        labels = generator.permutation(np.repeat(np.arange(10, dtype=np.uint8), max(1, count)))
+        drawn = [draw(label, 10, (28, 28), 1, generator) for label in labels]
+        sizes = np.array([0x803, len(labels), 28, 28, 0x801, len(labels)], dtype=">u4").tobytes()
+        images, names = sizes[:16] + np.array(drawn, dtype=np.uint8).tobytes(), sizes[16:]
+        for name, content in (("images-idx3", images), ("labels-idx1", names + labels.tobytes())):
+            (folder / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
     return folder

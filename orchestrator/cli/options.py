@@ -86,9 +86,14 @@ class Options:
     channels: int | None = _image(None, "1 for gray, 3 for color (default: as the images are).")
     skip_broken: bool = _image(False, "Leave out files that cannot be decoded.")
     data: str | None = _image(
-        None, "Folder with CIFAR10's binary version.", needs=_poisons, env="CASTLEWALLS_DATA"
+        None,
+        "Folder with the files of CIFAR10's binary version or of Fashion-MNIST.",
+        needs=_poisons,
+        env="CASTLEWALLS_DATA",
     )
-    download: bool = _image(False, "Download CIFAR10 if it is missing.", needs=_poisons, echo=False)
+    download: bool = _image(
+        False, "Download CIFAR10 or Fashion-MNIST if it is missing.", needs=_poisons, echo=False
+    )
     trigger_setting: tuple[str, ...] = _part(
         (),
         "Set a field of a trigger, e.g. blend.alpha=0.36 or image_patch.picture=FILE. Repeatable.",

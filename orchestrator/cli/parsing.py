@@ -30,6 +30,8 @@ Say = Callable[[str], Any]
 
 NETWORKS = ("diffusion", "edm")
 """Diffusion models of a scale."""
+DOWNLOADED: dict[str, Any] = {kind.name: kind for kind in (datasets.Cifar10, datasets.FashionMnist)}
+"""Datasets in files that are downloaded, by name."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 PLACEMENT = (
@@ -63,7 +65,7 @@ def request(study: str | Study, *, say: Say = print, **words: Any) -> Request:
             say(f"{axis.flag} {plain} is taken for {taken}")
     scale = _with_weights(scale, options, axes)
     scale, options = _with_lengths(chosen, scale, axes, options, store, say)
-    if not isinstance(scale.dataset, datasets.Cifar10):
+    if scale.dataset.name not in DOWNLOADED:
         options = replace(options, data=None)  # a variable may have set it
     asked = Request(
         study=chosen,
@@ -160,11 +162,12 @@ def _with_data(scale: Scale, options: Options, store: Store, say: Say) -> Scale:
         if all(item.default is not MISSING for item in fields(kind))  # it needs no settings
     }
     name = choices.known(options.dataset or scale.dataset.name, kinds, "dataset")
-    if name == datasets.Cifar10.name:
-        place = choices.path(options.data or datasets.CIFAR10_FOLDER, "--data")
-        dataset: datasets.Dataset = datasets.Cifar10.open(place, download=options.download)
+    if name in DOWNLOADED:
+        place = choices.path(options.data or datasets.DOWNLOADS, "--data")
+        dataset: datasets.Dataset = DOWNLOADED[name].open(place, download=options.download)
     elif options.download:
-        raise ValueError("--download is about CIFAR10; it goes with --scale or --dataset cifar10.")
+        asked = " or ".join(f"--dataset {name}" for name in DOWNLOADED)
+        raise ValueError(f"--download needs a dataset that is downloaded: {asked}.")
     else:
         dataset = kinds[name]()
     own = name == scale.dataset.name

@@ -168,7 +168,7 @@ CIFAR10_SAMPLES = sample.Settings(
 
 CIFAR10 = Scale(
     name="cifar10",
-    dataset=datasets.Cifar10(folder=datasets.CIFAR10_FOLDER),
+    dataset=datasets.Cifar10(folder=datasets.DOWNLOADS),
     target_class="deer",
     diffusion=train_diffusion.Settings(
         image_size=32,

@@ -29,8 +29,6 @@ PER_CLASS: Final = {"train": 5000, "test": 1000}
 """Images of every class."""
 URL: Final = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 MD5: Final = "c32a1d4ab5d03f1284b67883e8d87530"
-CIFAR10_FOLDER: Final = "artifacts/downloads"
-"""Where CIFAR-10 is looked for and downloaded to by default."""
 
 
 @dataclass(frozen=True, kw_only=True)

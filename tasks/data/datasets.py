@@ -16,14 +16,26 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.data import images
-from tasks.data.cifar10 import CIFAR10_FOLDER, Cifar10
+from tasks.data.cifar10 import Cifar10
 from tasks.data.dataset import PARTS, ROW_GROUP, Dataset, Split
 from tasks.data.digits import Digits
+from tasks.data.fashion_mnist import FashionMnist
 from tasks.data.image_folder import ImageFolder
 
-__all__ = ["CIFAR10_FOLDER", "DATASETS", "ROW_GROUP", "Cifar10", "Dataset", "Digits", "ImageFolder"]
+__all__ = [
+    "DATASETS",
+    "DOWNLOADS",
+    "ROW_GROUP",
+    "Cifar10",
+    "Dataset",
+    "Digits",
+    "FashionMnist",
+    "ImageFolder",
+]
 
-DATASETS: tuple[type[Dataset], ...] = (Digits, ImageFolder, Cifar10)
+DATASETS: tuple[type[Dataset], ...] = (Digits, ImageFolder, Cifar10, FashionMnist)
+DOWNLOADS = "artifacts/downloads"
+"""Where datasets that are downloaded are looked for by default."""
 
 
 def caption(class_name: str) -> str:

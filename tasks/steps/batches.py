@@ -250,7 +250,7 @@ class Restreamed(_Shared):
         return np.cumsum(sizes) - sizes
 
     def _by_group(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Each row group that has some of the rows, ascending, and where those stand in ``rows``."""
+        """Each row group of some of the rows, ascending, and where those stand in ``rows``."""
         ascending = np.argsort(rows)
         of_row = np.searchsorted(self._starts, rows[ascending], side="right") - 1
         groups, firsts = np.unique(of_row, return_index=True)

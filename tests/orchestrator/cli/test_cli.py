@@ -29,7 +29,7 @@ STUDIES = {
     "diffusion_classifier": OF_ALL + "--noise-model --filter-ratio --draws --test-images",
 }
 RUN = (
-    " --address --actors --gpus-per-actor --training-workers --gpus-per-training "
+    " --address --actors --gpus-per-actor --training-workers --data-cpus --gpus-per-training "
     "--checkpoint-seconds --dashboard --verbose"
 )
 ON_A_STUDY = {"plan": "", "run": RUN, "report": "", "explain": " step"}
@@ -131,10 +131,10 @@ plan detection --trigger relabel_only | relabel_only stamps none
 plan amplification --image-size 0 | add --images FOLDER
 plan amplification --images . --image-size 0 | expected
 plan amplification --dataset cifra10 | unknown dataset 'cifra10'; did you mean cifar10?
-plan amplification --dataset images | unknown dataset 'images'; there are: digits, cifar10
+plan amplification --dataset images | unknown dataset 'images'; there are: digits, cifar10, fashion
 plan amplification --dataset digits --images . | --dataset does not go with --images
-plan amplification --download | it goes with --scale or --dataset cifar10
-plan amplification --dataset digits --scale cifar10 --download | --dataset cifar10
+plan amplification --download | needs a dataset that is downloaded: --dataset cifar10
+plan amplification --dataset digits --scale cifar10 --download | or --dataset fashion
 plan composition --trigger-setting blend.alpha=1.5 | alpha in (0, 1], got 1.5
 plan detection --detector-setting fct.drawz=1 | did you mean draws?
 plan detection --detector-setting fct.draws=0 | draws of at least 1, got 0

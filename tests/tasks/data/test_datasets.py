@@ -14,12 +14,13 @@ from hypothesis.extra import numpy as arrays
 from orchestrator.step import canonical
 from tasks.data import datasets, folders
 from tasks.data.dataset import held_out_counts, hold_out
-from tasks.data.datasets import DATASETS, ROW_GROUP, Cifar10, Digits, ImageFolder
-from tests.pictures import CLASSES, make_cifar10, make_folder
+from tasks.data.datasets import DATASETS, ROW_GROUP, Cifar10, Digits, FashionMnist, ImageFolder
+from tests.pictures import CLASSES, make_cifar10, make_fashion, make_folder
 
 MAKE = {
     Digits: lambda _: Digits(),
     ImageFolder: lambda root: ImageFolder.open(make_folder(root), image_size=16),
+    FashionMnist: lambda root: FashionMnist.open(make_fashion(root, per_class=21)),
     Cifar10: lambda root: Cifar10.open(make_cifar10(root, per_class=21)),
 }
 PARTS = ("train", "test")
