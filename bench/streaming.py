@@ -133,6 +133,10 @@ def _batches(folder: Path, **changes: Any) -> Any:
     return batches(settings, folder, folder / "manifest")
 
 
+def _epoch(batches: Any, number: int) -> Iterator[Any]:
+    return iter(batches(number * batches.per_epoch, (number + 1) * batches.per_epoch))
+
+
 def _bare(image: Any, label: Any, epoch: int) -> Iterator[Any]:
     """An epoch as anybody would write it."""
     order = generator(0, "bench order", epoch).permutation(len(image))
@@ -152,10 +156,10 @@ def _seconds(epoch: Callable[[int], Iterator[Any]]) -> float:
 def _say_epochs(folder: Path, runs: int) -> dict[str, list[float]]:
     held, restreamed = _batches(folder), _batches(folder, window_bytes=WINDOW_BYTES)
     image, label = held.image.copy(), held.label.copy()
-    ways = {
+    ways: dict[str, Callable[[int], Iterator[Any]]] = {
         "bare": lambda epoch: _bare(image, label, epoch),
-        "held": held,
-        "restreamed": restreamed,
+        "held": lambda epoch: _epoch(held, epoch),
+        "restreamed": lambda epoch: _epoch(restreamed, epoch),
     }
     for way in ways.values():
         for _ in zip(range(100), way(0), strict=False):  # the first batches find cold caches
@@ -170,7 +174,7 @@ def _say_epochs(folder: Path, runs: int) -> dict[str, list[float]]:
 def _say_memory(folder: Path) -> dict[str, int]:
     batches = _batches(folder, window_bytes=WINDOW_BYTES)
     before = _peak()
-    for _ in batches(0):
+    for _ in _epoch(batches, 0):
         pass
     return {"before": before, "peak": _peak()}
 

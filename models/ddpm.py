@@ -43,7 +43,7 @@ class Ddpm:
     def predict_noise(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """The noise in ``x_t``, float32, (B, C, H, W), at ``t``, int64, scalar or (B,), 0..T-1."""
         predicted: Tensor = self.network(x_t, t, class_labels=condition, return_dict=False)[0]
-        return predicted
+        return predicted.float()
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
         """D(x; sigma, condition), from the noise that is predicted at the time with that sigma.
@@ -156,4 +156,4 @@ def noise_loss(
     """
     x_t = scheduler.add_noise(x_0, noise, t)
     predicted = network(x_t, t, class_labels=condition, return_dict=False)[0]
-    return nn.functional.mse_loss(predicted, noise)
+    return nn.functional.mse_loss(predicted.float(), noise)

@@ -119,7 +119,7 @@ def denoise(
     raw: Tensor = network(
         factors.input * x, factors.noise, class_labels=condition, return_dict=False
     )[0]
-    return factors.skip * x + factors.out * raw
+    return factors.skip * x + factors.out * raw.float()
 
 
 def denoising_loss(

@@ -120,18 +120,16 @@ def draw(generator: np.random.Generator, *, whole: int, own: slice, probability:
     )
 
 
-def move(images: NDArray[np.float32], moves: Moves) -> NDArray[np.float32]:
+def move(images: Tensor, moves: Moves) -> Tensor:
     """Images float32 (B, C, H, H) after their moves; what comes in from outside is reflected.
 
     An image that nothing is done to comes back as it was, bit for bit.
     """
-    sources = torch.from_numpy(moves.sources().astype(np.float32))
+    sources = torch.from_numpy(moves.sources().astype(np.float32)).to(images.device)
     grid = nn.functional.affine_grid(sources, list(images.shape), align_corners=False)
-    moved = nn.functional.grid_sample(
-        torch.from_numpy(images), grid, padding_mode="reflection", align_corners=False
-    ).numpy()
-    touched = np.asarray(moves.labels().any(axis=1))[:, None, None, None]
-    return np.where(touched, moved, images)
+    moved = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    touched = torch.from_numpy(moves.labels().any(axis=1)).to(images.device)
+    return torch.where(touched[:, None, None, None], moved, images)
 
 
 class LabeledEmbedding(nn.Module):

@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.optimizer import Optimizer
 
 from models import randomness
+from models.precision import PRECISIONS, arranged, computing
 
 REPORT_EVERY: Final = 50
 """Steps between two reports; only then are losses fetched from the device and looked at."""
@@ -50,10 +51,13 @@ class Recipe:
     """A name of OPTIMIZERS."""
     schedule: str = "one_cycle"
     """A name of SCHEDULES."""
+    precision: str = "fp32"
+    """A name of ``models.precision.PRECISIONS``."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an optimizer or a schedule that there is not."""
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        """Raise ValueError for an optimizer, a schedule or a precision that there is not."""
+        named = ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)
+        for name, known in named:
             if (asked := getattr(self, name)) not in known:
                 raise ValueError(f"expected {name} of {', '.join(known)}, got {asked!r}")
 
@@ -137,7 +141,13 @@ class Training:
         self.accelerator = accelerator(rank=rank, workers=workers)
         with randomness.torch_seeded(recipe.seed, "initialization"):
             network = build()
-        self.network = self.accelerator.prepare_model(network.train())
+        network = arranged(
+            network.to(self.device).train(),
+            self.device,
+            precision=recipe.precision,
+            passes=recipe.steps,
+        )
+        self.network = self.accelerator.prepare_model(network)
         self.plain: nn.Module = self.accelerator.unwrap_model(self.network)
         self.parameters = list(self.plain.parameters())
         self.optimizer = OPTIMIZERS[recipe.optimizer](self.parameters, recipe)
@@ -156,17 +166,26 @@ class Training:
         """Where the network lies."""
         return torch.device(self.accelerator.device)
 
-    def update(self, loss_of: Callable[[nn.Module], Tensor]) -> None:
-        """Take one step down the loss; ``loss_of(network)`` is this worker's mean."""
+    def update(self, *parts: tuple[Callable[[nn.Module], Tensor], float]) -> None:
+        """Take one step down the loss, which is added up over parts of this worker's images.
+
+        A part is ``loss_of(network)``, the mean over its images, and its share of all of them.
+        """
+        losses = []
         with self._dropout():
-            loss = loss_of(self.network)
-        self.accelerator.backward(loss)
+            for number, (loss_of, share) in enumerate(parts, start=1):
+                last = number == len(parts)
+                with nullcontext() if last else self.accelerator.no_sync(self.network):
+                    with computing(self.recipe.precision, self.device):
+                        loss = share * loss_of(self.network)
+                    self.accelerator.backward(loss)
+                losses.append(loss.detach())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()
         if self.ema is not None:
             self.ema.step(self.parameters)
-        self._losses.append(loss.detach())
+        self._losses.append(torch.stack(losses).sum())
         self.step += 1
 
     def report_if_due(self, report: ReportProgress) -> None:
@@ -197,7 +216,7 @@ class Training:
                 f"weights are NaN or infinite after step {self.step}; nothing was published. "
                 f"Lower learning_rate, which is {self.recipe.learning_rate:g}"
             )
-        return self.plain.eval()
+        return self.plain.to(memory_format=torch.contiguous_format).eval()
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into ``folder``."""
@@ -205,6 +224,7 @@ class Training:
         torch.save(
             {
                 "step": self.step,
+                "precision": self.recipe.precision,
                 "history": self.history,
                 "network": self.plain.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -238,6 +258,8 @@ class Training:
             raise ValueError(f"step {saved['step']} of {self.recipe.steps}")
         if (saved["ema"] is None) != (self.ema is None):
             raise ValueError("only one of the two averages its weights")
+        if (was := saved.get("precision", "fp32")) != self.recipe.precision:
+            raise ValueError(f"it was trained in {was}, this is in {self.recipe.precision}")
         self.plain.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])

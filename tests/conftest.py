@@ -22,6 +22,15 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "made-up-name", "AWS_SECRET_ACCESS_KEY": "ma
 NO_OTHERS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "CASTLEWALLS_STORE")
 
 
+def pytest_runtest_setup(item):
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nobody_s_own_storage(tmp_path_factory):
     """Credentials that open nothing, and copies that nobody misses; set before Ray starts."""

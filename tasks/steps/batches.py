@@ -4,15 +4,18 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import starmap
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.randomness import generator
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Batch(TypedDict):
@@ -157,10 +160,21 @@ class Held(_Shared):
 
     index: NDArray[np.int64]
     """(N,)."""
-    image: NDArray[np.uint8]
-    """(N, H, W, C)."""
+    image: Any
+    """(N, H, W, C), uint8: an array, or a tensor on a GPU."""
     label: NDArray[np.int64]
     """(N,)."""
+
+    def on_gpu(self, device: "torch.device") -> Self:
+        """The same batches with their images on a GPU, if they take a quarter of it or less."""
+        import torch
+
+        if device.type != "cuda":
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        if self.image.nbytes > free // 4:
+            return self
+        return replace(self, image=torch.from_numpy(self.image).to(device))
 
     @property
     def per_epoch(self) -> int:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tasks.checks import check, check_counts, check_name
 from tasks.data import datasets, images
 from tasks.settings import TaskSettings
+from tasks.steps.training import PRECISIONS
 from tasks.triggers.patch import Patched
 from tasks.triggers.trigger import Trigger
 
@@ -91,6 +92,8 @@ class Settings(TaskSettings):
     """Images at once; part of the identity, as sums depend on it in the last bit."""
     rows_at_once: int = 1024
     """Images x classes x draws of one network evaluation; part of the identity likewise."""
+    precision: str = field(default="fp32", metadata={"since": 3})
+    """A name of PRECISIONS; errors are added up in float64 in any."""
     maps: int = 4
     """Triggered images to keep loss maps of, at least 0."""
     images: int = field(default=0, metadata={"identity": False})
@@ -110,6 +113,7 @@ class Settings(TaskSettings):
         for name in ("margin", "p_std", "sigma_data"):
             check(name, getattr(self, name), "above 0", getattr(self, name) > 0)
         check_counts(self, "batch_size", "rows_at_once")
+        check_name("a precision", self.precision, PRECISIONS)
         holds = self.test_images is None or self.test_images >= 1
         check("test_images", self.test_images, "of at least 1", holds)
         check("maps", self.maps, "of at least 0", self.maps >= 0)
@@ -163,12 +167,14 @@ class Worker:
         from models import denoiser
         from models.device import choose
         from models.diffusion_classifier import DiffusionClassifier, Method
+        from models.precision import arranged
 
-        self.settings = settings
+        self.settings, self.device = settings, choose()
         known = datasets.read_classes(dataset)
         self.target = known.position(settings.target_class)
-        device = choose()
-        opened = denoiser.load(model, device)
+        opened = denoiser.load(model, self.device)
+        passes = settings.expected_calls // settings.rows_at_once
+        arranged(opened.network, self.device, precision=settings.precision, passes=passes)
         expected = (len(known.names), (known.channels, known.image_size, known.image_size))
         if (opened.classes, opened.image_shape) != expected:
             raise ValueError(
@@ -179,7 +185,7 @@ class Worker:
         counts = tuple(kept(ratio, values) for ratio in settings.filter_ratios)
         names = ("draws", "stages", "margin", "reduction", "p_mean", "p_std", "sigma_data", "seed")
         given: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "rows_at_once")}
-        self.classifier = DiffusionClassifier(opened, Method(counts=counts, **given), device)
+        self.classifier = DiffusionClassifier(opened, Method(counts=counts, **given), self.device)
         table = pq.read_table(dataset / "test.parquet", columns=["index", "label", "image"])
         self.rows = table.sort_by("index")
         labels = self.rows["label"].to_numpy()
@@ -189,13 +195,14 @@ class Worker:
     def __call__(self, first: int, last: int) -> pa.Table:
         """Verdicts on images ``first`` .. ``last - 1``; raises FloatingPointError for NaN."""
         from models.device import one_thread
+        from models.precision import computing
 
         rows = self.rows.slice(first, last - first)
         index, label = rows["index"].to_numpy(), rows["label"].to_numpy()
         pictures = images.from_column(rows["image"])
         others = np.flatnonzero(label != self.target)
         attacked = others if self.settings.trigger.stamps else others[:0]
-        with one_thread():
+        with one_thread(), computing(self.settings.precision, self.device):
             clean = self._classified(pictures, index, label)
             triggered = None
             if len(attacked):

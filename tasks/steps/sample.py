@@ -1,6 +1,7 @@
 """Sample images from a trained diffusion model."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tasks.checks import check, check_counts, check_name
 from tasks.data import images
 from tasks.settings import TaskSettings
+from tasks.steps.training import PRECISIONS
 
 SAMPLERS = ("ddim", "ddpm", "sde", "heun")
 """Names of ``models.sampling.SAMPLERS``."""
@@ -47,6 +49,8 @@ class Settings(TaskSettings):
     """With an image's index, seeds its initial noise and the noise of every step."""
     batch_size: int = 125
     """Images at once; part of the identity, as sums depend on it in the last bit."""
+    precision: str = field(default="fp32", metadata={"since": 4})
+    """A name of PRECISIONS; the sampler's own sums are float32 or wider in any."""
 
     def __post_init__(self) -> None:
         check_name("a sampler", self.sampler, SAMPLERS)
@@ -57,6 +61,7 @@ class Settings(TaskSettings):
         holds = min(self.conditions, default=0) >= 0
         check("conditions", self.conditions, "that are classes", holds)
         check_counts(self, "steps", "n", "batch_size")
+        check_name("a precision", self.precision, PRECISIONS)
 
     @property
     def label(self) -> str:
@@ -118,12 +123,16 @@ class Worker:
 
     def __init__(self, settings: Settings, *, model: Path, conditions: Path | None = None) -> None:
         """Load the model; raises ValueError if it does not take these conditions or settings."""
-        from models import denoiser, device, sampling
+        from models import denoiser, device, precision, sampling
 
         self.settings = settings
         self.conditions = asked_for(settings, conditions)
         self.device = device.choose()
         self.model = denoiser.load(model, self.device)
+        evaluations = settings.evaluations * math.ceil(settings.n / settings.batch_size)
+        precision.arranged(
+            self.model.network, self.device, precision=settings.precision, passes=evaluations
+        )
         self.sampler = sampling.from_name(settings.sampler)
         classes = self.model.classes
         if foreign := sorted({*self.conditions.tolist()} - {*range(classes)}):
@@ -137,11 +146,12 @@ class Worker:
         import torch
 
         from models.device import one_thread
+        from models.precision import computing
         from models.sampling import initial_noise, step_noises
 
         index = np.arange(first, last)
         condition = self.conditions[index % len(self.conditions)]
-        with one_thread():
+        with one_thread(), computing(self.settings.precision, self.device):
             drawing = self.settings.seed, index.tolist(), self.model.image_shape
             noise = initial_noise(*drawing)
             samples = self.sampler.sample(

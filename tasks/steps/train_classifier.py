@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checks import check, check_name
-from tasks.data import images
 from tasks.steps import weights as imagenet
 from tasks.steps.batches import Batch, Batches, ReportProgress
 from tasks.steps.training import Loss, TrainingSettings, train
@@ -185,10 +184,12 @@ def _losses(settings: Settings, device: "torch.device") -> Callable[[int, Batch,
     """Cross entropy of a step, given its number, this worker's rows and their places."""
     import torch
 
+    from models.precision import on_device, to_float
+
     def of_step(step: int, batch: Batch, own: slice) -> Loss:
         image = augmented(batch["image"], settings, step, own)
-        x = torch.from_numpy(images.to_float(image)).to(device)
-        label = torch.from_numpy(batch["label"]).to(device)
-        return lambda network: torch.nn.functional.cross_entropy(network(x), label)
+        x = to_float(on_device(image, device))
+        label = on_device(batch["label"], device)
+        return lambda network: torch.nn.functional.cross_entropy(network(x).float(), label)
 
     return of_step

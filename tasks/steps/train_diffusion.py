@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checks import check, check_name
-from tasks.data import images
 from tasks.steps.batches import Batch, Batches, ReportProgress
 from tasks.steps.training import Loss, TrainingSettings, train
 
@@ -76,6 +75,8 @@ class Settings(TrainingSettings):
     """Standard deviation of log sigma in training an EDM, > 0."""
     sigma_data: float = field(default=0.5, metadata={"since": 3})
     """Standard deviation of the images' pixels for an EDM, > 0."""
+    recompute: bool = field(default=False, metadata={"since": 3})
+    """Whether activations are computed again for the gradients, for networks that do not fit."""
     augmentation: float = field(default=0.0, metadata={"since": 3})
     """Probability of each augmentation of an EDM (Karras, F.2), 0 <= p < 1; 0 mirrors nothing."""
 
@@ -174,6 +175,7 @@ def fit(
             report=report,
             resume=resume,
             ema_decay=settings.ema_decay,
+            resident=True,
         )
         network = training.finish()
         if batches.rank == 0:
@@ -189,7 +191,7 @@ def _losses(settings: Settings, device: "torch.device") -> Callable[[int, Batch,
     from models import ddpm, edm
 
     scheduler = ddpm.build_scheduler(steps=settings.diffusion_steps, betas=settings.betas)
-    inputs: Callable[..., tuple[NDArray[Any], ...]]
+    inputs: Callable[..., tuple[torch.Tensor, ...]]
     if settings.noise_model == "ddpm":
         names, inputs = ("x_0", "t", "noise", "condition"), inputs_of_step
         loss = partial(ddpm.noise_loss, scheduler=scheduler)
@@ -198,59 +200,62 @@ def _losses(settings: Settings, device: "torch.device") -> Callable[[int, Batch,
         loss = partial(edm.denoising_loss, sigma_data=settings.sigma_data)
 
     def of_step(step: int, batch: Batch, own: slice) -> Loss:
-        arrays = inputs(settings, step, batch, own)
-        tensors = (torch.from_numpy(array).to(device) for array in arrays)
+        tensors = inputs(settings, step, batch, own, device)
         return partial(loss, **dict(zip(names, tensors, strict=True)))
 
     return of_step
 
 
 def inputs_of_step(
-    settings: Settings, step: int, batch: Batch, own: slice
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    settings: Settings, step: int, batch: Batch, own: slice, device: "torch.device"
+) -> tuple["torch.Tensor", ...]:
     """Inputs of a DDPM for step 0, 1, ... of a worker with rows ``own`` of the global batch.
 
     Every worker draws for the whole global batch and keeps its rows, so the result does not depend
-    on the number of workers.  Returns x_0 float32 (B, C, H, W) in [-1, 1]; t int64 (B,), 0..T-1;
-    noise float32 (B, C, H, W), standard normal; condition int64 (B,), the label or the null
-    condition.
+    on the number of workers.  Returns, on the device, x_0 float32 (B, C, H, W) in [-1, 1]; t int64
+    (B,), 0..T-1; noise float32 (B, C, H, W), standard normal; condition int64 (B,), the label or
+    the null condition.
     """
+    from models.precision import on_device, to_float
     from models.randomness import generator
 
-    x_0 = images.to_float(batch["image"])
+    x_0 = to_float(on_device(batch["image"], device))
     t = generator(settings.seed, "time step", step).integers(
         settings.diffusion_steps, size=settings.batch_size
     )
-    noise = _noise(settings, step, x_0.shape[1:])[own]
-    return x_0, t[own], noise, _condition(settings, step, batch, own)
+    drawn = t[own], _noise(settings, step, tuple(x_0.shape[1:]))[own]
+    condition = _condition(settings, step, batch, own)
+    return x_0, *(on_device(array, device) for array in (*drawn, condition))
 
 
 def edm_inputs_of_step(
-    settings: Settings, step: int, batch: Batch, own: slice
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[Any]]:
+    settings: Settings, step: int, batch: Batch, own: slice, device: "torch.device"
+) -> tuple["torch.Tensor", ...]:
     """Inputs of an EDM for one step, drawn as in ``inputs_of_step``.
 
-    Returns image float32 (B, C, H, W) in [-1, 1]; sigma float32 (B,), > 0; noise float32 (B, C, H,
-    W), standard normal; condition int64 (B,) as for a DDPM, or with augmentation float32 (B, 10).
+    Returns, on the device, image float32 (B, C, H, W) in [-1, 1]; sigma float32 (B,), > 0; noise
+    float32 (B, C, H, W), standard normal; condition int64 (B,) as for a DDPM, or with augmentation
+    float32 (B, 10).
     """
     from models import edm_augmentation
+    from models.precision import on_device, to_float
     from models.randomness import generator
 
-    image = images.to_float(batch["image"])
-    drawn = generator(settings.seed, "sigma", step).standard_normal(settings.batch_size)
-    sigma = np.exp(settings.p_mean + settings.p_std * drawn).astype(np.float32)
-    noise = _noise(settings, step, image.shape[1:])[own]
-    condition = _condition(settings, step, batch, own)
-    if not settings.augmentation:
-        return image, sigma[own], noise, condition
-    moves = edm_augmentation.draw(
-        generator(settings.seed, "augmentation", step),
-        whole=settings.batch_size,
-        own=own,
-        probability=settings.augmentation,
-    )
-    told = edm_augmentation.with_labels(condition, moves)
-    return edm_augmentation.move(image, moves), sigma[own], noise, told
+    image = to_float(on_device(batch["image"], device))
+    normal = generator(settings.seed, "sigma", step).standard_normal(settings.batch_size)
+    sigma = np.exp(settings.p_mean + settings.p_std * normal).astype(np.float32)
+    drawn = sigma[own], _noise(settings, step, tuple(image.shape[1:]))[own]
+    condition: NDArray[Any] = _condition(settings, step, batch, own)
+    if settings.augmentation:
+        moves = edm_augmentation.draw(
+            generator(settings.seed, "augmentation", step),
+            whole=settings.batch_size,
+            own=own,
+            probability=settings.augmentation,
+        )
+        image = edm_augmentation.move(image, moves)
+        condition = edm_augmentation.with_labels(condition, moves)
+    return image, *(on_device(array, device) for array in (*drawn, condition))
 
 
 def _noise(settings: Settings, step: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -282,11 +287,12 @@ def build(settings: Settings) -> "torch.nn.Module":
     shape = ("image_size", "channels", "classes", "block_channels", "layers_per_block")
     others = ("attention_levels", "groups", "dropout", "attention_heads")
     given: dict[str, Any] = {name: getattr(settings, name) for name in (*shape, *others)}
-    network: torch.nn.Module = ddpm.build_network(
-        **given, null_condition=settings.has_null_condition
-    )
+    unet = ddpm.build_network(**given, null_condition=settings.has_null_condition)
     if settings.augmentation:
-        edm_augmentation.label(network)
+        edm_augmentation.label(unet)
+    if settings.recompute:
+        unet.enable_gradient_checkpointing()
+    network: torch.nn.Module = unet
     return network
 
 

@@ -27,7 +27,7 @@ def run(training, steps):
     """Take steps and return the weight after each."""
     weights = []
     for _ in range(steps):
-        training.update(distance)
+        training.update((distance, 1.0))
         weights.append(training.plain.weight.detach().clone())
     return torch.stack(weights).double().ravel()
 
@@ -62,7 +62,7 @@ def rates_of(**changes):
     training, rates = start(**changes), []
     for _ in range(training.recipe.steps):
         rates.append(training.optimizer.param_groups[0]["lr"])
-        training.update(distance)
+        training.update((distance, 1.0))
     return rates
 
 
@@ -120,9 +120,36 @@ def test_momentum_and_decay_of_sgd_add_up_as_on_paper():
     assert run(training, 3).tolist() == pytest.approx(expected, rel=1e-4)
 
 
+def test_gradients_that_are_added_up_are_those_of_the_whole_batch():
+    """Of images 1, 2 and 6 the mean square error's gradient, in parts of two and one."""
+    data = torch.tensor([[1.0], [2.0], [6.0]])
+
+    def loss(rows):
+        return lambda network: (network(rows) - 3).square().mean()
+
+    whole, parts = start(), start()
+    for _ in range(5):
+        whole.update((loss(data), 1.0))
+        parts.update((loss(data[:2]), 2 / 3), (loss(data[2:]), 1 / 3))
+    torch.testing.assert_close(parts.plain.weight, whole.plain.weight)
+    torch.testing.assert_close(parts._losses, whole._losses)
+
+
+def test_a_checkpoint_of_another_precision_does_not_fit(tmp_path):
+    one = start(precision="bf16")
+    run(one, 3)
+    one.save(tmp_path)
+    with pytest.raises(ValueError, match=r"trained in bf16, this is in fp32\); deleting it"):
+        start().load(tmp_path)
+    resumed = start(precision="bf16")
+    resumed.load(tmp_path)
+    assert resumed.step == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"precision": "fp16"}, "precision of fp32, tf32, bf16, got 'fp16'"),
         ({"optimizer": "adam"}, "optimizer of adamw, sgd, got 'adam'"),
         ({"schedule": "step"}, "schedule of one_cycle, warmup_cosine, cosine, ramp, got 'step'"),
     ],
@@ -136,7 +163,7 @@ def test_an_unknown_way_to_train_is_refused(changes, message):
 def test_reports_come_every_so_often_and_at_the_last_step(steps):
     training, reported = start(steps=steps), []
     for _ in range(steps):
-        training.update(distance)
+        training.update((distance, 1.0))
         training.report_if_due(lambda step, *_: reported.append(step))
     assert reported == [*range(REPORT_EVERY, steps, REPORT_EVERY), steps]
 
@@ -145,7 +172,7 @@ def test_what_is_reported_is_the_mean_loss_since_the_report_before(tmp_path):
     training, expected, reported = start(steps=100), [], []
     for _ in range(100):
         expected.append(distance(training.plain).item())
-        training.update(distance)
+        training.update((distance, 1.0))
         training.report_if_due(lambda *told: reported.append(told[1]["loss"]))
     means = [sum(expected[:50]) / 50, sum(expected[50:]) / 50]
     assert reported == pytest.approx(means, rel=1e-5)
@@ -156,7 +183,7 @@ def test_what_is_reported_is_the_mean_loss_since_the_report_before(tmp_path):
 def test_the_step_whose_loss_is_no_number_is_named():
     training = start(steps=50)
     run(training, 7)
-    training.update(lambda network: distance(network) * float("nan"))
+    training.update((lambda network: distance(network) * float("nan"), 1.0))
     run(training, 42)
     with pytest.raises(FloatingPointError, match="the loss is nan at step 8 of 50"):
         training.report_if_due(lambda *_: pytest.fail("reported"))

@@ -136,7 +136,9 @@ class TestRestreaming:
     @pytest.mark.parametrize("manifest", [POISON, None], ids=["poisoned", "clean"])
     def test_its_rows_are_those_that_would_be_held(self, cut_store, manifest):
         whole = held(cut_store, manifest)
-        found = columns(list(held(cut_store, manifest, window_bytes=WINDOW, batch_size=30)(2)))
+        found = columns(
+            list(held(cut_store, manifest, window_bytes=WINDOW, batch_size=30)(2 * 47, 3 * 47))
+        )
         assert len(set(found["index"])) == len(found["index"]) == 1437 // 30 * 30
         rows = np.searchsorted(whole.index, found["index"])
         np.testing.assert_array_equal(found["image"], whole.image[rows])
@@ -154,7 +156,7 @@ class TestRestreaming:
         pq.write_table(table.slice(10), foreign / "manifest.parquet")
         got = batches(Settings(window_bytes=WINDOW), cut_store.folder(DATASET), foreign)
         with pytest.raises(ValueError, match="the manifest belongs to another dataset"):
-            list(got(0))
+            list(got(0, got.per_epoch))
 
     def test_a_longer_file_takes_no_more_memory(self, tmp_path):
         """Ten and forty row groups of 50 images, 3 KiB each; two row groups a window."""
@@ -163,7 +165,7 @@ class TestRestreaming:
         peaks = []
         for folder in (small, small, large):  # the first pays for imports
             got = batches(window, folder, None)
-            peaks.append(peak(lambda got=got: [None for _ in got(0)]))
+            peaks.append(peak(lambda got=got: [None for _ in got(0, got.per_epoch)]))
         _, small_peak, large_peak = peaks
         assert large_peak < 1.1 * small_peak
         assert large_peak < 4 * window.window_bytes
@@ -212,7 +214,7 @@ class TestWhatATrainingSees:
         assert not [path for path in found["paths"] if "poison/" in path or "manifest" in path]
         assert {"int64", "uint8"} >= set(found["arrays"]) > set()
         assert "bool" not in found["arrays"]
-        batch = next(iter(held(cut_store, window_bytes=window_bytes)(0)))
+        batch = next(iter(held(cut_store, window_bytes=window_bytes)(0, 1)))
         assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
             "index": (np.int64, (64,)),
             "image": (np.uint8, (64, 8, 8, 1)),
@@ -236,7 +238,7 @@ class Settings:
 
 def fit(settings, *, out, batches, report, resume):
     given = {"out": out, "batches": batches, "report": report, "resume": resume}
-    some = batches(0)
+    some = batches(0, 2)
     next(some)
     found = list(reachable({**given, "some": some}))
     paths = {str(value) for value in found if isinstance(value, str | Path)} - {*given, "some"}

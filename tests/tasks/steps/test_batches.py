@@ -3,11 +3,11 @@ from itertools import chain, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from models.randomness import generator
-from tasks.steps.batches import Batch, Held, Restreamed, epoch_order, own_rows, steps, windows
+from tasks.steps.batches import Batch, Held, Restreamed, epoch_order, own_rows, windows
 
 
 def held(n=20, batch_size=6, **placement):
@@ -16,6 +16,12 @@ def held(n=20, batch_size=6, **placement):
     return Held(
         index=index, image=image, label=index % 7, batch_size=batch_size, seed=3, **placement
     )
+
+
+def epoch(made, number, first=0):
+    """The batches of an epoch, from batch ``first`` on."""
+    n = made.per_epoch
+    return made(number * n + first, (number + 1) * n)
 
 
 def indices(batches):
@@ -45,25 +51,25 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 
 
 def test_an_epoch_has_whole_batches_of_different_images():
-    batches = indices(held()(0))
+    batches = indices(epoch(held(), 0))
     assert [len(batch) for batch in batches] == [6, 6, 6] == [6] * held().per_epoch
     assert len({index for batch in batches for index in batch}) == 18
 
 
 def test_the_parts_of_two_workers_make_the_whole_batch():
-    first, second = (indices(held(rank=rank, workers=2)(1)) for rank in (0, 1))
-    assert [a + b for a, b in zip(first, second, strict=True)] == indices(held()(1))
+    first, second = (indices(epoch(held(rank=rank, workers=2), 1)) for rank in (0, 1))
+    assert [a + b for a, b in zip(first, second, strict=True)] == indices(epoch(held(), 1))
 
 
 @given(st.integers(0, 10), st.integers(0, 10))
 def test_steps_from_anywhere_are_the_same_steps(first, more):
-    everything = indices(steps(held(), 0, 21))
-    assert indices(steps(held(), first, first + more)) == everything[first : first + more]
+    everything = indices(held()(0, 21))
+    assert indices(held()(first, first + more)) == everything[first : first + more]
 
 
 def test_a_dataset_smaller_than_a_batch_fills_it_with_images_again():
     few = held(5, batch_size=12)
-    [drawn] = indices(few(0))
+    [drawn] = indices(epoch(few, 0))
     assert few.per_epoch == 1
     assert sorted(drawn[:5]) == sorted(drawn[5:10]) == [100, 101, 102, 103, 104]
     assert sorted(map(drawn.count, range(100, 105))) == [2, 2, 2, 3, 3]
@@ -71,11 +77,11 @@ def test_a_dataset_smaller_than_a_batch_fills_it_with_images_again():
 
 def test_an_empty_dataset_is_refused():
     with pytest.raises(ValueError, match="lower batch_size"):
-        next(steps(held(0, batch_size=12), 0, 1))
+        next(held(0, batch_size=12)(0, 1))
 
 
 def test_a_batch_says_nothing_about_poison():
-    assert all(batch.keys() == {"index", "image", "label"} for batch in held()(0))
+    assert all(batch.keys() == {"index", "image", "label"} for batch in held()(0, 3))
 
 
 GROUPS = st.lists(st.integers(1, 30), min_size=1, max_size=12)
@@ -119,13 +125,14 @@ class FromMemory:
         self.shape = shape
         self.read = []
 
-    def __call__(self, group, rows):
-        self.read += (self.starts[group] + rows).tolist()
-        for first in range(0, len(rows), 4):
-            row = self.starts[group] + rows[first : first + 4]
-            image = np.empty((len(row), *self.shape), np.uint8)
-            image[:] = (row % 251)[:, None, None, None]
-            yield Batch(index=row + 100, image=image, label=row % 7)
+    def __call__(self, epochs):
+        for group, rows in chain.from_iterable(epochs):
+            self.read += (self.starts[group] + rows).tolist()
+            for first in range(0, len(rows), 4):
+                row = self.starts[group] + rows[first : first + 4]
+                image = np.empty((len(row), *self.shape), np.uint8)
+                image[:] = (row % 251)[:, None, None, None]
+                yield Batch(index=row + 100, image=image, label=row % 7)
 
 
 def restreamed(groups=(8, 5, 8, 8, 3), window=16, batch_size=6, shape=(1, 1, 1), **placement):
@@ -142,26 +149,34 @@ def restreamed(groups=(8, 5, 8, 8, 3), window=16, batch_size=6, shape=(1, 1, 1),
 
 class TestRestreaming:
     @given(GROUPS, st.integers(1, 60), st.integers(1, 40), st.integers(0, 3))
-    def test_batches_are_the_epoch_s_order_cut_evenly(self, groups, window, size, epoch):
+    def test_batches_are_the_epoch_s_order_cut_evenly(self, groups, window, size, number):
         made = restreamed(tuple(groups), window, size)
-        rows = np.concatenate(list(windows(groups, window=window, seed=3, epoch=epoch)))
+        assume(made.per_epoch)
+        rows = np.concatenate(list(windows(groups, window=window, seed=3, epoch=number)))
         whole = rows[: made.per_epoch * size].reshape(-1, size)
-        found = list(made(epoch))
+        found = list(epoch(made, number))
         assert [(batch["index"] - 100).tolist() for batch in found] == whole.tolist()
         for batch in found:
             row = batch["index"] - 100
             np.testing.assert_array_equal(batch["image"].ravel(), row % 251)
             np.testing.assert_array_equal(batch["label"], row % 7)
 
-    @pytest.mark.parametrize("epoch", range(3))
-    def test_what_fits_one_window_comes_as_if_it_were_held(self, epoch):
+    @pytest.mark.parametrize("number", range(3))
+    def test_what_fits_one_window_comes_as_if_it_were_held(self, number):
         index = np.arange(32) + 100
         image = np.arange(32, dtype=np.uint8).reshape(32, 1, 1, 1)
         kept = Held(index=index, image=image, label=(index - 100) % 7, batch_size=6, seed=3)
-        for ours, theirs in zip(restreamed(window=32)(epoch), kept(epoch), strict=True):
+        for ours, theirs in zip(
+            epoch(restreamed(window=32), number), epoch(kept, number), strict=True
+        ):
             for name in ("index", "image", "label"):
                 assert ours[name].dtype == theirs[name].dtype
                 np.testing.assert_array_equal(ours[name], theirs[name])
+
+    @given(st.integers(0, 12), st.integers(0, 12))
+    def test_steps_from_anywhere_are_the_same_steps(self, first, more):
+        everything = indices(restreamed()(0, 24))
+        assert indices(restreamed()(first, first + more)) == everything[first : first + more]
 
     @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 4), st.integers(0, 3))
     def test_workers_have_the_batches_of_one_between_them(self, window, share, workers, first):
@@ -170,15 +185,15 @@ class TestRestreaming:
             restreamed(window=window, batch_size=size, rank=rank, workers=workers)
             for rank in range(workers)
         ]
-        parts = [indices(made(1, first)) for made in placed]
+        parts = [indices(epoch(made, 1, first)) for made in placed]
         together = [list(chain(*batch)) for batch in zip(*parts, strict=True)]
-        assert together == indices(restreamed(window=window, batch_size=size)(1, first))
+        assert together == indices(epoch(restreamed(window=window, batch_size=size), 1, first))
         read = [row for made in placed for row in made.read.read]
         assert len(read) == len(set(read)) == sum(map(len, together))
 
     def test_a_dataset_smaller_than_a_batch_is_refused(self):
         with pytest.raises(ValueError, match="lower batch_size"):
-            next(steps(restreamed(batch_size=33), 0, 1))
+            next(restreamed(batch_size=33)(0, 1))
 
     def test_four_times_the_dataset_takes_no_more_memory(self):
         small, large = (
@@ -190,7 +205,7 @@ class TestRestreaming:
 def peak(made):
     """Most bytes that Python and numpy hold while an epoch is iterated."""
     tracemalloc.start()
-    for _ in made(0):
+    for _ in epoch(made, 0):
         made.read.read.clear()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()

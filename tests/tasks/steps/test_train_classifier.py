@@ -43,11 +43,11 @@ def test_interrupted_equals_uninterrupted(fit, contents, tmp_path, changes):
 )
 def test_the_workers_together_change_what_one_changes(hold, changes):
     settings = replace(SETTINGS, **changes)
-    given = next(hold(settings)(0))["image"]
+    given = next(hold(settings)(0, 1))["image"]
     whole = augmented(given, settings, 3, slice(0, 32))
     parts = [
         augmented(
-            next(hold(settings, rank=rank, workers=2)(0))["image"],
+            next(hold(settings, rank=rank, workers=2)(0, 1))["image"],
             settings,
             3,
             own_rows(32, rank=rank, workers=2),
