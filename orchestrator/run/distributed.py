@@ -90,7 +90,7 @@ def fit(job: Job) -> None:
     """
     import ray.data
     import ray.train
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     assert job.bundle is not None
     step, bundle, gpus = job.step, job.bundle, job.bundle.gpus
@@ -111,6 +111,8 @@ def fit(job: Job) -> None:
                 use_gpu=gpus > 0,
                 resources_per_worker={"CPU": bundle.cpus} | ({"GPU": gpus} if gpus else {}),
             ),
+            # A lone worker has nobody to talk to, and needs no NCCL for that.
+            torch_config=TorchConfig(backend="gloo") if bundle.count == 1 else None,
             run_config=ray.train.RunConfig(
                 name=f"{step.digest}-{checkpoints.name}", storage_path=scratch
             ),

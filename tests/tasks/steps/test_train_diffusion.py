@@ -107,11 +107,15 @@ def test_computing_activations_again_changes_nothing(fit, small_training, model,
 
 
 def test_a_batch_learned_from_in_parts_takes_the_steps_of_the_whole_one(fit, small_training, model):
-    """Sums of 8 and 5 of 16 images at a time: the mean loss of the first 50 steps."""
-    first = losses(model)[0]
+    """Sums of 8 and 5 of 16 images at a time: the mean loss of the first 50 steps.
+
+    Without dropout, which draws for a part at a time.
+    """
+    plain = replace(small_training, dropout=0.0)
+    first = losses(fit(plain))[0]
     for most in (8, 5):
-        made = fit(replace(small_training, micro_batch=most))
-        assert losses(made)[0] == pytest.approx(first, rel=1e-3)
+        made = fit(replace(plain, micro_batch=most))
+        assert losses(made)[0] == pytest.approx(first, rel=1e-4)
 
 
 def broken(folder):

@@ -1,0 +1,103 @@
+"""Images that Ray Data decodes elsewhere: the same batches, errors, and an end."""
+
+import shutil
+import threading
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.run.feed import Feed, Source
+from orchestrator.run.placement import Placement
+from orchestrator.run.stream import batches
+from tasks.steps import train_classifier
+from tests.orchestrator.conducted import DATASET, POISON
+
+pytestmark = pytest.mark.ray
+SETTINGS = train_classifier.Settings(
+    name="content", classes=10, batch_size=32, window_bytes=350 * 64
+)
+"""Three windows and a half an epoch."""
+
+
+@pytest.fixture(scope="module")
+def store(poisoned_store, copied):
+    """The digits in row groups of 100, and a manifest."""
+    cut = copied(poisoned_store)
+    cut.discard(DATASET)
+    with cut.publish(DATASET) as attempt:
+        shutil.copytree(poisoned_store.folder(DATASET), attempt.folder, dirs_exist_ok=True)
+        (attempt.folder / "record.json").unlink()
+        table = pq.read_table(attempt.folder / "train.parquet")
+        pq.write_table(table, attempt.folder / "train.parquet", row_group_size=100)
+    return cut
+
+
+def made(store, *, cpus=0, **worker):
+    read = Feed(Source(store, DATASET, POISON), cpus) if cpus else None
+    folders = store.folder(DATASET), store.folder(POISON)
+    return batches(SETTINGS, *folders, read=read, **worker)
+
+
+def joined(workers):
+    """The global batches of some workers."""
+    for parts in zip(*workers, strict=True):
+        yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(("workers", "cpus"), [(1, 1), (1, 2), (2, 1)])
+def test_batches_do_not_depend_on_who_decodes_for_how_many(store, workers, cpus):
+    """Of two epochs and a half of 44 batches, from the middle of the first."""
+    placed = [
+        made(store, cpus=cpus, rank=rank, workers=workers)(20, 110) for rank in range(workers)
+    ]
+    expected = list(made(store)(20, 110))
+    found = list(joined(placed))
+    assert len(found) == len(expected) == 90
+    for one, other in zip(found, expected, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_error_in_a_task_is_the_training_s(store, copied):
+    broken = copied(store)
+    file = broken.folder(DATASET) / "train.parquet"
+    table = pq.read_table(file)
+    foreign = table.set_column(0, "index", [np.arange(5000, 5000 + table.num_rows)])
+    pq.write_table(foreign.cast(table.schema), file, row_group_size=100)
+    with pytest.raises(ValueError, match="the manifest belongs to another dataset"):
+        next(made(broken, cpus=1)(0, 3))
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_training_that_ends_early_leaves_no_thread(store):
+    drawn = made(store, cpus=1)(0, 400)
+    next(drawn)
+    assert [thread for thread in threading.enumerate() if thread.name == "decoded images"]
+    drawn.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "decoded images"]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "workers", "asked", "given"),
+    [
+        (1, 1, 2, 0),  # no CPU is left: the training decodes
+        (2, 1, 2, 1),
+        (8, 1, 2, 2),
+        (8, 2, 4, 4),
+        (8, 6, 4, 2),
+        (0.5, 1, 4, 0),
+    ],
+)
+def test_a_training_is_admitted_with_the_cpus_of_its_data_that_there_are(
+    cpus, workers, asked, given
+):
+    from tests.orchestrator.run.test_on_ray import HELD, RESTREAMED
+
+    placement = Placement(training_workers=workers, data_cpus=asked)
+    bundle = placement.bundle(RESTREAMED, {"CPU": cpus})
+    assert bundle.data_cpus == given
+    assert bundle.total["CPU"] == pytest.approx(workers * bundle.cpus + given)
+    assert placement.bundle(HELD, {"CPU": cpus}).data_cpus == 0
