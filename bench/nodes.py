@@ -88,9 +88,9 @@ class Nodes:
         """Those of them that have a CPU."""
         return [node for node in self.live if node is not self.head]
 
-    def add(self) -> Node:
-        """Start another node of one CPU and wait until the cluster has it."""
-        node = self._start_worker()
+    def add(self, gpus: int = 0) -> Node:
+        """Start another node of one CPU, which may pretend to have GPUs, and wait for it."""
+        node = self._start_worker("--num-gpus", str(gpus))
         self._wait_for([node])
         return node
 
@@ -125,8 +125,8 @@ class Nodes:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start_worker(self) -> Node:
-        words = ["--address", self.address, "--num-cpus", "1"]
+    def _start_worker(self, *more: str) -> Node:
+        words = ["--address", self.address, "--num-cpus", "1", *more]
         return self._start(f"node{self.started}", words)
 
     def _start(self, name: str, words: Sequence[str]) -> Node:

@@ -146,6 +146,9 @@ class Options:
     training_workers: int | None = _placed(None, "Data-parallel workers of a training.")
     gpus_per_training: int | None = _placed(None, "GPUs of a training.")
     data_cpus: int | None = _placed(None, "CPUs that decode the images of a streamed training.")
+    cache_decoded: bool = _placed(
+        False, "Keep the images of a streamed training decoded on each node's disk."
+    )
     checkpoint_seconds: float = _placed(20.0, "Seconds between two checkpoints of a training.")
     dashboard: bool = _placed(False, "Start Ray's dashboard on loopback.")
     verbose: bool = _placed(False, "Let Ray and its workers print.", only="run detect")

@@ -36,7 +36,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 PLACEMENT = (
     *("actors", "gpus_per_actor", "training_workers", "gpus_per_training"),
-    *("data_cpus", "checkpoint_seconds"),
+    *("data_cpus", "cache_decoded", "checkpoint_seconds"),
 )
 """Options that say how steps are spread; ``Placement`` has them by the same names."""
 

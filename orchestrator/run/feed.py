@@ -30,6 +30,8 @@ class Source:
     store: Store
     dataset: Step
     manifest: Step | None
+    keep: bool = False
+    """Whether nodes keep the images decoded on their disks."""
 
     def row_groups(self) -> RowGroups:
         """Its file and manifest on this node, which are kept for the next row group."""
@@ -37,7 +39,7 @@ class Source:
         if name not in _OPENED:
             _OPENED.clear()
             manifest = self.store.fetch(self.manifest) if self.manifest else None
-            _OPENED[name] = RowGroups.open(self.store.fetch(self.dataset), manifest)
+            _OPENED[name] = RowGroups.open(self.store.fetch(self.dataset), manifest, keep=self.keep)
         return _OPENED[name]
 
 

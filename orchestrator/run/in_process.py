@@ -65,7 +65,8 @@ def fit(
         job.note(int(resume.name), {})  # so that it is known how much is repeated
     dataset, manifest = step.streams["dataset"], step.streams.get("manifest")
     cpus = job.bundle.data_cpus if job.bundle else 0
-    feed = Feed(Source(store, dataset, manifest), max(1, cpus // workers)) if cpus else None
+    keep = job.placement.cache_decoded
+    feed = Feed(Source(store, dataset, manifest, keep), max(1, cpus // workers)) if cpus else None
     reporter = Reporter(checkpoints, job.placement.checkpoint_seconds, job.note)
     step.function(
         step.settings,
@@ -78,6 +79,7 @@ def fit(
             rank=rank,
             workers=workers,
             read=feed,
+            keep=keep,
         ),
         report=reporter if rank == 0 else _unheard,
         resume=resume,

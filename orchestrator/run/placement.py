@@ -51,6 +51,8 @@ class Placement:
     data_cpus: int | None = None
     """CPUs that decode the images of a training that are more than it may hold in memory; 0 has
     the training decode them itself."""
+    cache_decoded: bool = False
+    """Whether images that are streamed are kept decoded on the disks of the nodes."""
     checkpoint_seconds: float = 20.0
     """Seconds of training between two checkpoints; 0 takes one at every report."""
     actor_seconds: float = 0.0

@@ -10,7 +10,7 @@ placement, and both learn in the order of ``batches.windows``.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.run.decoded import Decoded
 from tasks.data import datasets, images
 from tasks.steps import poison
 from tasks.steps.batches import Batch, Batches, Held, ReadRows, Restreamed, Wanted, empty, place
@@ -103,8 +104,12 @@ def batches(
     rank: int = 0,
     workers: int = 1,
     read: ReadRows | None = None,
+    keep: bool = False,
 ) -> Batches:
-    """What a ``fit`` with these settings is given; ``read`` may read the file elsewhere.
+    """What a ``fit`` with these settings is given.
+
+    Of a set that is not held, ``read`` may read the file elsewhere; with ``keep``, images that are
+    decoded here are kept on disk.
 
     Raises:
         ValueError: The workers cannot share the batch, the manifest is another dataset's, or there
@@ -120,7 +125,7 @@ def batches(
     if not whole.exceeds(settings.window_bytes):
         listed = None if manifest is None else poison.Manifest.read(manifest)
         return Held(**_held(rows or ParquetRows(dataset), listed, whole), **shared)
-    groups = RowGroups.open(dataset, manifest)
+    groups = RowGroups.open(dataset, manifest, keep=keep)
     window = settings.window_bytes // math.prod(whole.shape)
     return Restreamed(
         read=read or groups, groups=groups.sizes, window=window, shape=whole.shape, **shared
@@ -190,16 +195,35 @@ def stamped(
     Raises:
         ValueError: Images that do not decode or are of another shape; a manifest of other images.
     """
-    at_once = max(1, DECODED_AT_ONCE // math.prod(shape))
-    for first in range(0, table.num_rows, at_once):
-        some = table.slice(first, at_once)
-        index, label = some["index"].to_numpy(), some["label"].to_numpy()
-        image = images.from_column(some["image"])
-        if image.shape[1:] != shape:
-            raise ValueError(f"expected images of shape {shape}, got {image.shape[1:]}")
-        if listed is not None:
-            image, label = poison.stamp(index, image, label, listed)
-        yield Batch(index=index, image=image, label=label)
+    for some in _at_once(table.num_rows, shape):
+        rows = table.slice(some.start, some.stop - some.start)
+        index, label = rows["index"].to_numpy(), rows["label"].to_numpy()
+        yield _poisoned(index, _decoded(rows, shape), label, listed)
+
+
+def _at_once(rows: int, shape: tuple[int, int, int]) -> Iterator[slice]:
+    """Rows whose images are decoded together."""
+    most = max(1, DECODED_AT_ONCE // math.prod(shape))
+    for first in range(0, rows, most):
+        yield slice(first, min(first + most, rows))
+
+
+def _decoded(table: "pa.Table", shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    image = images.from_column(table["image"])
+    if image.shape[1:] != shape:
+        raise ValueError(f"expected images of shape {shape}, got {image.shape[1:]}")
+    return image
+
+
+def _poisoned(
+    index: NDArray[np.int64],
+    image: NDArray[np.uint8],
+    label: NDArray[np.int64],
+    listed: poison.Manifest | None,
+) -> Batch:
+    if listed is not None:
+        image, label = poison.stamp(index, image, label, listed)
+    return Batch(index=index, image=image, label=label)
 
 
 _SOURCES: WeakKeyDictionary["RowGroups", tuple[Any, ...]] = WeakKeyDictionary()
@@ -216,8 +240,11 @@ class RowGroups:
     """Rows of each row group."""
 
     @classmethod
-    def open(cls, dataset: Path, manifest: Path | None) -> Self:
-        """Of the folders of a dataset step and of a poison step."""
+    def open(cls, dataset: Path, manifest: Path | None, *, keep: bool = False) -> Self:
+        """Of the folders of a dataset step and of a poison step.
+
+        With ``keep``, images are kept decoded on this machine's disk.
+        """
         import pyarrow.parquet as pq
 
         listed = None if manifest is None else poison.Manifest.read(manifest)
@@ -227,7 +254,8 @@ class RowGroups:
         made.sizes = tuple(
             metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)
         )
-        _SOURCES[made] = file, metadata, listed, TrainingSet.of(dataset).shape
+        kept = Decoded.of(dataset) if keep else None
+        _SOURCES[made] = file, metadata, listed, TrainingSet.of(dataset).shape, kept
         return made
 
     def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:
@@ -239,7 +267,19 @@ class RowGroups:
         """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
         import pyarrow.parquet as pq
 
-        path, metadata, listed, shape = _SOURCES[self]
-        with pq.ParquetFile(path, metadata=metadata) as file:
-            table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
-        yield from stamped(table.take(rows), listed, shape)
+        path, metadata, listed, shape, kept = _SOURCES[self]
+
+        def read(columns: Sequence[str]) -> "pa.Table":
+            with pq.ParquetFile(path, metadata=metadata) as file:
+                return file.read_row_group(group, columns=list(columns), use_threads=False)
+
+        if kept is None:
+            yield from stamped(read(COLUMNS).take(rows), listed, shape)
+            return
+        whole = kept.images(
+            group, (self.sizes[group], *shape), lambda: _decoded(read(["image"]), shape)
+        )
+        table = read(COLUMNS[:2]).take(rows)
+        index, label = table["index"].to_numpy(), table["label"].to_numpy()
+        for some in _at_once(len(rows), shape):
+            yield _poisoned(index[some], whole[rows[some]], label[some], listed)

@@ -17,10 +17,14 @@ from pathlib import Path
 from orchestrator.store.record import RECORD, folder_damage, read_record
 
 
+def cache() -> Path:
+    """Where this machine keeps what can be made again."""
+    return Path(os.environ.get("CASTLEWALLS_CACHE") or "~/.cache/castlewalls").expanduser()
+
+
 def place(address: str) -> Path:
     """Where the copies of a remote store lie."""
-    parent = os.environ.get("CASTLEWALLS_CACHE") or "~/.cache/castlewalls"
-    return Path(parent).expanduser() / hashlib.sha256(address.encode()).hexdigest()[:12]
+    return cache() / hashlib.sha256(address.encode()).hexdigest()[:12]
 
 
 def bring(

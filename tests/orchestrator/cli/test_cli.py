@@ -29,8 +29,8 @@ STUDIES = {
     "diffusion_classifier": OF_ALL + "--noise-model --filter-ratio --draws --test-images",
 }
 RUN = (
-    " --address --actors --gpus-per-actor --training-workers --data-cpus --gpus-per-training "
-    "--checkpoint-seconds --dashboard --verbose"
+    " --address --actors --gpus-per-actor --training-workers --data-cpus --cache-decoded "
+    "--gpus-per-training --checkpoint-seconds --dashboard --verbose"
 )
 ON_A_STUDY = {"plan": "", "run": RUN, "report": "", "explain": " step"}
 COMMANDS = {

@@ -7,9 +7,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.run import decoded, stream
 from orchestrator.run.feed import Feed, Source
 from orchestrator.run.placement import Placement
 from orchestrator.run.stream import batches
+from tasks.data import datasets
 from tasks.steps import train_classifier
 from tests.orchestrator.conducted import DATASET, POISON
 
@@ -33,10 +35,18 @@ def store(poisoned_store, copied):
     return cut
 
 
-def made(store, *, cpus=0, **worker):
-    read = Feed(Source(store, DATASET, POISON), cpus) if cpus else None
+def made(store, *, cpus=0, keep=False, **worker):
+    read = Feed(Source(store, DATASET, POISON, keep), cpus) if cpus else None
     folders = store.folder(DATASET), store.folder(POISON)
-    return batches(SETTINGS, *folders, read=read, **worker)
+    return batches(SETTINGS, *folders, read=read, keep=keep, **worker)
+
+
+def equal(found, expected):
+    """Whether batches are the same, and how many there are."""
+    for one, other in zip(found, expected, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    return len(found)
 
 
 def joined(workers):
@@ -78,6 +88,42 @@ def test_a_training_that_ends_early_leaves_no_thread(store):
     assert [thread for thread in threading.enumerate() if thread.name == "decoded images"]
     drawn.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "decoded images"]
+
+
+class TestKeepingThemDecoded:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("CASTLEWALLS_CACHE", str(tmp_path))
+        return tmp_path
+
+    def test_the_second_epoch_decodes_nothing_and_has_the_same_images(
+        self, store, folder, monkeypatch
+    ):
+        expected = list(made(store)(0, 88))
+        kept = list(made(store, keep=True)(0, 44))
+        files = sorted(folder.glob("decoded/*/*"))
+        assert [file.name for file in files] == sorted(f"{group}.npy" for group in range(15))
+        with monkeypatch.context() as patch:
+            patch.setattr(stream.images, "from_column", None)
+            kept += made(store, keep=True)(44, 88)
+        assert equal(kept, expected) == 88
+        clean = np.load(files[0])
+        whole = datasets.read_split(store.folder(DATASET), "train").images
+        np.testing.assert_array_equal(clean, whole[:100])
+
+    @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"text"])
+    def test_a_damaged_file_is_decoded_anew(self, store, folder, content):
+        place = folder / "decoded" / store.folder(DATASET).name
+        place.mkdir(parents=True)
+        for group in range(15):
+            (place / f"{group}.npy").write_bytes(content)
+        assert equal(list(made(store, keep=True)(0, 44)), list(made(store)(0, 44))) == 44
+        assert all(np.load(file).dtype == np.uint8 for file in place.iterdir())
+
+    def test_a_full_disk_keeps_nothing(self, store, folder, monkeypatch):
+        monkeypatch.setattr(decoded, "LEFT_FREE", 2**60)
+        assert equal(list(made(store, keep=True)(0, 44)), list(made(store)(0, 44))) == 44
+        assert not list(folder.glob("decoded/*/*"))
 
 
 @pytest.mark.parametrize(
