@@ -6,6 +6,7 @@ and an interrupted run ends in the bytes of an uninterrupted one.
 
 import csv
 import math
+import os
 import pickle
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -295,6 +296,8 @@ def accelerator(*, rank: int, workers: int) -> Accelerator:
     """
     if PartialState._shared_state and PartialState().num_processes != workers:
         AcceleratorState._reset_state(reset_partial_state=True)
+    if not torch.cuda.is_available():  # Ray names the GPU of its books, which torch may not see
+        os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
     threads = torch.get_num_threads()
     made = Accelerator(cpu=not torch.cuda.is_available())
     torch.set_num_threads(threads)  # which accelerate changes when it joins a group of CPUs

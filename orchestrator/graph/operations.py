@@ -1,0 +1,69 @@
+"""Floating-point operations of a forward pass through a training's network.
+
+Torch counts them (``models.counting``).  Counts of the scales' networks come along, so that
+``plan`` starts at once (``bench/operations.py`` writes them); another network is counted once on
+each machine.
+"""
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from orchestrator.graph import kept
+from orchestrator.store.copies import cache
+
+SHIPPED = Path(__file__).with_name("operations.json")
+UNET = ("image_size", "channels", "block_channels", "layers_per_block", "attention_levels")
+CLASSIFIER = ("network", "image_size", "channels", "classes")
+"""Settings that a count depends on."""
+
+
+def forward(settings: Any) -> float:
+    """Operations of one image's forward pass through the network of a training.
+
+    A multiplication and the addition after it are two.
+    """
+    name = described(settings)
+    if name not in known():
+        own = cache() / "operations.json"
+        found = kept.read(own, _is_count)
+        if name not in found:
+            found[name] = count(settings)
+            kept.write(own, found)
+        known()[name] = found[name]
+    return float(known()[name])
+
+
+def described(settings: Any) -> str:
+    """What a count depends on, e.g. ``resnet18 32 3 10``."""
+    names = UNET if hasattr(settings, "block_channels") else CLASSIFIER
+    return " ".join(json.dumps(getattr(settings, name)).replace('"', "") for name in names)
+
+
+@lru_cache(maxsize=1)
+def known() -> dict[str, int]:
+    """Counts by ``described``: those that come along, and those that were asked for since."""
+    return dict(json.loads(SHIPPED.read_text()))
+
+
+def count(settings: Any) -> int:
+    """Count the operations of a network, which takes some seconds to import torch."""
+    from models import classifiers, counting
+    from tasks.steps import train_diffusion
+
+    if hasattr(settings, "block_channels"):
+        plain = replace(settings, augmentation=0.0, recompute=False)
+        return counting.unet_operations(
+            lambda: train_diffusion.build(plain), settings.channels, settings.image_size
+        )
+    shape = classifiers.Shape(**{name: getattr(settings, name) for name in CLASSIFIER})
+    return counting.classifier_operations(
+        lambda: classifiers.build(shape), settings.channels, settings.image_size
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
+
