@@ -14,7 +14,7 @@ from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
 from analysis.statistics.transition import amplification_row
 from tasks.columns import Row
 from tasks.data import images
-from tasks.rows.row import Coordinates, poison_columns, share, write_row
+from tasks.rows.row import Coordinates, poison_columns, read_poison, share, write_row
 from tasks.steps.dissect import Dissection
 
 SHOWN = 24
@@ -45,11 +45,6 @@ class Settings(Coordinates):
         """Readable part of the result's path, e.g. ``badnets1-p0.05-w2-ddim-8-seed0``."""
         return self.point
 
-    @property
-    def thresholding(self) -> str:
-        """What ``point`` says of thresholding in sampling."""
-        return "" if self.clip == "none" else f"-{self.clip}"
-
 
 def run(
     settings: Settings,
@@ -69,9 +64,10 @@ def run(
     """
     from models.randomness import generator
 
-    record = settings.read_poison(manifest)
+    record = read_poison(manifest, settings)
     errors = json.loads((judges / "judges.json").read_text())
-    content, trigger = errors["content"], errors["trigger"]
+    counts = ("false_positives", "n_clean", "false_negatives", "n_stamped")
+    content = errors["content"]
     target, others = Dissection.read(dissection), Dissection.read(other_dissection)
     composition = compose(target.has_trigger, target.matches)
     corrected = correct(
@@ -79,12 +75,7 @@ def run(
         ContentErrors.from_confusions(
             content["clean"]["confusion"], content["stamped"]["confusion"], record["target_index"]
         ),
-        TriggerErrors(
-            false_positives=trigger["false_positives"],
-            n_clean=trigger["n_clean"],
-            false_negatives=trigger["false_negatives"],
-            n_stamped=trigger["n_stamped"],
-        ),
+        TriggerErrors(**{name: errors["trigger"][name] for name in counts}),
         generator(settings.seed, "correction"),
     )
     row: Row = {
@@ -121,12 +112,9 @@ def trigger_errors(errors: dict[str, Any]) -> Row:
 
 def _groups(generations: Path, judged: Dissection) -> dict[str, NDArray[np.uint8]]:
     """The first SHOWN images of each group, uint8, (k, H, W, C), by ascending index."""
-    column = pq.read_table(generations / "rows.parquet").sort_by("index")["image"]
-    pictures = images.from_column(column)
-    return {
-        f"g{number}": pictures[np.flatnonzero(judged.group == number)[:SHOWN]]
-        for number in (1, 2, 3, 4)
-    }
+    rows = pq.read_table(generations / "rows.parquet").sort_by("index")
+    pictures = images.from_column(rows["image"])
+    return {f"g{group}": pictures[judged.group == group][:SHOWN] for group in (1, 2, 3, 4)}
 
 
 def _template_match(judged: Dissection) -> Row:

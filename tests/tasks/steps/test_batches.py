@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.randomness import generator
-from tasks.steps.batches import Batch, Held, Restreamed, epoch_order, own_rows, steps, windows
+from tasks.steps.batches import Batch, Held, Restreamed, own_rows, steps, windows
 
 
 def held(n=20, batch_size=6, **placement):
@@ -20,16 +20,6 @@ def held(n=20, batch_size=6, **placement):
 
 def indices(batches):
     return [batch["index"].tolist() for batch in batches]
-
-
-def test_the_order_depends_on_seed_and_epoch_alone():
-    orders = {
-        (seed, epoch): tuple(epoch_order(50, seed=seed, epoch=epoch))
-        for seed in range(3)
-        for epoch in range(3)
-    }
-    assert len(set(orders.values())) == 9
-    assert tuple(epoch_order(50, seed=1, epoch=2)) == orders[1, 2]
 
 
 @given(st.integers(1, 6), st.integers(1, 8))
@@ -48,11 +38,7 @@ def test_an_epoch_has_whole_batches_of_different_images():
     batches = indices(held()(0))
     assert [len(batch) for batch in batches] == [6, 6, 6] == [6] * held().per_epoch
     assert len({index for batch in batches for index in batch}) == 18
-
-
-def test_the_parts_of_two_workers_make_the_whole_batch():
-    first, second = (indices(held(rank=rank, workers=2)(1)) for rank in (0, 1))
-    assert [a + b for a, b in zip(first, second, strict=True)] == indices(held()(1))
+    assert all(batch.keys() == {"index", "image", "label"} for batch in held()(0))  # no poison
 
 
 @given(st.integers(0, 10), st.integers(0, 10))
@@ -72,10 +58,6 @@ def test_a_dataset_smaller_than_a_batch_fills_it_with_images_again():
 def test_an_empty_dataset_is_refused():
     with pytest.raises(ValueError, match="lower batch_size"):
         next(steps(held(0, batch_size=12), 0, 1))
-
-
-def test_a_batch_says_nothing_about_poison():
-    assert all(batch.keys() == {"index", "image", "label"} for batch in held()(0))
 
 
 GROUPS = st.lists(st.integers(1, 30), min_size=1, max_size=12)
@@ -129,15 +111,8 @@ class FromMemory:
 
 
 def restreamed(groups=(8, 5, 8, 8, 3), window=16, batch_size=6, shape=(1, 1, 1), **placement):
-    return Restreamed(
-        read=FromMemory(groups, shape),
-        groups=groups,
-        window=window,
-        shape=shape,
-        batch_size=batch_size,
-        seed=3,
-        **placement,
-    )
+    file = {"read": FromMemory(groups, shape), "groups": groups, "shape": shape}
+    return Restreamed(**file, window=window, batch_size=batch_size, seed=3, **placement)
 
 
 class TestRestreaming:
@@ -153,16 +128,6 @@ class TestRestreaming:
             np.testing.assert_array_equal(batch["image"].ravel(), row % 251)
             np.testing.assert_array_equal(batch["label"], row % 7)
 
-    @pytest.mark.parametrize("epoch", range(3))
-    def test_what_fits_one_window_comes_as_if_it_were_held(self, epoch):
-        index = np.arange(32) + 100
-        image = np.arange(32, dtype=np.uint8).reshape(32, 1, 1, 1)
-        kept = Held(index=index, image=image, label=(index - 100) % 7, batch_size=6, seed=3)
-        for ours, theirs in zip(restreamed(window=32)(epoch), kept(epoch), strict=True):
-            for name in ("index", "image", "label"):
-                assert ours[name].dtype == theirs[name].dtype
-                np.testing.assert_array_equal(ours[name], theirs[name])
-
     @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 4), st.integers(0, 3))
     def test_workers_have_the_batches_of_one_between_them(self, window, share, workers, first):
         size = share * workers
@@ -175,10 +140,6 @@ class TestRestreaming:
         assert together == indices(restreamed(window=window, batch_size=size)(1, first))
         read = [row for made in placed for row in made.read.read]
         assert len(read) == len(set(read)) == sum(map(len, together))
-
-    def test_a_dataset_smaller_than_a_batch_is_refused(self):
-        with pytest.raises(ValueError, match="lower batch_size"):
-            next(steps(restreamed(batch_size=33), 0, 1))
 
     def test_four_times_the_dataset_takes_no_more_memory(self):
         small, large = (
