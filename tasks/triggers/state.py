@@ -17,17 +17,10 @@ from tasks.triggers.wanet import Wanet
 
 NOISE: Final = "noise.npy"
 """int8, (count, H, W, C): added to each poisoned image before it is stamped, by ascending index."""
-COPIED_AT_ONCE: Final = 64
-"""Images whose noise is copied at once."""
 
 
 def keep(
-    trigger: Trigger,
-    out: Path,
-    *,
-    side: int,
-    index: NDArray[np.int64],
-    noise: Path | None,
+    trigger: Trigger, out: Path, *, side: int, index: NDArray[np.int64], noise: Path | None
 ) -> dict[str, Any]:
     """Write the noise of a manifest, if it has any; return what to add to the manifest's record.
 
@@ -93,9 +86,8 @@ def _copy_noise(perturb: Path, index: NDArray[np.int64], file: Path) -> None:
     source = _mapped(perturb / NOISE)
     shape = (len(rows), *source.shape[1:])
     kept = np.lib.format.open_memmap(file, mode="w+", dtype=np.int8, shape=shape)
-    for first in range(0, len(rows), COPIED_AT_ONCE):
-        some = slice(first, first + COPIED_AT_ONCE)
-        kept[some] = source[rows[some]]
+    for place, row in enumerate(rows):  # one by one: the noise may be larger than memory
+        kept[place] = source[row]
     kept.flush()
 
 
