@@ -9,7 +9,8 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,47 +56,7 @@ _VARIABLES = {
     **{color: group for group, color in GROUP_COLORS.items()},
 }
 
-_SETTINGS: Any = {  # matplotlib's own type of this is a literal of every setting it has
-    "axes.axisbelow": True,
-    "axes.edgecolor": LINE,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": LABEL_SIZE,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 25.0,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "figure.facecolor": PAPER,
-    "font.family": "DejaVu Sans",
-    "font.size": LABEL_SIZE,
-    "grid.color": LINE,
-    "grid.linewidth": 0.8,
-    "legend.borderaxespad": 0.0,
-    "legend.columnspacing": 1.1,
-    "legend.fontsize": LABEL_SIZE,
-    "legend.frameon": False,
-    "legend.handlelength": 0.9,
-    "legend.handletextpad": 0.45,
-    "legend.labelcolor": MUTED,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5.5,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "text.parse_math": False,
-    "xtick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "xtick.labelsize": LABEL_SIZE,
-    "ytick.color": LINE,
-    "ytick.labelcolor": MUTED,
-    "ytick.labelsize": LABEL_SIZE,
-    "ytick.left": False,
-}
+_SETTINGS = Path(__file__).with_name("figure.mplstyle")
 
 
 @contextmanager
@@ -103,7 +64,7 @@ def _figure(width: float, height: float) -> "Iterator[Figure]":
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(fname=_SETTINGS):
         yield Figure(figsize=(width, height))
 
 

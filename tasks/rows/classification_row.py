@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.statistics.intervals import Estimate, mean
-from analysis.statistics.paired import Pairs, difference
+from analysis.statistics.paired import counted, difference
 from tasks import triggers
 from tasks.checks import check, check_name
 from tasks.columns import Row, bounded
@@ -171,7 +171,7 @@ def _changes(settings: Settings, now: Verdicts, before: Verdicts, other: Verdict
 
 
 def _paired(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate | None:
-    return difference(Pairs.of(first, second)) if len(first) else None
+    return difference(*counted(first, second)) if len(first) else None
 
 
 def _on_trigger(rows: pa.Table, place: int) -> Row:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.paired import Pairs, difference
+from analysis.statistics.paired import counted, difference
 from tasks.checks import check_name
 from tasks.columns import Row, bounded
 from tasks.data import datasets
@@ -192,4 +192,4 @@ def _generation(judged: Dissection | None) -> Row:
 def _change(name: str, answers: Answers | None) -> Row:
     """Rate of the first minus that of the second; None without answers of both."""
     asked = answers if answers is not None and len(answers[0]) else None
-    return bounded({f"{name}_change": None if asked is None else difference(Pairs.of(*asked))})
+    return bounded({f"{name}_change": None if asked is None else difference(*counted(*asked))})

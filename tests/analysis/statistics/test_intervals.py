@@ -106,7 +106,7 @@ def test_seeds_give_students_interval():
     found = mean_over_seeds([Estimate(value, value - 0.5, value + 0.5) for value in (1, 2, 3)])
     assert found.value == 2
     assert found.high - 2 == 2 - found.low == pytest.approx(4.302652729911275 / sqrt(3))
-    with pytest.raises(ValueError, match="two seeds"):
+    with pytest.raises(ValueError, match="two values or seeds"):
         mean_over_seeds([proportion(1, 2)])
 
 
@@ -133,5 +133,3 @@ def test_the_mean_of_independent_estimates_joins_their_distances_as_standard_err
     alone = Estimate(0.9, 0.8, 0.95)
     joined = mean_of_independent([alone])
     assert (joined.value, joined.low, joined.high) == pytest.approx((0.9, 0.8, 0.95))
-    with pytest.raises(ValueError, match="at least one"):
-        mean_of_independent([])

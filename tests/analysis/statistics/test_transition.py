@@ -11,15 +11,15 @@ RATIOS = (0.01, 0.02, 0.05, 0.1)
 
 def test_amplification_of_the_papers_figure_2():
     row = amplification_row(Estimate(0.734, 0.706, 0.760), 0.496)
-    assert row["amplification"] == pytest.approx(1.48, abs=0.005)
-    assert row["amplification_difference"] == pytest.approx(0.238)
-    assert row["amplification_low"] == pytest.approx(0.706 / 0.496)
+    assert row["amplification"].value == pytest.approx(1.48, abs=0.005)
+    assert row["amplification"].low == pytest.approx(0.706 / 0.496)
+    assert row["amplification_difference"].value == pytest.approx(0.238)
 
 
 def test_amplification_is_empty_where_nothing_was_stamped():
     row = amplification_row(proportion(3, 500), 0.0)
-    assert row["amplification"] is row["amplification_low"] is row["amplification_high"] is None
-    assert row["amplification_difference"] == 0.006
+    assert row["amplification"] is None
+    assert row["amplification_difference"].value == 0.006
     with pytest.raises(ValueError, match="fraction"):
         amplification_row(proportion(3, 500), 49.6)
 
@@ -52,8 +52,6 @@ def test_both_transitions_are_located(row):
     found = transition(_curve(row, {0.01: 50, 0.1: 150}, g2=125))
     assert found.gap.value == pytest.approx(sqrt(0.001))
     assert found.dominance.value == pytest.approx(0.01 * 10**0.75)
-    assert found.gap_1 == pytest.approx((-0.1, 0.1))
-    assert found.gap_2 == pytest.approx((0.05, 0.05))
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.statistics.intervals import wilson
-from analysis.statistics.paired import Pairs, difference
+from analysis.statistics.paired import difference
 from tasks import triggers
 from tasks.data import images
 from tasks.rows import classification_row
@@ -151,7 +151,7 @@ def reduced(given, tmp_path):
 
 
 def of(pairs):
-    found = difference(pairs)
+    found = difference(*pairs)
     return (found.value, found.low, found.high)
 
 
@@ -212,16 +212,16 @@ class TestRates:
 class TestPairs:
     def test_the_change_from_no_filter_is_paired(self, reduced):
         row = reduced()
-        right = Pairs(both=6, first_only=2, second_only=1, neither=1)
-        misled = Pairs(both=1, first_only=1, second_only=5, neither=1)
+        right = (6, 2, 1, 1)
+        misled = (1, 1, 5, 1)
         assert bounded(row, "test_accuracy_change") == of(right)
         assert bounded(row, "attack_success_rate_change") == of(misled)
         assert row["attack_success_rate_change"] == -0.5
 
     def test_the_difference_from_the_other_classifier_is_paired(self, reduced):
         row = reduced()
-        right = Pairs(both=7, first_only=1, second_only=1, neither=1)
-        misled = Pairs(both=1, first_only=1, second_only=3, neither=3)
+        right = (7, 1, 1, 1)
+        misled = (1, 1, 3, 3)
         assert bounded(row, "test_accuracy_difference") == of(right)
         assert bounded(row, "attack_success_rate_difference") == of(misled)
         assert row["attack_success_rate_difference"] == -0.25
