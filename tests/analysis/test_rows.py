@@ -88,9 +88,3 @@ def test_numpy_numbers_are_written_as_pythons_own(row):
 def test_an_array_in_a_row_is_refused(row):
     with pytest.raises(ValueError, match=r"'g1' .* ndarray"):
         csv_of([row(g1=np.zeros(3))])
-
-
-def test_a_class_name_with_commas_and_quotes_survives(row):
-    name = 'truck, "garbage"\n'
-    (line,) = csv.DictReader(io.StringIO(csv_of([row(target_class=name)])))
-    assert line["target_class"] == name

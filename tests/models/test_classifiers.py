@@ -158,8 +158,3 @@ def test_frozen_weights_ask_for_no_gradients_and_afterwards_those_that_did_do_ag
         assert not any(weights.requires_grad for weights in network.parameters())
     asked = [weights.requires_grad for weights in network.parameters()]
     assert asked == [True, False, True, True]
-
-
-def test_a_network_without_a_linear_layer_has_no_features():
-    with pytest.raises(ValueError, match="ends in a linear layer, got Sequential without"):
-        classifiers.penultimate(nn.Sequential(nn.Flatten()), torch.zeros(1, 4))

@@ -134,11 +134,6 @@ class TestAnswers:
         assert agree[0] < agree[1] < agree[2]
         assert agree[2] > 0.97
 
-    def test_an_image_alone_gets_the_answer_that_it_gets_among_others(self, model, images):
-        whole = asked(METHOD, images, model).said
-        alone = asked(METHOD, images[4:5], model, index=[4]).said
-        np.testing.assert_array_equal(alone[:, 0], whole[:, 4])
-
     def test_noise_is_held_for_a_few_draws_at_a_time_and_is_the_same(
         self, model, images, monkeypatch
     ):

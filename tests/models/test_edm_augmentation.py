@@ -6,11 +6,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from models.edm_augmentation import (
     LABELS,
-    LabeledEmbedding,
     Moves,
     draw,
     label,
@@ -122,18 +120,6 @@ def test_the_workers_together_draw_what_one_draws():
     whole = drawn(slice(0, 12))
     parts = [drawn(slice(first, first + 4)) for first in (0, 4, 8)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-
-def test_the_embedding_adds_a_linear_map_of_the_labels():
-    with torch_seeded(0, "test"):
-        plain = nn.Embedding(5, 6)
-        labeled = LabeledEmbedding(plain)
-    classes = np.array([4, 0, 2])
-    moves = replace(STILL, mirrored=ONE, scaled=2 * ONE)
-    told = torch.from_numpy(with_labels(classes, moves))
-    weight = labeled.labels.weight.T
-    expected = plain.weight[classes] + weight[0] + 2 * weight[2]
-    torch.testing.assert_close(labeled(told), expected)
 
 
 @torch.no_grad()

@@ -66,12 +66,6 @@ def rates_of(**changes):
     return rates
 
 
-def test_the_rate_rises_for_three_tenths_and_falls_to_nothing():
-    rates = rates_of(steps=100)
-    assert max(rates) == rates[29] == pytest.approx(0.1)
-    assert rates[-1] < 1e-5
-
-
 def test_a_recipe_that_says_no_more_is_adamw_under_one_cycle():
     training = start(steps=30, weight_decay=0.3)
     network = nn.Linear(1, 1, bias=False)
@@ -120,16 +114,9 @@ def test_momentum_and_decay_of_sgd_add_up_as_on_paper():
     assert run(training, 3).tolist() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"optimizer": "adam"}, "optimizer of adamw, sgd, got 'adam'"),
-        ({"schedule": "step"}, "schedule of one_cycle, warmup_cosine, cosine, ramp, got 'step'"),
-    ],
-)
-def test_an_unknown_way_to_train_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        recipe(**changes)
+def test_an_unknown_way_to_train_is_refused():
+    with pytest.raises(ValueError, match="optimizer of adamw, sgd, got 'adam'"):
+        recipe(optimizer="adam")
 
 
 @pytest.mark.parametrize("steps", [11, 50, 125])

@@ -127,9 +127,9 @@ def test_the_page_says_what_was_trained_and_what_it_does_not_say(html):
     assert "trained on all 60 images" in said
     assert "57 of them (95.0%)" in said  # 0.95 x 60
     assert 'apples, "red", the largest class, would be right on 33.3%' in said
-    for limit in ("no threshold", "no ground truth", "A clean folder has a most suspicious image"):
-        assert limit in said
-    assert "AUROC below 0.5 on digits" in said
+    assert said.count("The first 30 images are equally suspicious") == 1
+    assert said.count("Of all images, each with its mask") == 1
+    assert "still gives the same answer 62.5% of the time" in said
     assert "left out as broken: 2 files" in said
     assert "mine: expected finite, got <NaN> /store/log" in said
 
@@ -151,18 +151,6 @@ def test_a_detector_shows_its_first_24_and_the_first_six_of_each_class(html):
             assert place < len(ODD) or file == f"c/{place:03}.png"
 
 
-def test_masks_stand_beside_their_pictures_where_there_are_any(html):
-    pictures, files = cells_of(html, "cd")
-    assert pictures == 2 * len(files)
-    said = text_of(html)
-    assert said.count("Of all images, each with its mask") == 1
-    assert "still gives the same answer 62.5% of the time" in said
-
-
-def test_a_tie_at_the_top_is_said(html):
-    assert text_of(html).count("The first 30 images are equally suspicious") == 1
-
-
 def test_every_image_is_in_the_file_once_for_each_detector_and_names_come_back():
     header, *lines = csv.reader(io.StringIO(to_csv(RANKINGS, CLASSES), newline=""))
     assert tuple(header) == COLUMNS
@@ -181,20 +169,6 @@ def test_the_top_is_a_hundredth_but_not_fewer_than_ten():
     assert [top(n) for n in (6, 60, 1000, 1001, 50_000)] == [6, 10, 10, 11, 500]
 
 
-def correlation(order, suspicion=None):
-    """Of an order with the straight one."""
-    [(_, _, found, _, _)] = pairs([ranking("a", STRAIGHT), ranking("b", order, suspicion)])
-    return found
-
-
-def test_detectors_are_correlated_as_a_hand_computes():
-    assert correlation(STRAIGHT) == pytest.approx(1)
-    assert correlation(REVERSED) == pytest.approx(-1)
-    assert np.isnan(correlation(STRAIGHT, [1.0] * N))
-    # One pair of neighbours swapped: 1 - 6 sum(d^2) / (n (n^2 - 1)), with sum(d^2) = 2.
-    assert correlation([1, 0, *range(2, N)]) == pytest.approx(1 - 12 / (60 * 3599))
-
-
 def test_what_detectors_share_is_counted_by_hand():
     straight, mixed, back = (
         ranking(name, order) for name, order in (("a", STRAIGHT), ("b", MIXED), ("c", REVERSED))
@@ -204,6 +178,7 @@ def test_what_detectors_share_is_counted_by_hand():
     shared = [(one, other, count) for one, other, _, count, _ in found]
     assert shared == [("a", "b", 2), ("a", "c", 0), ("b", "c", 0)]
     assert found[0][-1] == pytest.approx(100 / 60)
+    assert found[1][2] == -1
     assert suspects([straight, mixed, back]) == [(ODD[0], (1, 1, 60)), (ODD[1], (2, 2, 59))]
     # All three share 0 only, and it comes first; two of them share 1, and two others 2..9.
     third = ranking("c", [5, 6, 7, 8, 9, 2, 3, 4, 10, 0, 1, *range(11, N)])

@@ -80,14 +80,6 @@ def test_difference_of_shares_is_antisymmetric_and_contains_its_value(first, sec
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
 
 
-def test_difference_of_shares_covers_like_a_multinomial():
-    truth = np.array([0.1, 0.06, 0.84])
-    draws = np.random.default_rng(1).multinomial(500, truth, 2000)
-    intervals = [difference_of_shares(int(a), int(b), 500) for a, b, _ in draws]
-    covered = np.mean([one.low <= 0.04 <= one.high for one in intervals])
-    assert 0.93 <= covered <= 0.975
-
-
 def test_ratio_is_the_log_interval_with_half_a_count():
     found = ratio_of_proportions(134, 500, 3, 500)
     half = Z * sqrt(1 / 134.5 - 1 / 500.5 + 1 / 3.5 - 1 / 500.5)
