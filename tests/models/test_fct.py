@@ -113,6 +113,8 @@ class TestFineTuning:
         gradient = np.array([1.0, -1.0]) / np.sqrt(8) / 2
         expected = 1 - 0.1 * (gradient + 0.01)
         np.testing.assert_allclose(copy.network[0].weight.detach().ravel(), expected, rtol=1e-6)
+        assert body.weight.ravel().tolist() == [1.0, 1.0]  # the classifier is as it was
+        assert body.weight.requires_grad
 
     def test_passes_over_a_batch_of_one_class(self, small, pictures):
         given = [(pictures[:1], LABELS[:1]), (pictures[::3], LABELS[::3])]

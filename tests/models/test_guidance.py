@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.guidance import guided
-from tests.models.made import unet
 
 NULL = 10
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -45,21 +44,6 @@ def test_one_forward_pass_that_skips_the_unconditional_half_if_it_can(weight, ba
     model = Affine()
     guide(model, weight)
     assert model.batches == batches
-
-
-@torch.no_grad()
-def test_one_batched_pass_equals_two_passes_of_a_real_network():
-    network = unet(channels=1, classes=10, attention_levels=(1,))
-
-    def predict(x_t, t, condition):
-        return network(x_t, t, class_labels=condition).sample
-
-    t = torch.tensor(7)
-    nothing = torch.full_like(CONDITION, NULL)
-    unconditional, conditional = predict(X, t, nothing), predict(X, t, CONDITION)
-    expected = unconditional + 3 * (conditional - unconditional)
-    torch.testing.assert_close(guide(predict, 3.0), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(guide(predict, 1.0), conditional, rtol=0, atol=0)
 
 
 def guide_image(denoise, weight, null_condition=NULL):

@@ -88,10 +88,3 @@ def test_every_purpose_is_a_text_of_one_place_alone():
         assert isinstance(purpose, ast.Constant), f"{place}: a purpose is written where it is used"
         assert said.setdefault(purpose.value, place) == place, f"{place}: {purpose.value!r} again"
     assert {"poisoning", "order of images", "marking", "initial noise", "noise"} <= set(said)
-
-
-def test_no_two_purposes_draw_the_same():
-    said = [purpose.value for _, purpose in purposes()]
-    assert len({draw(0, name, *indices) for name in said for indices in ((), (0,))}) == 2 * len(
-        said
-    )

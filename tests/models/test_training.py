@@ -82,26 +82,19 @@ def test_a_recipe_that_says_no_more_is_adamw_under_one_cycle():
     assert run(training, 30).tolist() == weights
 
 
-def test_warming_up_takes_a_tenth_from_four_tenths_of_the_peak():
-    rates = rates_of(steps=20, schedule="warmup_cosine")
-    # 2e-4 to 5e-4 is 0.4 to 1 of the peak; after 2 of 20 steps a cosine of 20 steps begins.
-    assert rates[:3] == pytest.approx([0.04, 0.07, 0.1])
-    assert rates[12] == pytest.approx(0.05)  # a quarter of the wave: half
-    assert rates[7] == pytest.approx(0.1 * (1 + math.sqrt(0.5)) / 2)  # an eighth
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-
-
-def test_a_cosine_falls_from_the_peak_to_nothing():
-    rates = rates_of(steps=12, schedule="cosine")
-    # cos of 0, 60, 90, 120 degrees: 1, 1/2, 0, -1/2.
-    assert [rates[step] for step in (0, 4, 6, 8)] == pytest.approx([0.1, 0.075, 0.05, 0.025])
-    assert rates[-1] == pytest.approx(0.1 * (1 - math.cos(math.pi / 12)) / 2)
-
-
-def test_a_ramp_rises_for_a_fifth_and_stays():
-    rates = rates_of(steps=20, schedule="ramp")
-    assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
-    assert rates[4:] == [0.1] * 16
+@pytest.mark.parametrize(
+    ("schedule", "steps", "expected"),
+    [
+        # 2e-4 to 5e-4 is 0.4 to 1 of the peak; after 2 of 20 steps a cosine of 20 steps begins.
+        ("warmup_cosine", 20, {0: 0.4, 1: 0.7, 2: 1, 7: (1 + math.sqrt(0.5)) / 2, 12: 0.5}),
+        # cos of 0, 60, 90, 120 degrees: 1, 1/2, 0, -1/2.
+        ("cosine", 12, {0: 1, 4: 0.75, 6: 0.5, 8: 0.25}),
+        ("ramp", 20, {0: 0.25, 1: 0.5, 2: 0.75, 3: 1, 4: 1, 19: 1}),
+    ],
+)
+def test_rates_are_those_on_paper(schedule, steps, expected):
+    rates = rates_of(steps=steps, schedule=schedule)
+    assert {step: rates[step] / 0.1 for step in expected} == pytest.approx(expected)
 
 
 def test_momentum_and_decay_of_sgd_add_up_as_on_paper():

@@ -76,13 +76,6 @@ def test_the_value_lies_inside_and_the_bounds_within_what_there_is(counts):
     assert high - low > 0
 
 
-@given(tables)
-def test_right_and_wrong_are_two_words_for_one_thing(counts):
-    both, first, second, neither = counts
-    value, low, high = bounds(both, first, second, neither)
-    assert bounds(neither, second, first, both) == pytest.approx((-value, -high, -low), abs=ROOM)
-
-
 def test_without_correlation_it_is_the_interval_of_independent_samples():
     independent = difference_of_proportions(50, 100, 80, 100)
     assert bounds(40, 10, 40, 10) == pytest.approx(
