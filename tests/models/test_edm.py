@@ -2,12 +2,9 @@
 
 import pytest
 import torch
-from diffusers import EDMEulerScheduler, UNet2DModel
 from torch import nn
 
-from models import edm
-from models.edm import Edm, build_scheduler, denoise, denoising_loss, precondition
-from tests.models.made import unet
+from models.edm import build_scheduler, denoise, denoising_loss, precondition
 
 MEAN, SPREAD = 0.2, 0.3
 SIGMAS = [0.002, 0.3, 80.0]
@@ -84,20 +81,3 @@ def test_the_wrapping_is_the_one_of_diffusers():
             scheduler.precondition_outputs(x[row], raw[row], sigma)[None],
         )
         torch.testing.assert_close(factors.noise, scheduler.precondition_noise(sigma))
-
-
-@pytest.mark.parametrize(("null_condition", "expected"), [(True, 4), (False, None)])
-@torch.no_grad()
-def test_a_model_comes_back_from_its_folder(tmp_path, null_condition, expected):
-    saved = Edm(unet(null_condition=null_condition), build_scheduler(sigma_data=0.4), 4)
-    saved.save(tmp_path)
-    loaded = Edm.load(tmp_path, torch.device("cpu"))
-    assert (loaded.null_condition, loaded.classes, loaded.image_shape) == (expected, 4, (3, 8, 8))
-    inputs = torch.ones(2, 3, 8, 8), torch.tensor([0.1, 7.0]), torch.tensor([1, 3])
-    torch.testing.assert_close(loaded.denoise(*inputs), saved.denoise(*inputs), rtol=0, atol=0)
-    assert not loaded.network.training
-    assert UNet2DModel.from_pretrained(tmp_path / "unet").config.num_class_embeds == 4 + bool(
-        expected
-    )
-    scheduler = EDMEulerScheduler.from_pretrained(tmp_path / "scheduler")
-    assert (scheduler.config.sigma_data, scheduler.config.rho) == (0.4, edm.RHO)

@@ -23,13 +23,6 @@ def test_of_two_linear_classes_the_best_corner_of_the_box_is_found():
     np.testing.assert_array_equal(found, x + corner)
 
 
-def test_a_step_is_a_step():
-    x = images([0, 0, 0, 0])
-    for steps in (1, 2, 3):
-        found = ascend(TWO, x, np.array([0]), epsilon=0.5, step_size=0.125, steps=steps)
-        np.testing.assert_array_equal(found, images([-0.125, 0.125, 0, 0]) * steps)
-
-
 def test_nothing_leaves_the_range_of_images():
     x = images([-1, 1, 0, 0], [-0.9, 0.9, 0, 0])
     found = ascend(TWO, x, np.array([0, 0]), epsilon=0.5, step_size=0.1, steps=9)

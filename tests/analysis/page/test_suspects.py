@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.page.page import MissingPoint, Report, Stage
-from analysis.page.suspects import COLUMNS, Ranking, pairs, readable, suspects, to_csv, top
+from analysis.page.suspects import COLUMNS, Ranking, pairs, suspects, to_csv, top
 from analysis.page.suspects_page import histogram, number, write
 from analysis.rows import frame
 from tests import browser
@@ -115,11 +115,6 @@ def test_what_people_call_their_files_and_classes_stays_words(html):
     said = text_of(html)
     for name in ("a/<script>.png", r"a/two\nlines\r.png", "<b>pears</b>", "my <i>pictures</i>"):
         assert name in said
-
-
-def test_a_name_that_does_not_print_is_escaped():
-    assert readable("Äpfel/é 1.png") == "Äpfel/é 1.png"
-    assert readable("a\x1b[31m\n.png") == r"a\x1b[31m\n.png"
 
 
 def test_the_page_says_what_was_trained_and_what_it_does_not_say(html):

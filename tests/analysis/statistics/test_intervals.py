@@ -104,13 +104,6 @@ def test_seeds_that_agree_keep_the_width_of_their_own_intervals():
     assert (uneven.low, uneven.high) == pytest.approx((0.5 - 0.15, 0.5 + 0.25))
 
 
-def test_estimates_move_scale_and_stay_within_what_can_be():
-    share = proportion(50, 100)
-    assert share.shifted(-0.5).value == 0
-    assert share.divided(0.25).high == pytest.approx(4 * share.high)
-    assert Estimate(0.9, 0.7, 1.1).within(0, 1) == Estimate(0.9, 0.7, 1)
-
-
 def test_the_mean_of_independent_estimates_joins_their_distances_as_standard_errors():
     # Two means of the same normal: bounds 3 and 4 below give 5 / 2, 1 and 1 above sqrt(2) / 2.
     found = mean_of_independent([Estimate(10.0, 7.0, 11.0), Estimate(20.0, 16.0, 21.0)])

@@ -42,14 +42,6 @@ def test_it_agrees_with_the_formulas_worked_by_hand(counts, phi, expected):
     assert bounds(*counts) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_correlation_is_brought_down_by_half_the_images_but_not_below_zero():
-    # 10 x 10 - 5 x 5 is 75, of which 15 go; the margins are all 15.
-    assert correlation(10, 5, 5, 10) == pytest.approx((75 - 15) / 15**2)
-    assert correlation(4, 3, 3, 3) == 0
-    assert correlation(3, 4, 3, 3) == pytest.approx((9 - 12) / (7 * 6 * 6 * 7) ** 0.5)
-    assert correlation(5, 5, 0, 0) == 0
-
-
 def test_who_agrees_everywhere_still_has_a_width():
     for agreed in [(50, 0, 0, 0), (0, 0, 0, 50), (40, 0, 0, 10), (359, 0, 0, 1)]:
         value, low, high = bounds(*agreed)
