@@ -7,7 +7,6 @@ from models import ddpm, edm
 from models.denoiser import load
 from tests.models.made import unet
 
-
 SETTINGS = {"num_train_timesteps", "beta_schedule", "sigma_data", "rho"}
 
 
