@@ -67,7 +67,6 @@ POINTS = Format(wording.point, _to(lambda value: wording.point(value).removesuff
 TIMES = Format(wording.times, _to(wording.times))
 AREA = Format(wording.area, _to(wording.area))
 GAIN = Format(wording.gain, _to(wording.gain))
-RATIO = Format(wording.ratio_name, _to(wording.ratio_name))
 NUMBER = Format(lambda value: f"{value:,.6g}", _to(lambda value: f"{value:,.6g}"))
 
 Metric: TypeAlias = "str | Callable[[Rows], Cell | Estimate | float | str | None]"

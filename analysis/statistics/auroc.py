@@ -54,7 +54,7 @@ def auroc(
     return Estimate(found.area, *score(found.area, information, level))
 
 
-def tpr_at(fpr: float, positive: Floats, negative: Floats, level: float = LEVEL) -> Estimate | None:
+def tpr_at(fpr: float, positive: Floats, negative: Floats) -> Estimate | None:
     """The largest true positive rate that some threshold reaches at a false positive rate <= fpr.
 
     None if a kind of image is missing.
@@ -68,38 +68,30 @@ def tpr_at(fpr: float, positive: Floats, negative: Floats, level: float = LEVEL)
 
     Args:
         fpr: Largest false positive rate allowed, 0..1.
-        positive: As of `auroc`, like the others.
-        negative: float64, (N,).
-        level: Coverage.
+        positive: As of `auroc`.
+        negative: As of `auroc`.
     """
     _check(positive, negative)
     if not len(positive) or not len(negative):
         return None
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     spread = z * sqrt(fpr * (1 - fpr) / len(negative))
     fewer, value, more = (
         _rate(allowed, positive, negative) for allowed in (fpr - spread, fpr, fpr + spread)
     )
     many = len(positive)
-    return Estimate(value, score(fewer, many, level)[0], score(more, many, level)[1])
+    return Estimate(value, score(fewer, many)[0], score(more, many)[1])
 
 
-def difference_of_labelings(
-    suspicion: Floats, first: Flags, second: Flags, level: float = LEVEL
-) -> Estimate | None:
+def difference_of_labelings(suspicion: Floats, first: Flags, second: Flags) -> Estimate | None:
     """AUROC when ``first`` says who is positive minus AUROC when ``second`` does, of equal images.
 
     Both intervals are joined with the correlation of what each image contributes to either AUROC
     (DeLong 1988).  It stays below 1 where the labelings agree on every image, so that "no
-    difference" has a width as well.  None if a labeling has one kind of image only.
-
-    Args:
-        suspicion: float64, (N,).
-        first: bool, (N,).
-        second: bool, (N,).
-        level: Coverage.
+    difference" has a width as well.  Given suspicions, float64, (N,), and bool, (N,); None if a
+    labeling has one kind of image only.
     """
-    areas = [auroc(suspicion[flags], suspicion[~flags], level) for flags in (first, second)]
+    areas = [auroc(suspicion[flags], suspicion[~flags]) for flags in (first, second)]
     if areas[0] is None or areas[1] is None:
         return None
     (one, spread), (other, other_spread) = (

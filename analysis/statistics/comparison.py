@@ -59,9 +59,7 @@ class Comparison:
 def counted(row: Row, name: str) -> tuple[int, int]:
     """How many images of how many a fraction of a row stands for.
 
-    Args:
-        row: A result row.
-        name: Column of the fraction, one of those named above.
+    The fraction's column is one of those named above.
     """
     if name in _COUNTED:
         return sum(int(row[column]) for column in _COUNTED[name]), int(row["n"])
@@ -131,9 +129,9 @@ def between_models(rows: Seeds, others: Seeds, count: str, n: str) -> Comparison
 
 
 def _of_models(found: Sequence[Estimate], basis: str, lowest: float) -> Comparison:
-    if len(found) >= SEEDS_FOR_SPREAD:
-        return Comparison(mean_over_seeds(found).within(lowest, 1), basis)
-    return Comparison(mean_of_independent(found), basis)
+    several = len(found) >= SEEDS_FOR_SPREAD
+    joined = mean_over_seeds(found).within(lowest, 1) if several else mean_of_independent(found)
+    return Comparison(joined, basis)
 
 
 def above_constant(rows: Seeds, name: str, column: str) -> Comparison:

@@ -71,10 +71,9 @@ def score(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     return low, high
 
 
-def proportion(count: int, n: int, level: float = LEVEL) -> Estimate:
+def proportion(count: int, n: int) -> Estimate:
     """``count`` of ``n`` with the interval of `wilson`."""
-    low, high = wilson(count, n, level)
-    return Estimate(count / n, low, high)
+    return Estimate(count / n, *wilson(count, n))
 
 
 def scored(count: int, n: int, level: float = LEVEL) -> Estimate:
@@ -105,25 +104,22 @@ def difference_of_proportions(
     return difference(scored(first, first_n, level), scored(second, second_n, level))
 
 
-def difference_of_shares(first: int, second: int, n: int, level: float = LEVEL) -> Estimate:
+def difference_of_shares(first: int, second: int, n: int) -> Estimate:
     """First share minus second, of two *exclusive* groups of one sample (Bonett and Price 2012).
 
     G1 and G2 of one set of images are counts of one multinomial: an image in one is not in the
     other, so the difference is the paired one, as in McNemar's test.
     """
-    _check_count(first, n)
-    _check_count(second, n)
-    _check_count(first + second, n)
-    z = _normal_quantile(level)
+    for count in (first, second, first + second):
+        _check_count(count, n)
+    z = _normal_quantile(LEVEL)
     a, b = (first + 1) / (n + 2), (second + 1) / (n + 2)
     half = z * sqrt((a + b - (a - b) ** 2) / (n + 2))
     value = (first - second) / n
     return Estimate(value, min(value, max(-1.0, a - b - half)), max(value, min(1.0, a - b + half)))
 
 
-def log_ratio_of_proportions(
-    first: int, first_n: int, second: int, second_n: int, level: float = LEVEL
-) -> Estimate:
+def log_ratio_of_proportions(first: int, first_n: int, second: int, second_n: int) -> Estimate:
     """Natural logarithm of first proportion over second, of two independent samples (Walter 1975).
 
     Half a count is added everywhere, so counts of 0 have finite logarithms.
@@ -134,18 +130,16 @@ def log_ratio_of_proportions(
     total_a, total_b = first_n + 0.5, second_n + 0.5
     middle = log(a / total_a) - log(b / total_b)
     # max(): the two variances vanish together only when every image is in both groups.
-    half = _normal_quantile(level) * sqrt(max(0.0, 1 / a - 1 / total_a + 1 / b - 1 / total_b))
+    half = _normal_quantile(LEVEL) * sqrt(max(0.0, 1 / a - 1 / total_a + 1 / b - 1 / total_b))
     return Estimate(middle, middle - half, middle + half)
 
 
-def ratio_of_proportions(
-    first: int, first_n: int, second: int, second_n: int, level: float = LEVEL
-) -> Estimate:
+def ratio_of_proportions(first: int, first_n: int, second: int, second_n: int) -> Estimate:
     """First proportion over second, of two independent samples, with `log_ratio_of_proportions`.
 
     The point estimate is the plain ratio, infinite where the second count is 0.
     """
-    bounds = log_ratio_of_proportions(first, first_n, second, second_n, level).exponential()
+    bounds = log_ratio_of_proportions(first, first_n, second, second_n).exponential()
     nothing = inf if first else 1.0
     value = (first / first_n) / (second / second_n) if second else nothing
     return Estimate(value, min(value, bounds.low), max(value, bounds.high))

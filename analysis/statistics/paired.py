@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.statistics import intervals
-from analysis.statistics.intervals import LEVEL, Estimate, scored
+from analysis.statistics.intervals import Estimate, scored
 
 
 def counted(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -43,9 +43,7 @@ def correlation(both: int, first_only: int, second_only: int, neither: int) -> f
     return (max(0.0, excess - n / 2) if excess > 0 else excess) / sqrt(product)
 
 
-def difference(
-    both: int, first_only: int, second_only: int, neither: int, level: float = LEVEL
-) -> Estimate:
+def difference(both: int, first_only: int, second_only: int, neither: int) -> Estimate:
     """First share minus second (Newcombe 1998, Stat. Med. 17:2635, method 10), given the counts.
 
     The distances to the two Wilson bounds add up as standard errors of correlated numbers do.  Of
@@ -53,13 +51,13 @@ def difference(
     they hardly ever differ (99.7 % where 1 % of 360 images do).
 
     Raises:
-        ValueError: Counts that are negative or all zero, or ``level`` outside (0, 1).
+        ValueError: Counts that are negative or all zero.
     """
     counts = (both, first_only, second_only, neither)
     if min(counts) < 0 or not any(counts):
         raise ValueError(f"expected counts of at least one pair, none negative, got {counts}")
     n = sum(counts)
-    first, second = (scored(both + only, n, level) for only in (first_only, second_only))
+    first, second = (scored(both + only, n) for only in (first_only, second_only))
     found = intervals.difference(first, second, correlation(*counts))
     # Of whole numbers: a difference of two quotients would be off in its last digit.
     value = (first_only - second_only) / n
