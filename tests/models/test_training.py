@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import REPORT_EVERY, Recipe, Training, accelerator, averaged
+from models.training import REPORT_EVERY, Recipe, Training, accelerator
 
 
 def recipe(**changes):
@@ -48,13 +48,6 @@ def test_averaged_weights_have_their_closed_form():
     (shadow,) = training.ema.shadow_params
     assert float(shadow) == pytest.approx(expected, rel=1e-5)
     assert published(training) == pytest.approx(expected, rel=1e-5)
-
-
-def test_without_an_average_the_last_weights_are_published():
-    training = start()
-    weights = run(training, 20)
-    assert published(training) == float(weights[-1])
-    assert averaged(training.parameters, None) is None
 
 
 def rates_of(**changes):
