@@ -7,19 +7,18 @@ import numpy as np
 
 from analysis.page.page import MissingPoint, Report, Stage
 from analysis.rows import frame, row_key
-from analysis.statistics.composition import GROUPS, Composition
-from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
+from analysis.statistics.composition import GROUPS, shares
+from analysis.statistics.correction import correct
 from analysis.statistics.transition import amplification_row
 from orchestrator.run.report import judged
 from orchestrator.studies import STUDIES
-from tasks.columns import rate
+from tasks.columns import bounded, rate
 from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_defense import defense_study
 from tests.made_up_detection import detection_study
 
 N_TRAIN, N_TARGET = 1437, 139
-CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
-TRIGGER = TriggerErrors(0, 360, 1, 360)
+ERRORS = [(1, 35), (7, 325), (2, 35), (22, 325), (0, 360), (1, 360)]
 STEPS = {"ddim": 25, "ddpm": 50, "sde": 25}
 
 AMPLIFICATION_COUNTS = {  # (trigger, ratio, weight): images in g1, g2, g3, g4
@@ -85,7 +84,7 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
     share = poisoned / (poisoned + N_TARGET)
     stamped = trigger not in ("none", "relabel_only")
     p_t = share if stamped else 0.0
-    composition = Composition(*counts)
+    seen = shares(counts)
     row = {
         "study": "amplification",
         "scale": "laptop",
@@ -98,14 +97,15 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
         "clip": "none",
         "paper_guidance": 5.0,
         "seed": 0,
-        "n": composition.n,
+        "n": sum(counts),
         "p_t": p_t,
         "relabelled_ratio": share,
         "n_train": N_TRAIN,
         "n_poisoned": poisoned,
         "n_target": N_TARGET,
-        **composition.row(),
-        **amplification_row(composition.trigger_ratio, p_t),
+        **{f"{group}_count": count for group, count in zip(GROUPS, counts, strict=True)},
+        **bounded(seen),
+        **bounded(amplification_row(seen["trigger_ratio"], p_t)),
         "other_n": 500,
         "other_guidance_weight": 2.0,
         "content_accuracy": 0.978,
@@ -152,8 +152,8 @@ def template_matched(row, missed=0):
 
 def corrected(row):
     """The same row with the corrected columns."""
-    counts = counts_of(row)
-    return {**row, **correct(counts, CONTENT, TRIGGER, np.random.default_rng(0)).row()}
+    found = correct(counts_of(row), ERRORS, np.random.default_rng(0))
+    return {**row, **bounded({f"{name}_corrected": share for name, share in found.items()})}
 
 
 def amplification_sweep():
@@ -199,7 +199,7 @@ def triggers_row(trigger, ratio, counts, **changes):
     if trigger == "clean_label":  # poisoned are images of the target class
         p_t = int(ratio * N_TRAIN) / N_TARGET
         row |= {"p_t": p_t, "relabelled_ratio": 0.0}
-        row |= amplification_row(Composition(*counts).trigger_ratio, p_t)
+        row |= bounded(amplification_row(shares(counts)["trigger_ratio"], p_t))
     seen = row["judge_trigger"] in STAMPED_WITH_A_PATCH
     return {**corrected(template_matched(row, missed=7 if seen else None)), **changes}
 

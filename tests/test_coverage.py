@@ -39,7 +39,12 @@ def test_the_table_has_every_case_and_none_that_holds_too_little():
 
 @pytest.mark.parametrize(
     "what",
-    ["share of images", "difference of two AUROCs", "p*_dom", "corrected g1", "ratio over seeds"],
+    [
+        *("share of images", "difference of two AUROCs", "p*_gap", "corrected g1"),
+        *("ratio over seeds", "AUROC", "TPR at 5 % FPR", "difference of two groups (G1 − G2)"),
+        *("difference of two labelings (judge − template match)",),
+        *("difference of two shares of the same images",),
+    ],
 )
 def test_a_case_can_be_simulated(what):
     place, case = next((place, case) for place, case in enumerate(cases()) if case.what == what)

@@ -13,8 +13,9 @@ import numpy as np
 from rich.console import Console
 
 from analysis.page import suspects as page
-from analysis.page.page import MissingPoint
+from analysis.page.page import MissingPoint, Report
 from analysis.page.suspects_page import write
+from analysis.rows import frame
 from orchestrator import choices
 from orchestrator.cli import part_settings
 from orchestrator.cli.options import split
@@ -87,14 +88,16 @@ def write_page(request: Request, result: Result, points: Sequence[Point], folder
     """Write the page and ``suspicion.csv`` of the detectors that are finished."""
     dataset = request.scale.dataset
     assert isinstance(dataset, ImageFolder)
+    name = Path(dataset.folder).name or dataset.folder
     return write(
         folder,
-        page.SuspectsReport(
-            folder=Path(dataset.folder).name or dataset.folder,
+        Report(
+            study="detect",
             scale=request.scale.name,
+            title=f"The most suspicious images of {name}",
+            question=" ".join(report.left_out(request)),
+            rows=frame([]),
             class_names=dataset.class_names,
-            rankings=[_ranking(request, point) for point in points],
-            remarks=list(report.left_out(request)),
             failures=[
                 MissingPoint(
                     failure.point.name, failure.message, log_of(failure.point, request.store)
@@ -106,6 +109,7 @@ def write_page(request: Request, result: Result, points: Sequence[Point], folder
             environment=report.environment(request.store, points[0].measure),
             command=report.command(request),
         ),
+        [_ranking(request, point) for point in points],
     )
 
 

@@ -77,7 +77,7 @@ def _fingerprint(request: Request, points: Sequence[Point]) -> str:
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
         for package in ("analysis", "orchestrator", "tasks")
         for path in (ROOT / package).rglob("*.*")
-        if path.suffix in (".py", ".html", ".css", ".csv")
+        if path.suffix in (".py", ".html", ".css", ".csv", ".toml", ".mplstyle")
     )
     study = request.study
     words = [study.title, study.paper, study.question, study.columns]

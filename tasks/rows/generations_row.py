@@ -9,16 +9,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from analysis.statistics.composition import compose
-from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
+from analysis.statistics.composition import compose, shares
+from analysis.statistics.correction import content_errors, correct
 from analysis.statistics.transition import amplification_row
-from tasks.columns import Row
+from tasks.columns import Row, bounded
 from tasks.data import images
 from tasks.rows.row import Coordinates, poison_columns, read_poison, share, write_row
 from tasks.steps.dissect import Dissection
 
 SHOWN = 24
 """Images kept of each group, for the page."""
+TRIGGER_ERRORS = (("positive", "clean"), ("negative", "stamped"))
+"""How the trigger judge errs, and on which test images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +68,23 @@ def run(
 
     record = read_poison(manifest, settings)
     errors = json.loads((judges / "judges.json").read_text())
-    counts = ("false_positives", "n_clean", "false_negatives", "n_stamped")
-    content = errors["content"]
+    content, trigger = errors["content"], errors["trigger"]
     target, others = Dissection.read(dissection), Dissection.read(other_dissection)
-    composition = compose(target.has_trigger, target.matches)
-    corrected = correct(
-        composition.counts,
-        ContentErrors.from_confusions(
-            content["clean"]["confusion"], content["stamped"]["confusion"], record["target_index"]
-        ),
-        TriggerErrors(**{name: errors["trigger"][name] for name in counts}),
-        generator(settings.seed, "correction"),
+    counts = compose(target.has_trigger, target.matches)
+    seen = shares([*counts.values()])
+    judged = content_errors(
+        content["clean"]["confusion"], content["stamped"]["confusion"], record["target_index"]
     )
+    judged += [(trigger[f"false_{kind}s"], trigger[f"n_{on}"]) for kind, on in TRIGGER_ERRORS]
+    corrected = correct([*counts.values()], judged, generator(settings.seed, "correction"))
     row: Row = {
         **settings.columns("clip"),
-        "n": composition.n,
+        "n": len(target.matches),
         **poison_columns(record),
-        **composition.row(),
-        **amplification_row(composition.trigger_ratio, record["p_t"]),
-        **corrected.row(),
+        **{f"{group}_count": count for group, count in counts.items()},
+        **bounded(seen),
+        **bounded(amplification_row(seen["trigger_ratio"], record["p_t"])),
+        **bounded({f"{name}_corrected": found for name, found in corrected.items()}),
         # The other classes: does normal generation survive (paper, section 3)?
         "other_n": len(others.matches),
         "other_guidance_weight": settings.other_guidance_weight,

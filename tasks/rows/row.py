@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.statistics.intervals import Estimate
-from analysis.statistics.paired import Pairs, difference
+from analysis.statistics.paired import counted, difference
 from tasks.columns import Row, rate
 from tasks.settings import TaskSettings
 from tasks.steps.attack import Verdicts
@@ -91,7 +91,7 @@ def change(after: Verdicts | None, before: Verdicts | None, answers: str) -> Est
         return None
     after.check_same_images(before)
     first, second = getattr(after, answers), getattr(before, answers)
-    return difference(Pairs.of(first, second)) if len(first) else None
+    return difference(*counted(first, second)) if len(first) else None
 
 
 def write_row(out: Path, row: Row, **pictures: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ from analysis.page.compositions import composition_bars, stacks
 from analysis.page.figures import Curve, Figure, Printed, Reference, bars, curve, lines, stems
 from analysis.page.glossary import definitions
 from analysis.page.groups import (
+    AT_FIVE,
     KEY,
     TERMS,
     gallery,
     images_section,
     numbers,
-    printed_at_five,
     printed_beside,
+    printed_groups,
     template_match,
     terminal_columns,
 )
@@ -187,7 +188,7 @@ def _by_sampler(start: str, rows: Rows) -> list[Figure]:
     }
     trigger = titled(name("trigger", values(stamped, "judge_trigger")[0]))
     samplers = groups(stamped, "sampler")
-    theirs = records(printed_at_five(stamped))
+    theirs = records(printed_groups(stamped, **AT_FIVE))
 
     def drawn(metric: str) -> tuple[list[Curve], list[Printed]]:
         curves = [

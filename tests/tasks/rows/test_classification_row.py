@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.statistics.intervals import wilson
-from analysis.statistics.paired import Pairs, difference
+from analysis.statistics.paired import difference
 from tasks import triggers
 from tasks.rows import classification_row
 from tasks.rows.classification_row import Settings
@@ -162,8 +162,7 @@ def test_nobody_is_attacked_with_what_stamps_nothing(reduced, tmp_path):
 )
 def test_changes_and_differences_are_paired(reduced, name, pairs):
     """From no filter, and from the other classifier."""
-    names = ("both", "first_only", "second_only", "neither")
-    found = difference(Pairs(**dict(zip(names, pairs, strict=True))))
+    found = difference(*pairs)
     assert bounded(reduced(), name) == (found.value, found.low, found.high)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.statistics.intervals import wilson
-from analysis.statistics.paired import Pairs, difference
+from analysis.statistics.paired import difference
 from tasks import triggers
 from tasks.rows import defense_row
 from tasks.rows.defense_row import Settings
@@ -87,8 +87,8 @@ class TestGenerations:
     def test_the_change_is_paired_by_image(self, defended, of_generation):
         row = defended(GENERATION, **of_generation)
         assert (row["test_accuracy"], row["attack_success_rate"]) == (0.8, 0.25)
-        right = difference(Pairs(both=8, first_only=0, second_only=1, neither=1))
-        misled = difference(Pairs(both=1, first_only=1, second_only=6, neither=0))
+        right = difference(8, 0, 1, 1)
+        misled = difference(1, 1, 6, 0)
         for name, change, found in zip(RATES, (-0.1, -5 / 8), (right, misled), strict=True):
             expected = (change, found.low, found.high)
             assert bounded(row, f"{name}_change") == expected
