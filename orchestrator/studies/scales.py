@@ -41,12 +41,12 @@ class Scale:
     """Guidance weight of the paper's figures, in our convention."""
     own_triggers: tuple[Trigger, ...] = ()
     """Triggers with other than their default fields."""
+    detectors: tuple[Detector, ...] = ()
+    """Detectors with other than their default fields; their seeds are the point's."""
     classifier: train_classifier.Settings
     """Trained on the poisoned training set, or on a generation set; its seed is the point's."""
     classifier_weights: weights.Settings | None = None
     """What classifiers start from where networks are compared; None for random weights."""
-    detectors: tuple[Detector, ...] = ()
-    """Detectors with other than their default fields; their seeds are the point's."""
     scored_at_once: int = 256
     """Images that a detector is given at a time."""
     generation_set_n: int | None = None
@@ -64,15 +64,14 @@ class Scale:
 
     def trigger(self, name: str) -> Trigger:
         """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
-        own = {trigger.name: trigger for trigger in self.own_triggers}
-        return own[name] if name in own else triggers.from_name(name)()
+        own = (trigger for trigger in self.own_triggers if trigger.name == name)
+        return next(own, None) or triggers.from_name(name)()
 
     def detector(self, name: str, seed: int = 0) -> Detector:
         """The detector that a name of ``DETECTORS`` stands for at this scale."""
-        own = {detector.name: detector for detector in self.detectors}
-        chosen: Any = own[name] if name in own else detectors.from_name(name)()
-        seeded: Detector = replace(chosen, seed=seed) if hasattr(chosen, "seed") else chosen
-        return seeded
+        own = (detector for detector in self.detectors if detector.name == name)
+        chosen: Any = next(own, None) or detectors.from_name(name)()
+        return replace(chosen, seed=seed) if hasattr(chosen, "seed") else chosen
 
     @property
     def generation_set_size(self) -> int:
@@ -235,14 +234,14 @@ def shortened(scale: Scale, percent: int) -> Scale:
     def part(whole: int, least: int) -> int:
         return min(whole, max(least, whole * percent // 100))
 
+    if percent == 100:
+        return scale
     n = part(scale.generations.n, LEAST_IMAGES)
-    whole_set = part(scale.generation_set_size, LEAST_IMAGES)
-    steps = part(scale.diffusion.steps, LEAST_STEPS)
     return replace(
         scale,
-        diffusion=replace(scale.diffusion, steps=steps),
+        diffusion=replace(scale.diffusion, steps=part(scale.diffusion.steps, LEAST_STEPS)),
         edm=replace(scale.edm, steps=part(scale.edm.steps, LEAST_STEPS)),
         generations=replace(scale.generations, n=n),
         others=replace(scale.others, n=min(scale.others.n, n)),
-        generation_set_n=scale.generation_set_n if percent == 100 else whole_set,
+        generation_set_n=part(scale.generation_set_size, LEAST_IMAGES),
     )

@@ -9,9 +9,7 @@ has no place to drop, and rectangles of several areas.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from orchestrator.step import Step
 from orchestrator.studies.axes import (
     FILTER_RATIO,
     NOISE_MODEL,
@@ -21,9 +19,10 @@ from orchestrator.studies.axes import (
     TRIGGER,
     Axes,
 )
-from orchestrator.studies.graph import Graph, stamping
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.grid import stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point, Study, bounds_of, in_order
+from orchestrator.studies.study import Point, Study, bounds_of, point, some
 from tasks.rows import classification_row
 from tasks.steps import denoise_classify
 from tasks.triggers import Nothing, Trigger
@@ -53,17 +52,11 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     """
     _check_images(scale, axes)
     graph = Graph(scale, axes.target_class)
-    made = [
+    return some(
         _point(graph, axes, cell, ratio)
         for cell in dict.fromkeys(_cells(scale, axes))
         for ratio in sorted(axes.filter_ratio)
-    ]
-    if not made:
-        raise ValueError(
-            "these axes hold no point: diffusion_classifier needs a trigger that stamps, with a "
-            "ratio above 0 or, as the control, at 0."
-        )
-    return made
+    )
 
 
 _Cell = tuple[Trigger, Trigger, float, str, int]
@@ -72,7 +65,7 @@ model and seed."""
 
 
 def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
-    for trigger in stamping(scale, axes.trigger, "diffusion_classifier"):
+    for trigger in stamping(scale, axes.trigger):
         for ratio in sorted(axes.poison_ratio):
             for seed in axes.seed if ratio else axes.seed[:1]:
                 for noise_model in axes.noise_model:
@@ -94,27 +87,26 @@ def _contrasts(scale: Scale) -> Iterator[Trigger]:
 def _point(graph: Graph, axes: Axes, cell: _Cell, filter_ratio: float) -> Point:
     trigger, attacker, poison_ratio, noise_model, seed = cell
     scale, manifest = graph.scale, graph.manifest(trigger, poison_ratio, seed)
-    ratios = tuple(sorted({0.0, *axes.filter_ratio}))
-    model = graph.model(manifest, seed, noise_model)
-    classified = graph.classified(model, attacker, ratios)
-    own: dict[str, Any] = {
-        "trigger": trigger.name,
-        "poison_ratio": poison_ratio,
-        "noise_model": noise_model,
-        "filter_ratio": filter_ratio,
-        "trigger_pixels": _pixels(attacker, scale),
-    }
-    network = scale.classifier.network
-    settings = classification_row.Settings(**own, classifier=network, classify=classified.settings)
-    classifier = graph.classifier(manifest, seed, network)
+    classified = graph.classified(
+        graph.model(manifest, seed, noise_model), attacker, tuple(sorted({0.0, *axes.filter_ratio}))
+    )
+    settings = classification_row.Settings(
+        trigger=trigger.name,
+        poison_ratio=poison_ratio,
+        noise_model=noise_model,
+        filter_ratio=filter_ratio,
+        trigger_pixels=_pixels(attacker, scale),
+        classifier=scale.classifier.network,
+        classify=classified.settings,
+    )
+    classifier = graph.classifier(manifest, seed, settings.classifier)
     inputs = {
         "manifest": manifest,
         "classified": classified,
         "attack": graph.attack(classifier, attacker, verdicts=True),
         "dataset": graph.dataset,
     }
-    own |= {"judge_trigger": attacker.name, "target_class": graph.target_class, "seed": seed}
-    return Point(axes=in_order(own), measure=Step(settings, inputs))
+    return point(settings, inputs)
 
 
 def _pixels(trigger: Trigger, scale: Scale) -> int | None:
