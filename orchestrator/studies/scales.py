@@ -64,12 +64,12 @@ class Scale:
 
     def trigger(self, name: str) -> Trigger:
         """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
-        own = (trigger for trigger in self.own_triggers if trigger.name == name)
+        own = (trigger for trigger in self.own_triggers[::-1] if trigger.name == name)
         return next(own, None) or triggers.from_name(name)()
 
     def detector(self, name: str, seed: int = 0) -> Detector:
         """The detector that a name of ``DETECTORS`` stands for at this scale."""
-        own = (detector for detector in self.detectors if detector.name == name)
+        own = (detector for detector in self.detectors[::-1] if detector.name == name)
         chosen: Any = next(own, None) or detectors.from_name(name)()
         return replace(chosen, seed=seed) if hasattr(chosen, "seed") else chosen
 

@@ -15,23 +15,12 @@ from analysis.published import printed
 from analysis.rows import Rows, groups, has, poisoned, records, select, values
 from analysis.statistics.verdicts import Verdict
 from analysis.wording import area, counted, titled
-from orchestrator.studies.detection.claims import (
-    CHANCE,
-    MATTERS,
-    NULL_MARGIN,
-    SATURATED,
-    VERDICTS,
-    at_chance,
-    level,
-    null_points,
-    outcome,
-    remarks,
-)
-from orchestrator.studies.detection.numbers import MOVED, columns, numbers
+from orchestrator.studies.detection import claims
+from orchestrator.studies.detection.claims import MATTERS, NULL_MARGIN, SATURATED
+from orchestrator.studies.detection.numbers import MOVED, numbers
+from orchestrator.studies.detection.numbers import columns as columns
 
-__all__ = ["columns", "page", "sentence"]
-
-TONES = dict(zip(VERDICTS, ("supported", "failed", "equal", "undecided"), strict=True))
+TONES = dict(zip(claims.VERDICTS, ("supported", "failed", "equal", "undecided"), strict=True))
 DRAWN = ("ImageNette, Stable Diffusion", "CIFAR10, DDPM")
 """The paper's data that figures show beside ours; the table has all."""
 
@@ -39,11 +28,11 @@ DRAWN = ("ImageNette, Stable Diffusion", "CIFAR10, DDPM")
 def sentence(rows: Rows) -> str:
     """In how many comparisons the generations are easier, harder, neither or undecided."""
     points = groups(reported(poisoned(rows)), "trigger", "target_class", "detector", "poison_ratio")
-    gains = [level(own, "auroc_gain") for _, own in points]
-    found = [outcome(gain) for gain in gains if gain]
+    gains = [claims.level(own, "auroc_gain") for _, own in points]
+    found = [claims.outcome(gain) for gain in gains if gain]
     if not found:
         return "No poisoned point has been measured yet."
-    better, worse, equal, undecided = map(found.count, VERDICTS)
+    better, worse, equal, undecided = map(found.count, claims.VERDICTS)
     return (
         "The same detector finds the poison more easily among the generations than in the training "
         f"set in {better} of {counted(len(found), 'comparison')}, less easily in {worse} and "
@@ -171,10 +160,10 @@ def _facts(shown: Rows) -> list[tuple[str, str]]:
     """Both AUROCs of each detector on the first trigger at its highest poison ratio."""
     first = select(shown, trigger=values(shown, "trigger")[:1])
     highest = select(first, poison_ratio=values(first, "poison_ratio")[-1:])
-    words, short = "AUROC of {}: training set → generations", "{:.2f}".format
+    found = groups(highest, "detector", "trigger", "poison_ratio")
+    words = "AUROC of {}: training set → generations"
     return [
-        (from_to(own, "auroc", short), words.format(place(**at)))
-        for at, own in groups(highest, "detector", "trigger", "poison_ratio")
+        (from_to(own, "auroc", "{:.2f}".format), words.format(place(**at))) for at, own in found
     ]
 
 
@@ -184,11 +173,11 @@ def _overview(shown: Rows) -> Table:
     def cell(rows: Rows, detector: str) -> Cell:
         own = select(rows, detector=detector)
         generated, areas = select(own, image_set="generation"), from_to(own, "auroc", area)
-        gain = level(generated, "auroc_gain")
+        gain = claims.level(generated, "auroc_gain")
         if not gain:
             return Cell(areas, mark=Verdict.NOT_TESTED.value, tone="not_tested")
-        came = outcome(gain)
-        return Cell(areas, ", ".join(remarks(generated)), came, TONES[came])
+        came = claims.outcome(gain)
+        return Cell(areas, ", ".join(claims.remarks(generated)), came, TONES[came])
 
     by, detectors = ("trigger", "poison_ratio"), values(shown, "detector")
     cells = [Column(name("detector", one), partial(cell, detector=one)) for one in detectors]
@@ -202,10 +191,10 @@ def _areas(file: str, title: str, rows: Rows) -> Figure:
     return lines(
         file,
         f"{title}: AUROC",
-        curves(rows, "auroc", level),
+        curves(rows, "auroc", claims.level),
         x="poison_ratio",
         y="area",
-        references=[Reference(label="", value=CHANCE)],
+        references=[Reference(label="", value=claims.CHANCE)],
         printed=printed_pairs(theirs, "auroc"),
     )
 
@@ -213,26 +202,28 @@ def _areas(file: str, title: str, rows: Rows) -> Figure:
 def _moved(file: str, title: str, rows: Rows) -> Figure:
     """AUROC with one kind of score from the generations, and both shifts."""
     points = groups(select(rows, image_set="generation"), "poison_ratio")
-    series = {place(**at): [level(own, column) for column in MOVED] for at, own in points}
+    series = {place(**at): [claims.level(own, column) for column in MOVED] for at, own in points}
     along = "AUROC; chance of a higher score"
-    return across(file, title, [*MOVED.values()], series, along=along, center=CHANCE, rule=3.5)
+    return across(
+        file, title, [*MOVED.values()], series, along=along, center=claims.CHANCE, rule=3.5
+    )
 
 
 def _null_test(rows: Rows) -> list[Figure]:
     """Each null point's AUROC with the interval that should lie around 0.5."""
-    found = [(where, row, area) for where, row, area in null_points(rows) if area]
+    found = [(where, row, area) for where, row, area in claims.null_points(rows) if area]
     if not found:
         return []
     looks = [
         (GROUP_COLORS["g1"], "X")
-        if at_chance(area) is Verdict.FAILED
+        if claims.at_chance(area) is Verdict.FAILED
         else (SET_COLORS[row["image_set"]], "o")
         for _, row, area in found
     ]
     areas = {"": [area for *_, area in found]}
     chart = partial(across, "null-test", "Random flags: AUROC", [where for where, *_ in found])
     along = "interval at level 1 − 0.05/k"
-    return [chart(areas, looks=looks, along=along, center=CHANCE, band=NULL_MARGIN)]
+    return [chart(areas, looks=looks, along=along, center=claims.CHANCE, band=NULL_MARGIN)]
 
 
 def _beside_the_paper(shown: Rows) -> Table:

@@ -25,7 +25,7 @@ def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block
         report: Its ``losses`` have for a row "images" uint8, (k, H, W, 1 or 3), "true" and
             "target" float32, (k, H, W), and "label" and "said", class numbers, (k,).
         rows: At most one poison ratio of each trigger and noise model.
-        filter_ratio: Whose answer is told beside that without a filter; None without any.
+        filter_ratio: Whose answer is shown beside that without a filter; None without any.
     """
     shown: list[Block] = []
     for _, trigger in groups(rows, *BY_SIZE[:-1]):
@@ -39,7 +39,9 @@ def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block
         most = highest([losses for _, losses, _ in found])
         shown.append(Heading(titled(place(**{**found[0][0], "noise_model": None}))))
         words = f"0 (dark) to {most:.3g} and more; the same for all maps of this trigger"
-        shown.append(Pictures([CaptionedImage([ramp()], "Losses", words)], layout="maps"))
+        line = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (1, 4, 1))
+        ramp = CaptionedImage([grid(colored(line, 1.0), 1, 1)], "Losses", words)
+        shown.append(Pictures([ramp], layout="maps"))
         for at, losses, filtered in found:
             said = "" if filter_ratio is None else name("filter_ratio", filter_ratio)
             pictures = _pictures(report.class_names, losses, most, filtered, said)
@@ -61,19 +63,10 @@ def colored(losses: npt.NDArray[np.float32], most: float) -> Images:
     return np.round(255 * matplotlib.colormaps[COLORMAP](share)[..., :3]).astype(np.uint8)
 
 
-def ramp() -> str:
-    """The colors from 0 to the most, a picture of 64 by 4 pixels."""
-    line = np.linspace(0, 1, 64, dtype=np.float32)
-    return grid(colored(np.tile(line, (1, 4, 1)), 1.0), 1, 1)
-
-
 def _losses(report: Report, rows: Rows, filter_ratio: float | None) -> Arrays | None:
     """Those of the first seed that has any at a filter ratio."""
-    for row in records(select(rows, filter_ratio=filter_ratio)):
-        losses = report.of("losses", row)
-        if losses is not None and len(losses["images"]):
-            return losses
-    return None
+    found = (report.of("losses", row) for row in records(select(rows, filter_ratio=filter_ratio)))
+    return next((losses for losses in found if losses and len(losses["images"])), None)
 
 
 def _pictures(

@@ -73,9 +73,8 @@ def test_tables_have_the_numbers_of_the_rows(html):
     assert [cell[:5] for cell in line[4:7]] == ["54.1%", "94.4%", "57.8%"]
     _, lines = table_under(html, "What it costs, and what it can tell")
     line = next(line for line in lines if line[:4] == ["BadNets-1", "4", "DDPM", "1%"])
-    # Calls of 3 seeds: (360 x 200 + 320 x 250), of (360 + 320) x 500.
-    assert line[4:6] == ["1,0803 seeds", "9603 seeds"]
-    assert line[6:] == ["50", "10, 25", "456,000", "1,020,000"]
+    # Calls of each model: 360 x 200 and 320 x 250, of (360 + 320) x 500.
+    assert line[4:] == ["1,0803 seeds", "9603 seeds", "50", "72,000", "80,000", "340,000"]
     _, lines = table_under(html, "Every number")
     line = next(line for line in lines if line[:5] == ["BadNets-1", "4", "DDPM", "1%", "1%"])
     assert line[8].startswith("−36.6 points")
