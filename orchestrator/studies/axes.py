@@ -1,7 +1,6 @@
 """Axes: what a study is swept over, with the values at each scale and how they are typed.
 
-A study lists its axes, e.g. ``TRIGGER.over("badnets1", "blend", tiny=("badnets1",))``.  Its flags,
-the words of ``notebook.run``, ``run.json`` and the columns of its results follow from that list.
+Flags, the words of ``notebook.run``, ``run.json`` and columns follow from a study's list of axes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -79,11 +78,7 @@ class Axis:
         return chosen[0] if self.single else chosen
 
     def parsed(self, text: str, scale: "Scale") -> Any:
-        """The values of words that were typed, e.g. of ``0,1%,0.1``.
-
-        Raises:
-            ValueError: An unknown name, a number out of range or a word that is no number.
-        """
+        """The values of words that were typed, e.g. ``0,1%,0.1``; ValueError if one is none."""
         values: Any
         if self.kind == "name":
             values = (text,) if self.single else choices.words(text)

@@ -37,11 +37,7 @@ def point(settings: Any, inputs: Mapping[str, Step]) -> Point:
 
 
 def some(points: Iterable[Point]) -> list[Point]:
-    """All points, of which there must be any.
-
-    Raises:
-        ValueError: None.
-    """
+    """All points; ValueError if there is none."""
     made = list(points)
     if not made:
         raise ValueError(
@@ -72,10 +68,7 @@ class Study:
     columns: tuple[str, ...] = ()
     """What its rows measure, most telling first: its tables and results file start with them."""
     package: str = ""
-    """Its folder, as ``__name__``: there are ``claims.py`` (``CLAIMS``) and ``page.py`` (``page``).
-
-    A study without one has no claims and the plain page.
-    """
+    """Its folder, ``__name__``, with ``claims.py`` and ``page.py``; without one the plain page."""
     write: "Callable[[Request, Result, Sequence[Point], Path], Path] | None" = None
     """Writes the page of the finished points into a folder, returns its path; None: the usual."""
     words: tuple[str, ...] = ()
@@ -88,7 +81,7 @@ class Study:
         return importlib.import_module(full) if there else None
 
     def chosen(self, scale: "Scale", typed: Mapping[str, str | None] | None = None) -> Axes:
-        """The values to sweep: those of a scale, with what was typed in their place.
+        """The values to sweep: a scale's own, with what was typed in their place.
 
         Args:
             scale: Gives the defaults, and the words that can be typed.

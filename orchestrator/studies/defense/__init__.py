@@ -1,8 +1,4 @@
-"""Classifiers trained on the generations (Tab. 4 and A3; section 5 of the paper).
-
-Hypothesis: a classifier that is trained on the generations of a poisoned diffusion model, each
-labelled as it was asked for, keeps the test accuracy of one that is trained on the poisoned
-training set itself, and at low poison ratios its backdoor hardly works (attack success rate).
+"""Classifiers trained on the generations, each labelled as it was asked for (Tab. 4 and A3).
 
 Two controls: the training set with its poisoned images labelled right, and the generations of a
 model that was trained on no poison at all.

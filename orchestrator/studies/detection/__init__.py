@@ -1,9 +1,5 @@
 """Detection on the training set and on the generations (Tab. 3, Fig. A9; section 5 of the paper).
 
-Hypothesis: a detector of poison (Cognitive Distillation, STRIP, FCT), given the classifier that was
-trained on the poisoned training set, tells poison apart better among the generations of a diffusion
-model trained on that set than in the set itself: its AUROC rises.
-
 The generation set has as many images as the training set, asked for as that is labelled.  Poison is
 told by the manifest in the training set, and among the generations by the judge's trigger verdict.
 """
@@ -70,11 +66,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 
 
 def _point(graph: Graph, trigger: Trigger, judge: Trigger, **own: Any) -> Point:
-    """The point of a detector and a set of images.
-
-    The judge of ``judge`` looks at the generations; the attack is tried with it.  ``own`` are other
-    fields of the row's settings; those of the training set have no sampler.
-    """
+    """The point of a detector and a set of images; ``judge`` judges generations and attacks."""
     ratio, seed, sampler = own["poison_ratio"], own["seed"], own["sampler"]
     settings = detection_row.Settings(
         trigger=trigger.name,

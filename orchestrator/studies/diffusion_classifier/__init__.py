@@ -1,11 +1,7 @@
-"""The diffusion model as a classifier (Tab. 5; section 5 of the paper).
+"""The diffusion model as a classifier by its denoising errors (Tab. 5; section 5 of the paper).
 
-Hypothesis: a poisoned diffusion model that classifies by its denoising errors is attacked too, less
-than a classifier that was trained on the same set; and dropping its largest errors, which lie on
-the trigger, lowers the attack success rate further.
-
-Beside the grid stand contrasts, by which the explanation can be told from others: a blend, which
-has no place to drop, and rectangles of several areas.
+Beside the grid stand contrasts, by which the explanation (the largest errors lie on the trigger)
+can be told from others: a blend, which has no place to drop, and rectangles of several areas.
 """
 
 from collections.abc import Iterator, Sequence

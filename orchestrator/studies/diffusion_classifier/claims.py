@@ -1,9 +1,7 @@
 """What the paper says about the diffusion model as a classifier, each claim with its rule.
 
-The rules were fixed before any data of this study were seen.  A row is one diffusion model at one
-filter ratio: ``X_change`` compares it with the same model without a filter, ``X_difference`` with
-the ordinary classifier of the same training set, both image by image, and ``classifier_X`` is that
-classifier's own number.
+A row is a diffusion model at a filter ratio: ``X_change`` compares it with no filter,
+``X_difference`` with the ordinary classifier of the training set, whose number is ``classifier_X``.
 """
 
 from functools import partial

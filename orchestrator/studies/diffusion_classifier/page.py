@@ -6,40 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.evidence import one_per_seed
 from analysis.names import name, place
-from analysis.page import figures
+from analysis.page import figures, tables
 from analysis.page.figures import Curve, Figure, Printed, Reference
 from analysis.page.glossary import definitions
 from analysis.page.page import Heading, Page, Panels, Report, Section, Text
 from analysis.page.style import INK, MUTED, RAMP
-from analysis.page.tables import (
-    NOTHING,
-    NUMBER,
-    POINTS,
-    Column,
-    Table,
-    beside,
-    coordinates,
-    images,
-    table,
-)
+from analysis.page.tables import POINTS, Column, table
 from analysis.published import printed
 from analysis.rows import Row, Rows, frame, groups, poisoned, records, same, select, values
 from analysis.statistics.intervals import Estimate
 from analysis.wording import listed, percent, titled
-from orchestrator.studies.diffusion_classifier import loss_maps
-from orchestrator.studies.diffusion_classifier.claims import (
-    ACCURACY,
-    ATTACK,
-    BY_SIZE,
-    BY_TRIGGER,
-    HIGHEST,
-    RATES,
-    area,
-    dropped,
-    filters,
-    is_patch,
-    level,
-)
+from orchestrator.studies.diffusion_classifier import claims, loss_maps
+from orchestrator.studies.diffusion_classifier.claims import ACCURACY, ATTACK, BY_SIZE, RATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,12 +38,12 @@ NUMBERS = (
     Column("own − target", "on_trigger_difference", POINTS, lowest=-1),
 )
 COSTS = (
-    Column("test images", images()),
-    Column("stamped", images("attack_n")),
-    Column("draws", "draws", NUMBER),
-    Column("calls, clean", "calls", NUMBER),
-    Column("calls, stamped", "calls_triggered", NUMBER),
-    Column("without elimination", "full_calls", NUMBER),
+    Column("test images", tables.images()),
+    Column("stamped", tables.images("attack_n")),
+    Column("draws", "draws", tables.NUMBER),
+    Column("calls, clean", "calls", tables.NUMBER),
+    Column("calls, stamped", "calls_triggered", tables.NUMBER),
+    Column("without elimination", "full_calls", tables.NUMBER),
 )
 
 
@@ -142,7 +120,7 @@ def page(report: Report) -> Page:
                 [
                     Panels(_shares(start, own), title=title)
                     for start, title, own in _families(rows, "judge_trigger", "target_class")
-                    if is_patch(own)
+                    if claims.is_patch(own)
                 ],
                 "On the trigger",
             ),
@@ -153,7 +131,7 @@ def page(report: Report) -> Page:
                 "has: if losses on the trigger make the attack, a smaller filter helps less.",
                 [
                     Panels(_rates(start, own, "trigger_pixels"), "two", title)
-                    for start, title, own in _families(_sized(rows, True), *BY_TRIGGER)
+                    for start, title, own in _families(_sized(rows, True), *claims.BY_TRIGGER)
                 ]
                 or [Text("No trigger was measured in more than one size.")],
                 "Area",
@@ -190,8 +168,8 @@ def page(report: Report) -> Page:
 
 def _reported_filter(rows: Rows) -> float | None:
     """The paper's highest filter ratio if it was measured, else the highest; None without any."""
-    found = filters(rows)
-    return next((ratio for ratio in found if same(ratio, HIGHEST)), max(found, default=None))
+    found = claims.filters(rows)
+    return next((ratio for ratio in found if same(ratio, claims.HIGHEST)), max(found, default=None))
 
 
 def _reported(rows: Rows) -> Rows:
@@ -221,7 +199,7 @@ def _facts(rows: Rows, last: float | None) -> list[tuple[str, str]]:
 def _path(rows: Rows, rate: str, last: float | None) -> str:
     """A rate without a filter and with the last one."""
     levels = [_estimate(rows, rate, ratio) for ratio in (0.0, last) if ratio is not None]
-    return " → ".join(percent(found.value) if found else NOTHING for found in levels)
+    return " → ".join(percent(found.value) if found else tables.NOTHING for found in levels)
 
 
 def _network(rows: Rows) -> str:
@@ -257,7 +235,7 @@ def _curve(label: str, rows: Rows, column: str, **look: str) -> Curve:
 
 
 def _estimate(rows: Rows, column: str, filter_ratio: float | None = None) -> Estimate | None:
-    found = level(rows, column, filter_ratio)
+    found = claims.level(rows, column, filter_ratio)
     return found.estimate if found else None
 
 
@@ -308,7 +286,11 @@ def _rings(rows: Rows, curves: Sequence[Curve], axes: "Axes") -> None:
     ratios = values(rows, "filter_ratio")
     look: Any = {"marker": "o", "mfc": "none", "mec": INK, "ms": 9, "ls": "none"}
     for number, (_, own) in enumerate(groups(rows, "trigger_pixels")):
-        covered = [one for one in curves[number].points if dropped(own, one[0]) >= area(own)[1]]
+        covered = [
+            one
+            for one in curves[number].points
+            if claims.dropped(own, one[0]) >= claims.area(own)[1]
+        ]
         for ratio, found in covered[:1]:
             x = ratios.index(ratio) + figures.STEP * (number - (len(curves) - 1) / 2)
             axes.plot([x], [found.value], label="covered", **look)
@@ -317,10 +299,13 @@ def _rings(rows: Rows, curves: Sequence[Curve], axes: "Axes") -> None:
 def _shares(start: str, rows: Rows) -> list[Figure]:
     """The share of the dropped values on the trigger, by model and size of the trigger."""
     drawn = []
-    dropping = select(rows, filter_ratio=filters(rows))
+    dropping = select(rows, filter_ratio=claims.filters(rows))
     for at, own in _by_ratio(dropping, "trigger_pixels", "noise_model"):
-        share, count = area(own)
-        most = [(ratio, min(1.0, count / max(1, dropped(own, ratio)))) for ratio in filters(own)]
+        share, count = claims.area(own)
+        most = [
+            (ratio, min(1.0, count / max(1, claims.dropped(own, ratio))))
+            for ratio in claims.filters(own)
+        ]
         file = f"{at['trigger_pixels']}-{at['noise_model']}-p{at['poison_ratio']:g}-on-trigger"
         drawn.append(
             figures.lines(
@@ -342,7 +327,9 @@ def _shares(start: str, rows: Rows) -> list[Figure]:
 
 
 def _place(*more: str) -> list[Column]:
-    attacker, *others = coordinates(*(one for one in (*POINT, *more) if one != "target_class"))
+    attacker, *others = tables.coordinates(
+        *(one for one in (*POINT, *more) if one != "target_class")
+    )
     return [Column("trigger", attacker.metric), *others]
 
 
@@ -355,7 +342,7 @@ def _rates_of(ordinary: str) -> list[Column]:
     ]
 
 
-def _overview(rows: Rows, rate: str) -> Table:
+def _overview(rows: Rows, rate: str) -> tables.Table:
     """As Tab. 5 is laid out: the ordinary classifier, and each filter ratio."""
     network = _network(rows)
     shown = [Column(network, lambda own: _estimate(one_per_seed(own), f"classifier_{rate}"))]
@@ -367,7 +354,7 @@ def _overview(rows: Rows, rate: str) -> Table:
     return table(rows, [*_place(), *shown], by=POINT, words=4)
 
 
-def _published(rows: Rows) -> Table:
+def _published(rows: Rows) -> tables.Table:
     """Tab. 5 with its ordinary classifier on each line."""
     ordinary = records(printed(source="Tab. 5", classifier="resnet18"))
     cells = [
@@ -377,4 +364,4 @@ def _published(rows: Rows) -> Table:
         if one["poison_ratio"] == cell["poison_ratio"]
     ]
     where = ("trigger", "noise_model", "poison_ratio", "filter_ratio")
-    return beside(frame(cells), rows, _rates_of(", classifier"), where)
+    return tables.beside(frame(cells), rows, _rates_of(", classifier"), where)

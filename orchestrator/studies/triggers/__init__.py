@@ -1,9 +1,4 @@
-"""What the generations are made of, whatever is stamped (Fig. A2, A3 and A4; appendix B).
-
-Hypothesis: a patch of one color, a picture, a blend and a warp make a poisoned model draw triggers
-onto mismatching images (G1) as BadNets-1 does; relabelling alone makes mismatches without triggers;
-and where labels are right (clean-label) there are triggers but no mismatches.
-"""
+"""What the generations are made of, whatever is stamped (Fig. A2, A3 and A4; appendix B)."""
 
 from collections.abc import Sequence
 
