@@ -1,17 +1,12 @@
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
-from analysis.statistics.verdicts import Part, Verdict, together
+from analysis.statistics.verdicts import Part, together
 from orchestrator.studies.amplification.claims import CLAIMS
 from tests.made_up import template_matched
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED, UNDECIDED
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
-
-
-def judge(rows):
-    return hold(CLAIMS, frame(rows))
+judge = verdicts.judging(CLAIMS)
 
 
 @pytest.fixture(scope="session")
@@ -132,11 +127,7 @@ def test_each_claim_is_decided_by_its_numbers(verdict, name, points, expected):
 
 
 def test_every_claim_has_a_case_of_every_verdict():
-    for claim in CLAIMS:
-        tried = {expected for name, _, expected in CASES if name == claim.name}
-        assert (
-            claim.name == "amplified-by-template-match" or {SUPPORTED, FAILED, UNDECIDED} <= tried
-        )
+    verdicts.check_that_every_verdict_is_tried(CLAIMS, CASES, "amplified-by-template-match")
 
 
 # p_t is 9.2, 16.8, 33.8 and 50.7 %; of the judge's 380 of 500 the template match misses some.
@@ -159,10 +150,6 @@ def test_the_template_match_has_a_claim_of_its_own(row, missed, expected):
     assert "76.0% [72.1, 79.5] of generations carry the patch against p_t = 9.2%" in found.evidence
 
 
-def test_without_a_template_match_there_is_no_claim_about_it(sweep):
-    assert "amplified-by-template-match" not in {one.claim.name for one in judge(sweep)}
-
-
 def test_evidence_has_the_numbers_and_what_they_rest_on(verdict):
     _, evidence = verdict("matching-triggers-at-one-percent", _poisoned(2.0, p1=(3, 36, 14, 447)))
     assert evidence == (
@@ -175,15 +162,6 @@ def test_three_seeds_judge_by_their_spread_and_two_by_their_images(verdict):
     points = _poisoned(5.0, p10=(150, 150, 0, 200))
     assert "3 seeds" in verdict("amplified-at-ten-percent", points, seeds=(0, 1, 2))[1]
     assert "2 models, pooled" in verdict("amplified-at-ten-percent", points, seeds=(0, 1))[1]
-
-
-def test_seeds_that_disagree_leave_a_claim_undecided(row):
-    rows = [
-        row("badnets1", 0.1, 5.0, (count, 150, 0, 350 - count), seed=seed)
-        for seed, count in enumerate((20, 120, 330))
-    ]
-    (found,) = (one for one in judge(rows) if one.claim.name == "amplified-at-ten-percent")
-    assert found.verdict is UNDECIDED
 
 
 def test_triggers_are_judged_apart_each_with_its_own_controls(row, sweep):

@@ -1,17 +1,11 @@
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.composition.claims import CLAIMS
 from tests.made_up import template_matched
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED, UNDECIDED
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
-
-
-def judge(rows):
-    return hold(CLAIMS, frame(rows))
+judge = verdicts.judging(CLAIMS)
 
 
 @pytest.fixture(scope="session")
@@ -136,10 +130,9 @@ def test_badnets_2_is_compared_with_badnets_1_and_only_there(judgments, badnets,
 
 
 def test_every_claim_has_a_case_of_every_verdict():
-    for claim in CLAIMS:
-        tried = {expected for name, _, expected in CASES if name == claim.name}
-        elsewhere = ("blend-amplifies-less", "amplified-by-template-match")
-        assert claim.name in elsewhere or tried == set(Verdict), claim.name
+    verdicts.check_that_every_verdict_is_tried(
+        CLAIMS, CASES, "blend-amplifies-less", "amplified-by-template-match"
+    )
 
 
 def test_evidence_has_the_numbers_and_what_they_rest_on(judgments):

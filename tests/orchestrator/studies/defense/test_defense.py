@@ -31,17 +31,6 @@ class TestPoints:
         assert cells(points)[("clean_label", "corrected")] == 0
         assert cells(points)[("badnets1", "corrected")] == 1
 
-    def test_without_poison_every_trigger_attacks(self):
-        points = points_of(DEFENSE, TINY, trigger="badnets1,wanet", poison_ratio="0")
-        judges = Counter(point.axes["judge_trigger"] for point in points)
-        assert judges == {"badnets1": 2, "wanet": 2}
-
-    def test_a_training_set_has_neither_guidance_nor_sampler(self):
-        for point in points_of(DEFENSE, TINY):
-            drawn = point.axes["image_set"] == "generation"
-            assert (point.axes["guidance_weight"] is None) == (not drawn)
-            assert (point.axes["sampler"] is None) == (not drawn)
-
     @pytest.mark.parametrize(
         ("typed", "said"),
         [
@@ -90,10 +79,6 @@ class TestSharing:
         tasks = added(DEFENSE, LAPTOP, guidance_weight="1,2,5")
         assert "train_diffusion" not in tasks
         assert {"sample", "collect", "train_classifier", "attack", "defense_row"} <= tasks
-
-    def test_another_network_shares_everything_but_its_classifiers(self):
-        tasks = added(DEFENSE, TINY, classifier="resnet18")
-        assert tasks == {"train_classifier", "attack", "defense_row"}
 
     def test_vgg_which_normalizes_nothing_learns_at_a_tenth_of_the_rate_and_nobody_else(self):
         rates = {

@@ -6,12 +6,10 @@ from typing import ClassVar
 
 import pytest
 
-from orchestrator.cli.printing import _poison_of
 from orchestrator.step import ancestors
 from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
 from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tasks import detectors
-from tasks.triggers import BadNets1
 
 DETECTORS = ("cd", "strip", "fct")
 
@@ -61,12 +59,6 @@ class TestPoints:
             "detection_row": 7 * 3 * 2,
         }
 
-    def test_tiny_has_one_trigger_and_the_paper_s_guidance_is_each_scale_s(self):
-        assert cells(points_of(TINY), "trigger") == {("none",): 6, ("badnets1",): 6}
-        weights = {point.axes["guidance_weight"] for point in points_of(CIFAR10)}
-        assert weights == {None, 6.0}
-        assert len(points_of(CIFAR10)) == 42
-
     def test_the_first_trigger_has_every_ratio_the_second_both_ends_and_others_the_largest(self):
         ratios = (0.1, 0.02, 0.05)
         names = ("unicolor", "badnets1", "blend")
@@ -83,18 +75,6 @@ class TestPoints:
         assert cells(points, "image_set") == {("training",): 2 * 3 * 2, ("generation",): 2 * 3 * 8}
         assert len(digests(points, "sample")) == 2 * 4 * 2
         assert len(digests(points, "train_classifier")) == 2 * 2 + 2
-
-    def test_plans_say_what_is_poisoned(self):
-        said = {_poison_of(point) for point in points_of()}
-        assert said == {
-            "0 of 1437 images poisoned, p_t 0.0 %",
-            "143 of 1437 images poisoned, p_t 50.7 %",
-        }
-
-    def test_chosen_detectors_alone_look(self):
-        points = points_of(detector=("fct", "cd"))
-        assert [point.axes["detector"] for point in points[:2]] == ["cd", "fct"]
-        assert cells(points, "detector") == {("cd",): 4, ("fct",): 4}
 
 
 class TestNullPoints:
@@ -114,18 +94,6 @@ class TestNullPoints:
                 assert point.axes["judge_trigger"] == "blend"
                 assert point.measure.inputs["attack"].settings.trigger.name == "blend"
                 assert not point.measure.inputs["manifest"].settings.trigger.stamps
-
-    def test_poisoned_points_pretend_nothing(self):
-        for point in points_of(LAPTOP):
-            if point.axes["trigger"] != "none":
-                settings = point.measure.settings
-                assert (settings.pretend_ratio, settings.null_level) == (0.0, 0.95)
-
-    def test_without_any_poison_flags_are_made_up_all_the_same(self):
-        points = points_of(poison_ratio=(0.0,), trigger=("none",))
-        assert len(points) == 6
-        assert {point.measure.settings.pretend_ratio for point in points} == {0.1}
-        assert {point.axes["judge_trigger"] for point in points} == {"badnets1"}
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +169,6 @@ class TestSharing:
         ]
         assert set(new) == {"classifier"}
 
-    def test_after_the_main_job_badnets1_trains_no_diffusion_model(self):
-        main = digests(points_of(LAPTOP, AMPLIFICATION), "train_diffusion")
-        assert digests(points_of(LAPTOP, trigger=("badnets1",)), "train_diffusion") <= main
-        assert len(digests(points_of(LAPTOP), "train_diffusion") - main) == 3
-
     def test_one_more_detector_adds_detection_only(self):
         fewer = {step.digest for step in steps_of(points_of(detector=("cd", "strip")))}
         added = Counter(step.task for step in steps_of(points_of()) if step.digest not in fewer)
@@ -213,21 +176,14 @@ class TestSharing:
         assert added == {"prepare": 2, "detect": 4, "detection_row": 4 + 4}
 
 
-class TestRefusals:
-    def test_a_trigger_that_leaves_nothing_to_see(self):
-        with pytest.raises(ValueError, match="relabel_only stamps none"):
-            points_of(trigger=("badnets1", "relabel_only"))
-
-    def test_axes_without_a_point(self):
-        with pytest.raises(ValueError, match="hold no point"):
-            points_of(trigger=("none",), poison_ratio=(0.1,))
-
-    def test_ratios_that_cannot_be(self):
-        with pytest.raises(ValueError, match="less than one image"):
-            points_of(poison_ratio=(0.0001,))
-
-
-def test_a_trigger_of_one_s_own_reaches_judge_and_attack():
-    own = replace(TINY, own_triggers=(BadNets1(side=3),))
-    for point in points_of(own):
-        assert point.measure.inputs["attack"].settings.trigger == BadNets1(side=3)
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"trigger": ("badnets1", "relabel_only")}, "relabel_only stamps none"),
+        ({"trigger": ("none",), "poison_ratio": (0.1,)}, "hold no point"),
+        ({"poison_ratio": (0.0001,)}, "less than one image"),
+    ],
+)
+def test_axes_that_make_no_sense_are_refused(typed, said):
+    with pytest.raises(ValueError, match=said):
+        points_of(**typed)

@@ -1,7 +1,6 @@
 """Study ``diffusion_classifier``: which points it has, and what they share with other studies."""
 
 import io
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -49,24 +48,6 @@ class TestPoints:
         assert all(tuple(ratios) == FILTERS for ratios in found.values())
         assert len({point.name for point in points}) == len(points) == 24 * 5
 
-    def test_without_poison_every_trigger_attacks_a_model_of_the_clean_set(self):
-        points = points_of(
-            DIFFUSION_CLASSIFIER,
-            TINY,
-            trigger="badnets1,wanet",
-            poison_ratio="0",
-            filter_ratio="0.05",
-        )
-        attacks = Counter(
-            (point.axes["trigger"], point.axes["judge_trigger"], point.axes["trigger_pixels"])
-            for point in points
-        )
-        assert attacks == {("none", "badnets1", 4): 2, ("none", "wanet", None): 2}
-
-    def test_typed_triggers_have_no_contrasts(self):
-        found = cells(points_of(DIFFUSION_CLASSIFIER, TINY, trigger="unicolor"))
-        assert {trigger for trigger, *_ in found} == {"unicolor"}
-
     def test_contrasts_are_of_the_first_noise_model_and_seed(self):
         found = cells(points_of(DIFFUSION_CLASSIFIER, TINY, noise_model="edm,ddpm", seed="3,1"))
         contrasts = [cell for cell in found if cell[0] != "badnets1"]
@@ -85,13 +66,6 @@ class TestPoints:
         assert {point.axes["filter_ratio"] for point in points} == {0.1, 0.2}
         for point in points:
             assert point.measure.settings.classify.filter_ratios == (0.0, 0.1, 0.2)
-
-    def test_there_is_neither_guidance_nor_sampler(self):
-        swept = DIFFUSION_CLASSIFIER.chosen(TINY)
-        assert not {"guidance_weight", "sampler", "classifier", "detector"} & swept.keys()
-        assert {"noise_model", "filter_ratio"} <= swept.keys()
-        for study in (AMPLIFICATION, DETECTION, DEFENSE):
-            assert not {"noise_model", "filter_ratio"} & study.chosen(TINY).keys()
 
     @pytest.mark.parametrize(
         ("scale", "least", "most"), [(LAPTOP, 1 / 64, 4 / 64), (CIFAR10, 0.005, 0.0625)]
@@ -126,18 +100,6 @@ class TestSettings:
                 assert training.settings.seed == said.seed == point.axes["seed"]
             assert trainings[0].settings.noise_model == point.axes["noise_model"]
 
-    def test_one_pass_serves_every_filter(self):
-        points = points_of(DIFFUSION_CLASSIFIER, LAPTOP)
-        assert len({point.measure.inputs["classified"].digest for point in points}) == 12
-        assert len(points) == 12 * 5
-
-    @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
-    def test_edm_is_the_ddpm_s_training_with_another_noise_model(self, scale):
-        assert (scale.edm.noise_model, scale.edm.null_probability) == ("edm", 0.0)
-        names = ("image_size", "channels", "classes", "augmentation")
-        for name in names:
-            assert getattr(scale.edm, name) == getattr(scale.diffusion, name)
-
 
 class TestSharing:
     def test_the_main_job_s_ddpms_are_used_again(self):
@@ -166,18 +128,6 @@ class TestSharing:
     def test_a_further_filter_trains_nothing(self):
         tasks = added(DIFFUSION_CLASSIFIER, TINY, filter_ratio="0,0.05,0.1")
         assert tasks == {"denoise_classify", "classification_row"}
-
-    def test_no_judge_and_no_generation_is_needed(self):
-        tasks = Counter(step.task for step in steps_of(DIFFUSION_CLASSIFIER, TINY).values())
-        assert set(tasks) == {
-            "datasets",
-            "poison",
-            "train_diffusion",
-            "train_classifier",
-            "denoise_classify",
-            "attack",
-            "classification_row",
-        }
 
     @pytest.mark.parametrize("study", [AMPLIFICATION, DETECTION, DEFENSE], ids=lambda s: s.name)
     def test_other_studies_are_called_what_they_were_called(self, study):
@@ -250,8 +200,3 @@ class TestCosts:
         calls = len(models) * 6 * 10 * (60 + 60)
         assert last.startswith(f"classifying: at most {calls:,} network calls (fewer where")
         assert last.endswith("on one core")
-
-    def test_other_plans_say_nothing_of_them(self, tmp_path, tiny_points):
-        console = Console(file=io.StringIO(), width=200)
-        print_plan(plan.make(tiny_points, Store(tmp_path)), "label", console)
-        assert "network calls" not in console.file.getvalue()

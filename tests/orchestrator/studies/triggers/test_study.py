@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.studies import AMPLIFICATION, COMPOSITION, TRIGGERS
+from orchestrator.studies import COMPOSITION, TRIGGERS
 from orchestrator.studies.scales import LAPTOP, TINY
 from orchestrator.studies.triggers import COMPARED
 from tasks import triggers
@@ -34,16 +34,6 @@ def test_what_stamps_nothing_is_judged_with_the_first_that_stamps():
     assert all(judges[name] == name for name in COMPARED if name != "relabel_only")
 
 
-def test_points_of_the_main_job_are_the_same_points():
-    main = {point.measure.digest for point in points_of(AMPLIFICATION, LAPTOP)}
-    own = {
-        point.measure.digest
-        for point in points_of(TRIGGERS, LAPTOP)
-        if point.axes["trigger"] == "badnets1"
-    }
-    assert own <= main
-
-
 def test_a_ratio_that_a_relabelling_trigger_cannot_have_is_refused():
     with pytest.raises(ValueError, match="lie outside"):
         points_of(TRIGGERS, TINY, poison_ratio="0.95")
@@ -56,18 +46,6 @@ class TestThresholdingInComposition:
         cells = 4 * 3  # ratios, 0 among them, and samplers
         first = {("badnets1", clip): cells for clip in ("none", "static", "dynamic")}
         assert ways == {**first, ("blend", "none"): cells, ("unicolor", "none"): cells}
-
-    def test_it_is_part_of_what_is_drawn_and_of_the_points_name(self):
-        points = points_of(COMPOSITION, LAPTOP)
-        drawn = {(p.measure.inputs["generations"].settings.clip, p.axes["clip"]) for p in points}
-        assert drawn == {(clip, clip) for clip in ("none", "static", "dynamic")}
-        assert len({point.name for point in points}) == len(points)
-        assert "badnets1-p0.1-w5-ddim-static-8-seed0" in {point.name for point in points}
-
-    def test_other_studies_threshold_nothing(self):
-        for study in (AMPLIFICATION, TRIGGERS):
-            points = points_of(study, LAPTOP)
-            assert {point.axes["clip"] for point in points} == {"none"}
 
     def test_what_is_asked_for_alone_is_asked_of_every_trigger(self):
         points = points_of(COMPOSITION, LAPTOP, clip="static")
