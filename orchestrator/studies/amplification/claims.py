@@ -34,9 +34,7 @@ from analysis.wording import listed, points, times_interval
 LOW_GUIDANCE = 2.0
 """The guidance weight at which the small models show the phase transition."""
 FEWFOLD = 5.0
-"""How many times G1 at 10 % must be G1 at 1 %; ours."""
 MATCH_MARGIN = 0.05
-"""How much of the other classes' match ratio may be lost and count as surviving; ours."""
 
 
 def mismatches_multiply(subject: Subject) -> list[Part]:
@@ -223,4 +221,3 @@ CLAIMS = (
         test=lambda subject: clean_draws_no_trigger(subject.rows),
     ),
 )
-"""In the order of the page."""

@@ -164,4 +164,3 @@ CLAIMS = (
         test=clean_models_draw_no_trigger,
     ),
 )
-"""In the order of the page."""

@@ -20,11 +20,8 @@ RATES = {TA: "TA", ASR: "ASR", FRESH_ASR: "ASR, fresh warp"}
 PAPER_RATIOS = (0.01, 0.02, 0.05)
 """The poison ratios of both tables."""
 LARGEST_DROP = 0.12
-"""The largest fall of the TA in either table, 11.2 points, rounded up."""
 STRONG_ATTACK = 0.9
-"""How well the training set's backdoor must work; ours, below every cell of Tab. 4."""
 CHANCE_MARGIN = 0.05
-"""How far an ASR may lie above the clean classifier's and count as chance; ours."""
 
 
 def level(rows: Rows, column: str, **where: Any) -> Comparison | None:
@@ -171,4 +168,3 @@ CLAIMS = (
         test=each(changed(TA, below), 0.0),
     ),
 )
-"""In the order of the page."""

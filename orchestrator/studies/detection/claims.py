@@ -20,13 +20,11 @@ from analysis.wording import area_interval, gain_interval, listed, percent
 CHANCE = 0.5
 """AUROC of a detector that sees nothing."""
 MATTERS = 0.01
-"""The smallest difference of AUROCs, or of one from chance, that matters; ours."""
 SATURATED = 0.995
 """An AUROC on the training set from which on there is nothing to gain; ours."""
 FEW = 10
 """Fewer positives than this are pointed out; ours."""
 NULL_MARGIN = 0.1
-"""How far from 0.5 a null point's interval may reach and still show that nothing is found; ours."""
 
 
 BETTER, WORSE, EQUAL, UNDECIDED = "better", "worse", "no difference", "undecided"
@@ -241,4 +239,3 @@ CLAIMS = (
         test=nothing_in_clean_data,
     ),
 )
-"""In the order of the page."""

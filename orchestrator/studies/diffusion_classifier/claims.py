@@ -23,13 +23,10 @@ BY_SIZE = ("judge_trigger", "trigger_pixels", "target_class", "noise_model")
 BY_TRIGGER = ("judge_trigger", "target_class", "noise_model")
 
 PRESENT = 0.1
-"""ASR above which there is an attack if no clean model was measured; ours."""
 LARGEST_DROP = 0.04
-"""The largest fall of TA by filtering in Tab. 5, 3.84 points, rounded up."""
 HIGHEST = 0.1
 """The highest filter ratio of Tab. 5."""
 NO_HELP = 0.1
-"""An ASR that falls by less than this has not been helped against; ours."""
 
 
 def level(rows: Rows, column: str, filter_ratio: float | None = 0.0) -> Comparison | None:
@@ -267,4 +264,3 @@ CLAIMS = (
         by=BY_TRIGGER,
     ),
 )
-"""In the order of the page."""

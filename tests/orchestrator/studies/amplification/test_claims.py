@@ -158,12 +158,6 @@ def test_evidence_has_the_numbers_and_what_they_rest_on(verdict):
     )
 
 
-def test_three_seeds_judge_by_their_spread_and_two_by_their_images(verdict):
-    points = _poisoned(5.0, p10=(150, 150, 0, 200))
-    assert "3 seeds" in verdict("amplified-at-ten-percent", points, seeds=(0, 1, 2))[1]
-    assert "2 models, pooled" in verdict("amplified-at-ten-percent", points, seeds=(0, 1))[1]
-
-
 def test_triggers_are_judged_apart_each_with_its_own_controls(row, sweep):
     other = row("blend", 0.1, 5.0, (150, 150, 0, 200))
     control = row("none", 0.0, 5.0, (0, 0, 4, 496), judge_trigger="blend")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.studies import AMPLIFICATION, DEFENSE, DETECTION
+from orchestrator.studies import DEFENSE, DETECTION
 from orchestrator.studies.scales import LAPTOP, TINY
 from tests.orchestrator.studies.graphs import added, points_of, steps_of
 
@@ -45,18 +45,6 @@ class TestPoints:
 
 
 class TestSharing:
-    def test_the_main_job_s_models_and_judges_are_used_again(self):
-        main = steps_of(AMPLIFICATION, LAPTOP)
-        own = steps_of(DEFENSE, LAPTOP, seed="0")
-        models = {digest for digest, step in own.items() if step.task == "train_diffusion"}
-        assert models <= main.keys()
-        judges = {
-            digest
-            for digest, step in own.items()
-            if step.task == "train_classifier" and step.settings.name in ("content", "trigger")
-        }
-        assert judges <= main.keys()
-
     def test_detection_s_classifiers_and_generation_sets_are_used_again(self):
         found = steps_of(DETECTION, LAPTOP, trigger="badnets1")
         own = steps_of(

@@ -1,13 +1,12 @@
 """The graph of study ``detection``: its points and steps, counted by hand, and what it shares."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.step import ancestors
-from orchestrator.studies import AMPLIFICATION, COMPOSITION, DETECTION
+from orchestrator.studies import DETECTION
 from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tasks import detectors
 
@@ -88,13 +87,6 @@ class TestNullPoints:
             assert {settings.null_level for settings in clean} == {1 - 0.05 / nulls}
             assert {settings.pretend_ratio for settings in clean} == {0.1}
 
-    def test_the_first_trigger_s_judge_looks_and_nothing_is_poisoned(self):
-        for point in points_of(LAPTOP, trigger=("blend", "unicolor")):
-            if point.axes["trigger"] == "none":
-                assert point.axes["judge_trigger"] == "blend"
-                assert point.measure.inputs["attack"].settings.trigger.name == "blend"
-                assert not point.measure.inputs["manifest"].settings.trigger.stamps
-
 
 @pytest.fixture(scope="module")
 def by_set():
@@ -144,31 +136,8 @@ class TestSteps:
         assert by_set["training"]["suspicion"].settings.n == 1437
         assert LAPTOP.detector("strip") == detectors.Strip()
 
-    def test_a_detector_without_a_seed_is_taken_as_it_is(self, monkeypatch):
-        @dataclass(frozen=True)
-        class Plain:
-            name: ClassVar[str] = "plain"
-
-        monkeypatch.setattr(detectors, "DETECTORS", (*detectors.DETECTORS, Plain))
-        assert LAPTOP.detector("plain", seed=4) == Plain()
-        assert DETECTION.chosen(LAPTOP, {"detector": "plain"}).detector == ("plain",)
-
 
 class TestSharing:
-    @pytest.mark.parametrize("scale", [TINY, LAPTOP, CIFAR10], ids=lambda scale: scale.name)
-    def test_models_and_judges_are_those_of_the_other_studies(self, scale):
-        other = [*points_of(scale, AMPLIFICATION), *points_of(scale, COMPOSITION)]
-        own = points_of(scale)
-        assert digests(own, "train_diffusion") <= digests(other, "train_diffusion")
-        assert digests(own, "judge_accuracy") <= digests(other, "judge_accuracy")
-        new = [
-            step.settings.name
-            for step in steps_of(own)
-            if step.task == "train_classifier"
-            and step.digest not in digests(other, "train_classifier")
-        ]
-        assert set(new) == {"classifier"}
-
     def test_one_more_detector_adds_detection_only(self):
         fewer = {step.digest for step in steps_of(points_of(detector=("cd", "strip")))}
         added = Counter(step.task for step in steps_of(points_of()) if step.digest not in fewer)

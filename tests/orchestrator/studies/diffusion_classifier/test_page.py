@@ -106,12 +106,6 @@ def test_colors_grow_lighter_and_stop_at_the_scale():
     assert highest([{"true": hundred, "target": hundred}]) == pytest.approx(99.0)
 
 
-def test_figures_have_the_same_bytes_in_any_order_of_rows(report):
-    there, back = (page(replace(report, rows=frame(rows))) for rows in (SMALL, SMALL[::-1]))
-    assert there.figures() == back.figures()
-    assert len(there.figures()) == 3
-
-
 def test_headlines_are_of_the_first_trigger_under_each_noise_model(report, shown):
     assert sentence(report.rows) == (
         "BadNets-1, p = 5%: the attack success rate without a filter → with 10% of the losses "

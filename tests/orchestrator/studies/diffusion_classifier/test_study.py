@@ -10,10 +10,8 @@ from orchestrator.cli import parsing
 from orchestrator.cli.printing import print_plan
 from orchestrator.graph import plan
 from orchestrator.store.store import Store
-from orchestrator.studies import AMPLIFICATION, DEFENSE, DETECTION, DIFFUSION_CLASSIFIER
-from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY
-from tasks.steps.denoise_classify import kept
-from tasks.triggers.unicolor import Unicolor
+from orchestrator.studies import AMPLIFICATION, DEFENSE, DIFFUSION_CLASSIFIER
+from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tests.orchestrator.studies.graphs import added, points_of, steps_of
 
 FILTERS = (0.0, 0.01, 0.05, 0.1, 0.2)
@@ -53,13 +51,6 @@ class TestPoints:
         contrasts = [cell for cell in found if cell[0] != "badnets1"]
         assert contrasts == [("rectangle", 1, 0.1, "edm", 3), ("blend", None, 0.1, "edm", 3)]
 
-    def test_a_cell_of_the_grid_is_no_contrast_again(self):
-        scale = replace(TINY, own_triggers=(Unicolor(side=3),))
-        for one in (TINY, scale):
-            points = points_of(DIFFUSION_CLASSIFIER, one, trigger="badnets1,unicolor,blend")
-            assert len({point.measure.digest for point in points}) == len(points)
-        assert {cell[1] for cell in cells(points) if cell[0] == "unicolor"} == {9}
-
     def test_no_filter_is_classified_with_whatever_is_typed(self):
         """The change is from it."""
         points = points_of(DIFFUSION_CLASSIFIER, TINY, filter_ratio="0.2,0.1", trigger="blend")
@@ -72,12 +63,9 @@ class TestPoints:
     )
     def test_rectangles_span_the_areas_that_are_asked_about(self, scale, least, most):
         pixels = scale.dataset.image_size**2
-        rectangles = [
-            x.axes
-            for x in points_of(DIFFUSION_CLASSIFIER, scale)
-            if x.axes["trigger"] == "rectangle"
-        ]
-        shares = sorted({axes["trigger_pixels"] / pixels for axes in rectangles})
+        axes = [point.axes for point in points_of(DIFFUSION_CLASSIFIER, scale)]
+        sizes = {one["trigger_pixels"] for one in axes if one["trigger"] == "rectangle"}
+        shares = sorted(size / pixels for size in sizes)
         assert least <= shares[0] <= 1.2 * least
         assert shares[-1] == most
 
@@ -87,18 +75,16 @@ class TestSettings:
         for point in points_of(DIFFUSION_CLASSIFIER, TINY):
             inputs = point.measure.inputs
             said, attack = inputs["classified"].settings, inputs["attack"].settings
+            said_of = inputs["classified"].inputs
             assert said == point.measure.settings.classify
             assert said.trigger == attack.trigger
             assert said.trigger.name == point.axes["judge_trigger"]
             assert said.target_class == attack.target_class == point.axes["target_class"]
-            trainings = (
-                inputs["classified"].inputs["model"],
-                inputs["attack"].inputs["classifier"],
-            )
-            for training in trainings:
+            model, classifier = said_of["model"], inputs["attack"].inputs["classifier"]
+            for training in (model, classifier):
                 assert training.streams["manifest"] == inputs["manifest"]
                 assert training.settings.seed == said.seed == point.axes["seed"]
-            assert trainings[0].settings.noise_model == point.axes["noise_model"]
+            assert model.settings.noise_model == point.axes["noise_model"]
 
 
 class TestSharing:
@@ -129,15 +115,6 @@ class TestSharing:
         tasks = added(DIFFUSION_CLASSIFIER, TINY, filter_ratio="0,0.05,0.1")
         assert tasks == {"denoise_classify", "classification_row"}
 
-    @pytest.mark.parametrize("study", [AMPLIFICATION, DETECTION, DEFENSE], ids=lambda s: s.name)
-    def test_other_studies_are_called_what_they_were_called(self, study):
-        changed = replace(
-            TINY,
-            edm=replace(TINY.edm, steps=70),
-            classify=replace(TINY.classify, draws=9),
-        )
-        assert steps_of(study, TINY).keys() == steps_of(study, changed).keys()
-
 
 class TestRefused:
     @pytest.mark.parametrize(
@@ -146,9 +123,7 @@ class TestRefused:
             ({"trigger": "relabel_only"}, "relabel_only stamps none; leave it out of --trigger"),
             ({"trigger": "none"}, "hold no point"),
             ({"filter_ratio": "1"}, r"--filter-ratio must be in \[0, 1\), got 1;"),
-            ({"filter_ratio": "-0.1"}, "for one percent write 0.01"),
             ({"filter_ratio": "0,0.99"}, "keeps at least one of 64 values, got 0.99"),
-            ({"noise_model": "emd"}, "unknown noise model 'emd'; did you mean edm"),
             ({"trigger": "clean_label", "poison_ratio": "0.2"}, "target class 8"),
         ],
     )
@@ -157,30 +132,13 @@ class TestRefused:
             points_of(DIFFUSION_CLASSIFIER, TINY, **typed)
         assert "\n" not in str(refusal.value)
 
-    @pytest.mark.parametrize(
-        ("words", "said"),
-        [
-            ({"test_images": 361}, "expected at most 360 test images, all there are, got 361"),
-            ({"test_images": 0}, "--test-images must be at least 1, got 0"),
-            ({"draws": 0}, "--draws must be at least 1, got 0"),
-            ({"generations": 5}, "has no --generations"),
-        ],
-    )
-    def test_words_that_make_no_sense(self, tmp_path, words, said):
-        with pytest.raises(ValueError, match=said) as refusal:
-            parsing.request("diffusion_classifier", scale="tiny", store=str(tmp_path), **words)
-        assert "\n" not in str(refusal.value)
-        with pytest.raises(ValueError, match="study defense has no --draws"):
-            parsing.request("defense", scale="tiny", store=str(tmp_path), draws=5)
+    def test_more_test_images_than_there_are(self):
+        more = replace(TINY, classify=replace(TINY.classify, test_images=361))
+        with pytest.raises(ValueError, match="at most 360 test images, all there are, got 361"):
+            points_of(DIFFUSION_CLASSIFIER, more)
 
 
 class TestCosts:
-    @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
-    def test_every_filter_of_a_scale_leaves_something(self, scale):
-        values = scale.dataset.image_size**2 * scale.dataset.channels
-        counts = [kept(ratio, values) for ratio in scale.classify.filter_ratios]
-        assert counts == sorted(set(counts), reverse=True)
-
     def test_fewer_draws_keep_the_stages_that_come_before_them(self, tmp_path):
         asked = parsing.request(
             "diffusion_classifier", scale="laptop", store=str(tmp_path), draws=20
