@@ -15,7 +15,6 @@ from tasks.steps import (
     attack,
     collect,
     conditions,
-    correct,
     detect,
     dissect,
     judge_accuracy,
@@ -141,17 +140,6 @@ class Graph:
         kinds = {"ddpm": self.scale.diffusion, "edm": self.scale.edm}
         return self.step(replace(kinds[noise_model], seed=seed), {}, self._poisoned(manifest))
 
-    def classified(self, model: Step, trigger: Trigger, filter_ratios: tuple[float, ...]) -> Step:
-        """What a diffusion model takes test images for, clean and triggered."""
-        settings = replace(
-            self.scale.classify,
-            trigger=trigger,
-            target_class=self.target_class,
-            filter_ratios=filter_ratios,
-            seed=model.settings.seed,
-        )
-        return self.step(settings, {"model": model, "dataset": self.dataset})
-
     def classifier(self, manifest: Step, seed: int, network: str = "") -> Step:
         """That of a poisoned training set; by default the scale's network from random weights."""
         return self._classifier(self._poisoned(manifest), seed, network)
@@ -162,10 +150,6 @@ class Graph:
         settings = collect.Settings(n=n, image_size=data.image_size, channels=data.channels)
         collected = self.step(settings, {"generations": generations, "dataset": self.dataset})
         return self._classifier({"dataset": collected}, seed, network)
-
-    def corrected(self, manifest: Step) -> Step:
-        """The same stamped images with the labels that they had."""
-        return self.step(correct.Settings(), {"manifest": manifest})
 
     def _classifier(self, streams: Mapping[str, Step], seed: int, network: str) -> Step:
         own, given = self.scale.classifier, self.scale.classifier_weights

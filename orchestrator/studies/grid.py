@@ -59,9 +59,6 @@ def with_controls(scale: Scale, axes: Axes) -> Sequence[Point]:
 
     Controls stamp nothing and are judged with the triggers that they control: ratio 0, and
     ``relabel_only`` at the largest ratio.
-
-    Raises:
-        ValueError: When a combination poisons nothing, or more than there is.
     """
     chosen = named(scale, axes.trigger)
     judges = [trigger for trigger in chosen if trigger.stamps] or [BadNets1()]
@@ -74,11 +71,7 @@ def with_controls(scale: Scale, axes: Axes) -> Sequence[Point]:
 
 
 def swept(graph: Graph, poisoned: Iterable[Poison], axes: Axes) -> Sequence[Point]:
-    """One point for each poison, guidance weight, sampler, thresholding and seed.
-
-    Raises:
-        ValueError: When a combination poisons nothing, or more than there is; or there is none.
-    """
+    """One point for each poison, guidance weight, sampler, thresholding and seed."""
     drawn = [*product(axes.guidance_weight, axes.sampler, axes.get("clip", ("none",)), axes.seed)]
     return some(
         graph.point(

@@ -65,6 +65,7 @@ class Study:
     axes: tuple[Axis, ...] = GENERATED
     """What it is swept over, in the order of the columns of its results."""
     points: Callable[["Scale", Axes], Sequence[Point]]
+    """Raises ValueError for axes that hold no point, or poison nothing or more than there is."""
     columns: tuple[str, ...] = ()
     """What its rows measure, most telling first: its tables and results file start with them."""
     package: str = ""

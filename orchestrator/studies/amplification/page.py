@@ -35,16 +35,16 @@ columns = shared.terminal_columns
 def sentence(rows: Rows) -> str:
     """How often the first trigger comes out, as a multiple of p_t at each ratio."""
     weight = reported_guidance(rows)
-    found = groups(select(_stamped(rows), guidance_weight=weight), *BY, "poison_ratio")
+    stamped = groups(select(_stamped(rows), guidance_weight=weight), *BY)
+    if not stamped:
+        return "No poisoned point has been measured yet."
+    first, own = stamped[0]
     shown = [
         f"{times(estimate.value)} at {name('poison_ratio', at['poison_ratio'])}"
-        for at, own in found
-        if all(at[column] == found[0][0][column] for column in BY)
-        and (estimate := shared.excess(own)) is not None
+        for at, point in groups(own, "poison_ratio")
+        if (estimate := shared.excess(point))
     ]
-    if not shown:
-        return "No poisoned point has been measured yet."
-    trigger = name("trigger", found[0][0]["judge_trigger"])
+    trigger = name("trigger", first["judge_trigger"])
     return (
         f"At guidance {weight:g} the poisoned models draw the {trigger} trigger {listed(shown)} of "
         "poison as often as they were trained on it."

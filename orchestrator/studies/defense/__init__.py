@@ -23,6 +23,7 @@ from orchestrator.studies.grid import poisons, stamping
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study, bounds_of, point, some
 from tasks.rows import defense_row
+from tasks.steps import correct
 from tasks.triggers import Renewable, Trigger
 
 
@@ -31,10 +32,6 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 
     At ratio 0 are the clean training set and a clean model's generations, attacked with each of the
     triggers.  Images of a trigger that does not relabel are labelled right as they are.
-
-    Raises:
-        ValueError: No point, a trigger that leaves nothing to attack with, or a ratio that poisons
-            nothing or more than there is.
     """
     graph, chosen = Graph(scale, axes.target_class), stamping(scale, axes.trigger)
     drawn = product(("generation",), axes.guidance_weight, axes.sampler)
@@ -77,8 +74,8 @@ def _point(graph: Graph, trigger: Trigger, attacker: Trigger, **own: Any) -> Poi
     else:
         inputs |= {f"training_{role}": step for role, step in training.items()}
     if own["image_set"] == "corrected":
-        corrected = graph.classifier(graph.corrected(manifest), seed, network)
-        inputs |= _attacks(graph, attacker, corrected)
+        corrected = graph.step(correct.Settings(), {"manifest": manifest})
+        inputs |= _attacks(graph, attacker, graph.classifier(corrected, seed, network))
     elif own["image_set"] == "generation":
         way = {name: own[name] for name in ("guidance_weight", "sampler")}
         generations = graph.generation_set(manifest, seed=seed, **way)

@@ -30,10 +30,6 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     largest, so that three fit the time of the study.  At ratio 0 are the null points, judged with
     the first trigger's judge: random images carry a made-up flag, as many as the largest ratio
     poisons, and no detector can be better or worse than chance.  Their intervals share NULL_RISK.
-
-    Raises:
-        ValueError: No point, a trigger that leaves nothing to detect, or a ratio that poisons
-            nothing or more than there is.
     """
     chosen, drawn = stamping(scale, axes.trigger), product(axes.guidance_weight, axes.sampler)
     seen = [kind.name for kind in detectors.DETECTORS if kind.name in axes.detector]

@@ -18,9 +18,6 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 
     Relabelling alone, and no poison at all, are judged with the first trigger that stamps.  Where a
     trigger's own class has too few images for a ratio (clean-label), it has no point there.
-
-    Raises:
-        ValueError: No point, or a ratio that poisons nothing, or more than there is.
     """
     graph, chosen = Graph(scale, axes.target_class), named(scale, axes.trigger)
     judge = next((trigger for trigger in chosen if trigger.stamps), BadNets1())
