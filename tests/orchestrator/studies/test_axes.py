@@ -3,7 +3,14 @@
 import pytest
 
 from orchestrator.run.placement import Placement
-from orchestrator.studies import AMPLIFICATION, COMPOSITION, DEFENSE, DETECTION, STUDIES
+from orchestrator.studies import (
+    AMPLIFICATION,
+    COMPOSITION,
+    DEFENSE,
+    DETECTION,
+    DIFFUSION_CLASSIFIER,
+    STUDIES,
+)
 from orchestrator.studies.axes import DETECTOR, SEED, TRIGGER, Axes
 from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY
 from tasks.triggers import TRIGGERS
@@ -134,9 +141,21 @@ class TestStudies:
             assert judge.stamps
             assert judge.name == point.axes["judge_trigger"]
 
-    def test_axes_that_hold_no_point_are_refused(self):
-        with pytest.raises(ValueError, match="these axes hold no point"):
-            points_of(AMPLIFICATION, TINY, trigger="none", poison_ratio="0.1")
+    @pytest.mark.parametrize(
+        ("studies", "typed", "said"),
+        [
+            (STUDIES, {"trigger": "none", "poison_ratio": "0.1"}, "these axes hold no point"),
+            (STUDIES[3:], {"trigger": "badnets1,relabel_only"}, "relabel_only stamps none"),
+            (STUDIES[3:], {"trigger": "clean_label", "poison_ratio": "0.2"}, "target class 8"),
+            (STUDIES, {"poison_ratio": "0.0001"}, "less than one image"),
+            (STUDIES, {"poison_ratio": "0.95"}, "lie outside"),
+            ([DIFFUSION_CLASSIFIER], {"filter_ratio": "0.99"}, "at least one of 64 values"),
+        ],
+    )
+    def test_axes_that_hold_nothing_or_too_much_are_refused(self, studies, typed, said):
+        for study in studies:
+            with pytest.raises(ValueError, match=said):
+                points_of(study, TINY, **typed)
 
     def test_the_other_conditions_are_all_classes_but_the_target(self):
         for point in points_of(AMPLIFICATION, TINY, target_class="3"):

@@ -87,6 +87,13 @@ class TestNullPoints:
             assert {settings.null_level for settings in clean} == {1 - 0.05 / nulls}
             assert {settings.pretend_ratio for settings in clean} == {0.1}
 
+    @pytest.mark.parametrize("judge", ["blend", "badnets1"])
+    def test_the_first_trigger_judges_and_without_any_badnets1(self, judge):
+        names = ("blend", "unicolor") if judge == "blend" else ("none",)
+        points = points_of(trigger=names, poison_ratio=(0.0,))
+        assert cells(points, "trigger", "judge_trigger") == {("none", judge): 6}
+        assert {point.measure.inputs["attack"].settings.trigger.name for point in points} == {judge}
+
 
 @pytest.fixture(scope="module")
 def by_set():
@@ -143,16 +150,3 @@ class TestSharing:
         added = Counter(step.task for step in steps_of(points_of()) if step.digest not in fewer)
         # Its own two states, four sets and four rows; and the level of all null points is another.
         assert added == {"prepare": 2, "detect": 4, "detection_row": 4 + 4}
-
-
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ({"trigger": ("badnets1", "relabel_only")}, "relabel_only stamps none"),
-        ({"trigger": ("none",), "poison_ratio": (0.1,)}, "hold no point"),
-        ({"poison_ratio": (0.0001,)}, "less than one image"),
-    ],
-)
-def test_axes_that_make_no_sense_are_refused(typed, said):
-    with pytest.raises(ValueError, match=said):
-        points_of(**typed)
