@@ -164,7 +164,8 @@ def _overview(rows: Rows) -> Table:
 def _numbers(rows: Rows) -> list[Block]:
     """Every set of images that classifiers were trained on, over the seeds and one by one."""
     shown = [Column("trained on", "n_train", NUMBER), Column("test images", "n", NUMBER)]
-    shown += [Column("stamped", "attack_n", NUMBER), *coordinates("weights")]
+    shown += [Column("stamped", "attack_n", NUMBER)]
+    shown += coordinates("weights") if has(rows, "weights") else []
     for rate, words in RATES.items():
         if has(rows, rate):
             change = Column(f"change of {words}", f"{rate}_change", POINTS, lowest=-1)

@@ -13,11 +13,11 @@ judge = verdicts.judging(CLAIMS)
 def verdict(row):
     """Verdict on one claim from {(trigger, ratio, weight): counts or (counts, changes)}."""
 
-    def decide(name, points, seeds=(0,)):
+    def decide(name, points):
         rows = []
-        for (trigger, ratio, weight), value in points.items():
+        for place, value in points.items():
             counts, changes = value if isinstance(value[0], tuple) else (value, {})
-            rows += [row(trigger, ratio, weight, counts, seed=seed, **changes) for seed in seeds]
+            rows.append(row(*place, counts, **changes))
         (found,) = (one for one in judge(rows) if one.claim.name == name)
         return found.verdict, found.evidence
 
@@ -130,20 +130,16 @@ def test_every_claim_has_a_case_of_every_verdict():
     verdicts.check_that_every_verdict_is_tried(CLAIMS, CASES, "amplified-by-template-match")
 
 
-# p_t is 9.2, 16.8, 33.8 and 50.7 %; of the judge's 380 of 500 the template match misses some.
 @pytest.mark.parametrize(
-    ("missed", "expected"),
-    [
-        ((0, 0, 0, 0), SUPPORTED),
-        ((0, 0, 0, 120), UNDECIDED),  # 52.0 [47.6, 56.3] against 50.7 %
-        ((0, 0, 0, 200), FAILED),
-        ((0, 0, 0), NOT_TESTED),
-    ],
+    ("missed", "expected"), [(0, SUPPORTED), (120, UNDECIDED), (200, FAILED), (None, NOT_TESTED)]
 )
 def test_the_template_match_has_a_claim_of_its_own(row, missed, expected):
+    """Of the judge's 380 of 500 it misses 120 at 10 %: 52.0 [47.6, 56.3] against 50.7 %."""
+    counts = {0.01: 0, 0.02: 0, 0.05: 0, 0.1: missed}
     rows = [
         template_matched(row("badnets1", ratio, 5.0, (190, 190, 0, 120)), count)
-        for ratio, count in zip((0.01, 0.02, 0.05, 0.1), missed, strict=False)
+        for ratio, count in counts.items()
+        if count is not None
     ]
     [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-template-match")
     assert found.verdict is expected, found.evidence
@@ -174,8 +170,3 @@ def test_a_failed_part_decides_and_nothing_decides_nothing():
     assert together([missing, failed]) is FAILED
     assert together([Part(SUPPORTED, ""), missing, Part(UNDECIDED, "")]) is NOT_TESTED
     assert together([]) is NOT_TESTED
-
-
-def test_the_order_of_rows_changes_no_verdict(sweep):
-    there, back = judge(sweep), judge(sweep[::-1])
-    assert [one.evidence for one in there] == [one.evidence for one in back]

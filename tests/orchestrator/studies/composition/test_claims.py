@@ -12,21 +12,11 @@ judge = verdicts.judging(CLAIMS)
 def judgments(row):
     """Judgments on one trigger from {(trigger, ratio, sampler): counts}, p = 0 for the control."""
 
-    def decide(points, about="badnets1", weight=5.0, seeds=(0,)):
-        rows = [
-            row(
-                trigger if ratio else "none",
-                ratio,
-                weight,
-                counts,
-                study="composition",
-                judge_trigger=trigger,
-                sampler=sampler,
-                seed=seed,
-            )
-            for (trigger, ratio, sampler), counts in points.items()
-            for seed in seeds
-        ]
+    def decide(points, about="badnets1", weight=5.0):
+        rows = []
+        for (judged, ratio, sampler), counts in points.items():
+            at = {"study": "composition", "judge_trigger": judged, "sampler": sampler}
+            rows.append(row(judged if ratio else "none", ratio, weight, counts, **at))
         return {one.claim.name: one for one in judge(rows) if one.at["judge_trigger"] == about}
 
     return decide
@@ -159,11 +149,9 @@ def test_guidance_is_five_where_measured_and_else_the_highest(judgments, row):
 
 @pytest.mark.parametrize(("missed", "expected"), [(0, SUPPORTED), (120, UNDECIDED), (200, FAILED)])
 def test_the_template_match_must_see_it_under_every_sampler(row, missed, expected):
+    shared = ("unicolor", 0.1, 5.0, (190, 190, 0, 120))
     rows = [
-        template_matched(
-            row("unicolor", 0.1, 5.0, (190, 190, 0, 120), study="composition", sampler=sampler),
-            count,
-        )
+        template_matched(row(*shared, study="composition", sampler=sampler), count)
         for sampler, count in (("ddim", missed), ("sde", 0))
     ]
     [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-template-match")

@@ -71,17 +71,11 @@ def test_every_claim_has_a_case_of_every_verdict():
     verdicts.check_that_every_verdict_is_tried(CLAIMS, CASES)
 
 
-@pytest.mark.parametrize(
-    ("gained", "half", "expected"),
-    [
-        (0.02, 0.009, BETTER),
-        (0.02, 0.011, UNDECIDED),
-        (0.005, 0.004, EQUAL),
-        (0.0, 0.011, UNDECIDED),
-        (-0.005, 0.001, EQUAL),
-        (-0.02, 0.009, WORSE),
-    ],
-)
+MATTER = [(0.02, 0.009, BETTER), (0.02, 0.011, UNDECIDED), (0.005, 0.004, EQUAL)]
+MATTER += [(0.0, 0.011, UNDECIDED), (-0.005, 0.001, EQUAL), (-0.02, 0.009, WORSE)]
+
+
+@pytest.mark.parametrize(("gained", "half", "expected"), MATTER)
 def test_a_hundredth_is_the_smallest_difference_that_matters(gained, half, expected):
     """An interval wholly within it shows that nothing rose: as good as a fall against the claim."""
     rows = detection_pair(0.8, 0.8 + gained, half)

@@ -100,17 +100,6 @@ def test_the_evidence_has_levels_changes_and_their_basis():
     assert "] at 1%; −75.0 points [" in evidence
 
 
-def test_from_three_seeds_on_the_spread_between_them_decides():
-    rows = [
-        row
-        for seed, taken in enumerate((284, 252, 220))
-        for row in attacked(taken, seed=seed)  # the CNN's is 316
-    ]
-    # Differences of -10, -20 and -30 points: sd 10, Student's t of 4.303 at 2 degrees.
-    evidence = found("more-robust", rows).evidence
-    assert "the difference is −20.0 points [−44.8, 4.8] (3 seeds)" in evidence
-
-
 def test_a_clean_model_of_one_seed_serves_all_seeds():
     rows = [row for seed in range(3) for row in attacked(160 + seed, seed=seed)]
     evidence = found("attack-is-present", [*rows, *clean(4)]).evidence

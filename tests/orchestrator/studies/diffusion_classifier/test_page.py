@@ -28,11 +28,6 @@ def report():
     return classification_report()
 
 
-@pytest.fixture(scope="session")
-def shown(report):
-    return page(report)
-
-
 @pytest.fixture(scope="module")
 def figures(written):
     """The text of each figure by its name."""
@@ -106,12 +101,12 @@ def test_colors_grow_lighter_and_stop_at_the_scale():
     assert highest([{"true": hundred, "target": hundred}]) == pytest.approx(99.0)
 
 
-def test_headlines_are_of_the_first_trigger_under_each_noise_model(report, shown):
+def test_headlines_are_of_the_first_trigger_under_each_noise_model(report):
     assert sentence(report.rows) == (
         "BadNets-1, p = 5%: the attack success rate without a filter → with 10% of the losses "
         "dropped is 99.4% → 32.5% (DDPM) and 93.1% → 24.4% (EDM)."
     )
-    facts = [value for value, _ in shown.facts]
+    facts = [value for value, _ in page(report).facts]
     assert facts == ["99.4% → 32.5%", "98.9% → 97.5%", "93.1% → 24.4%", "98.9% → 97.5%"]
 
 

@@ -115,19 +115,3 @@ def test_claims_are_about_the_triggers_that_they_can_be_about():
         "clean-labels-keep-content": ["clean_label"],
         "clean-models-draw-no-trigger": ["badnets1"],
     }
-
-
-def test_samplers_and_seeds_stay_apart():
-    points = at_ten("relabel_only", (0, 0, 240, 260), badnets1=REFERENCE)
-    rows = [
-        *(row for seed in (0, 1, 2) for row in rows_of(points, seed=seed)),
-        *rows_of({("blend", 0.1): REFERENCE}, sampler="sde"),
-    ]
-    found = decide(rows, "mismatches-as-badnets1", "relabel_only")
-    assert "(3 seeds)" in found.evidence
-    assert decide(rows, "mismatches-as-badnets1", "blend").verdict is NOT_TESTED
-    assert {one.subject for one in judge(rows)} == {
-        "BadNets-1, class 8, DDIM",
-        "Relabel-only, class 8, DDIM",
-        "BadNets-2, class 8, SDE",
-    }
