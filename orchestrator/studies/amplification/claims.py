@@ -198,10 +198,7 @@ CLAIMS = (
         "their whole interval, and triggers stay below 2 points above the judge's false-positive "
         "rate (ours).",
         printed={"metrics": ("mismatch_ratio",), "trigger": "relabel_only"},
-        test=both(
-            _relabelled(more_mismatches(), beside=CLEAN),
-            _relabelled(no_triggers),
-        ),
+        test=both(_relabelled(more_mismatches(), beside=CLEAN), _relabelled(no_triggers)),
     ),
     _claim(
         name="clean-model-draws-no-trigger",

@@ -11,25 +11,13 @@ from analysis.page.page import Block, Page, Panels, Report, Section
 from analysis.page.tables import NOTHING
 from analysis.page.transitions import transitions
 from analysis.published import printed
-from analysis.rows import (
-    CONTROLS,
-    PAPER_GUIDANCE,
-    Row,
-    Rows,
-    groups,
-    records,
-    reported_guidance,
-    select,
-    values,
-)
+from analysis.rows import Row, Rows, groups, records, reported_guidance, select, values
 from analysis.statistics.comparison import above_constant, level_of
 from analysis.statistics.intervals import Estimate
 from analysis.wording import listed, percent, times, titled
 
 BY = ("judge_trigger", "target_class", "sampler", "clip")
-IMAGENETTE = "ImageNette, Stable Diffusion"
 columns = shared.terminal_columns
-"""Of the terminal's table."""
 
 
 def sentence(rows: Rows) -> str:
@@ -125,8 +113,8 @@ def page(report: Report) -> Page:
 
 
 def _stamped(rows: Rows) -> Rows:
-    """Without the controls."""
-    return select(rows, trigger=tuple(set(values(rows, "trigger")) - set(CONTROLS)))
+    """Without the controls, which have no trigger in training."""
+    return rows[[row["p_t"] > 0 for row in records(rows)]]
 
 
 def _facts(rows: Rows, about: str) -> list[tuple[str, str]]:
@@ -163,7 +151,7 @@ MEASURES: dict[str, tuple[str, Callable[[Rows], Estimate | None], list[Reference
     "share": ("Trigger ratio", _share, []),
 }
 """By the axis of a chart: its title, what is measured, and a dashed line."""
-BY_RATIO = ("poison_ratio", "guidance_weight", PAPER_GUIDANCE)
+BY_RATIO = ("poison_ratio", "guidance_weight", 5.0)
 BY_GUIDANCE = ("guidance_weight", "poison_ratio", 0.1)
 """What is along x, what there is a curve for, and its value in the paper's sweep."""
 CHARTS = (
@@ -179,7 +167,7 @@ def _amplification(start: str, rows: Rows) -> list[Figure]:
     for file, y, (x, other, fixed) in CHARTS:
         title, measure, across = MEASURES[y]
         own = {"trigger": values(stamped, "trigger"), other: fixed}
-        theirs = records(printed(dataset=IMAGENETTE, **own))
+        theirs = records(printed(dataset="ImageNette, Stable Diffusion", **own))
         cells = [cell for cell in theirs if cell.get("amplification") is not None]
         points = [(cell[x], _of_paper(cell, y)) for cell in cells]
         circles = Printed(points=points, joined=x == "guidance_weight")

@@ -34,9 +34,7 @@ COMPOSITION = Study(
     axes=generated(
         TRIGGER.over("badnets1", "blend", "unicolor"),
         POISON_RATIO.over(
-            *(0.0, 0.01, 0.1, 0.2),
-            tiny=(0.0, 0.01, 0.1),
-            cifar10=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
+            *(0.0, 0.01, 0.1, 0.2), tiny=(0.0, 0.01, 0.1), cifar10=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
         ),
         SAMPLER.over("ddim", "ddpm", "sde"),
         CLIP.over(*sample.CLIPS),

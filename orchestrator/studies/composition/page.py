@@ -19,7 +19,6 @@ from analysis.wording import listed, percent, points, titled
 BY = ("judge_trigger", "target_class")
 RATIO = 0.1
 """The poison ratio of the paper's pies."""
-IMAGENETTE = "ImageNette, Stable Diffusion"
 columns = shared.terminal_columns
 
 
@@ -191,7 +190,7 @@ def _circles(
         if cell["sampler"] == sampler
         and cell["poison_ratio"] in ratios
         and cell.get(metric) is not None
-        and (cell["dataset"] == IMAGENETTE or sampler != "ddim")
+        and (cell["dataset"].startswith("ImageNette") or sampler != "ddim")
     ]
 
 

@@ -153,8 +153,8 @@ def _overview(rows: Rows) -> Table:
     shown = [TRIGGER, *coordinates("classifier", "poison_ratio"), SEEDS]
     for rate in (TA, ASR):
         change = partial(_estimate, column=f"{rate}_change", image_set="generation")
-        shown += [Column(RATES[rate], partial(from_to, column=rate))]
-        shown += [Column(f"change of {RATES[rate]}", change, POINTS)]
+        shown.append(Column(RATES[rate], partial(from_to, column=rate)))
+        shown.append(Column(f"change of {RATES[rate]}", change, POINTS))
     corrected = partial(_estimate, column=ASR, image_set="corrected")
     shown += [Column("ASR, corrected", corrected, interval=False)]
     shown += [Column("G1 generated", G1, interval=False)]

@@ -3,9 +3,9 @@
 The rows of the generations have the AUROC of the training set, too, and the difference.
 """
 
+import re
 from functools import partial
 from itertools import product
-from string import Formatter
 
 from analysis.claims import Claim, Subject
 from analysis.evidence import Test
@@ -104,8 +104,7 @@ def rises(column: str, sentence: str, *, above: float = 0, of: str = "", gained:
             words = "undefined, because a set has no positives or nothing else"
             return Part(Verdict.NOT_TESTED, f"{where}: {words}{beware}.")
         came = outcome(number.shifted(-above))
-        fields = [field for _, field, _, _ in Formatter().parse(sentence) if field]
-        said = sentence.format_map({field: _worded(rows, field) for field in fields})
+        said = re.sub(r"{(\w+)}", lambda field: _worded(rows, field[1]), sentence)
         equal = f" (no difference: within ±{MATTERS})" if came == EQUAL else ""
         return Part(VERDICTS[came], f"{where}: {said}{equal}{beware}.")
 

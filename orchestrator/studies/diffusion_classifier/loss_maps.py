@@ -12,11 +12,6 @@ from analysis.rows import Rows, groups, records, select
 from analysis.wording import titled
 from orchestrator.studies.diffusion_classifier.claims import BY_SIZE
 
-COLORMAP = "inferno"
-"""Dark is little and light is much; its lightness alone says it."""
-CLIPPED = 0.99
-"""Quantile of all losses shown together that has the lightest color."""
-
 
 def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block]:
     """The maps of each trigger in the same colors, a line for each noise model.
@@ -50,17 +45,17 @@ def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block
 
 
 def highest(shown: Sequence[Arrays]) -> float:
-    """The loss with the lightest color in all of these maps; 0 without any."""
+    """The loss with the lightest color: the 99% quantile of all maps shown together."""
     every = [losses[which].ravel() for losses in shown for which in ("true", "target")]
-    return float(np.quantile(np.concatenate(every), CLIPPED)) if every else 0.0
+    return float(np.quantile(np.concatenate(every), 0.99))
 
 
 def colored(losses: npt.NDArray[np.float32], most: float) -> Images:
-    """Paint maps (k, H, W) in colors that are linear from 0 to ``most``: uint8, (k, H, W, 3)."""
+    """Paint maps (k, H, W) from dark at 0 to light at ``most``, linearly: uint8, (k, H, W, 3)."""
     import matplotlib
 
     share = np.clip(losses / most, 0, 1) if most > 0 else np.zeros_like(losses)
-    return np.round(255 * matplotlib.colormaps[COLORMAP](share)[..., :3]).astype(np.uint8)
+    return np.round(255 * matplotlib.colormaps["inferno"](share)[..., :3]).astype(np.uint8)
 
 
 def _losses(report: Report, rows: Rows, filter_ratio: float | None) -> Arrays | None:

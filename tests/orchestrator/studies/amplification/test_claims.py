@@ -103,10 +103,7 @@ CASES += [
 
 def _others(match, trigger):
     changes = {"other_match_ratio": match / 500, "other_trigger_ratio": trigger / 500}
-    return {
-        ("none", 0.0, 2.0): (0, 0, 4, 496),
-        ("badnets1", 0.1, 2.0): ((1, 1, 1, 497), changes),
-    }
+    return {("none", 0.0, 2.0): (0, 0, 4, 496), ("badnets1", 0.1, 2.0): ((1, 1, 1, 497), changes)}
 
 
 CASES += [

@@ -17,11 +17,6 @@ TRIGGERS = ("badnets1", "blend", "clean_label", "wanet")
 CELL = {"training": (350, 240), "generation": (340, 16)}
 
 
-@pytest.fixture(scope="module")
-def html(html_of):
-    return html_of("defense")
-
-
 def test_each_trigger_has_its_figures_with_dots_controls_and_the_paper(html, written):
     drawn = {path.stem: path.read_text() for path in written("defense").glob("figures/*")}
     assert html.count("the change, ×") == 2  # of BadNets-2 and WaNet, which spread

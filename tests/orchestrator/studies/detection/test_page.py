@@ -27,11 +27,6 @@ def report():
     return made_up.REPORTS["detection"]()
 
 
-@pytest.fixture(scope="module")
-def html(html_of):
-    return html_of("detection")
-
-
 def test_every_trigger_and_detector_has_its_figures_with_the_same_bytes_every_time(report, written):
     files = {path.stem: path.read_text() for path in written("detection").glob("figures/*")}
     starts = [f"{trigger}-{detector}" for trigger in RATIOS for detector in DETECTORS]

@@ -34,11 +34,6 @@ def figures(written):
     return {path.stem: path.read_text() for path in written(NAME).glob("figures/*")}
 
 
-@pytest.fixture(scope="module")
-def html(html_of):
-    return html_of(NAME)
-
-
 def test_every_trigger_has_its_figures_and_sizes_stand_together(figures):
     points = ["badnets1-4-8-p0", "badnets1-4-8-p0.01", "badnets1-4-8-p0.05", "blend-8-p0.05"]
     models = [f"{model}-p{ratio}" for model in ("ddpm", "edm") for ratio in ("0", "0.01", "0.05")]
