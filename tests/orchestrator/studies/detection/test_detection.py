@@ -42,20 +42,14 @@ class TestPoints:
 
     def test_every_poisoned_set_has_one_classifier_and_one_generation_set(self):
         tasks = Counter(step.task for step in steps_of(points_of(LAPTOP)))
+        of_a_set = ("poison", "train_diffusion", "conditions", "sample", "dissect", "attack")
         assert tasks == {
-            "datasets": 1,
-            "poison": 7,
-            "train_diffusion": 7,
-            "conditions": 7,
-            "sample": 7,
-            "dissect": 7,
-            "train_classifier": 7 + 3 + 1,  # and three triggers' judges and the judge of content
-            "mark": 3,
-            "judge_accuracy": 3,
-            "attack": 7,
+            **dict.fromkeys(of_a_set, 7),
+            **dict.fromkeys(("mark", "judge_accuracy"), 3),  # triggers
+            **dict.fromkeys(("detect", "detection_row"), 7 * 3 * 2),
             "prepare": 7 * 3,
-            "detect": 7 * 3 * 2,
-            "detection_row": 7 * 3 * 2,
+            "train_classifier": 7 + 3 + 1,  # and three triggers' judges and the judge of content
+            "datasets": 1,
         }
 
     def test_the_first_trigger_has_every_ratio_the_second_both_ends_and_others_the_largest(self):

@@ -1,7 +1,5 @@
 """The page of ``diffusion_classifier``: what it shows of made-up rows."""
 
-import csv
-import io
 import re
 from dataclasses import replace
 
@@ -9,8 +7,8 @@ import numpy as np
 import pytest
 
 from analysis.page.page import write
-from analysis.rows import frame, to_csv
-from orchestrator.run.report import leading, table_of
+from analysis.rows import frame
+from orchestrator.run.report import table_of
 from orchestrator.studies.diffusion_classifier import DIFFUSION_CLASSIFIER
 from orchestrator.studies.diffusion_classifier.loss_maps import colored, highest
 from orchestrator.studies.diffusion_classifier.page import page, sentence
@@ -105,7 +103,7 @@ def test_headlines_are_of_the_first_trigger_under_each_noise_model(report):
     assert facts == ["99.4% → 32.5%", "98.9% → 97.5%", "93.1% → 24.4%", "98.9% → 97.5%"]
 
 
-def test_the_terminals_table_has_a_line_for_each_row_and_the_file_every_column():
+def test_the_terminals_table_has_a_line_for_each_row():
     rows = frame([*SMALL, *make_rows(ratio=0.0, counts=((358,), (4,)), seed=3)])
     headers, lines = table_of(DIFFUSION_CLASSIFIER, rows)
     assert headers[:7] == ["trigger", "pixels", "model", "p", "filter", "seed", "TA"]
@@ -114,9 +112,6 @@ def test_the_terminals_table_has_a_line_for_each_row_and_the_file_every_column()
         ["BadNets-1", "4", "DDPM", "5%", "0%", "0"],
     ]
     assert [cell.partition(" ")[0] for cell in lines[4][6:]] == ["97.8%", "33.1%", "96.9%", "98.8%"]
-    header = next(csv.reader(io.StringIO(to_csv(rows, leading(DIFFUSION_CLASSIFIER)))))
-    assert tuple(header[:20]) == leading(DIFFUSION_CLASSIFIER)
-    assert set(header) == set(SMALL[0])
 
 
 @pytest.mark.parametrize(

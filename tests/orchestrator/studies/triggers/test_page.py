@@ -1,6 +1,5 @@
 """The page of ``triggers``."""
 
-
 from analysis.page.page import write
 from analysis.rows import frame
 from orchestrator.studies.triggers.page import page, sentence
