@@ -1,7 +1,4 @@
-"""Your own images: which network, and how long, follow from their size and number.
-
-Scale ``laptop`` has rules for both; ``tiny`` and ``cifar10`` keep their networks and lengths.
-"""
+"""Your own images: at scale ``laptop`` networks and lengths follow from their size and number."""
 
 import math
 from dataclasses import replace
