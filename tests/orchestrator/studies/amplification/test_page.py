@@ -27,12 +27,6 @@ def page_in(folder, report):
     return write(folder, report, page(report)).read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def html(html_of):
-    """A page with template matching and a failure."""
-    return html_of("amplification")
-
-
 def test_the_finding_comes_first_then_every_claim_with_its_verdict(html, sweep):
     assert html.index('class="finding"') < html.index('id="claims"') < html.index("<svg")
     for claim in CLAIMS:
