@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +12,7 @@ from orchestrator.run.local import run_in_process
 from orchestrator.step import ancestors
 from orchestrator.store.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION
-from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import TINY
-from tasks.triggers import BadNets1
 
 QUICK = ("poison", "mark", "judge_accuracy", "sample", "dissect", "generations_row")
 """Tasks that are made again in a fraction of a second."""
@@ -62,14 +59,6 @@ VISIBLE = (
 
 
 class TestAgainstRunning:
-    def test_of_an_empty_store_everything_runs_and_is_the_first_of_its_task(
-        self, tmp_path, tiny_points
-    ):
-        made = plan.make(tiny_points, Store(tmp_path))
-        assert [step.digest for step in made.to_run] == [step.digest for step in graph(tiny_points)]
-        assert {entry.why for entry in made.steps} == {"the first of its task"}
-        assert not list(tmp_path.iterdir())
-
     @settings(
         max_examples=12,
         deadline=None,
@@ -131,48 +120,6 @@ class TestChangedAxes:
             if entry.step.task == "sample" and entry.runs:
                 assert entry.why.startswith("settings.guidance_weight: ")
                 assert entry.why.endswith(" -> 1.0")
-
-    def test_one_more_ratio_or_seed_trains_models_and_no_judge(self, tiny_store):
-        new = {"poison", "train_diffusion", "sample", "dissect", "generations_row"}
-        for changes, models in (({"poison_ratio": (0.0, 0.07, 0.1)}, 1), ({"seed": (0, 1)}, 6)):
-            tasks = [step.task for step in plan.make(with_axes(**changes), tiny_store).to_run]
-            assert tasks.count("train_diffusion") == models
-            assert set(tasks) == new
-
-    def test_another_trigger_does_not_train_the_content_judge_again(self, tiny_store):
-        shared = Graph(TINY, "8")
-        other = shared.point(BadNets1(side=3), judged_by=BadNets1(side=3), **CELL)
-        made = plan.make([other], tiny_store)
-        judges = [step for step in made.to_run if step.task == "train_classifier"]
-        assert [judge.settings.name for judge in judges] == ["trigger"]
-        cached = {entry.step.path for entry in made.steps if not entry.runs}
-        assert {shared.content_judge.path, shared.dataset.path} <= cached
-
-
-class Counting(Store):
-    """A store that counts what it is asked."""
-
-    def __init__(self, root):
-        super().__init__(root)
-        self.asked = Counter()
-
-    def damage(self, step, *, content=False):
-        self.asked[step.path] += 1
-        return super().damage(step, content=content)
-
-    def records(self, task):
-        self.asked[task] += 1
-        return super().records(task)
-
-
-class TestReasons:
-    def test_however_many_are_new_each_step_and_each_tasks_records_are_read_once(self, tiny_store):
-        store = Counting(tiny_store.root)
-        made = plan.make(with_axes(guidance_weight=tuple(range(1, 30))), store)
-        assert len(made.to_run) > 80
-        tasks = {step.task for step in made.to_run}
-        assert all(store.asked[task] == 1 for task in tasks)
-        assert {store.asked[step.path] for step in graph(made.points)} == {1}
 
 
 def trainings(point):
