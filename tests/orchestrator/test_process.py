@@ -103,9 +103,8 @@ class TestProxies:
         assert os.environ["no_proxy"] == "example.org, 127.0.0.1"
 
 
-class TestPorts:
-    def test_the_usual_one_is_taken_if_it_is_free_and_another_if_not(self):
-        with socket.create_server(("127.0.0.1", 0)) as held:
-            port = held.getsockname()[1]
-            assert process.free_port(None, usual=port) not in (0, port)
-        assert process.free_port(None, usual=port) == port
+def test_the_usual_one_is_taken_if_it_is_free_and_another_if_not():
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        assert process.free_port(None, usual=port) not in (0, port)
+    assert process.free_port(None, usual=port) == port

@@ -134,25 +134,16 @@ class TestTokens:
         assert os.environ[environment.TOKEN] == "chosen"
 
 
-class TestWhatIsShipped:
-    def test_our_code_goes_along_and_hides_gpus_from_steps_without(self, monkeypatch):
-        monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
-        shipped = environment.shipped()
-        assert [Path(path).name for path in shipped["py_modules"]] == list(environment.PACKAGES)
-        assert all(Path(path, "__init__.py").exists() for path in shipped["py_modules"])
-        assert shipped["env_vars"] == {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
-        assert os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] == "1"
+def test_in_a_job_that_brings_it_only_what_the_job_does_not_say(monkeypatch):
+    """Ray refuses to merge two environments that name the same thing."""
+    from ray.runtime_env.runtime_env import _merge_runtime_env
 
-    def test_in_a_job_that_brings_it_only_what_the_job_does_not_say(self, monkeypatch):
-        """Ray refuses to merge two environments that name the same thing."""
-        from ray.runtime_env.runtime_env import _merge_runtime_env
-
-        own = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
-        for bringer, variables in (("working_dir", {}), ("py_modules", {**own, "OTHER": "2"})):
-            job = {bringer: "gcs://code.zip", "env_vars": variables}
-            monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
-            merged = _merge_runtime_env(job, environment.shipped())
-            assert merged == {bringer: "gcs://code.zip", "env_vars": {**variables, **own}}
+    own = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+    for bringer, variables in (("working_dir", {}), ("py_modules", {**own, "OTHER": "2"})):
+        job = {bringer: "gcs://code.zip", "env_vars": variables}
+        monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
+        merged = _merge_runtime_env(job, environment.shipped())
+        assert merged == {bringer: "gcs://code.zip", "env_vars": {**variables, **own}}
 
 
 def test_the_longest_path_of_a_socket_is_the_system_s_own(tmp_path, monkeypatch):

@@ -163,21 +163,20 @@ class TestRetries:
         assert (failure is None) == finished
 
 
-class TestWhoAsks:
-    def test_one_who_stops_waiting_does_not_stop_the_step(self, tmp_path):
-        recorder = Recorder(turns=lambda _: 5)
+def test_one_who_stops_waiting_does_not_stop_the_step(tmp_path):
+    recorder = Recorder(turns=lambda _: 5)
 
-        async def leave():
-            conductor = Conductor([MARK], Store(tmp_path), Placement(), PLENTY, recorder)
-            impatient = asyncio.ensure_future(conductor.finish(MARK.digest))
-            patient = asyncio.ensure_future(conductor.finish(MARK.digest))
-            await asyncio.sleep(0)
-            impatient.cancel()
-            await patient
-            return impatient.cancelled()
+    async def leave():
+        conductor = Conductor([MARK], Store(tmp_path), Placement(), PLENTY, recorder)
+        impatient = asyncio.ensure_future(conductor.finish(MARK.digest))
+        patient = asyncio.ensure_future(conductor.finish(MARK.digest))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await patient
+        return impatient.cancelled()
 
-        assert asyncio.run(leave())
-        assert recorder.finished == [DATASET.digest, MARK.digest]
+    assert asyncio.run(leave())
+    assert recorder.finished == [DATASET.digest, MARK.digest]
 
 
 FEW, NONE = resources(1), resources(0, gib=0)
@@ -264,17 +263,16 @@ class TestNodesThatComeAndGo:
         asyncio.run(asyncio.wait_for(gain(), 30))
 
 
-class TestRealSteps:
-    def test_a_damaged_source_is_said_and_built_again(self, tmp_path, contents):
-        store = Store(tmp_path)
-        run_in_process([DATASET], store)
-        good = contents(store, DATASET)
-        path = store.folder(DATASET) / "train.parquet"
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
-        events = run_in_process([MARK], store)
-        [said] = [event for event in events if event["kind"] == "damaged"]
-        assert said["path"] == MARK.path
-        assert said["message"] == f"{DATASET.path}: train.parquet was altered after it was written"
-        assert paths(events, "done") == [DATASET.path, MARK.path]
-        assert contents(store, DATASET) == good
+def test_a_damaged_source_is_said_and_built_again(tmp_path, contents):
+    store = Store(tmp_path)
+    run_in_process([DATASET], store)
+    good = contents(store, DATASET)
+    path = store.folder(DATASET) / "train.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+    events = run_in_process([MARK], store)
+    [said] = [event for event in events if event["kind"] == "damaged"]
+    assert said["path"] == MARK.path
+    assert said["message"] == f"{DATASET.path}: train.parquet was altered after it was written"
+    assert paths(events, "done") == [DATASET.path, MARK.path]
+    assert contents(store, DATASET) == good

@@ -4,9 +4,7 @@ import errno
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -17,7 +15,7 @@ from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import NOT_BUILT, Store
-from tasks.steps import train_classifier, train_diffusion
+from tasks.steps import mark, train_classifier, train_diffusion
 from tests.orchestrator.conducted import DATASET, DONE, MARK, POISON, STREAMS
 
 OFTEN = Placement(checkpoint_seconds=0)
@@ -93,18 +91,17 @@ class TestGoingOn:
         assert "\n" not in outcome.message
 
 
-class TestAnotherDriver:
-    def test_what_it_published_meanwhile_is_done_although_its_end_broke_this_one(self, store):
-        """The first to publish removes every checkpoint, the other's too."""
-        step = classifier(steps=60)
+def test_what_another_driver_published_is_done_although_that_broke_this_one(store):
+    """The first to publish removes every checkpoint, the other's too."""
+    step = classifier(steps=60)
 
-        def overtaken(_position, _metrics):
-            assert build(step, store, Placement()).kind == "done"
-            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "training.pt")
+    def overtaken(_position, _metrics):
+        assert build(step, store, Placement()).kind == "done"
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "training.pt")
 
-        assert build(step, store, Placement(), note=overtaken) == DONE
-        assert store.damage(step, content=True) is None
-        assert store.log_address(step) is None
+    assert build(step, store, Placement(), note=overtaken) == DONE
+    assert store.damage(step, content=True) is None
+    assert store.log_address(step) is None
 
 
 class TestCheckpoints:
@@ -171,24 +168,14 @@ class TestFailing:
         assert f" {tmp_path}: File too large" in said
         assert not list(tmp_path.glob("datasets/*"))
 
-    def test_what_a_library_says_in_many_lines_becomes_one(self, store):
-        assert build(Step(Broken()), store, Placement()) == Outcome(
-            kind="failed", message="RuntimeError: first line second line"
-        )
+    def test_what_a_library_says_in_many_lines_becomes_one(self, store, monkeypatch):
+        def run(settings, **given):
+            raise RuntimeError("first line\n  second line")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Broken:
-    """Settings of ``run`` below."""
-
-    revision: ClassVar[int] = 1
-    label: ClassVar[str] = "broken"
-    expected_seconds: ClassVar[float] = 1.0
-    expected_bytes: ClassVar[int] = 1000
-
-
-def run(settings, *, out):
-    raise RuntimeError("first line\n  second line")
+        monkeypatch.setattr(mark, "run", run)
+        store.discard(MARK)
+        outcome = build(MARK, store, Placement())
+        assert outcome == Outcome(kind="failed", message="RuntimeError: first line second line")
 
 
 @pytest.mark.parametrize(

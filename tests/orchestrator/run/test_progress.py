@@ -114,23 +114,20 @@ class TestDisplays:
         assert "".join(line[:bar].strip() for line in step) == path
 
 
-class Heard:
+class Heard(list):
     """A display that remembers."""
 
-    def __init__(self):
-        self.calls = []
-
     def start(self):
-        self.calls.append("start")
+        self.append("start")
 
     def show(self, seen):
-        self.calls.append(seen["kind"])
+        self.append(seen["kind"])
 
     def tick(self, now):
         pass
 
     def stop(self):
-        self.calls.append("stop")
+        self.append("stop")
 
 
 class TestFollowing:
@@ -148,8 +145,8 @@ class TestFollowing:
             raise RuntimeError("the run failed")
         while news:  # what was not polled on the way out
             follower._look()
-        assert shown.calls[0] == "start"
-        assert sorted(shown.calls) == ["done", "start", "started", "stop"]
+        assert shown[0] == "start"
+        assert sorted(shown) == ["done", "start", "started", "stop"]
         assert heard == ["started", "done"]
 
     def test_when_the_cluster_is_gone_it_is_said_and_nothing_more_is_asked(self):
@@ -168,7 +165,7 @@ class TestFollowing:
             follower.join(30)
             assert not follower.is_alive()
         assert said == ["the head is gone"]
-        assert shown.calls == ["start", "stop", "stop"]
+        assert shown == ["start", "stop", "stop"]
 
 
 def test_durations_and_their_ranges_are_short():

@@ -52,15 +52,6 @@ def test_the_log_of_a_failed_point_is_its_first_unfinished_step_s(tmp_path, tiny
     assert Path(log_of(point, store)).read_text() == "Traceback"
 
 
-def test_settings_are_those_that_all_steps_of_a_task_share(tiny_points):
-    found = report.settings(tiny_points)
-    assert found["train diffusion: diffusion steps"] == 1000
-    assert found["sample: n"] == TINY.generations.n
-    # Ratios and guidance weights differ from point to point, conditions from sample to sample.
-    own = {"poison: poison ratio", "sample: guidance weight", "sample: conditions"}
-    assert not own & set(found)
-
-
 @pytest.fixture(scope="module")
 def reported(tiny_store, copied):
     request = replace(asked(), store=copied(tiny_store))

@@ -137,26 +137,25 @@ class TestRestreaming:
         assert large_peak < 4 * window.window_bytes
 
 
-class TestWhatATrainingSees:
-    @pytest.mark.parametrize("window_bytes", [2 * 2**30, WINDOW], ids=["held", "restreamed"])
-    def test_a_trainer_that_tries_finds_neither_the_manifest_nor_a_flag(
-        self, cut_store, copied, window_bytes
-    ):
-        own = copied(cut_store)
-        step = Step(Settings(window_bytes=window_bytes), {}, STREAMS)
-        assert build(step, own, Placement()) == DONE
-        found = json.loads((own.folder(step) / "found.json").read_text())
-        assert found["arguments"] == ["batches", "out", "report", "resume"]
-        assert found["paths"]  # its own folder and its checkpoints'
-        assert not [path for path in found["paths"] if "poison/" in path or "manifest" in path]
-        assert {"int64", "uint8"} >= set(found["arrays"]) > set()
-        assert "bool" not in found["arrays"]
-        batch = next(iter(held(cut_store, window_bytes=window_bytes)(0)))
-        assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
-            "index": (np.int64, (64,)),
-            "image": (np.uint8, (64, 8, 8, 1)),
-            "label": (np.int64, (64,)),
-        }
+@pytest.mark.parametrize("window_bytes", [2 * 2**30, WINDOW], ids=["held", "restreamed"])
+def test_a_trainer_that_tries_finds_neither_the_manifest_nor_a_flag(
+    cut_store, copied, window_bytes
+):
+    own = copied(cut_store)
+    step = Step(Settings(window_bytes=window_bytes), {}, STREAMS)
+    assert build(step, own, Placement()) == DONE
+    found = json.loads((own.folder(step) / "found.json").read_text())
+    assert found["arguments"] == ["batches", "out", "report", "resume"]
+    assert found["paths"]  # its own folder and its checkpoints'
+    assert not [path for path in found["paths"] if "poison/" in path or "manifest" in path]
+    assert {"int64", "uint8"} >= set(found["arrays"]) > set()
+    assert "bool" not in found["arrays"]
+    batch = next(iter(held(cut_store, window_bytes=window_bytes)(0)))
+    assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
+        "index": (np.int64, (64,)),
+        "image": (np.uint8, (64, 8, 8, 1)),
+        "label": (np.int64, (64,)),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

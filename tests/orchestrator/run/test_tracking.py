@@ -233,29 +233,28 @@ class TestCatchingUp:
         check_sent_once(store, points, launches)
 
 
-class TestADatabaseInTheMaking:
-    def test_is_there_whole_or_not_at_all_and_is_the_first_driver_s(self, tmp_path, monkeypatch):
-        path, interrupted = tmp_path / "mlflow.db", True
+def test_a_database_is_there_whole_or_not_at_all_and_the_first_driver_s(tmp_path, monkeypatch):
+    path, interrupted = tmp_path / "mlflow.db", True
 
-        class Client:
-            """MLflow's client: interrupted halfway, then overtaken by another driver."""
+    class Client:
+        """MLflow's client: interrupted halfway, then overtaken by another driver."""
 
-            def __init__(self, address):
-                Path(address.removeprefix("sqlite:///")).write_text("half, or the second")
+        def __init__(self, address):
+            Path(address.removeprefix("sqlite:///")).write_text("half, or the second")
 
-            def search_experiments(self, **_):
-                if interrupted:
-                    raise KeyboardInterrupt
-                path.write_text("first")
+        def search_experiments(self, **_):
+            if interrupted:
+                raise KeyboardInterrupt
+            path.write_text("first")
 
-        monkeypatch.setattr(mlflow, "MlflowClient", Client)
-        with pytest.raises(KeyboardInterrupt):
-            tracking.make_database(path)
-        assert not list(tmp_path.iterdir())
-        interrupted = False
+    monkeypatch.setattr(mlflow, "MlflowClient", Client)
+    with pytest.raises(KeyboardInterrupt):
         tracking.make_database(path)
-        assert path.read_text() == "first"
-        assert list(tmp_path.iterdir()) == [path]
+    assert not list(tmp_path.iterdir())
+    interrupted = False
+    tracking.make_database(path)
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.slow

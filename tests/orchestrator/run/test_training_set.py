@@ -183,40 +183,38 @@ def observed(given):
     }
 
 
-class TestWhatADetectorSees:
-    def test_nothing_that_it_can_reach_tells_which_images_are_poisoned(self, made, store):
-        """Arrays and columns of all images say their number, pixels or label, and nothing else."""
-        FOUND.clear()
-        run_in_process(detection(Spy(), batch_size=1437), store)
-        prepared, detected = FOUND
-        *given, _ = defender_s(made)
-        for seen in (prepared, detected):
-            found = list(seen["arrays"])
-            for table in seen["tables"]:
-                assert table.column_names == ["index", "label", "image"]
-                found += [table["index"].to_numpy(), table["label"].to_numpy()]
-            of_all = [array for array in found if array.shape[:1] == (1437,)]
-            assert len(of_all) >= 2
-            for array in of_all:
-                assert any(np.array_equal(array, own) for own in given)
-                assert array.dtype != np.bool_
-            said = {str(path) for path in seen["paths"]} | seen["texts"]
-            assert not [text for text in said if "poison/" in text or "manifest" in text]
-            assert not [text for text in said if POISON.digest in text or DATASET.digest in text]
-            assert "manifest.parquet" not in seen["files"]
-        assert "rows.parquet" in prepared["files"]  # it was there to be looked at
+def test_nothing_that_it_can_reach_tells_which_images_are_poisoned(made, store):
+    """Arrays and columns of all images say their number, pixels or label, and nothing else."""
+    FOUND.clear()
+    run_in_process(detection(Spy(), batch_size=1437), store)
+    prepared, detected = FOUND
+    *given, _ = defender_s(made)
+    for seen in (prepared, detected):
+        found = list(seen["arrays"])
+        for table in seen["tables"]:
+            assert table.column_names == ["index", "label", "image"]
+            found += [table["index"].to_numpy(), table["label"].to_numpy()]
+        of_all = [array for array in found if array.shape[:1] == (1437,)]
+        assert len(of_all) >= 2
+        for array in of_all:
+            assert any(np.array_equal(array, own) for own in given)
+            assert array.dtype != np.bool_
+        said = {str(path) for path in seen["paths"]} | seen["texts"]
+        assert not [text for text in said if "poison/" in text or "manifest" in text]
+        assert not [text for text in said if POISON.digest in text or DATASET.digest in text]
+        assert "manifest.parquet" not in seen["files"]
+    assert "rows.parquet" in prepared["files"]  # it was there to be looked at
 
 
-class TestAfterwards:
-    def test_a_detection_interrupted_between_two_batches_leaves_none(self, store):
-        _, step = detection(Brightness(), batch_size=100)
+def test_a_detection_interrupted_between_two_batches_leaves_none(store):
+    _, step = detection(Brightness(), batch_size=100)
 
-        def end_at_300(position, _metrics):
-            if position == 300:
-                assert len(left_behind(store)) == 2  # the attempt and the training set
-                raise KeyboardInterrupt
+    def end_at_300(position, _metrics):
+        if position == 300:
+            assert len(left_behind(store)) == 2  # the attempt and the training set
+            raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt):
-            build(step, store, Placement(), note=end_at_300)
-        assert left_behind(store) == []
-        assert build(step, store, Placement()) == Outcome(kind="done")
+    with pytest.raises(KeyboardInterrupt):
+        build(step, store, Placement(), note=end_at_300)
+    assert left_behind(store) == []
+    assert build(step, store, Placement()) == Outcome(kind="done")

@@ -15,7 +15,7 @@ from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.record import DAMAGED, RECORD, write_whole
 from orchestrator.store.store import NOT_BUILT, Store
 from tasks.steps import train_classifier
-from tests.orchestrator.conducted import DATASET, POISON
+from tests.orchestrator.conducted import DATASET
 from tests.orchestrator.store.test_store import lies, read, rewrite, write
 
 OFTEN = Placement(checkpoint_seconds=0)
@@ -45,14 +45,6 @@ class TestAttempts:
 
 
 class TestTheCopy:
-    def test_nothing_is_copied_to_know_that_it_is_there(self, pair):
-        one, two = pair
-        write(one, DATASET, a="a")
-        assert two.has(DATASET)
-        assert not two.root.exists()
-        with pytest.raises(OSError, match=f"^{POISON.path}: not built$"):
-            two.fetch(POISON)
-
     def test_a_file_of_several_parts_and_an_empty_one_come_back_as_they_were(self, pair):
         one, two = pair
         parts = os.urandom(storage.PART + 5 * 2**20 + 1)  # S3 has parts of its own, of 10 MB
