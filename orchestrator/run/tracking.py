@@ -4,6 +4,7 @@ An experiment is a study, a parent run a launch, a child run a point or a traini
 what has no finished run with its step's digest as a tag: the next try or launch sends that.
 """
 
+import csv
 import json
 import logging
 import os
@@ -300,10 +301,10 @@ def loss_curve(path: Path) -> list[tuple[str, float, int]]:
     """Every column of a training's history by its step: (column, value, step)."""
     if not path.exists():
         return []
-    import pandas as pd
-
-    curves = pd.read_csv(path, index_col="step", float_precision="round_trip")
-    return [(name, curves[name][step], int(step)) for name in curves for step in curves.index]
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    names = [name for name in rows[0] if name != "step"] if rows else []
+    return [(name, float(row[name]), int(row["step"])) for row in rows for name in names]
 
 
 def _reason(error: Exception) -> str:
