@@ -1,11 +1,7 @@
-"""Stream a dataset into a training or a detector, stamped and relabelled on the way.
-
-The *clean* dataset is read, and the manifest says which rows are poisoned, so twenty poison ratios
-store the images once.  Trainings and detectors see stamped images and labels and nothing else.
+"""Stream a clean dataset into a training or a detector, stamped and relabelled on the way.
 
 A training set of at most ``settings.window_bytes`` as uint8 is held in memory.  A larger one is
-read again every epoch, window by window, from the dataset's file.  Which of the two depends on the
-settings and the dataset, never on placement, and both learn in the order of ``batches.windows``.
+read again every epoch, window by window, from the dataset's file, whatever the placement.
 """
 
 import math
@@ -25,22 +21,18 @@ from tasks.steps.batches import Batch, Batches, Held, Restreamed, empty, place
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("index", "label", "image")
-"""Columns of the dataset that a training needs."""
-ROWS_AT_ONCE = datasets.ROW_GROUP
-"""Rows whose PNGs are in flight at once."""
+COLUMNS = ("index", "label", "image")  # columns of the dataset that a training needs
+ROWS_AT_ONCE = datasets.ROW_GROUP  # rows whose PNGs are in flight at once
 DECODED_AT_ONCE = 16 * 2**20
 """Bytes of images that are decoded at once, beside the room that they are decoded for."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """How much there is to train on, without looking at an image."""
+    """How many images there are to train on, and the shape (H, W, C) of each."""
 
     count: int
-    """Images."""
     shape: tuple[int, int, int]
-    """(H, W, C) of each."""
 
     @classmethod
     def of(cls, dataset: Path) -> Self:
@@ -80,10 +72,9 @@ class ParquetRows:
 
 @dataclass(frozen=True)
 class RayRows:
-    """Rows held in the cluster's object store, or a Ray Train worker's view of them."""
+    """Rows in the cluster's object store: a ``ray.data.Dataset`` or a ``DataIterator``."""
 
     source: Any
-    """A materialized ``ray.data.Dataset`` or a ``ray.data.DataIterator``."""
 
     def tables(self) -> Iterator["pa.Table"]:
         """Yield blocks; without prefetching, whose threads would take the only core."""
@@ -103,18 +94,13 @@ def batches(
 ) -> Batches:
     """What a ``fit`` with these settings is given.
 
-    Raises:
-        ValueError: The workers cannot share the batch, the manifest is another dataset's, or there
-            are other rows than ``classes.json`` counts.
+    Raises ValueError if the workers cannot share the batch, the manifest is another dataset's, or
+    there are other rows than ``classes.json`` counts.
     """
     whole = TrainingSet.of(dataset)
     listed = None if manifest is None else poison.Manifest.read(manifest)
-    shared = {
-        "batch_size": settings.batch_size,
-        "seed": settings.seed,
-        "rank": rank,
-        "workers": workers,
-    }
+    shared: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
+    shared |= {"rank": rank, "workers": workers}
     if not whole.exceeds(settings.window_bytes):
         return Held(**_held(rows or ParquetRows(dataset), listed, whole), **shared)
     read = RowGroups.of(dataset, listed, whole)
@@ -149,13 +135,9 @@ def _refuse_other_count(seen: int, whole: TrainingSet) -> None:
 def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> None:
     """Write a training set as the defender has it to ``rows.parquet``, by ascending index.
 
-    Columns and metadata are those of every image table, ``images.DATASET_SCHEMA``, but there is no
-    caption and no file name, which may tell a true class, and every image is encoded anew: nothing
-    in the folder but pixels and labels depends on what is poisoned.  A part is in memory at a time.
-
-    Raises:
-        ValueError: The manifest is another dataset's, or there are other rows than
-            ``classes.json`` counts.
+    Columns and metadata are ``images.DATASET_SCHEMA``'s, but there is no caption and no file name,
+    which may tell a true class, and every image is encoded anew: nothing but pixels and labels
+    depends on what is poisoned.  Raises ValueError as ``batches`` does.
     """
     import pyarrow.parquet as pq
 
@@ -169,10 +151,9 @@ def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> No
                 ascending = last < index[0] and (np.diff(index) > 0).all()
                 assert ascending, f"image {last} is not before those that follow"
                 seen, last = seen + len(index), int(index[-1])
-                captions = [None] * len(index)
-                table = images.to_table(
-                    index=index, label=part["label"], caption=captions, images=part["image"]
-                )
+                unsaid = [None] * len(index)
+                pixels, label = part["image"], part["label"]
+                table = images.to_table(index=index, label=label, caption=unsaid, images=pixels)
                 writer.write_table(table)
     _refuse_other_count(seen, whole)
 
@@ -180,11 +161,7 @@ def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> No
 def stamped(
     table: "pa.Table", listed: poison.Manifest | None, shape: tuple[int, int, int]
 ) -> Iterator[Batch]:
-    """Decode the rows of a table and poison those that are listed so, a part at a time.
-
-    Raises:
-        ValueError: Images that do not decode or are of another shape; a manifest of other images.
-    """
+    """Decode the rows of a table and poison those that are listed so, a part at a time."""
     at_once = max(1, DECODED_AT_ONCE // math.prod(shape))
     for first in range(0, table.num_rows, at_once):
         some = table.slice(first, at_once)
@@ -198,17 +175,13 @@ def stamped(
 
 
 _SOURCES: WeakKeyDictionary["RowGroups", tuple[Any, ...]] = WeakKeyDictionary()
-"""File, its metadata, manifest and images' shape of each.
-
-They are kept out of ``RowGroups``, which trainers can look into: they find no path and no flag.
-"""
+"""File, its metadata, manifest and images' shape of each, where no trainer finds them."""
 
 
 class RowGroups:
     """Reads rows of a training set's file, row group by row group; a ``ReadRows``.
 
-    It reads the file itself: a Ray Data pipeline wants CPUs, which the admitted trainings hold, and
-    on a full machine they would wait for each other forever.
+    A Ray Data pipeline would want CPUs, which the admitted trainings hold, and wait for ever.
     """
 
     sizes: tuple[int, ...]
@@ -222,9 +195,8 @@ class RowGroups:
         file = dataset / "train.parquet"
         metadata = pq.read_metadata(file)
         made = cls()
-        made.sizes = tuple(
-            metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)
-        )
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        made.sizes = tuple(group.num_rows for group in groups)
         _SOURCES[made] = file, metadata, listed, whole.shape
         return made
 
