@@ -1,7 +1,7 @@
-"""``castlewalls doctor``: check this machine, or every node of a cluster, before a run.
+"""``castlewalls doctor``: check this machine, or a cluster, before a run.
 
 A run stops at the first problem; the doctor lists all of them, each with its cure, and leaves
-nothing behind.  Installed packages are left to ``pip check``.
+nothing behind.  Installed packages are left to ``pip check``, open ports to ``ss -ltnp``.
 """
 
 import os
@@ -11,18 +11,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from analysis.wording import counted
 from orchestrator.cli import machine
 from orchestrator.cli.machine import Space
 from orchestrator.process import cores
 from orchestrator.run import sessions
 from orchestrator.run.placement import GIB, TORCH_PROCESS
+from orchestrator.run.request import NoCluster
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.run import nodes
     from orchestrator.store.store import Store
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 OBJECT_STORE = 300 * 2**20
 """Bytes of shared memory that Ray takes on one machine."""
 FULL = 0.95
@@ -31,19 +33,7 @@ SCANT = 2 * GIB
 """Free bytes of a disk below which it may fill up: a study writes up to 1.2 GB at cifar10."""
 RAY_DISK = "delete old files there, or export RAY_TMPDIR=/a/larger/place (a short path)"
 SHARED = "mount -o remount,size=2g /dev/shm; in a container: docker run --shm-size=2g ..."
-WRITTEN = "read and written"
-PATIENCE_SECONDS = 60.0
-"""How long a node may take to answer; it may have to fetch the code first."""
 LEVELS = {"good": "green", "note": "yellow", "wrong": "bold red"}
-OF_NODE = "see raylet.err and runtime_env_setup-*.log in its /tmp/ray/session_latest/logs, install "
-OF_NODE += "what pyproject.toml requires, and restart it"
-OPEN = {
-    "Ray": "allow its ports only between the machines of the cluster",
-    "MLflow": "mlflow server --host 127.0.0.1 ..., and ssh -L from elsewhere",
-    "TensorBoard": "start it without --bind_all and --host, and ssh -L from elsewhere",
-}
-Versions = Mapping[str, str | None]
-"""Of Python and packages; None for one that is not installed."""
 
 
 class Finding(NamedTuple):
@@ -66,7 +56,7 @@ def judged(check: str, found: str, *problems: tuple[bool, str, str, str]) -> Fin
 
 
 def examine(store: str, address: str | None) -> list[Finding]:
-    """Check everything that a run rests on, here or on the nodes of the cluster at an address.
+    """Check everything that a run rests on, here or at the address of a cluster.
 
     Raises:
         ValueError: The store's address is not valid.
@@ -87,17 +77,9 @@ def examine(store: str, address: str | None) -> list[Finding]:
     return found
 
 
-def equipment(
-    environment: Mapping[str, str], temporary: str = "", counted: float | None = None
-) -> list[Finding]:
-    """Check this machine: CPUs, GPUs, memory, disks, the token and open ports.
-
-    Args:
-        environment: Of programs on this machine.
-        temporary: Where Ray keeps its sessions; empty for where a run here would.
-        counted: CPUs that Ray counts here; None for all.
-    """
-    folder, shared = Path(temporary or sessions.chosen(environment)), Path("/dev/shm")
+def equipment(environment: Mapping[str, str]) -> list[Finding]:
+    """Check this machine: CPUs, GPUs, memory, disks and the token of programs here."""
+    folder, shared = sessions.chosen(environment), Path("/dev/shm")
     few, many = (OBJECT_STORE + TORCH_PROCESS * (steps + 1) for steps in (1, cores()))
     rooms = [
         room("memory", machine.memory(), few, many, "end other programs (top -o %MEM)", FULL),
@@ -105,14 +87,8 @@ def equipment(
     ]
     if shared.exists():  # not on macOS
         rooms.append(room("shared memory", machine.space(shared), 0, OBJECT_STORE, SHARED))
-    return [
-        cpus(cores(), machine.cpu_quota(), counted),
-        threads(environment),
-        gpus(*machine.gpus(environment)),
-        *rooms,
-        token(environment),
-        *ports(machine.listening()),
-    ]
+    given = gpus(*machine.gpus(environment))
+    return [cpus(cores(), machine.cpu_quota()), given, *rooms, token(environment)]
 
 
 def room(
@@ -130,21 +106,12 @@ def room(
     )
 
 
-def cpus(there: int, quota: float | None, counted: float | None = None) -> Finding:
+def cpus(placed: int, quota: float | None) -> Finding:
     """Compare the CPUs on which steps are placed with those that they may use."""
-    placed, usable = there if counted is None else counted, min(there, quota or there)
-    few = max(1, int(usable))
-    said = f"steps are placed on {placed:g}, so they slow each other down"
-    cure = f"taskset -c 0-{few - 1} castlewalls run ...; on a node: ray start --num-cpus={few}"
+    usable = min(placed, quota or placed)
+    said = f"steps are placed on {placed}, so they slow each other down"
+    cure = f"taskset -c 0-{max(1, int(usable)) - 1} castlewalls run ..."
     return judged("CPUs", f"{usable:g} to use", (placed > usable, "note", said, cure))
-
-
-def threads(environment: Mapping[str, str]) -> Finding:
-    """Look for variables that give each of several parallel steps more than one thread."""
-    many = [x for x in THREADS if environment.get(x, "").isdigit() and int(environment[x]) > 1]
-    found = " and ".join(f"{name}={environment[name]}" for name in many) or "one a step"
-    said = "parallel steps compete for the CPUs, and the last digits of results may differ"
-    return judged("threads", found, (bool(many), "note", said, f"unset {' '.join(many)}"))
 
 
 def gpus(names: str, trouble: str) -> Finding:
@@ -180,16 +147,6 @@ def token(environment: Mapping[str, str]) -> Finding:
     return judged("authentication", found, *problems)
 
 
-def ports(listening: Mapping[str, list[str]]) -> list[Finding]:
-    """One finding for each program that other machines can reach."""
-    found = [
-        Finding("note", "open ports", f"other machines reach {program} at {', '.join(at)}", cure)
-        for program, cure in OPEN.items()
-        if (at := listening.get(program))
-    ]
-    return found or [Finding("good", "open ports", "none of Ray, MLflow or TensorBoard")]
-
-
 @contextmanager
 def leaving_nothing(folder: Path) -> Iterator[None]:
     """Remove the folder and its parents if they were made inside this block and are empty."""
@@ -214,7 +171,7 @@ def writable(store: "Store") -> Finding:
 
 
 def _cluster(store: "Store", address: str) -> Iterator[Finding]:
-    """Findings about a cluster and its nodes."""
+    """Findings about a cluster; and about each node what a run would refuse it for."""
     from orchestrator.run import cluster, nodes
 
     told: list[str] = []
@@ -223,15 +180,32 @@ def _cluster(store: "Store", address: str) -> Iterator[Finding]:
 
         yield from (Finding("good", "authentication", line) for line in told)
         yield guard(ray.get_runtime_context().gcs_address)
-        probe = ""
         try:
-            with suppress(OSError):  # the finding about the store says so already
-                probe = store.probe()
-            own = machine.installed(("Python", *nodes.VERSIONS_OF))
-            yield from merged(dict(_answers(nodes.alive(), own, store.address, probe)))
+            probe = store.probe()
+        except OSError:  # the finding about the store says so already
+            return
+        try:
+            answers = nodes.ask(store, probe)
         finally:
-            if probe:
-                store.unprobe(probe)
+            store.unprobe(probe)
+        yield from fit(answers, store)
+
+
+def fit(answers: "Mapping[str, nodes.Facts | str]", store: "Store") -> list[Finding]:
+    """What a run would refuse each node for, by what the nodes answered."""
+    from orchestrator.run import nodes
+
+    found = []
+    for name, answer in answers.items():
+        try:
+            nodes.refuse_unfit({name: answer}, store, nodes.facts())
+        except NoCluster as error:
+            said, _, cure = str(error).rpartition(". ")
+            found.append(Finding("wrong", "node", said, cure))
+    same = (
+        f"{counted(len(answers), 'node')} with the same versions as here, and a view of the store"
+    )
+    return found or [Finding("good", "nodes", same)]
 
 
 def guard(head: str) -> Finding:
@@ -242,73 +216,6 @@ def guard(head: str) -> Finding:
         said = "it did not say whether it asks for a token"
     level, cure = "note" if guarded is None else "wrong", "restart it with RAY_AUTH_MODE=token"
     return judged("authentication", f"the cluster at {head}", (not guarded, level, said, cure))
-
-
-def _answers(
-    nodes: Iterable[Mapping[str, Any]], own: Versions, address: str, probe: str
-) -> Iterator[tuple[str, list[Finding]]]:
-    """Have all nodes check themselves at once, without a CPU; yield a name and findings each."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    check, waiting = ray.remote(check_node), {}
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = check.options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-        temporary = str(Path(node["RayletSocketName"]).parents[2])
-        counted = node["Resources"].get("CPU", 0.0)
-        name = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
-        waiting[task.remote(own, temporary, counted, address, probe)] = name
-    silent = [Finding("wrong", "node", f"no answer in {PATIENCE_SECONDS:.0f} s", OF_NODE)]
-    done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=PATIENCE_SECONDS)
-    for reference, name in waiting.items():
-        try:
-            yield name, ray.get(reference) if reference in done else silent
-        except ray.exceptions.RayError as error:
-            yield name, [Finding("wrong", "node", _line(error)[-300:], OF_NODE)]
-
-
-def check_node(
-    own: Versions, temporary: str, counted: float, address: str, probe: str
-) -> list[Finding]:
-    """As a task on a node: check it, with the driver's versions and its probe of the store."""
-    import psutil
-
-    from orchestrator.store.store import open_store
-
-    blind: str | None = None
-    try:
-        if probe and not (blind := (store := open_store(address)).sees(probe)):
-            store.check_writable(0)
-    except (OSError, ValueError) as error:
-        blind = _line(error)
-    cure = "give every node credentials for it" if "://" in address else "share one folder"
-    cure += ", or give another --store"
-    found = Finding("wrong", "store", blind, cure) if blind else Finding("good", "store", WRITTEN)
-    environment = psutil.Process().environ()  # as the raylet started it, before Ray changed it
-    return [same(machine.installed(own), own), found, *equipment(environment, temporary, counted)]
-
-
-def same(there: Versions, own: Versions) -> Finding:
-    """Compare a node's versions with the driver's: a step must compute the same on each."""
-    other = [name for name in own if there[name] != own[name]]
-    said = "; ".join(f"{name} is {there[name] or 'missing'}, here {own[name]}" for name in other)
-    cure = "install the same everywhere: pip install -c constraints.txt -e ., or deploy/Dockerfile"
-    return judged("versions", "the same as here", (bool(other), "wrong", said, cure))
-
-
-def merged(answers: Mapping[str, Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield equal findings of several nodes once, with the names of the nodes."""
-    equal: dict[Finding, dict[str, str]] = {}
-    for name, found in answers.items():
-        for one in found:
-            key = one._replace(found="") if one.level == "good" else one
-            equal.setdefault(key, {})[name] = one.found
-    for finding, said in equal.items():
-        nodes, texts = list(said), set(said.values())
-        some = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
-        where = "on every node" if len(nodes) == len(answers) else f"on {some}"
-        yield finding._replace(found=f"{where}: {texts.pop() if len(texts) == 1 else 'good'}")
 
 
 def _line(error: BaseException) -> str:

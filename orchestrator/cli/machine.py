@@ -3,11 +3,8 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
-from platform import python_version
 from typing import NamedTuple
 
 import psutil
@@ -17,12 +14,6 @@ SEES_GPUS = (
 )
 GROUP = Path("/sys/fs/cgroup")
 """The container's limits, where there are any (cgroup 2)."""
-PROGRAMS = {
-    "Ray": ("ray::", "/ray/core/", "/ray/dashboard/", "/ray/autoscaler/", "/ray/_private/"),
-    "MLflow": ("mlflow.server", "mlflow server", "mlflow ui"),
-    "TensorBoard": ("tensorboard",),
-}
-"""What the command lines of programs hold that may listen for other machines."""
 
 
 class Space(NamedTuple):
@@ -30,15 +21,6 @@ class Space(NamedTuple):
 
     free: int
     total: int
-
-
-def installed(names: Iterable[str]) -> dict[str, str | None]:
-    """The version of Python and of each package; None for one that is not installed."""
-    found: dict[str, str | None] = dict.fromkeys(names)
-    for name in found:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = python_version() if name == "Python" else metadata.version(name)
-    return found
 
 
 def space(path: Path) -> Space:
@@ -107,21 +89,6 @@ def _answer(command: list[str], environment: Mapping[str, str]) -> str:
 def _last_line(failure: Exception) -> str:
     said = getattr(failure, "stderr", None) or getattr(failure, "stdout", None) or str(failure)
     return str(said).strip().splitlines()[-1][:200]
-
-
-def listening() -> dict[str, list[str]]:
-    """Addresses at which other machines reach a Ray, MLflow or TensorBoard of this user."""
-    found: dict[str, list[str]] = {}
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):  # it has ended, or belongs to somebody else
-            command = " ".join(process.cmdline())
-            program = next((x for x in PROGRAMS if any(y in command for y in PROGRAMS[x])), None)
-            for connection in process.net_connections(kind="tcp") if program else ():
-                host, port = connection.laddr
-                local = host in ("::1", "::ffff:127.0.0.1") or host.startswith("127.")
-                if program and connection.status == psutil.CONN_LISTEN and not local:
-                    found.setdefault(program, []).append(f"{host}:{port}")
-    return found
 
 
 def head_guarded(address: str) -> bool | None:

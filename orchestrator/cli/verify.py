@@ -1,13 +1,11 @@
-"""``castlewalls verify``: what became of every claim of the paper, from all finished studies.
-
-It reads the store and starts nothing.
-"""
+"""``castlewalls verify``: what became of every claim of the paper; starts nothing."""
 
 import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -33,11 +31,8 @@ class ClaimLine:
 
     study: str
     claim: str
-    """Its name."""
     statement: str
-    """What the paper says."""
     source: str
-    """Where it says so."""
     subject: str
     """What it is about, such as "BadNets-1, class 8, DDIM"; empty if nothing is measured."""
     paper: str
@@ -46,19 +41,16 @@ class ClaimLine:
     """The part of the evidence that decides: numbers with intervals and n."""
     verdict: str
     evidence: str
-    """All of the evidence."""
     command: str
     """What tests the claim; empty if it is tested."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verified:
+class Verified(NamedTuple):
     """A study, its rows, and what became of its claims."""
 
     study: Study
     rows: Rows
-    judgments: Sequence[Judgment]
-    lines: Sequence[ClaimLine]
+    lines: list[ClaimLine]
 
 
 def verify(scale: str, store: str | None) -> list[Verified]:
@@ -77,7 +69,7 @@ def verify(scale: str, store: str | None) -> list[Verified]:
         rows = report.rows_of(request)
         judgments = report.judged(study, rows) if len(rows) else []
         lines = list(_lines(study, judgments, report.command(request)))
-        found.append(Verified(study=study, rows=rows, judgments=judgments, lines=lines))
+        found.append(Verified(study, rows, lines))
     return found
 
 
@@ -102,8 +94,8 @@ def _lines(study: Study, judgments: Sequence[Judgment], command: str) -> Iterato
 
 def _decisive(judgment: Judgment) -> str:
     """The evidence of the first part that has the verdict of the whole."""
-    parts = [part for part in judgment.parts if part.verdict is judgment.verdict]
-    return parts[0].evidence if parts else ""
+    parts = (part.evidence for part in judgment.parts if part.verdict is judgment.verdict)
+    return next(parts, "")
 
 
 def _tally(lines: Sequence[ClaimLine]) -> str:
@@ -149,11 +141,7 @@ def write_json(path: Path, lines: Sequence[ClaimLine]) -> None:
 
 
 def write_page(folder: Path, found: Sequence[Verified], scale: str) -> Path:
-    """Write the scoreboard: one self-contained page.
-
-    Returns:
-        The path of ``index.html``.
-    """
+    """Write the scoreboard, one self-contained page, and return its path."""
     lines = every_line(found)
     shown = pages.Report(
         study="",

@@ -6,18 +6,19 @@ import subprocess
 import sys
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import replace
 
 import grpc
 import psutil
 import pytest
 
 from orchestrator.cli import doctor, machine
-from orchestrator.cli.doctor import FULL, Finding
+from orchestrator.cli.doctor import FULL
 from orchestrator.cli.machine import Space
+from orchestrator.run import nodes
 from orchestrator.store.store import Store, open_store
 
 GIB = 2**30
-WELL = {"Python": "3.11.9", "torch": "2.14.1+cpu", "ray": "2.60.0"}
 
 
 def memory(free, total, cores=2):
@@ -30,25 +31,17 @@ def memory(free, total, cores=2):
     [
         (doctor.cpus(2, 2.0), "good", "2 to use", ""),
         (doctor.cpus(4, 2.5), "note", "2.5 to use; steps are placed on 4,", "taskset -c 0-1 "),
-        (doctor.cpus(2, None, 8.0), "note", "2 to use; steps are placed on 8,", "--num-cpus=2"),
-        (doctor.cpus(2, None, 0.0), "good", "2 to use", ""),
-        (doctor.threads({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "x"}), "good", "one", ""),
-        (doctor.threads({"OMP_NUM_THREADS": "8"}), "note", "OMP_NUM_THREADS=8;", "unset OMP_NUM_"),
+        (doctor.cpus(2, None), "good", "2 to use", ""),
         (doctor.gpus("A100", "torch sees 0 of 1"), "wrong", "A100; torch sees 0", "pytorch.org"),
         (doctor.gpus("A100", ""), "good", "A100", ""),
         (memory(7 * GIB // 2, 16 * GIB), "good", "3.5 GiB of 16.0 GiB free", ""),
         (memory(5 * GIB // 2, 16 * GIB), "note", "2.8 GiB are better", "top"),
         (memory(3 * GIB // 2, 16 * GIB), "wrong", "2.0 GiB are needed", "top"),
         (memory(40 * GIB, 1000 * GIB), "wrong", "50.0 GiB are needed", "top"),
-        (doctor.ports({}), "good", "none of Ray", ""),
-        (doctor.ports({"MLflow": ["0.0.0.0:1", "::2"]}), "note", "MLflow at 0.0.0.0:1, ::2", "ssh"),
-        (doctor.same(WELL, WELL), "good", "the same", ""),
-        (doctor.same({**WELL, "ray": None}, WELL), "wrong", "ray is missing, here 2.60", "pip"),
     ],
     ids=str,
 )
 def test_each_check_has_its_level_and_cure(finding, level, found, cure):
-    [finding] = [finding] if isinstance(finding, Finding) else finding
     assert finding.level == level
     assert found in finding.found
     assert cure in finding.cure
@@ -89,12 +82,6 @@ class TestFacts:
         assert machine.memory(tmp_path) == Space(350, 1000)
         assert machine.cpu_quota(tmp_path) == 2.5
 
-    def test_versions_are_those_of_the_interpreter_and_the_packages(self):
-        found = machine.installed(["Python", "grpcio", "no-such-package"])
-        assert found["Python"] == ".".join(map(str, sys.version_info[:3]))
-        assert found["grpcio"] == grpc.__version__
-        assert found["no-such-package"] is None
-
     @pytest.mark.parametrize(
         ("script", "names", "trouble"),
         [
@@ -111,25 +98,6 @@ class TestFacts:
         found, said = machine.gpus(environment)
         assert found == names
         assert trouble in said
-
-    @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
-    def test_a_program_that_listens_beyond_loopback_is_seen(self, tmp_path, host):
-        """A process that goes by the program's name, on a port of its own."""
-        script = tmp_path / "tensorboard"
-        script.write_text(
-            "import socket, sys\n"
-            "server = socket.create_server((sys.argv[1], 0))\n"
-            "print(server.getsockname()[1], flush=True)\n"
-            "sys.stdin.read()\n"
-        )
-        words = [sys.executable, str(script), host]
-        with subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            port = int(process.stdout.readline())
-            seen = machine.listening().get("TensorBoard", [])
-            process.stdin.close()
-        assert (f"{host}:{port}" in seen) == (host == "0.0.0.0")
 
 
 @contextmanager
@@ -182,28 +150,22 @@ class TestStore:
         assert finding.level == "wrong"
         assert f"cannot write to the store {tmp_path}/file/store: " in finding.found
 
-    def test_a_node_with_another_folder_of_the_same_name_is_told(self, tmp_path):
-        here, there = tmp_path / "here", tmp_path / "there"
-        there.mkdir()
-        probe = open_store(str(here)).probe()
-        levels = {}
-        for folder in (here, there):
-            found = doctor.check_node({}, "/tmp", 1.0, str(folder), probe)
-            [levels[folder]] = [one for one in found if one.check == "store"]
-        assert levels[here].level == "good"
-        assert levels[there].level == "wrong"
-        assert f"it does not find in {there}" in levels[there].found
-        assert list(there.iterdir()) == []
 
-
-def test_what_several_nodes_have_is_said_once_with_their_names():
-    slow, fine = doctor.threads({"OMP_NUM_THREADS": "4"}), Finding("good", "memory", "8 GiB")
-    more = Finding("good", "memory", "9 GiB")
-    answers = {f"10.0.0.{number}": [slow, fine] for number in range(5)} | {"10.0.0.5": [more]}
-    threads, memory = doctor.merged(answers)
-    assert threads.found.startswith("on 10.0.0.0, 10.0.0.1, 10.0.0.2 and 2 more: OMP_NUM_")
-    assert threads.cure == slow.cure
-    assert memory.found == "on every node: good"
+def test_each_unfit_node_is_named_with_its_cure(tmp_path):
+    store, own = Store(tmp_path), nodes.facts()
+    assert [one.level for one in doctor.fit({"one": own, "two": own}, store)] == ["good"]
+    older = replace(own, versions={**own.versions, "ray": "1.0"})
+    blind = replace(own, unseen="it does not find what was written")
+    found = doctor.fit({"one": own, "two": older, "three": blind, "four": "silent"}, store)
+    assert {one.level for one in found} == {"wrong"}
+    for finding, said, cure in zip(
+        found,
+        ("two: 1.0", "three: it does", "four: silent"),
+        ("Install", "Give", "Remove"),
+        strict=True,
+    ):
+        assert said in finding.found
+        assert finding.cure.startswith(cure)
 
 
 def run_doctor(*words, **environment):
@@ -242,7 +204,6 @@ class TestTheCommand:
         store = str(tmp_path / "store")
         done = run_doctor("--address", address, "--store", store, **bound_to_loopback)
         assert f"good  authentication: the cluster at {address}\n" in done.stdout
-        assert "good  versions: on every node: the same as here\n" in done.stdout
-        assert "good  store: on every node: read and written\n" in done.stdout
+        assert "good  nodes: 1 node with the same versions as here" in done.stdout
         assert "Traceback" not in done.stderr
         assert list(tmp_path.iterdir()) == []
