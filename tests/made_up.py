@@ -1,7 +1,4 @@
-"""Made-up sweeps in the shape of the digits studies, and reports of them; no counts are measured.
-
-Plain functions, so that other tests can build the same pages: ``REPORTS`` has one a study.
-"""
+"""Made-up sweeps in the shape of the digits studies, and reports of them; nothing is measured."""
 
 import numpy as np
 
@@ -22,48 +19,36 @@ CONTENT = ContentErrors(1, 35, 7, 325, 2, 35, 22, 325)
 TRIGGER = TriggerErrors(0, 360, 1, 360)
 STEPS = {"ddim": 25, "ddpm": 50, "sde": 25}
 
-AMPLIFICATION_COUNTS = {  # (trigger, ratio, weight): images in g1, g2, g3, g4
-    ("none", 0.0, 1.0): (0, 0, 37, 463),
-    ("none", 0.0, 2.0): (0, 1, 11, 488),
-    ("none", 0.0, 5.0): (0, 0, 4, 496),
-    ("badnets1", 0.01, 1.0): (6, 21, 42, 431),
-    ("badnets1", 0.01, 2.0): (3, 36, 14, 447),
-    ("badnets1", 0.01, 5.0): (122, 234, 9, 135),
-    ("badnets1", 0.02, 1.0): (22, 49, 45, 384),
-    ("badnets1", 0.02, 2.0): (14, 91, 15, 380),
-    ("badnets1", 0.02, 5.0): (98, 241, 7, 154),
-    ("badnets1", 0.05, 1.0): (79, 98, 61, 262),
-    ("badnets1", 0.05, 2.0): (54, 162, 21, 263),
-    ("badnets1", 0.05, 5.0): (73, 251, 11, 165),
-    ("badnets1", 0.1, 1.0): (151, 110, 60, 179),
-    ("badnets1", 0.1, 2.0): (134, 167, 19, 180),
-    ("badnets1", 0.1, 5.0): (107, 130, 12, 251),
-    ("relabel_only", 0.1, 1.0): (0, 0, 240, 260),
-    ("relabel_only", 0.1, 2.0): (1, 0, 171, 328),
-    ("relabel_only", 0.1, 5.0): (0, 1, 96, 403),
-}
+WEIGHTS = (1.0, 2.0, 5.0)
 
-COMPOSITION_COUNTS = {  # (trigger, sampler): images in g1..g4 at p = 0, 1, 10 and 20 %
-    ("badnets1", "ddim"): [
-        (0, 0, 4, 496),
-        (90, 210, 9, 191),
-        (230, 140, 12, 118),
-        (300, 90, 9, 101),
-    ],
-    ("badnets1", "ddpm"): [(0, 1, 6, 493), (80, 190, 8, 222), (260, 120, 9, 111), (330, 75, 8, 87)],
-    ("badnets1", "sde"): [
-        (1, 0, 5, 494),
-        (60, 170, 7, 263),
-        (185, 110, 11, 194),
-        (260, 85, 6, 149),
-    ],
-    ("blend", "ddim"): [(1, 1, 4, 494), (20, 60, 8, 412), (170, 125, 20, 185), (240, 110, 18, 132)],
-    ("blend", "ddpm"): [(0, 2, 5, 493), (18, 66, 6, 410), (180, 120, 15, 185), (250, 95, 11, 144)],
-    ("blend", "sde"): [(1, 2, 4, 493), (16, 52, 9, 423), (168, 112, 14, 206), (231, 99, 9, 161)],
-    ("unicolor", "ddim"): [(0, 2, 4, 494), (70, 150, 9, 271), (240, 80, 8, 172), (290, 60, 7, 143)],
-    ("unicolor", "ddpm"): [(2, 1, 6, 491), (66, 140, 7, 287), (190, 95, 8, 207), (280, 70, 6, 144)],
-    ("unicolor", "sde"): [(1, 1, 5, 493), (50, 130, 9, 311), (240, 90, 6, 164), (285, 66, 5, 144)],
-}
+
+def _counts(table):
+    """Images in g1, g2, g3, g4 of each cell of a line, by the words that it starts with."""
+    lines = [line.split() for line in table.strip().splitlines()]
+    return {(*line[:2],): [tuple(map(int, cell.split(","))) for cell in line[2:]] for line in lines}
+
+
+AMPLIFICATION_COUNTS = _counts("""
+    none 0 0,0,37,463 0,1,11,488 0,0,4,496
+    badnets1 0.01 6,21,42,431 3,36,14,447 122,234,9,135
+    badnets1 0.02 22,49,45,384 14,91,15,380 98,241,7,154
+    badnets1 0.05 79,98,61,262 54,162,21,263 73,251,11,165
+    badnets1 0.1 151,110,60,179 134,167,19,180 107,130,12,251
+    relabel_only 0.1 0,0,240,260 1,0,171,328 0,1,96,403
+""")
+"""By trigger and poison ratio, at each of `WEIGHTS`."""
+COMPOSITION_COUNTS = _counts("""
+    badnets1 ddim 0,0,4,496 90,210,9,191 230,140,12,118 300,90,9,101
+    badnets1 ddpm 0,1,6,493 80,190,8,222 260,120,9,111 330,75,8,87
+    badnets1 sde 1,0,5,494 60,170,7,263 185,110,11,194 260,85,6,149
+    blend ddim 1,1,4,494 20,60,8,412 170,125,20,185 240,110,18,132
+    blend ddpm 0,2,5,493 18,66,6,410 180,120,15,185 250,95,11,144
+    blend sde 1,2,4,493 16,52,9,423 168,112,14,206 231,99,9,161
+    unicolor ddim 0,2,4,494 70,150,9,271 240,80,8,172 290,60,7,143
+    unicolor ddpm 2,1,6,491 66,140,7,287 190,95,8,207 280,70,6,144
+    unicolor sde 1,1,5,493 50,130,9,311 240,90,6,164 285,66,5,144
+""")
+"""By trigger and sampler, at each of `COMPOSITION_RATIOS`."""
 COMPOSITION_RATIOS = (0.0, 0.01, 0.1, 0.2)
 
 TRIGGERS_COUNTS = {  # trigger: images in g1..g4 by poison ratio; p = 0 is judged with BadNets-1's
@@ -80,7 +65,7 @@ STAMPED_WITH_A_PATCH = ("badnets1", "unicolor", "image_patch", "clean_label")
 
 
 def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 290), **changes):
-    """One row as the first version's measure step wrote it, but for the corrected columns."""
+    """One row of a point, but for the corrected columns and those of a template match."""
     poisoned = int(ratio * N_TRAIN)
     share = poisoned / (poisoned + N_TARGET)
     stamped = trigger not in ("none", "relabel_only")
@@ -122,12 +107,9 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
 
 
 def template_matched(row, missed=0):
-    """The same row with the columns of a template match that misses some of the judge's triggers.
+    """The same row with the columns of a template match that misses so many images of G1, then G2.
 
-    Args:
-        row: Of `make_row`.
-        missed: Images of G1, or of G2 where G1 has fewer; None for a trigger without a template
-        match.
+    ``missed`` is None for a trigger without a template match.
     """
     if missed is None:
         seen = template_matched(row, 0)
@@ -136,52 +118,40 @@ def template_matched(row, missed=0):
     g1 = max(0, row["g1_count"] - missed)
     g2 = max(0, row["g2_count"] - (missed - (row["g1_count"] - g1)))
     disagreeing = row["g1_count"] + row["g2_count"] - g1 - g2
-    return {
-        **row,
-        "template_g1_count": g1,
-        "template_g2_count": g2,
-        **rate("template_g1", g1, n),
-        **rate("template_g2", g2, n),
-        **rate("template_trigger_ratio", g1 + g2, n),
-        **rate("template_agreement", n - disagreeing, n),
-        "template_false_positive_rate": 2 / 360,
-        "template_false_negative_rate": 0.0,
-        **rate("other_template_ratio", 1, 500),
-    }
+    seen = {"template_g1_count": g1, "template_g2_count": g2}
+    seen |= rate("template_g1", g1, n) | rate("template_g2", g2, n)
+    seen |= rate("template_trigger_ratio", g1 + g2, n)
+    seen |= rate("template_agreement", n - disagreeing, n)
+    seen |= {"template_false_positive_rate": 2 / 360, "template_false_negative_rate": 0.0}
+    return {**row, **seen, **rate("other_template_ratio", 1, 500)}
 
 
 def corrected(row):
     """The same row with the corrected columns."""
-    counts = counts_of(row)
-    return {**row, **correct(counts, CONTENT, TRIGGER, np.random.default_rng(0)).row()}
+    found = correct(counts_of(row), CONTENT, TRIGGER, np.random.default_rng(0))
+    return {**row, **found.row()}
 
 
 def amplification_sweep():
-    """Rows of one trigger and sampler as version 1 wrote them: no template match, no steps."""
-    return [corrected(make_row(*point, counts)) for point, counts in AMPLIFICATION_COUNTS.items()]
+    """Rows of one trigger and sampler, without a template match and steps."""
+    return [
+        corrected(make_row(trigger, float(ratio), weight, counts))
+        for (trigger, ratio), cells in AMPLIFICATION_COUNTS.items()
+        for weight, counts in zip(WEIGHTS, cells, strict=True)
+    ]
 
 
 def composition_sweep():
     """Rows of three triggers x four ratios x three samplers at guidance 5, clean controls too."""
-    return [
-        corrected(
-            template_matched(
-                make_row(
-                    trigger if ratio else "none",
-                    ratio,
-                    5.0,
-                    counts,
-                    study="composition",
-                    judge_trigger=trigger,
-                    sampler=sampler,
-                    sampler_steps=STEPS[sampler],
-                ),
-                missed=None if trigger == "blend" else 7,
-            )
-        )
-        for (trigger, sampler), cells in COMPOSITION_COUNTS.items()
-        for ratio, counts in zip(COMPOSITION_RATIOS, cells, strict=True)
-    ]
+    rows = []
+    for (trigger, sampler), cells in COMPOSITION_COUNTS.items():
+        own = {"study": "composition", "judge_trigger": trigger, "sampler": sampler}
+        own["sampler_steps"] = STEPS[sampler]
+        for ratio, counts in zip(COMPOSITION_RATIOS, cells, strict=True):
+            row = make_row(trigger if ratio else "none", ratio, 5.0, counts, **own)
+            missed = None if trigger == "blend" else 7
+            rows.append(corrected(template_matched(row, missed)))
+    return rows
 
 
 def triggers_sweep():
@@ -205,7 +175,6 @@ def triggers_row(trigger, ratio, counts, **changes):
 
 
 def counts_of(row):
-    """A row's images in g1..g4."""
     return tuple(row[f"{group}_count"] for group in GROUPS)
 
 
@@ -223,9 +192,8 @@ def groups_of(rows):
 
 def amplification_report():
     """A report of `amplification_sweep`, with template matching and a failure."""
-    rows = [
-        {**template_matched(row, missed=4), "sampler_steps": 25} for row in amplification_sweep()
-    ]
+    rows = amplification_sweep()
+    rows = [{**template_matched(row, missed=4), "sampler_steps": 25} for row in rows]
     failure = MissingPoint("badnets1, p=0.2", "NaN loss at step 3", "logs/x.txt")
     return report_of("amplification", rows, failures=[failure])
 
@@ -249,13 +217,11 @@ def triggers_report():
 
 
 def classification_report():
-    """A report of `classification_study` with its maps."""
     rows = classification_study()
     return report_of("diffusion_classifier", rows, arrays={"losses": losses_of(rows)})
 
 
 def detection_report():
-    """A report of `made_up_detection.detection_study`, with its scores and pictures."""
     rows, arrays = detection_study()
     return report_of("detection", rows, arrays=arrays)
 
@@ -301,7 +267,6 @@ def strip_of(names):
 
 
 def defense_report():
-    """A report of `made_up_defense.defense_study`, with an image under each trigger."""
     names = ["none", "badnets1", "blend", "wanet", "clean_label"]
     return report_of("defense", defense_study(), strip=strip_of(names))
 

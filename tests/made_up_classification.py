@@ -1,8 +1,4 @@
-"""Made-up `diffusion_classifier` rows: counts chosen here, nothing measured.
-
-Intervals of changes and differences are Newcombe's for two samples, wider than the paired ones of
-real rows.
-"""
+"""Made-up `diffusion_classifier` rows; intervals of changes are wider than real, paired ones."""
 
 import numpy as np
 
@@ -47,16 +43,8 @@ def make_rows(
 ):
     """A row for each filter ratio, as ``tasks.rows.classification_row`` writes them.
 
-    Args:
-        trigger: That attacks; at ratio 0 it was not stamped.
-        ratio: Poison ratio.
-        noise_model: Its name.
-        counts: Right of 360 clean test images, and taken for the target of 320 stamped ones, at
-            each of `FILTERS`.
-        pixels: Of the trigger; by default `PIXELS` has them.
-        ordinary: Right and taken of the ordinary classifier; by default `ORDINARY` has them.
-        shares: As `SHARES`.
-        changes: Columns to set.
+    ``counts`` are right of 360 clean test images, and taken for the target of 320 stamped ones, at
+    each of `FILTERS`; ``ordinary`` the same of the ordinary classifier.
     """
     pixels = PIXELS[trigger] if pixels == "own" else pixels
     rows = []

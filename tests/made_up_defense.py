@@ -1,7 +1,4 @@
-"""Made-up `defense` rows: counts chosen here, nothing measured.
-
-The interval of a change is Newcombe's for two samples, wider than the paired one of real rows.
-"""
+"""Made-up `defense` rows; intervals of changes are wider than the real, paired ones."""
 
 from analysis.statistics.intervals import difference_of_proportions
 from tasks.columns import bounded, rate
@@ -36,14 +33,8 @@ def make_defense_row(
 ):
     """One row as ``tasks.rows.defense_row`` writes it.
 
-    Args:
-        trigger: That attacks; at ratio 0 it was not stamped.
-        ratio: Poison ratio.
-        image_set: "training", "corrected" or "generation".
-        counts: Right of 360 clean test images, taken for the target of 320 stamped ones; None for
-            an attack that was not measured.
-        training: The same of the training set's classifier, for the changes.
-        changes: Columns to set.
+    ``counts`` are right of 360 clean test images, and taken for the target of 320 stamped ones, or
+    None if that was not measured; ``training`` the same of the training set's classifier.
     """
     generated = image_set == "generation"
     poisoned = int(ratio * N_TRAIN)

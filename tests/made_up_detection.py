@@ -35,15 +35,9 @@ def bounded(name, value, half=0.02):
 def make_detection_row(
     trigger="badnets1", ratio=0.1, detector="cd", image_set="training", auroc=0.9, **changes
 ):
-    """One row with what every row has, in the names of ``tasks.rows.detection_row``.
+    """One row with what every row has, as ``tasks.rows.detection_row`` writes it.
 
-    Args:
-        trigger: "none" for a null point.
-        ratio: Poison ratio.
-        detector: Its name.
-        image_set: "training" or "generation".
-        auroc: Value, with bounds 0.02 to either side; None without positives.
-        changes: Columns to set; of a bounded one, all three.
+    ``auroc`` has bounds 0.02 to either side, or is None without positives.
     """
     generated = image_set == "generation"
     n_poisoned = int(ratio * N)

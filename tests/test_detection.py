@@ -3,14 +3,13 @@
 import csv
 import json
 from collections import Counter
+from itertools import product
 
-import numpy as np
 import pytest
 
 from bench.drivers import Driver
 from orchestrator.cli import parsing
 from orchestrator.graph import plan
-from orchestrator.run import report
 from orchestrator.run.local import run_in_process
 from orchestrator.studies import DETECTION
 from orchestrator.studies.scales import TINY
@@ -49,16 +48,8 @@ def rows(store, added):
 
 
 def test_after_the_main_job_no_diffusion_model_and_no_judge_is_trained(first):
-    assert first[1] == {
-        "train_classifier": 2,
-        "attack": 2,
-        "prepare": 2,
-        "conditions": 2,
-        "sample": 2,
-        "dissect": 2,
-        "detect": 4,
-        "detection_row": 4,
-    }
+    twice = ("train_classifier", "attack", "prepare", "conditions", "sample", "dissect")
+    assert first[1] == {**dict.fromkeys(twice, 2), "detect": 4, "detection_row": 4}
 
 
 def test_further_detectors_run_detection_only(added):
@@ -71,36 +62,19 @@ def test_further_detectors_run_detection_only(added):
 
 
 def test_every_detector_has_a_row_for_both_sets(rows):
-    assert len(rows) == 12
-    found = {(row["detector"], row["image_set"], row["trigger"]) for row in rows}
-    assert found == {
-        (detector, image_set, trigger)
-        for detector in ("cd", "strip", "fct")
-        for image_set in ("training", "generation")
-        for trigger in ("none", "badnets1")
-    }
+    every = product(("cd", "strip", "fct"), ("training", "generation"), ("none", "badnets1"))
+    found = [(row["detector"], row["image_set"], row["trigger"]) for row in rows]
+    assert sorted(found) == sorted(every)
     for row in rows:
         assert 0 <= float(row["auroc_low"]) <= float(row["auroc_high"]) <= 1
         drawn = row["image_set"] == "generation"
         assert (row["guidance_weight"], row["sampler"]) == (("5.0", "ddim") if drawn else ("", ""))
         assert row["n"] == ("200" if drawn else "1437")
-        positives = int(row["n_positive"])
-        if row["trigger"] == "none":
-            assert positives == 0.1 * int(row["n"]) // 1  # made-up flags
+        flags = int(row["g1_count"]) + int(row["g2_count"]) if drawn else 143
+        if row["trigger"] == "none":  # made-up flags
+            flags = int(row["n"]) // 10
             assert float(row["null_level"]) == pytest.approx(1 - 0.05 / 6)
-        elif row["image_set"] == "training":
-            assert positives == int(row["n_poisoned"]) == 143
-        else:
-            assert positives == int(row["g1_count"]) + int(row["g2_count"])
-
-
-def test_the_page_shows_the_scores_that_the_rows_are_from(store, rows):
-    asked = parsing.request("detection", scale="tiny", store=str(store.root))
-    for point in report.finished(asked):
-        scores = report.arrays(store, point)["scores"]
-        row = report.row_of(asked, point)
-        assert int(scores["poisoned"].sum()) == row["n_positive"]
-        assert np.isfinite(scores["suspicion"]).all()
+        assert int(row["n_positive"]) == flags
 
 
 def test_tune_keeps_the_axes_flat_and_has_none_of_a_training_set_s_guidance(store, added):

@@ -243,9 +243,6 @@ def write_csv(comparison: Compared, path: Path) -> None:
     """Write all of a comparison as one table; fractions are 0..1.
 
     The column ``kind`` is ``name`` (what A and B are), ``setting``, ``metric`` or ``note``.
-
-    Raises:
-        OSError: The file cannot be written.
     """
     a, b = comparison.sides
     lines = [("name", "name", "", a.name, b.name), ("name", "where", "", a.where, b.where)]
@@ -255,10 +252,7 @@ def write_csv(comparison: Compared, path: Path) -> None:
     whole = pd.concat([told, comparison.table.assign(kind="metric")])
     leading = ["kind", *comparison.place, "metric", "of"]
     columns = [*leading, *(name for name in comparison.table if name not in leading)]
-    try:
-        path.write_text(whole.to_csv(columns=columns, index=False), encoding="utf-8")
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}; give another --csv.") from error
+    path.write_text(whole.to_csv(columns=columns, index=False), encoding="utf-8")
 
 
 def print_comparison(comparison: Compared, console: Console) -> None:

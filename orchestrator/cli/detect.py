@@ -31,7 +31,6 @@ from tasks.steps import rank
 SCALES = (LAPTOP.name, TINY.name)
 """Those that have a classifier for such images; ``laptop`` fits it to them."""
 SEED = 0
-"""Of the classifier and of the detectors."""
 PRINTED = 5
 """Images that the terminal shows of each detector."""
 
@@ -137,4 +136,3 @@ DETECT = Study(
     write=write_page,
     words=("detect",),
 )
-"""Asked by its own command, not by name."""

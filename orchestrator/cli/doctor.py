@@ -6,14 +6,17 @@ nothing behind.  Installed packages are left to ``pip check``, open ports to ``s
 
 import os
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psutil
+
 from analysis.wording import counted
-from orchestrator.cli import machine
-from orchestrator.cli.machine import Space
 from orchestrator.process import cores
 from orchestrator.run import sessions
 from orchestrator.run.placement import GIB, TORCH_PROCESS
@@ -33,7 +36,21 @@ SCANT = 2 * GIB
 """Free bytes of a disk below which it may fill up: a study writes up to 1.2 GB at cifar10."""
 RAY_DISK = "delete old files there, or export RAY_TMPDIR=/a/larger/place (a short path)"
 SHARED = "mount -o remount,size=2g /dev/shm; in a container: docker run --shm-size=2g ..."
+SEE_GPUS = "unset CUDA_VISIBLE_DEVICES, see what nvidia-smi says, and install torch for the "
+SEE_GPUS += "driver's CUDA: https://pytorch.org/get-started/locally"
 LEVELS = {"good": "green", "note": "yellow", "wrong": "bold red"}
+SEES_GPUS = (
+    "import torch as t; print(t.__version__, t.version.cuda or 'none', t.cuda.device_count())"
+)
+GROUP = Path("/sys/fs/cgroup")
+"""The container's limits, where there are any (cgroup 2)."""
+
+
+class Space(NamedTuple):
+    """Memory or disk space in bytes."""
+
+    free: int
+    total: int
 
 
 class Finding(NamedTuple):
@@ -82,28 +99,23 @@ def equipment(environment: Mapping[str, str]) -> list[Finding]:
     folder, shared = sessions.chosen(environment), Path("/dev/shm")
     few, many = (OBJECT_STORE + TORCH_PROCESS * (steps + 1) for steps in (1, cores()))
     rooms = [
-        room("memory", machine.memory(), few, many, "end other programs (top -o %MEM)", FULL),
-        room("Ray's files", machine.space(folder), OBJECT_STORE, SCANT, RAY_DISK, FULL, folder),
+        room("memory", memory_of(), few, many, "end other programs (top -o %MEM)", FULL),
+        room("Ray's files", space_of(folder), OBJECT_STORE, SCANT, RAY_DISK, FULL, folder),
     ]
     if shared.exists():  # not on macOS
-        rooms.append(room("shared memory", machine.space(shared), 0, OBJECT_STORE, SHARED))
-    given = gpus(*machine.gpus(environment))
-    return [cpus(cores(), machine.cpu_quota()), given, *rooms, token(environment)]
+        rooms.append(room("shared memory", space_of(shared), 0, OBJECT_STORE, SHARED))
+    return [cpus(cores(), cpu_quota()), gpus(environment), *rooms, token(environment)]
 
 
 def room(
     check: str, there: Space, least: int, better: int, cure: str, full: float = 1, place: Any = ""
 ) -> Finding:
-    """Check free bytes: below ``least`` a run fails, below ``better`` it is slow or may fail.
-
-    ``full`` is the use, 0..1, at which Ray takes the memory or disk for full.
-    """
+    """Check free bytes: with ``least``, or where ``full`` (0..1) is used, a run fails."""
     found = f"{_size(there.free)} of {_size(there.total)} free" + (f" in {place}" if place else "")
     least = max(least, int((1 - full) * there.total))
     few = (there.free <= least, "wrong", f"{_size(least)} are needed", cure)
-    return judged(
-        check, found, few, (there.free < better, "note", f"{_size(better)} are better", cure)
-    )
+    scant = (there.free < better, "note", f"{_size(better)} are better", cure)
+    return judged(check, found, few, scant)
 
 
 def cpus(placed: int, quota: float | None) -> Finding:
@@ -112,13 +124,6 @@ def cpus(placed: int, quota: float | None) -> Finding:
     said = f"steps are placed on {placed}, so they slow each other down"
     cure = f"taskset -c 0-{max(1, int(usable)) - 1} castlewalls run ..."
     return judged("CPUs", f"{usable:g} to use", (placed > usable, "note", said, cure))
-
-
-def gpus(names: str, trouble: str) -> Finding:
-    """Check that torch can use the GPUs that the driver has."""
-    cure = "unset CUDA_VISIBLE_DEVICES, see what nvidia-smi says, and install torch for the "
-    cure += "driver's CUDA: https://pytorch.org/get-started/locally"
-    return judged("GPUs", names or "none found", (bool(trouble), "wrong", trouble, cure))
 
 
 def _size(count: int) -> str:
@@ -167,7 +172,7 @@ def writable(store: "Store") -> Finding:
         return Finding("wrong", "store", _line(error), f"ls -ld {store.root}, or another --store")
     place = f"this machine's copy of {store.address}" if store.remote else store.address
     cure = "delete old files there, or give another --store"
-    return room("store", machine.space(store.root), OBJECT_STORE, SCANT, cure, place=place)
+    return room("store", space_of(store.root), OBJECT_STORE, SCANT, cure, place=place)
 
 
 def _cluster(store: "Store", address: str) -> Iterator[Finding]:
@@ -202,20 +207,88 @@ def fit(answers: "Mapping[str, nodes.Facts | str]", store: "Store") -> list[Find
         except NoCluster as error:
             said, _, cure = str(error).rpartition(". ")
             found.append(Finding("wrong", "node", said, cure))
-    same = (
-        f"{counted(len(answers), 'node')} with the same versions as here, and a view of the store"
-    )
+    same = f"{counted(len(answers), 'node')} with our versions and a view of the store"
     return found or [Finding("good", "nodes", same)]
+
+
+def space_of(path: Path) -> Space:
+    """Space on the disk that holds a path, or will hold it once it is made."""
+    place = path.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    return Space(usage.free, usage.total)
+
+
+def cpu_quota(group: Path = GROUP) -> float | None:
+    """CPUs that the container may use at once; None without a limit."""
+    quota, _, period = _text(group / "cpu.max").partition(" ")
+    return int(quota) / int(period) if quota.isdigit() else None
+
+
+def memory_of(group: Path = GROUP) -> Space:
+    """Memory of the machine, or of the container if that has less; file caches count as free."""
+    machine = psutil.virtual_memory()
+    limit, used = _text(group / "memory.max"), _text(group / "memory.current")
+    if not limit.isdigit() or not used.isdigit() or int(limit) >= machine.total:
+        return Space(machine.available, machine.total)
+    kinds = dict(line.split() for line in _text(group / "memory.stat").splitlines())
+    free = int(limit) - int(used) + int(kinds.get("inactive_file", 0))
+    return Space(min(free, machine.available), int(limit))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def gpus(environment: Mapping[str, str]) -> Finding:
+    """Check that torch, in a process of its own, can use the NVIDIA GPUs that the driver has."""
+    if not shutil.which("nvidia-smi", path=environment.get("PATH")):
+        return Finding("good", "GPUs", "none found")
+    question, names = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], ""
+    try:
+        found = _answer(question, environment).splitlines()
+        names = "; ".join(found)
+        version, cuda, seen = _answer([sys.executable, "-P", "-c", SEES_GPUS], environment).split()
+        hidden = environment.get("CUDA_VISIBLE_DEVICES")
+        why = f"CUDA {cuda}" if hidden is None else f"CUDA_VISIBLE_DEVICES is {hidden!r}"
+        trouble = f"torch {version} sees {seen} of {len(found)} ({why})"
+        fine = int(seen) == len(found)
+    except (OSError, ValueError, subprocess.SubprocessError) as failure:
+        asked = "torch cannot be imported" if names else "nvidia-smi failed"
+        fine, trouble = False, f"{asked}: {_last_line(failure)}"
+    return judged("GPUs", names, (not fine, "wrong", trouble, SEE_GPUS))
+
+
+def _answer(command: list[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=120, env=dict(environment)
+    )
+    return done.stdout.strip()
+
+
+def _last_line(failure: Exception) -> str:
+    said = getattr(failure, "stderr", None) or getattr(failure, "stdout", None) or str(failure)
+    return str(said).strip().splitlines()[-1][:200]
 
 
 def guard(head: str) -> Finding:
     """Check that the cluster refuses a request without a token."""
-    guarded = machine.head_guarded(head)
-    said = "it asks for no token: whoever reaches it can run programs there"
-    if guarded is None:
-        said = "it did not say whether it asks for a token"
-    level, cure = "note" if guarded is None else "wrong", "restart it with RAY_AUTH_MODE=token"
-    return judged("authentication", f"the cluster at {head}", (not guarded, level, said, cure))
+    import grpc
+
+    level, said = "wrong", "it asks for no token: whoever reaches it can run programs there"
+    with grpc.insecure_channel(head, [("grpc.enable_http_proxy", 0)]) as channel:  # as Ray does
+        try:
+            channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")(b"", timeout=5)
+        except grpc.RpcError as refusal:
+            level, said = "note", "it did not say whether it asks for a token"
+            if refusal.code() == grpc.StatusCode.UNAUTHENTICATED:
+                level = "good"
+    problem = (level != "good", level, said, "restart it with RAY_AUTH_MODE=token")
+    return judged("authentication", f"the cluster at {head}", problem)
 
 
 def _line(error: BaseException) -> str:

@@ -31,16 +31,11 @@ def _option(
     only: str = "",
     echo: bool = True,
 ) -> Any:
-    """A field of ``Options``.
+    """A field of ``Options``, under the heading ``group`` of ``--help``.
 
-    Args:
-        default: Its value when nothing is typed.
-        help: For ``--help``, in a sentence.
-        group: The heading that it stands under.
-        needs: Axes, one of which a study must have; empty for every study.
-        env: A variable that sets it too.
-        only: The commands that have it; empty for all.
-        echo: Whether it decides what is made; a command that makes the same then names it.
+    ``needs`` are axes, one of which a study must have; ``env`` is a variable that sets it too;
+    ``only`` are the commands that have it; ``echo`` says that it decides what is made, so that a
+    command that makes the same names it.
     """
     about = {"help": help, "group": group, "needs": needs, "env": env, "only": only, "echo": echo}
     return field(default=default, metadata=about)
@@ -160,7 +155,7 @@ def offered(study: Study, command: str) -> Iterator["Field[Any]"]:
     axes = {axis.name for axis in study.axes}
     for item in fields(Options):
         needs, only = item.metadata["needs"].split(), item.metadata["only"].split()
-        if axes.intersection(needs or axes) and command in (only or [command]):
+        if (not needs or axes.intersection(needs)) and command in (only or [command]):
             yield item
 
 
@@ -180,14 +175,11 @@ def split(study: Study, words: Mapping[str, Any]) -> tuple[Options, dict[str, st
         raise ValueError(f"study {study.name} has no {flag_of(name)}; {hint}")
     typed = {name: ",".join(map(str, _each(given[name]))) for name in given if name in axes}
     choices.refuse_empty(typed)
-    options = {name: value for name, value in given.items() if name not in axes}
+    options: dict[str, Any] = {}
     for item in fields(Options):
-        if item.name in options:
-            value = options[item.name]
-            place = hasattr(value, "__fspath__")
-            options[item.name] = (
-                _each(value) if item.default == () else str(value) if place else value
-            )
+        if (value := given.get(item.name)) is not None:
+            place, several = hasattr(value, "__fspath__"), item.default == ()
+            options[item.name] = _each(value) if several else str(value) if place else value
     return Options(**options), typed
 
 

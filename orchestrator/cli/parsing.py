@@ -29,7 +29,6 @@ from tasks.steps import conditions, weights
 Say = Callable[[str], Any]
 
 NETWORKS = ("diffusion", "edm")
-"""Diffusion models of a scale."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 PLACEMENT = "actors gpus_per_actor training_workers gpus_per_training checkpoint_seconds".split()
@@ -81,11 +80,7 @@ def request(
 
 
 def find_study(name: str) -> Study:
-    """The study of a name, or of a Python file that makes one.
-
-    Raises:
-        ValueError: There is none, or the file makes none or several.
-    """
+    """The study of a name, or of a Python file that makes one; ValueError if there is not one."""
     studies = {study.name: study for study in STUDIES}
     if not name.endswith(".py"):
         return studies[choices.known(name, studies, "study")]
@@ -255,10 +250,11 @@ def _within(
         ) from None
     shorter = shortened(scale, percent)
     steps, n, whole = shorter.diffusion.steps, images_at(percent), images_at(100)
+    drawn, typed = (
+        (f", {n:,} of {whole:,} images a point", f" --generations {n}") if n else ("", "")
+    )
     say(
-        f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model"
-        + (f", {n:,} of {whole:,} images a point" if n else "")
-        + f"; on any machine the same is --training-steps {steps}"
-        + (f" --generations {n}" if n else "")
+        f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model{drawn}; "
+        f"on any machine the same is --training-steps {steps}{typed}"
     )
     return shorter, replace(options, training_steps=steps, generations=n or None)

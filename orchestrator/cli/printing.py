@@ -135,11 +135,7 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
 
 
 def print_explanation(request: "Request", wanted: str, console: Console) -> None:
-    """Why a step is to run, or that it is cached.
-
-    Raises:
-        ValueError: When no step, or more than one, goes by that name.
-    """
+    """Why a step is to run, or that it is cached; ValueError unless one step goes by the name."""
     steps = list(ancestors(point.measure for point in request.points()))
     found = [step for step in steps if wanted == step.path or step.digest.startswith(wanted)]
     if len(found) != 1:

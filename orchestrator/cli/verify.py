@@ -54,15 +54,7 @@ class Verified(NamedTuple):
 
 
 def verify(scale: str, store: str | None) -> list[Verified]:
-    """Hold each claim of each study against the finished points of its default axes.
-
-    Args:
-        scale: A name of ``SCALES``.
-        store: A folder or an address; None for ``CASTLEWALLS_STORE``, else ``artifacts``.
-
-    Raises:
-        ValueError: There is no such scale, or the store cannot be one.
-    """
+    """Hold each claim of each study against the finished points of its default axes."""
     found = []
     for study in STUDIES:
         request = parsing.request(study, scale=scale, store=store)
@@ -94,8 +86,7 @@ def _lines(study: Study, judgments: Sequence[Judgment], command: str) -> Iterato
 
 def _decisive(judgment: Judgment) -> str:
     """The evidence of the first part that has the verdict of the whole."""
-    parts = (part.evidence for part in judgment.parts if part.verdict is judgment.verdict)
-    return next(parts, "")
+    return next((x.evidence for x in judgment.parts if x.verdict is judgment.verdict), "")
 
 
 def _tally(lines: Sequence[ClaimLine]) -> str:

@@ -21,7 +21,7 @@ from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import TINY
 from tasks.triggers import BadNets1
 from tasks.triggers.blend import Blend
-from tests.made_up import amplification_sweep, make_row, template_matched, triggers_sweep
+from tests.made_up import make_row, template_matched, triggers_sweep
 from tests.made_up_classification import classification_study
 from tests.made_up_defense import defense_study, make_defense_row
 from tests.made_up_detection import detection_study
@@ -110,8 +110,7 @@ class TestPoints:
         assert ("seed", ("0", "1")) in [(x.name, x.values) for x in found.settings]
 
     def test_a_larger_set_from_the_same_noise_holds_the_same_images(self, store):
-        more = replace(TINY, generations=replace(TINY.generations, n=77))
-        twice = point(scale=more)
+        twice = point(scale=replace(TINY, generations=replace(TINY.generations, n=77)))
         publish(store, (5, 0, 0, 75), twice)
         found = compare([point().measure.digest, twice.measure.digest], store.address)
         assert [(x.name, x.of) for x in found.settings] == [("n", "generations")]
@@ -133,9 +132,6 @@ class TestPoints:
         publish(store, (5, 0, 0, 75), point(scale=SHORTER))
         with pytest.raises(ValueError, match=f"2 finished points go by '{A}': gen.*/.*digest"):
             compare([A, B], store.address)
-        digests = [one.measure.digest for one in (point(), point(scale=SHORTER))]
-        found = compare(digests, store.address)
-        assert [(x.name, x.of) for x in found.settings] == [("steps", "model")]
 
     def test_the_file_has_everything_as_fractions(self, store, tmp_path):
         found = lines_of(compare([A, B], store.address), tmp_path)
@@ -168,11 +164,8 @@ class TestRefusals:
             ([A], "expected two points or reports to compare, got 1"),
             ([A, A], "are the same; name two different ones"),
             ([A, A[:-1]], f"did you mean {A}"),
-            ([A, "zzz"], "as `castlewalls plan STUDY` prints it"),
-            ([A, "reports/zzz"], "there is no report 'zzz'"),
             ([A, "reports/.."], "there is no report '..'"),
-            ([A, "../../etc/passwd"], "no finished point goes by"),
-            (["", A], "finished points go by|no finished point goes by"),
+            ([A, "../../etc/passwd"], "as `castlewalls plan STUDY` prints it"),
         ],
     )
     def test_a_wrong_name_is_told_with_what_to_type(self, store, names, said):
@@ -185,7 +178,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"altered after it was written; run its study again"):
             compare([A, B], store.address)
 
-    @pytest.mark.parametrize("content", ["[]", "{", '{"g1": "0.6"}'])
+    @pytest.mark.parametrize("content", ["{", '{"g1": "0.6"}'])
     def test_a_row_that_is_none_is_refused(self, store, content):
         other = point(seed=1).measure
         with store.publish(other) as attempt:
@@ -194,20 +187,14 @@ class TestRefusals:
             compare([A, other.digest], store.address)
 
     @pytest.mark.parametrize(
-        "change",
-        [
-            *({"judge_trigger": "../../../x"}, {"trigger": "\x1b[31mred"}, {"unknown": 1}),
-            *(None, 3, {"task": "generations_row"}),
-        ],
+        "change", [{"judge_trigger": "../../../x"}, {"trigger": "\x1b[31mred"}, None]
     )
     def test_a_hostile_record_is_no_point_and_no_path(self, store, change):
         folder = store.root / "generations_row" / "hostile-0123456789ab"
         shutil.copytree(store.folder(point().measure), folder)
         record = json.loads((folder / RECORD).read_text())
-        if isinstance(change, dict) and "task" not in change:
-            record["identity"]["settings"] |= change
-        else:
-            record["identity"] = change
+        record["identity"]["settings"] |= change or {}
+        record["identity"] = change and record["identity"]
         (folder / RECORD).write_text(json.dumps(record))
         assert [step.name for step in Library(store).points] == [B, A]
 
@@ -241,16 +228,6 @@ def runs(tmp_path):
 
 
 class TestRuns:
-    def test_a_report_says_which_points_it_shows_and_no_place_of_this_machine(self, runs):
-        folder = runs[0].store.root / "reports" / runs[0].label
-        text = (folder / "run.json").read_text()
-        said = json.loads(text)
-        assert (said["study"], said["scale"]) == ("amplification", "tiny")
-        assert said["axes"]["poison_ratio"] == [0.05, 0.1]
-        assert said["command"].startswith("castlewalls run amplification --scale tiny")
-        assert [x["step"] for x in said["points"]] == [x.measure.path for x in runs[0].points()]
-        assert str(runs[0].store.root) not in text
-
     def test_runs_are_joined_by_their_axes(self, runs, tmp_path):
         found = compare([request.label for request in runs], runs[0].store.address)
         assert set(found.table["poison_ratio"]) == {0.1}
@@ -280,14 +257,17 @@ class TestRuns:
         found = compare([str(elsewhere.with_name(runs[0].label)), str(elsewhere)], str(tmp_path))
         assert set(found.table["poison_ratio"]) == {0.1}
 
-    @pytest.mark.parametrize(
-        "points",
-        [[], [{}], [{"step": "generations_row/../x-0123456789ab"}], 3],
-    )
+    @pytest.mark.parametrize("points", [[], [{}], 3])
     def test_a_damaged_report_is_told(self, runs, points):
         path = runs[0].store.root / "reports" / runs[0].label / "run.json"
         path.write_text(json.dumps({"axes": {}, "points": points}))
         with pytest.raises(ValueError, match=r"run.json of the report .* is damaged"):
+            compare([request.label for request in runs], runs[0].store.address)
+
+    def test_a_path_that_is_no_point_of_the_store_is_never_opened_nor_printed_raw(self, runs):
+        path = runs[0].store.root / "reports" / runs[0].label / "run.json"
+        path.write_text(json.dumps({"axes": {}, "points": [{"step": "rank/../\x1b[31m"}]}))
+        with pytest.raises(ValueError, match=r"not in the .* such as 'rank/../\\x1b\[31m'"):
             compare([request.label for request in runs], runs[0].store.address)
 
     def test_points_that_are_gone_are_told(self, runs):
@@ -301,29 +281,22 @@ class TestRuns:
             compare([runs[0].label, digest], runs[0].store.address)
 
     @pytest.mark.parametrize(
-        ("first", "second", "said", "by"),
+        ("hits", "ns", "said", "by"),
         [
             # Student's t of 0.1, 0.2, 0.3; two seeds are pooled, as in Newcombe 1998, table II.
-            (
-                [(10, 90), (20, 80), (30, 70)],
-                [(20, 80), (40, 60), (60, 40)],
-                "+20.0 points [−4.8, 44.8]",
-                "Student",
-            ),
-            ([(24, 16)] * 2, [(28, 7)] * 2, "+20.0 points [5.2, 33.4]", "Newcombe"),
+            (((10, 20, 30), (20, 40, 60)), (100, 100), "[−4.8, 44.8]", "Student's 95"),
+            (((24, 24), (28, 28)), (40, 35), "[5.2, 33.4]", "Newcombe's 95"),
         ],
     )
-    def test_seeds_of_one_point_are_taken_together(self, tmp_path, first, second, said, by):
+    def test_seeds_of_one_point_are_taken_together(self, tmp_path, hits, ns, said, by):
         store, labels = Store(tmp_path / "store"), []
-        for scale, own in ((TINY, first), (SHORTER, second)):
+        for scale, own, n in zip((TINY, SHORTER), hits, ns, strict=True):
             axes = {"poison_ratio": (0.1,), "seed": tuple(range(len(own)))}
-            counts = [(hits, 0, 0, rest) for hits, rest in own]
+            counts = [(count, 0, 0, n - count) for count in own]
             labels.append(reported(store, counts, scale, **axes).label)
         text = printed(compare(labels, store.address))
-        assert said in text
-        assert [name for name in ("Student's 95", "Newcombe's 95") if name in text] == [
-            f"{by}'s 95"
-        ]
+        assert f"+20.0 points {said}" in text
+        assert [name for name in ("Student's 95", "Newcombe's 95") if name in text] == [by]
 
 
 def test_a_fraction_s_counts_are_found_by_its_interval():
@@ -338,15 +311,10 @@ def test_a_fraction_s_counts_are_found_by_its_interval():
 
 
 @pytest.mark.parametrize(
-    "study",
-    [
-        *(amplification_sweep, triggers_sweep, lambda: detection_study()[0], defense_study),
-        classification_study,
-    ],
-    ids=["amplification", "triggers", "detection", "defense", "classification"],
+    "study", [triggers_sweep, detection_study, defense_study, classification_study]
 )
 def test_the_rows_of_a_run_are_told_apart(study):
-    rows = study()
+    rows = study()[0] if study is detection_study else study()
     named = "trigger judge_trigger poison_ratio guidance_weight sampler sampler_steps seed detector"
     settings = dict.fromkeys(
         [*named.split(), "classifier", "image_set", "noise_model", "filter_ratio", "trigger_pixels"]
