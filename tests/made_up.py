@@ -7,8 +7,8 @@ from analysis.rows import frame, row_key
 from analysis.statistics.composition import GROUPS, Composition
 from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
 from analysis.statistics.transition import amplification_row
+from orchestrator.cli.parsing import find_study
 from orchestrator.run.report import judged
-from orchestrator.studies import STUDIES
 from tasks.columns import rate
 from tests.made_up_classification import classification_study, losses_of
 from tests.made_up_defense import defense_study
@@ -71,36 +71,17 @@ def make_row(trigger="badnets1", ratio=0.1, weight=5.0, counts=(100, 100, 10, 29
     stamped = trigger not in ("none", "relabel_only")
     p_t = share if stamped else 0.0
     composition = Composition(*counts)
-    row = {
-        "study": "amplification",
-        "scale": "laptop",
-        "trigger": trigger,
-        "judge_trigger": trigger if stamped else "badnets1",
-        "poison_ratio": ratio,
-        "target_class": "8",
-        "guidance_weight": weight,
-        "sampler": "ddim",
-        "clip": "none",
-        "paper_guidance": 5.0,
-        "seed": 0,
-        "n": composition.n,
-        "p_t": p_t,
-        "relabelled_ratio": share,
-        "n_train": N_TRAIN,
-        "n_poisoned": poisoned,
-        "n_target": N_TARGET,
-        **composition.row(),
-        **amplification_row(composition.trigger_ratio, p_t),
-        "other_n": 500,
-        "other_guidance_weight": 2.0,
-        "content_accuracy": 0.978,
-        "content_accuracy_stamped": 0.933,
-        "content_n": 360,
-        "trigger_false_positive_rate": 0.0,
-        "trigger_false_negative_rate": 1 / 360,
-        "trigger_n_clean": 360,
-        "trigger_n_stamped": 360,
-    }
+    row = {"study": "amplification", "scale": "laptop", "trigger": trigger}
+    row |= {"judge_trigger": trigger if stamped else "badnets1", "poison_ratio": ratio}
+    row |= {"target_class": "8", "guidance_weight": weight, "sampler": "ddim", "clip": "none"}
+    row |= {"paper_guidance": 5.0, "seed": 0, "n": composition.n, "p_t": p_t}
+    row |= {"relabelled_ratio": share, "n_train": N_TRAIN, "n_poisoned": poisoned}
+    row |= {"n_target": N_TARGET, **composition.row()}
+    row |= amplification_row(composition.trigger_ratio, p_t)
+    row |= {"other_n": 500, "other_guidance_weight": 2.0}
+    row |= {"content_accuracy": 0.978, "content_accuracy_stamped": 0.933, "content_n": 360}
+    row |= {"trigger_false_positive_rate": 0.0, "trigger_false_negative_rate": 1 / 360}
+    row |= {"trigger_n_clean": 360, "trigger_n_stamped": 360}
     for name, count in (("other_match_ratio", 483), ("other_trigger_ratio", 0)):
         row |= rate(name, count, 500)
     return {**row, **changes}
@@ -156,11 +137,8 @@ def composition_sweep():
 
 def triggers_sweep():
     """Rows of seven triggers x up to three ratios at guidance 5, with one clean control."""
-    return [
-        triggers_row(trigger, ratio, counts)
-        for trigger, points in TRIGGERS_COUNTS.items()
-        for ratio, counts in points.items()
-    ]
+    cells = [(name, *item) for name, found in TRIGGERS_COUNTS.items() for item in found.items()]
+    return [triggers_row(trigger, ratio, counts) for trigger, ratio, counts in cells]
 
 
 def triggers_row(trigger, ratio, counts, **changes):
@@ -180,14 +158,12 @@ def counts_of(row):
 
 def groups_of(rows):
     """Random images in every group of every point that has any, keyed as a report wants them."""
-    rng = np.random.default_rng(0)
-    return {
-        row_key(row): {
-            name: rng.integers(0, 256, (min(24, row[f"{name}_count"]), 8, 8, 1), dtype=np.uint8)
-            for name in GROUPS
-        }
-        for row in rows
-    }
+    rng, found = np.random.default_rng(0), {}
+    for row in rows:
+        shapes = [(min(24, row[f"{name}_count"]), 8, 8, 1) for name in GROUPS]
+        drawn = (rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes)
+        found[row_key(row)] = dict(zip(GROUPS, drawn, strict=True))
+    return found
 
 
 def amplification_report():
@@ -229,25 +205,17 @@ def detection_report():
 def report_of(study, rows, **more):
     """A report of some rows of a study, with claims and made-up surroundings."""
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
-    (known,) = [one for one in STUDIES if one.name == study]
-    made = frame(rows)
-    given = {
-        "study": study,
-        "scale": "laptop",
-        "title": known.title,
-        "question": f"{known.paper}. {known.question}",
-        "rows": made,
-        "judgments": judged(known, made),
-        "arrays": {"groups": groups_of(rows)} if "g1_count" in made else {},
-        "trigger_examples": {"badnets1": (images, images)},
-        "stages": [
-            Stage("sample", "p0.1-w5", 7.25, False, 300 * 2**20),
-            Stage("train_diffusion", "p0.1", 128.3, True, None),
-        ],
-        "settings": {"dataset": "digits: 8 px, 1 channel(s), 10 classes", "steps": 1000},
-        "environment": {"python": "3.11"},
-        "command": f"castlewalls run {study}",
-    }
+    known, made = find_study(study), frame(rows)
+    stages = [
+        Stage("sample", "p0.1-w5", 7.25, False, 300 * 2**20),
+        Stage("train_diffusion", "p0.1", 128.3, True, None),
+    ]
+    given = {"study": study, "scale": "laptop", "title": known.title, "rows": made}
+    given |= {"question": f"{known.paper}. {known.question}", "judgments": judged(known, made)}
+    given |= {"arrays": {"groups": groups_of(rows)} if "g1_count" in made else {}}
+    given |= {"trigger_examples": {"badnets1": (images, images)}, "stages": stages}
+    given |= {"settings": {"dataset": "digits: 8 px, 1 channel(s), 10 classes", "steps": 1000}}
+    given |= {"environment": {"python": "3.11"}, "command": f"castlewalls run {study}"}
     return Report(**{**given, **more})
 
 
@@ -255,14 +223,12 @@ def strip_of(names):
     """A made-up image under every trigger: a white corner for a patch, noise for what spreads."""
     rng = np.random.default_rng(0)
     clean = rng.integers(40, 200, (1, 8, 8, 1), dtype=np.uint8)
-    shown = {}
-    for name in names:
-        image = clean.copy()
+    shown = {name: clean.copy() for name in names}
+    for name, image in shown.items():
         if name in ("blend", "wanet"):
             image += rng.integers(0, 30, image.shape, dtype=np.uint8)
         elif name != "none":
             image[:, -2:, -2:] = 255
-        shown[name] = image
     return shown
 
 

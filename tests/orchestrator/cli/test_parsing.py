@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -50,10 +51,7 @@ def drawn_by(asked):
 def test_times_and_sizes_are_a_number_and_a_unit():
     times = {"90s": 90, "1.5h": 5400, "2d": 172_800}
     assert {typed: parsing.seconds_of(typed) for typed in times} == times
-    assert {typed: parsing.bytes_of(typed) for typed in ("2GiB", "0.5 GB")} == {
-        "2GiB": 2**31,
-        "0.5 GB": 5 * 10**8,
-    }
+    assert (parsing.bytes_of("2GiB"), parsing.bytes_of("0.5 GB")) == (2**31, 5 * 10**8)
     for typed in ("", "20", "-3m", "0s", "1h30m"):
         with pytest.raises(ValueError, match="takes a time such as 90s"):
             parsing.seconds_of(typed)
@@ -63,18 +61,13 @@ class TestOwnImages:
     def test_they_are_the_dataset_and_p_t_is_known_without_decoding(self, tmp_path, folder):
         asked = ask(tmp_path, images=str(folder), poison_ratio="0.1")
         assert asked.scale == own_images(LAPTOP, asked.scale.dataset)
-        assert asked.scale.dataset.image_size == 32
         assert asked.scale.dataset.counts() == {"train": (16, 16, 16), "test": (4, 4, 4)}
         point = next(point for point in asked.points() if point.axes["trigger"] == "badnets1")
         assert _poison_of(point) == "4 of 48 images poisoned, p_t 20.0 %"
 
     def test_a_folder_that_moves_is_the_same_dataset(self, tmp_path, folder):
         here = ask(tmp_path, images=str(folder))
-        moved = folder.rename(tmp_path / "elsewhere")
-        try:
-            there = ask(tmp_path, images=str(moved))
-        finally:
-            moved.rename(folder)
+        there = ask(tmp_path, images=str(shutil.copytree(folder, tmp_path / "elsewhere")))
         assert (digests(here), here.label) == (digests(there), there.label)
 
     def test_the_command_on_the_page_asks_for_the_same(self, tmp_path, folder):
@@ -90,6 +83,13 @@ class TestOwnImages:
         assert {point.axes["poison_ratio"] for point in asked.points()} == {0, 0.05, 0.1}
         assert drawn_by(asked) == {48}
 
+    def test_a_store_in_a_class_folder_is_refused_and_leaves_the_class_alone(self, tmp_path):
+        folder = make_folder(tmp_path / "pics", per_class=5)
+        with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
+            parsing.request("amplification", images=str(folder), store=str(folder / "apples"))
+        (folder / "apples" / ".costs").mkdir()
+        assert ask(tmp_path, images=str(folder)).scale.dataset.class_names == CLASSES
+
 
 class TestDataset:
     def test_another_than_the_scale_s_gets_networks_that_fit_it(self, tmp_path):
@@ -97,7 +97,6 @@ class TestDataset:
         assert asked.scale == own_images(LAPTOP, datasets.Cifar10.open(tmp_path / "none"))
         assert (asked.scale.diffusion.image_size, asked.scale.content_judge.channels) == (32, 3)
         assert report.command(asked).endswith(f"--dataset cifar10 --data {tmp_path}/none")
-        assert asked.label.startswith("amplification-laptop-")
         asked = ask(tmp_path, dataset="digits")  # the scale's own
         assert (asked.scale, asked.label) == (LAPTOP, "amplification-laptop")
 
@@ -132,12 +131,8 @@ class TestWords:
         assert cifar10.folder == str(home / "cifar")
         with pytest.raises(ValueError, match=f"{home}/weights.pth"):
             ask(home, "defense", classifier_weights="~/weights.pth")
-        for server, said in (
-            ("sqlite:///~/runs.db", f"sqlite:///{home}/runs.db"),
-            ("http://host:5000/~x", "http://host:5000/~x"),
-        ):
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-            assert tracking.uri(open_store(str(home))) == said
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///~/runs.db")
+        assert tracking.uri(open_store(str(home))) == f"sqlite:///{home}/runs.db"
 
     @pytest.mark.parametrize(("name", "value"), [("store", ""), ("address", " "), ("seed", [])])
     def test_an_empty_word_is_no_default(self, name, value):
@@ -151,37 +146,10 @@ class TestWords:
 
     def test_percent_and_ranges_are_said_in_numbers(self, tmp_path):
         said = []
-        typed = {"poison_ratio": "0,5%,10%", "seed": "0-2", "guidance_weight": "2"}
-        asked = ask(tmp_path, say=said.append, **typed)
-        assert said == [
-            "--poison-ratio 0,5%,10% is taken for 0,0.05,0.1",
-            "--seed 0-2 is taken for 0,1,2",
-        ]
+        asked = ask(tmp_path, say=said.append, poison_ratio="0,5%,10%", seed="0-2")
+        taken = "--poison-ratio 0,5%,10% is taken for 0,0.05,0.1; --seed 0-2 is taken for 0,1,2"
+        assert said == taken.split("; ")
         assert "--poison-ratio 0.0,0.05,0.1" in report.command(asked)
-
-
-class TestWhatIsNoData:
-    def test_a_store_in_a_class_folder_is_refused_and_leaves_the_class_alone(self, tmp_path):
-        folder = make_folder(tmp_path / "pics", per_class=5)
-        with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
-            parsing.request("amplification", images=str(folder), store=str(folder / "apples"))
-        (folder / "apples" / ".costs").mkdir()
-        assert ask(tmp_path, images=str(folder)).scale.dataset.class_names == CLASSES
-
-    def test_the_store_in_the_current_folder_is_left_out_with_a_line(self, tmp_path, monkeypatch):
-        make_folder(tmp_path, per_class=5)
-        (tmp_path / "artifacts" / "logs").mkdir(parents=True)
-        (tmp_path / "apples" / "list.csv").write_text("file,label")
-        monkeypatch.chdir(tmp_path)
-        said = []
-        asked = parsing.request("amplification", images=".", say=said.append)
-        assert asked.scale.dataset.class_names == CLASSES
-        assert said == [
-            f"left out of the images: {str(tmp_path / 'artifacts')!r}, a store of results",
-            "left out of the images: 1 file that by name is no picture, such as 'apples/list.csv'",
-        ]
-        # Also where the step is made, in another process.
-        assert len(next(asked.scale.dataset.blocks("train")).labels) == 12
 
 
 class TestParts:
@@ -194,15 +162,13 @@ class TestParts:
         assert own.label != plain.label
         blends = sum(point.axes["judge_trigger"] == "blend" for point in plain.points())
         assert len({*digests(plain)} - {*digests(own)}) == blends
-        blend = own.scale.trigger("blend")
-        assert (blend.alpha, blend.additive) == (0.36, False)
-        words = " ".join(f"--trigger-setting {words}" for words in typed)
-        assert words in report.command(own)
+        assert own.scale.trigger("blend").alpha == 0.36
+        for words in typed:
+            assert f"--trigger-setting {words}" in report.command(own)
 
     def test_a_detector_with_other_fields_is_another_study(self, tmp_path):
         plain = ask(tmp_path, "detection")
         own = ask(tmp_path, "detection", detector_setting="fct.draws=1")
-        assert (plain.scale.detector("fct").draws, own.scale.detector("fct").draws) == (5, 1)
         assert own.label != plain.label
         fct = [point.measure.digest for point in plain.points() if point.axes["detector"] == "fct"]
         assert {*digests(plain)} - {*digests(own)} == {*fct}
@@ -216,7 +182,6 @@ class TestParts:
 
     def test_detectors_are_chosen_and_typed_again_and_other_studies_have_none(self, tmp_path):
         asked = ask(tmp_path, "detection", detector="fct,cd")
-        assert {point.axes["detector"] for point in asked.points()} == {"cd", "fct"}
         assert report.command(asked).endswith("--scale laptop --detector fct,cd")
         assert re.fullmatch("detection-laptop-[0-9a-f]{8}", asked.label)
         with pytest.raises(ValueError, match="study composition has no --detector; leave it out"):
@@ -231,8 +196,6 @@ class TestLengths:
         asked = ask(tmp_path, generations=30)
         assert (asked.scale.generations.n, asked.scale.others.n) == (30, 30)
         assert report.command(asked).endswith("--scale laptop --generations 30")
-        own = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
-        assert own.label == "amplification-laptop"
 
     def test_less_memory_is_another_order_and_so_another_study(self, tmp_path):
         asked = ask(tmp_path, stream_memory="1MB")
