@@ -124,20 +124,20 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
         )
     if not named:
         raise ValueError(f"submit needs --store: s3://bucket/folder, or {SEEN}.")
-    places: dict[str, Any] = {flag_of(name): given.get(name) for name in ("images", "data")}
+    found = [(name, given.get(name)) for name in ("images", "data")]
     if "://" in given["store"]:
         refuse_secrets(given["store"])
     else:
-        places["--store"] = given["store"]
+        found.append(("store", given["store"]))
     if not weights.is_hub_id(str(source := given.get("classifier_weights"))):
-        places["--classifier-weights"] = source
+        found.append(("classifier_weights", source))
+    places = {f"{flag_of(name)} {place}": place for name, place in found if place is not None}
     for words, place in part_settings.files(given["trigger_setting"] or ()).items():
         places[f"{part_settings.TRIGGERS} {words}"] = place
-    for flag, place in places.items():
-        if place is not None and not Path(place).is_absolute():
-            typed = flag if flag.endswith(place) else f"{flag} {place}"
-            other = "s3://bucket/folder, or " if flag == "--store" else ""
-            raise ValueError(f"{typed} is a place on this machine; give {other}{SEEN}.")
+    for words, place in places.items():
+        if not Path(place).is_absolute():
+            other = "s3://bucket/folder, or " if words.startswith("--store") else ""
+            raise ValueError(f"{words} is a place on this machine; give {other}{SEEN}.")
 
 
 def passed_on(variables: Mapping[str, str], say: Say) -> dict[str, str]:
