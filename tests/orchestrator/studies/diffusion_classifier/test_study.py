@@ -1,15 +1,10 @@
 """Study ``diffusion_classifier``: which points it has, and what they share with other studies."""
 
-import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from orchestrator.cli import parsing
-from orchestrator.cli.printing import print_plan
-from orchestrator.graph import plan
-from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, DEFENSE, DIFFUSION_CLASSIFIER
 from orchestrator.studies.scales import CIFAR10, LAPTOP, TINY
 from tests.orchestrator.studies.graphs import added, points_of, steps_of
@@ -131,14 +126,3 @@ class TestCosts:
         before = LAPTOP.classify.stages
         assert asked.scale.classify.stages == tuple(one for one in before if one < 20)
         assert asked.typed == ("--draws", "20")
-
-    def test_network_calls_are_said_before_anything_starts(self, tmp_path):
-        """6 draws of 10 classes of 60 clean images and as many triggered ones, for each model."""
-        points = points_of(DIFFUSION_CLASSIFIER, TINY)
-        models = {point.measure.inputs["classified"].digest for point in points}
-        console = Console(file=io.StringIO(), width=200)
-        print_plan(plan.make(points, Store(tmp_path)), "label", console)
-        last = console.file.getvalue().splitlines()[-1]
-        calls = len(models) * 6 * 10 * (60 + 60)
-        assert last.startswith(f"classifying: at most {calls:,} network calls (fewer where")
-        assert last.endswith("on one core")
