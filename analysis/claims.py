@@ -62,7 +62,6 @@ class Judgment:
     subject: str
     """What people call the subject."""
     parts: tuple[Part, ...]
-    """What became of each thing that the claim says."""
 
     @property
     def verdict(self) -> Verdict:
@@ -76,15 +75,7 @@ class Judgment:
 
 
 def hold(claims: Iterable[Claim], rows: Rows) -> list[Judgment]:
-    """Hold each claim against each subject that has a poisoned row.
-
-    Args:
-        claims: In the order of a page.
-        rows: Of one study.
-
-    Returns:
-        Subject by subject in display order, each with its claims in the order given.
-    """
+    """Hold each claim against each subject that has a poisoned row, subject by subject."""
     claims = tuple(claims)
     found: list[Judgment] = []
     for by in dict.fromkeys(claim.by for claim in claims):
@@ -92,11 +83,8 @@ def hold(claims: Iterable[Claim], rows: Rows) -> list[Judgment]:
             if by and poisoned(own).empty:
                 continue
             subject = Subject(at=at, rows=own, study=rows)
-            found += [
-                Judgment(
-                    claim=claim, at=at, subject=claim.about or subject.words, parts=tuple(parts)
-                )
-                for claim in claims
-                if claim.by == by and (parts := claim.test(subject))
-            ]
+            for claim in claims:
+                if claim.by == by and (parts := tuple(claim.test(subject))):
+                    words = claim.about or subject.words
+                    found.append(Judgment(claim=claim, at=at, subject=words, parts=parts))
     return found

@@ -1,8 +1,7 @@
-"""Parts of claims about G1..G4, and tests that are made of them.
+"""Parts of claims about G1..G4, and tests that are made of them by `each`.
 
 A part is a function of the rows of one point, one for each seed, and of the words that say which
-point that is, such as "p = 5%".  It gives a verdict with the numbers in a sentence; a point without
-rows is not tested.  `each` makes a test of a claim from a part.
+point that is, such as "p = 5%".  A point without rows is not tested.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -67,8 +66,11 @@ CLEAN = {"trigger": "none", "poison_ratio": 0.0}
 
 def stamped(subject: Subject, **where: Any) -> Rows:
     """The subject's rows without its controls, at some coordinates."""
-    own = subject.at.get("trigger", subject.at.get("judge_trigger"))
-    return select(subject.rows, **{"trigger": own, **where})
+    return select(subject.rows, **{"trigger": _trigger(subject), **where})
+
+
+def _trigger(subject: Subject) -> Any:
+    return subject.at.get("trigger", subject.at.get("judge_trigger"))
 
 
 def each(
@@ -90,7 +92,7 @@ def each(
     """
 
     def test(subject: Subject) -> list[Part]:
-        own = {"trigger": subject.at.get("trigger", subject.at.get("judge_trigger"))}
+        own = {"trigger": _trigger(subject)}
         rows = select(subject.rows, **own) if "trigger" not in where else subject.rows
         if (about and not about(own["trigger"])) or (of and not of(rows)):
             return []
@@ -181,10 +183,7 @@ def group_above(more: str, less: str) -> PartOf:
 def difference(name: str, sentence: str, rule: Rule = above) -> ComparedPart:
     """Whether a share at one point minus the same share at another follows a rule.
 
-    Args:
-        name: The share, as `analysis.statistics.comparison.counted` takes it.
-        sentence: What was measured, with ``{}`` for each of the two shares.
-        rule: What the difference must be.
+    The sentence says what was measured, with ``{}`` for each of the two shares.
     """
 
     def part(rows: Rows, others: Rows, where: str) -> Part:
@@ -226,12 +225,7 @@ def no_triggers(rows: Rows, where: str) -> Part:
 
 
 def clean_draws_no_trigger(rows: Rows, *by: str) -> list[Part]:
-    """Whether the clean model draws no trigger, at each guidance weight.
-
-    Args:
-        rows: Of one trigger's judge and target class; others than clean ones are ignored.
-        by: The columns to look apart at, such as ``sampler``.
-    """
+    """Whether the clean model draws no trigger, at each guidance weight, apart ``by`` columns."""
     parts = []
     for _, own in groups(rows, *by):
         clean = groups(select(own, trigger="none"), *by, "guidance_weight")

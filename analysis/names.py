@@ -58,12 +58,7 @@ _IN_SENTENCES: dict[str, Callable[[Any], str]] = {
 
 
 def name(column: str, value: Any) -> str:
-    """What a table calls a value of a coordinate: "BadNets-1", "5%"; nothing for None.
-
-    Args:
-        column: A column of rows, such as ``trigger`` or ``poison_ratio``.
-        value: One of its values.
-    """
+    """What a table calls a value of a column of rows: "BadNets-1", "5%"; nothing for None."""
     if value is None:
         return ""
     if column in _IN_TABLES:

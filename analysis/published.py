@@ -1,12 +1,10 @@
 """The numbers that the paper prints, read from ``published.csv``.
 
-"From Trojan Horses to Castle Walls: Unveiling Bilateral Data Poisoning Effects in Diffusion Models"
-(NeurIPS 2024).  The file has a line for each number: the figure or table, the dataset, the cell's
-coordinates as columns named as those of our rows, the metric and its value.  Only numbers that are
-printed are in it; bars without a number are not read off.  Guidance weights are in our convention,
-e_u + w (e_c - e_u), beside them as printed: the authors' DDPM code means (1 + w) e_c - w e_u, so
-its "5" is our 6.  Cells of ``relabel_only`` have the share of relabelled images in place of p_t,
-and its mismatches, which the paper calls G1, are g3.
+The file has a line for each number: the figure or table, the dataset, the cell's coordinates as
+columns named as those of our rows, the metric and its value.  Bars without a number are not read
+off.  Guidance weights are in our convention, beside them as printed.  Cells of ``relabel_only``
+have the share of relabelled images in place of p_t, and its mismatches, which the paper calls G1,
+are g3.
 """
 
 import csv
@@ -19,8 +17,6 @@ from analysis.rows import Row, Rows, frame, select, values
 from analysis.wording import gain, percent, times
 
 FILE = Path(__file__).parent / "published.csv"
-ABOUT = ("source", "dataset")
-"""Where a number is printed, and the paper's data and model."""
 COORDINATES = (
     "trigger",
     "poison_ratio",
@@ -52,11 +48,7 @@ def printed(**where: Any) -> Rows:
     """The paper's numbers, a line for each cell and a column for each metric.
 
     ``trigger_ratio``, ``mismatch_ratio`` and ``amplification`` are calculated where the paper has
-    what they are made of.
-
-    Args:
-        where: As `analysis.rows.select` takes them: ``source``, ``dataset``, ``metric``, or one of
-            `COORDINATES`.
+    what they are made of.  Cells are chosen by ``source``, ``dataset`` or `COORDINATES`.
     """
     cells: dict[tuple[Any, ...], dict[str, Any]] = {}
     for line in _lines():
@@ -74,12 +66,7 @@ def printed(**where: Any) -> Rows:
 
 
 def in_words(metrics: Sequence[str] = (), **where: Any) -> str:
-    """What the paper prints of some metrics: "g1 52.0 to 56.0%"; empty without a number.
-
-    Args:
-        metrics: Columns of `printed`: AUROCs, ``amplification``, or fractions.
-        where: As for `printed`.
-    """
+    """What the paper prints of some columns of `printed`: "g1 52.0 to 56.0%"; perhaps nothing."""
     cells, found = printed(**where), []
     for metric in metrics:
         numbers = sorted(float(value) for value in values(cells, metric) if value is not None)

@@ -3,7 +3,6 @@
 A row is the mapping in a point's ``metrics.json``: fractions 0..1, counts and words, None where a
 value is missing or undefined.  A frame holds these values unchanged, in columns of objects, so that
 a file written from it is exact; use ``rows[column].astype(float)`` to calculate with a column.
-Pandas is imported when the first frame is made, because ``castlewalls plan`` imports this module.
 """
 
 import csv
@@ -98,8 +97,7 @@ def same(first: Any, second: Any) -> bool:
 def groups(rows: Rows, *columns: str) -> list[tuple[dict[str, Any], Rows]]:
     """Split a frame into rows that agree in some columns, in display order; without any, one group.
 
-    Returns:
-        The common values by column, and the rows.
+    Each group has the common values by column, and the rows.
     """
     cells = [rows[column].tolist() if column in rows else [None] * len(rows) for column in columns]
     keys = list(zip(*cells, strict=True)) if columns else [()] * len(rows)
@@ -154,10 +152,9 @@ def columns(rows: Rows, leading: Sequence[str]) -> list[str]:
 
 
 def to_csv(rows: Rows, leading: Sequence[str]) -> str:
-    """The rows as CSV text: the ``leading`` columns, then all others by name.
+    """The rows as CSV text, with `columns`.
 
-    Equal rows give equal bytes on every machine.
-    Floats are in their shortest exact form, and a cell is empty where a value is missing.
+    Equal rows give equal bytes.  Floats are in their shortest exact form, missing values empty.
 
     Raises:
         ValueError: A value is no number, word or truth value.

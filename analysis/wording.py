@@ -12,11 +12,6 @@ def titled(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def ratio_name(fraction: float) -> str:
-    """A poison or filter ratio in as few digits as it has: 0.01 is "1%"."""
-    return f"{100 * fraction:.6g}%"
-
-
 def percent(fraction: float) -> str:
     """A fraction in percent with one decimal."""
     return f"{100 * fraction:.1f}%"

@@ -21,7 +21,7 @@ class Passes:
     evaluations: int
     """Network evaluations of one image."""
     together: list[float] = field(default_factory=list)
-    """One pass a step, conditional and unconditional in one batch: what ``guided_noise`` does."""
+    """One pass a step, conditional and unconditional in one batch: what ``guided`` does."""
     apart: list[float] = field(default_factory=list)
     """Two passes a step, each of one half."""
 

@@ -217,7 +217,7 @@ def drive(folder: Path, points: int) -> None:
         question="What do many points cost?",
         points=many,
     )
-    swept = replace(axes, seed=tuple(range(points)))
+    swept = axes.with_values(seed=tuple(range(points)))
     run(Request(study=study, scale=TINY, axes=swept, store=store), Console(width=120))
 
 

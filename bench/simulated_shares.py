@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.statistics import comparison, correction, intervals, paired, transition
-from analysis.statistics.intervals import Estimate
 from bench.simulated import Case, Draw, held
 from models.randomness import generator
 
@@ -42,8 +41,8 @@ def _amplified(draw: Draw, share: float, p_t: float) -> bool:
     row = _row(0, (int(draw.binomial(500, share)), 0), p_t=p_t)
     above = comparison.above_constant([row], "g1", "p_t").estimate
     columns = transition.amplification_row(above.shifted(p_t), p_t)
-    times = Estimate(*(columns[f"amplification{end}"] or 0.0 for end in ("", "_low", "_high")))
-    return held(above, share - p_t) and held(times, share / p_t)
+    times = columns["amplification"]
+    return held(above, share - p_t) and times is not None and held(times, share / p_t)
 
 
 def differences() -> Iterator[Case]:
@@ -108,9 +107,8 @@ def differences() -> Iterator[Case]:
 
 
 def _paired(draw: Draw, chances: tuple[float, float, float]) -> bool:
-    both, first, second, neither = draw.multinomial(360, (*chances, 1 - sum(chances))).tolist()
-    counted = paired.Pairs(both=both, first_only=first, second_only=second, neither=neither)
-    return held(paired.difference(counted), chances[1] - chances[2])
+    counts = draw.multinomial(360, (*chances, 1 - sum(chances))).tolist()
+    return held(paired.difference(*counts), chances[1] - chances[2])
 
 
 def _groups(draw: Draw, first: float, second: float) -> bool:
@@ -206,7 +204,7 @@ def _row(seed: int, counts: tuple[int, int], **columns: Any) -> Row:
 
 
 TESTED = np.array([36, 324, 36, 324, 360, 360])
-"""Test images behind each of the judges' error rates, as `correction.confusion` orders them."""
+"""Test images behind each of the judges' error rates, as `correction.correct` orders them."""
 
 
 def corrected() -> Iterator[Case]:
@@ -238,14 +236,9 @@ def _correct(draw: Draw, rates: Floats, truth: Sequence[float], group: str) -> b
     counts = draw.multinomial(500, correction.confusion(rates) @ np.array(truth))
     errors = draw.binomial(TESTED, rates)
     pairs = np.column_stack([errors, TESTED])
-    found = correction.correct(
-        counts.tolist(),
-        correction.ContentErrors(*pairs[:4].ravel().tolist()),
-        correction.TriggerErrors(*pairs[4:].ravel().tolist()),
-        draw,
-    )
+    found = correction.correct(counts.tolist(), pairs.tolist(), draw)
     shares = dict(zip(("g1", "g2", "g3", "g4"), truth, strict=True))
-    return held(getattr(found, group), shares.get(group, truth[0] + truth[1]))
+    return held(found[group], shares.get(group, truth[0] + truth[1]))
 
 
 RATIOS = (0.01, 0.02, 0.05, 0.1)

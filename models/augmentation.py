@@ -1,15 +1,9 @@
 """Augmentation of a judge's training images; draws are made for the global batch.
 
-So how many workers share a batch changes nothing.
-
-Erasing makes a judge robust to small stamps without knowing any of them.  It has to read a class
-although a few pixels of the image were painted over.  So in training a rectangle of arbitrary
-pixels is painted at an arbitrary place (random erasing with random values; Zhong et al. 2020).  It
-was chosen against doing nothing and against moving images by a pixel, on training images held out
-and painted over at random; how images with a trigger fared did not decide, and no test image was
-looked at.
-
-Flips and shifts are the usual ones of CIFAR10 (He et al. 2016, section 4.2).
+Erasing (random erasing with random values; Zhong et al. 2020) makes a judge robust to small stamps
+without knowing any of them.  It was chosen on training images held out and painted over at random;
+how images with a trigger fared did not decide, and no test image was looked at.  Flips and shifts
+are the usual ones of CIFAR10 (He et al. 2016, section 4.2).
 """
 
 from typing import Final
@@ -74,11 +68,7 @@ def shift(
     whole: int,
     own: slice,
 ) -> NDArray[np.uint8]:
-    """Move each image by -pixels .. pixels, either way; black moves in.
-
-    The same as a random crop, of the old size, of the image padded with ``pixels`` of black.
-    Arguments and result are otherwise those of ``erase``.
-    """
+    """Move each image by -pixels .. pixels, either way; black moves in; else as ``erase``."""
     height, width = images.shape[1:3]
     corner = generator.integers(0, 2 * pixels + 1, (whole, 2))[own]
     border = (pixels, pixels)

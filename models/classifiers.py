@@ -1,8 +1,4 @@
-"""Image classifiers: judges of content and of triggers.
-
-Inputs are float32, (B, C, H, W), in [-1, 1]; outputs are logits, (B, classes).  ``models.networks``
-says what they are inside.
-"""
+"""Image classifiers, of images float32, (B, C, H, W), in [-1, 1], to logits, (B, classes)."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -105,9 +101,6 @@ def penultimate(network: nn.Module, x: Tensor) -> Tensor:
 
     Of ``small`` the 4x4 grid of features, of ``vgg16`` the second hidden layer, behind its dropout,
     of the others the features after pooling.
-
-    Raises:
-        ValueError: The network has no linear layer.
     """
     given: list[Tensor] = []
     hook = head(network).register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))

@@ -7,11 +7,8 @@ f(x) although the rest of the image is painted over in one random color c,
     x_cp = m x + (1 - m) c,        minimize  mean_k |f(x_cp)_k - f(x)_k| + gamma |m|_1 + beta TV(m),
 
 with a fresh color every step.  A stamp alone decides a backdoored answer, so a small mask is
-suspicious.
-
-The method is defined on images in [0, 1] and ours are in [-1, 1].  Mixing with weights that sum to
-1 commutes with the linear map between the two, so here x and c are in [-1, 1] and x_cp is the same
-image.
+suspicious.  Mixing with weights that sum to 1 commutes with the map of levels, [0, 1] as published
+and [-1, 1] here.
 """
 
 from typing import Final
@@ -38,12 +35,11 @@ def learn_masks(
     learning_rate: float,
     betas: tuple[float, float],
 ) -> NDArray[np.float32]:
-    """The mask of every image, all of them at once; Adam, a step for each color.
+    """The mask of every image, float32, (B, H, W), in [0, 1]; Adam, a step for each color.
 
-    What is minimized is the sum over the images, not their mean: Adam's step does not change when
-    all gradients are scaled, but for its epsilon, and with a mean that epsilon would weigh more the
-    more images there are.  So a mask does not depend on how many others are learned with it, up to
-    rounding.
+    What is minimized is the sum over the images, not their mean: with a mean Adam's epsilon would
+    weigh more the more images there are.  So a mask does not depend on how many others are learned
+    with it, up to rounding.
 
     Args:
         classifier: Its weights are neither changed nor given gradients.
@@ -53,9 +49,6 @@ def learn_masks(
         beta: Weight of a mask's total variation.
         learning_rate: Adam's.
         betas: Adam's decays.
-
-    Returns:
-        float32, (B, H, W), in [0, 1].
     """
     device, (count, _, height, width) = classifier.device, images.shape
     x = torch.from_numpy(images).to(device)
@@ -132,15 +125,10 @@ def total_variation(mask: Tensor) -> Tensor:
 def colors(
     seed: int, index: NDArray[np.int64], *, steps: int, channels: int
 ) -> NDArray[np.float32]:
-    """One color an image and step, uniform on [-1, 1]^C and decided by (seed, index).
+    """One color an image and step, float32, (B, steps, channels), uniform on [-1, 1].
 
-    Returns:
-        float32, (B, steps, channels).
+    Decided by (seed, index).
     """
-    drawn = [
-        randomness.generator(seed, "cognitive distillation", int(position)).random(
-            (steps, channels), dtype=np.float32
-        )
-        for position in index
-    ]
+    streams = [randomness.generator(seed, "cognitive distillation", int(one)) for one in index]
+    drawn = [stream.random((steps, channels), dtype=np.float32) for stream in streams]
     return 2 * np.stack(drawn) - 1

@@ -1,8 +1,7 @@
 """Class-conditional DDPM: a U-Net that predicts noise, and the process that adds it.
 
 Ho et al. 2020, with the label dropped now and then for classifier-free guidance (Ho and Salimans
-2022).  The folder that ``save`` writes opens with diffusers: ``unet/`` and ``scheduler/`` are its
-``save_pretrained`` layout.
+2022).  A saved model opens with diffusers.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """What every diffusion model can do, whatever it was trained to predict: denoise an image.
 
-D(x; sigma, c) is the expected image given that ``x`` is it plus sigma times standard normal noise
-(Karras et al. 2022, equation 2).  ``Edm`` is trained to be D; ``Ddpm`` predicts noise at a time
-step and is turned into D by its adapter.  Measurements and the Heun sampler never ask which it is.
+``Edm`` is trained to do so; ``Ddpm`` predicts noise at a time step and has an adapter.
 """
 
 import json
@@ -35,23 +33,15 @@ class Denoiser(Protocol):
         ...
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """D(x; sigma, condition), the expected image.
+        """D(x; sigma, condition), the expected image (Karras et al. 2022, equation 2).
 
-        Args:
-            x: float32, (B, C, H, W): an image in [-1, 1] plus sigma times standard normal noise.
-            sigma: float32, (B,), > 0.
-            condition: int64, (B,), a class or the null condition.
-
-        Returns:
-            float32, (B, C, H, W), nominally in [-1, 1].
+        Given x, float32, (B, C, H, W), an image in [-1, 1] plus sigma times standard normal noise,
+        sigma, float32, (B,), > 0, and the condition, int64, (B,), a class or the null condition.
         """
         ...
 
 
-KINDS: dict[str, type[Ddpm] | type[Edm]] = {
-    "DDPMScheduler": Ddpm,
-    "EDMEulerScheduler": Edm,
-}
+KINDS: dict[str, type[Ddpm] | type[Edm]] = {"DDPMScheduler": Ddpm, "EDMEulerScheduler": Edm}
 """Models by what diffusers calls their noising process."""
 
 

@@ -6,8 +6,9 @@ out, whichever they are (paper, section 5; Li et al. 2023 without the filter).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,8 +48,7 @@ class Method:
         return (*self.stages, self.draws)
 
 
-@dataclass(frozen=True)
-class Watch:
+class Watch(NamedTuple):
     """Which errors are looked at in detail, over the draws of the first stage."""
 
     classes: NDArray[np.int64]
@@ -57,8 +57,7 @@ class Watch:
     """(C * H * W,). Which values the trigger painted; None if it paints no patch."""
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """What the diffusion classifier says of B images under R filter ratios."""
 
     said: NDArray[np.int64]
@@ -66,10 +65,7 @@ class Answers:
     calls: NDArray[np.int64]
     """(B,). Network evaluations."""
     on_trigger: NDArray[np.float64] | None
-    """(R, B, 2). Share of the dropped values that the trigger painted; NaN where none is dropped.
-
-    None if the trigger paints no patch.
-    """
+    """(R, B, 2). Of the dropped values, the share on the trigger; NaN where none is dropped."""
     maps: NDArray[np.float32]
     """(B, 2, H, W). Weighted squared error, mean over channels and draws."""
 
@@ -108,8 +104,7 @@ def still_able(
 
     Given losses, float64, (R, draws, classes), and the classes that are ``alive``.  Under a ratio a
     class cannot win if its loss lies above the best class's by more than ``margin`` (> 0) standard
-    errors of their difference, draw by draw; of classes exactly as good as the best, with normal
-    differences, 3 drops 0.75 % after ten draws.  The best ones stay.
+    errors of their difference, draw by draw.  The best ones stay.
     """
     classes = np.flatnonzero(alive)
     able = np.zeros_like(alive)
@@ -174,17 +169,12 @@ class _Run:
     def take(self, begun: int, end: int) -> None:
         """Draw noise ``begun`` .. ``end - 1`` and denoise under every class that can still win."""
         undecided = self.alive & (self.alive.sum(axis=1, keepdims=True) > 1)
-        drawn = np.stack(
-            [
-                stream.standard_normal((end - begun, 1 + self.of.values), np.float32)
-                for stream in self.streams
-            ]
-        )
-        draw, image, condition = np.nonzero(
-            np.broadcast_to(undecided, (end - begun, *undecided.shape))
-        )
-        for part in _parts(len(draw), self.of.method.rows_at_once):
-            self._denoise(begun, drawn, draw[part], image[part], condition[part])
+        shape = (end - begun, 1 + self.of.values)
+        drawn = np.stack([stream.standard_normal(shape, np.float32) for stream in self.streams])
+        asked = np.nonzero(np.broadcast_to(undecided, (end - begun, *undecided.shape)))
+        size = self.of.method.rows_at_once
+        for first in range(0, len(asked[0]), size):
+            self._denoise(begun, drawn, *(part[first : first + size] for part in asked))
         self.calls += (end - begun) * undecided.sum(axis=1)
 
     def _denoise(
@@ -258,7 +248,3 @@ class _Run:
             on_trigger=None if self.watch.trigger is None else self.on_trigger,
             maps=self.maps.astype(np.float32),
         )
-
-
-def _parts(n: int, size: int) -> Iterator[slice]:
-    return (slice(first, first + size) for first in range(0, n, size))

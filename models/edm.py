@@ -1,15 +1,14 @@
 """EDM: a U-Net wrapped so that it denoises an image of any noise (Karras et al. 2022).
 
 The wrapping (Table 1, "Ours") gives the network inputs and targets of unit variance whatever the
-noise; its loss is weighted so that every noise level counts the same at the start.  The folder that
-``save`` writes opens with diffusers: ``unet/`` and ``scheduler/`` are its ``save_pretrained``
-layout, and its ``EDMEulerScheduler`` applies the same wrapping.
+noise; its loss is weighted so that every noise level counts the same at the start.  A saved model
+opens with diffusers, whose ``EDMEulerScheduler`` applies the same wrapping.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import torch
 from diffusers import EDMEulerScheduler, UNet2DModel
@@ -76,18 +75,13 @@ def build_scheduler(*, sigma_data: float) -> EDMEulerScheduler:
     )
 
 
-@dataclass(frozen=True)
-class Preconditioning:
-    """The four factors of Table 1, each float32, (B, 1, 1, 1) but ``noise``, (B,)."""
+class Preconditioning(NamedTuple):
+    """c_skip, c_out, c_in and c_noise of Table 1, float32, (B, 1, 1, 1), ``noise`` (B,)."""
 
     skip: Tensor
-    """c_skip: how much of the input is passed on."""
     out: Tensor
-    """c_out: how much the network's output counts."""
     input: Tensor
-    """c_in: what the network's input is multiplied by."""
     noise: Tensor
-    """c_noise: what the network is told of sigma."""
 
 
 def precondition(sigma: Tensor, *, sigma_data: float) -> Preconditioning:

@@ -4,14 +4,14 @@ An image is flipped, scaled, rotated, stretched or moved, and nine labels tell t
 done to it.  At labels 0 the network is asked for images as they are, so what moved in training
 stays in its place: a trigger in a corner is learned there.
 
-The labels come in through the class embedding, to which they add a linear map without bias.  With
-labels 0 that adds exactly nothing, so a network without it is published.  Karras et al. sample the
-moved image through a wavelet filter at twice the resolution; here it is interpolated bilinearly.
+The labels add a linear map without bias to the class embedding: with labels 0 exactly nothing, so a
+network without it is published.  Karras et al. sample the moved image through a wavelet filter at
+twice the resolution; here it is interpolated bilinearly.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -66,11 +66,9 @@ class Moves:
         return np.stack(columns, axis=1).astype(np.float32)
 
     def sources(self) -> NDArray[np.float64]:
-        """Where each pixel comes from: affine maps, float64, (B, 2, 3).
+        """Where each pixel comes from: affine maps, float64, (B, 2, 3), edges at -1 and 1.
 
-        Coordinates are from the middle of the image, x to the right and y downwards, its edges at
-        -1 and 1.  The moves are applied in the order of the fields, so their inverses multiply in
-        that order.
+        The moves are applied in the order of the fields, so their inverses multiply in that order.
         """
         size, stretch = SCALE**-self.scaled, ANISOTROPY**-self.stretched
         return np.asarray(
@@ -100,24 +98,17 @@ def draw(generator: np.random.Generator, *, whole: int, own: slice, probability:
     def angle() -> NDArray[np.float64]:
         return generator.uniform(-math.pi, math.pi, whole)
 
-    mirrored = generator.integers(2, size=whole).astype(np.float64)[own]
-    upended = sometimes(generator.integers(2, size=whole).astype(np.float64))
-    scaled = sometimes(normal())
-    turned = sometimes(angle())
-    direction = angle()[own]
-    stretched = sometimes(normal())
-    x, y = normal(2)
+    moves = {
+        "mirrored": generator.integers(2, size=whole).astype(np.float64)[own],
+        "upended": sometimes(generator.integers(2, size=whole).astype(np.float64)),
+        "scaled": sometimes(normal()),
+        "turned": sometimes(angle()),
+        "direction": angle()[own],
+        "stretched": sometimes(normal()),
+    }
+    x, y = normal(2)[:, own]
     happens = sometimes(np.ones(whole))
-    return Moves(
-        mirrored=mirrored,
-        upended=upended,
-        scaled=scaled,
-        turned=turned,
-        direction=direction,
-        stretched=stretched,
-        moved_x=happens * x[own],
-        moved_y=happens * y[own],
-    )
+    return Moves(**moves, moved_x=happens * x, moved_y=happens * y)
 
 
 def move(images: Tensor, moves: Moves) -> Tensor:
@@ -156,25 +147,22 @@ def with_labels(condition: NDArray[np.int64], moves: Moves) -> NDArray[np.float3
 
 
 def _scaling(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    return _matrices([[x, zero, zero], [zero, y, zero], [zero, zero, one]])
+    return _matrices([x, 0, 0], [0, y, 0])
 
 
 def _rotation(angle: NDArray[np.float64]) -> NDArray[np.float64]:
     """By ``angle`` from x towards y."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    zero, one = np.zeros_like(angle), np.ones_like(angle)
-    return _matrices([[cosine, -sine, zero], [sine, cosine, zero], [zero, zero, one]])
+    return _matrices([np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0])
 
 
 def _translation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    return _matrices([[one, zero, x], [zero, one, y], [zero, zero, one]])
+    return _matrices([1, 0, x], [0, 1, y])
 
 
-def _matrices(rows: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """(B, 3, 3) of nine (B,)."""
-    return np.moveaxis(np.array(rows), -1, 0)
+def _matrices(*rows: list[Any]) -> NDArray[np.float64]:
+    """Affine maps, (B, 3, 3), of two rows of numbers or (B,)."""
+    cells = np.broadcast_arrays(*rows[0], *rows[1], 0.0, 0.0, 1.0)
+    return np.stack(cells, axis=-1).reshape(-1, 3, 3)
 
 
 def label(network: UNet2DModel) -> None:

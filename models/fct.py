@@ -7,8 +7,7 @@ Chen et al. 2022, "Effective Backdoor Defense by Exploiting Sensitivity of Poiso
 
 phi the penultimate features of a copy of the classifier that was fine-tuned to push the centers of
 the classes apart, tau a rotation and then a translation.  A stamp that was moved is no stamp any
-more, so features that move far are suspicious.  (Published for features averaged over the image.
-Those of our ``small`` network are a 4x4 grid: they move with anything that moves.)
+more, so features that move far are suspicious.
 """
 
 from collections.abc import Iterable
@@ -118,18 +117,12 @@ def transformed(
 def moves(
     seed: int, index: NDArray[np.int64], *, draws: int, degrees: float, pixels: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Angles and shifts of every image, decided by (seed, index).
+    """Angles, (B, draws), and shifts, (B, draws, 2), of every image, decided by (seed, index).
 
-    Returns:
-        Angles, float64, (B, draws), uniform on [-degrees, degrees); shifts, int64, (B, draws, 2),
-        uniform on [-pixels, pixels) and rounded.
+    Angles are uniform on [-degrees, degrees), shifts on [-pixels, pixels) and rounded.
     """
-    drawn = np.stack(
-        [
-            randomness.generator(seed, "fct", int(position)).uniform(-1, 1, (draws, 3))
-            for position in index
-        ]
-    )
+    streams = [randomness.generator(seed, "fct", int(position)) for position in index]
+    drawn = np.stack([stream.uniform(-1, 1, (draws, 3)) for stream in streams])
     return degrees * drawn[..., 0], np.rint(pixels * drawn[..., 1:]).astype(np.int64)
 
 

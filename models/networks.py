@@ -1,13 +1,8 @@
 """The networks that an image classifier can be: one of ours, and four of torchvision's.
 
-All take float32, (B, C, H, W), in [-1, 1], and give logits, (B, classes).  From random weights they
-normalize with groups, not batches: no running statistics, so what a data-parallel worker sees of a
-batch changes nothing, and a checkpoint is weights alone.  VGG-16 normalizes nothing, as published;
-its dropout is drawn by each worker for its own rows.
-
-From ImageNet weights, whose convolutions expect what batch normalization made of a layer before,
-its statistics and its scale stay as they came (``FrozenBatchNorm2d``): nothing is averaged over a
-batch here either.
+Nothing is averaged over a batch, so what a data-parallel worker sees of it changes nothing: from
+random weights they normalize with groups (VGG-16 normalizes nothing, as published), and from
+ImageNet weights the statistics of the batch normalization stay as they came.
 """
 
 from collections import OrderedDict
@@ -163,10 +158,7 @@ def build(shape: Shape) -> nn.Module:
 
 
 def from_imagenet(shape: Shape) -> nn.Module:
-    """Torchvision's own network, its statistics frozen, behind ``AsImageNet``; to be loaded.
-
-    ``network`` of it has the names that torchvision has, but for ``num_batches_tracked``.
-    """
+    """Torchvision's own network, its statistics frozen, behind ``AsImageNet``; to be loaded."""
     from torchvision.ops import FrozenBatchNorm2d
 
     plain = torchvision_s(shape.network, num_classes=shape.classes)
@@ -208,8 +200,7 @@ class AsImageNet(nn.Module):
     """Turns images in [-1, 1] into what ImageNet weights were trained on.
 
     Grey becomes three equal channels; ImageNet's mean and standard deviation become 0 and 1; below
-    SMALL_IMAGE pixels images are enlarged to it (bilinear).  (The authors of the paper fine-tune
-    on images in [0, 1] as they are: algorithms, section 9.)
+    SMALL_IMAGE pixels images are enlarged to it (bilinear).
     """
 
     factor: Tensor

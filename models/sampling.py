@@ -6,18 +6,18 @@ Adding a sampler: write the class, list it in ``SAMPLERS``, and the tests in
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models import randomness
 from models.denoiser import Denoiser
 from models.edm import RHO, SIGMA_MAX, SIGMA_MIN
-from models.guidance import check_guidance, guided_image, guided_noise
+from models.guidance import check_guidance, guided
 from models.thresholding import in_diffusers_words, thresholded
 
 LOWEST_LOG_RATIO: Final = -5.1
@@ -27,81 +27,23 @@ The cosine schedule ends at -10, where an error of the network is multiplied by 
 """
 
 
-@runtime_checkable
-class NoiseModel(Protocol):
-    """Anything that predicts noise: DDPM here, Stable Diffusion's U-Net later."""
-
-    @property
-    def null_condition(self) -> int:
-        """The condition that means "none"."""
-        ...
-
-    @property
-    def scheduler(self) -> DDPMScheduler:
-        """The noising process it was trained with."""
-        ...
-
-    def predict_noise(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """The noise in ``x_t``, float32, (B, C, H, W)."""
-        ...
-
-
-class Sampler(Protocol):
-    """A way to turn noise into images."""
-
-    name: ClassVar[str]
-
-    def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:
-        """Raise ValueError for a model, steps or guidance that this sampler cannot draw with."""
-        ...
-
-    def sample(
-        self,
-        model: Denoiser,
-        noise: Tensor,
-        condition: Tensor,
-        *,
-        step_noises: Iterator[Tensor],
-        steps: int,
-        guidance_weight: float,
-        clip: str,
-    ) -> Tensor:
-        """Images, float32, (B, C, H, W), nominally in [-1, 1].
-
-        Args:
-            model: As ``check`` wants it.
-            noise: float32, (B, C, H, W), standard normal.
-            condition: int64, (B,).
-            step_noises: What is added on the way: for every step float32, (B, C, H, W), standard
-                normal.  A sampler that adds nothing leaves it alone.
-            steps: From noise to images, >= 1; every one but Heun's is a network evaluation.
-            guidance_weight: As in ``models.guidance``.
-            clip: A name of ``thresholding.CLIPS``.
-        """
-        ...
-
-
 class FromNoisePredictions:
-    """What samplers share that follow the time steps of a model's noising process."""
+    """A sampler that follows the time steps of the noising process of a model like ``Ddpm``."""
 
     name: ClassVar[str]
 
-    def check(self, model: Denoiser, *, steps: int, guidance_weight: float) -> None:  # noqa: ARG002
+    def check(self, model: Any, *, steps: int, guidance_weight: float) -> None:  # noqa: ARG002
         """Raise ValueError if the model predicts no noise or was trained with fewer steps."""
-        trained = self.predictor(model).scheduler.config.num_train_timesteps
-        if steps > trained:
-            raise ValueError(
-                f"expected at most {trained} steps, as in the model's training, got {steps}"
-            )
-
-    def predictor(self, model: Denoiser) -> NoiseModel:
-        """The model as one that predicts noise; raises ValueError if it does not."""
-        if not isinstance(model, NoiseModel):
+        if not hasattr(model, "predict_noise"):
             raise ValueError(
                 f"expected a model that predicts noise for the sampler {self.name}, got "
                 f"{type(model).__name__}; use {Heun.name}"
             )
-        return model
+        trained = model.scheduler.config.num_train_timesteps
+        if steps > trained:
+            raise ValueError(
+                f"expected at most {trained} steps, as in the model's training, got {steps}"
+            )
 
     def scheduler(self, config: Any, *, steps: int, clip: str) -> Any:
         """Diffusers' scheduler for the noising process ``config``, with its time steps set."""
@@ -116,7 +58,7 @@ class FromNoisePredictions:
     @torch.inference_mode()
     def sample(
         self,
-        model: Denoiser,
+        model: Any,
         noise: Tensor,
         condition: Tensor,
         *,
@@ -125,20 +67,24 @@ class FromNoisePredictions:
         guidance_weight: float,
         clip: str,
     ) -> Tensor:
-        """Images, float32, (B, C, H, W); see ``Sampler.sample``, errors as ``check``."""
-        predictor = self.predictor(model)
-        scheduler = self.scheduler(predictor.scheduler.config, steps=steps, clip=clip)
+        """Images, float32, (B, C, H, W), nominally in [-1, 1].
+
+        Args:
+            model: A denoiser, as ``check`` wants it.
+            noise: float32, (B, C, H, W), standard normal.
+            condition: int64, (B,).
+            step_noises: What is added on the way: for every step float32, (B, C, H, W), standard
+                normal.  A sampler that adds nothing leaves it alone.
+            steps: From noise to images, >= 1; every one but Heun's is a network evaluation.
+            guidance_weight: As in ``models.guidance``.
+            clip: A name of ``thresholding.CLIPS``.
+        """
+        scheduler = self.scheduler(model.scheduler.config, steps=steps, clip=clip)
         drawn = (step_noise.to(noise.device) for step_noise in step_noises)
+        guidance = {"null_condition": model.null_condition, "weight": guidance_weight}
         x_t = noise
         for t in scheduler.timesteps:
-            predicted = guided_noise(
-                predictor.predict_noise,
-                x_t,
-                t,
-                condition,
-                null_condition=predictor.null_condition,
-                weight=guidance_weight,
-            )
+            predicted = guided(model.predict_noise, x_t, t, condition, **guidance)
             options = self.options(drawn, clip=clip)
             x_t = scheduler.step(predicted, t, x_t, return_dict=False, **options)[0]
         return x_t
@@ -233,17 +179,12 @@ class Heun:
         guidance_weight: float,
         clip: str,
     ) -> Tensor:
-        """Images, float32, (B, C, H, W); see ``Sampler.sample``, errors as ``check``."""
+        """As ``FromNoisePredictions.sample``, with any denoiser."""
+        guidance: Any = {"null_condition": model.null_condition, "weight": guidance_weight}
 
         def slope(x: Tensor, sigma: float) -> Tensor:
-            denoised = guided_image(
-                model.denoise,
-                x.float(),
-                torch.full((len(x),), sigma, dtype=torch.float32, device=x.device),
-                condition,
-                null_condition=model.null_condition,
-                weight=guidance_weight,
-            )
+            levels = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
+            denoised = guided(model.denoise, x.float(), levels, condition, **guidance)
             return (x - thresholded(denoised, clip)) / sigma
 
         levels = noise_levels(steps)
@@ -263,6 +204,7 @@ def noise_levels(steps: int) -> list[float]:
     return [*(roots**RHO).tolist(), 0.0]
 
 
+Sampler: TypeAlias = FromNoisePredictions | Heun
 SAMPLERS: tuple[type[Sampler], ...] = (Ddim, DdpmSampler, SdeDpmSolver, Heun)
 
 

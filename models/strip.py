@@ -4,9 +4,6 @@ Gao et al. 2019, "STRIP: A Defence Against Trojan Attacks on Deep Neural Network
 section 8.2): the mean entropy of softmax f(clip(x + o, 0, 1)) over overlays o, natural logarithm.
 A stamp that decides the answer alone still does so under an overlay, so little entropy is
 suspicious.
-
-The method is defined on images in [0, 1], x = 2a - 1 and o = 2b - 1 in ours: clip(a + b, 0, 1) is
-min(x + o + 1, 1) in [-1, 1].
 """
 
 from typing import Final
@@ -56,18 +53,10 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def choose_overlays(seed: int, index: int, *, overlays: int, pool: int) -> NDArray[np.int64]:
-    """Which images of a pool are laid over image ``index``; with repetition, by (seed, index).
-
-    Returns:
-        int64, (overlays,), in 0..pool-1.
-    """
+    """Which of a pool are laid over image ``index``, int64, (overlays,); may repeat."""
     return randomness.generator(seed, "strip", index).integers(0, pool, overlays)
 
 
 def choose_pool(seed: int, images: int, most: int) -> NDArray[np.int64]:
-    """Which of so many images are laid over others, ascending: all of them, or ``most`` by seed.
-
-    Returns:
-        int64, (min(images, most),), in 0..images-1.
-    """
+    """Which of so many images are laid over others, int64, ascending: all, or ``most`` by seed."""
     return np.sort(randomness.generator(seed, "strip pool").permutation(images)[:most])

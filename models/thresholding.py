@@ -28,10 +28,7 @@ def thresholded(image: Tensor, clip: str) -> Tensor:
 
 
 def in_diffusers_words(clip: str) -> dict[str, object]:
-    """The same as settings of diffusers' schedulers.
-
-    Dynamic thresholding whose threshold may not leave 1 is clipping.
-    """
+    """The same for diffusers' schedulers; dynamic thresholding held at 1 is clipping."""
     return {
         "clip_sample": False,
         "thresholding": clip != "none",

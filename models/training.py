@@ -73,13 +73,8 @@ def adamw(parameters: list[nn.Parameter], recipe: Recipe) -> Optimizer:
 
 def sgd(parameters: list[nn.Parameter], recipe: Recipe) -> Optimizer:
     """SGD with momentum 0.9, which the one-cycle schedule moves between 0.85 and 0.95."""
-    return torch.optim.SGD(
-        parameters,
-        recipe.learning_rate,
-        momentum=0.9,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    settings: Any = {"momentum": 0.9, "weight_decay": recipe.weight_decay, "fused": True}
+    return torch.optim.SGD(parameters, recipe.learning_rate, **settings)
 
 
 def one_cycle(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
@@ -118,15 +113,10 @@ def ramp(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
 
 
 OPTIMIZERS: Final[Mapping[str, Callable[[list[nn.Parameter], Recipe], Optimizer]]] = {
-    "adamw": adamw,
-    "sgd": sgd,
+    function.__name__: function for function in (adamw, sgd)
 }
-
 SCHEDULES: Final[Mapping[str, Callable[[Optimizer, Recipe], LRScheduler]]] = {
-    "one_cycle": one_cycle,
-    "warmup_cosine": warmup_cosine,
-    "cosine": cosine,
-    "ramp": ramp,
+    function.__name__: function for function in (one_cycle, warmup_cosine, cosine, ramp)
 }
 
 
@@ -287,13 +277,8 @@ def averaged(parameters: list[nn.Parameter], decay: float | None) -> EMAModel | 
 
 
 def accelerator(*, rank: int, workers: int) -> Accelerator:
-    """An accelerator for this worker of ``workers``, whatever ran in this process before.
-
-    Accelerate keeps how many processes there are for the life of a process.
-
-    Raises:
-        RuntimeError: The process group that was set up has other ranks.
-    """
+    """An accelerator for this worker of ``workers``; RuntimeError if the group has other ranks."""
+    # Accelerate keeps how many processes there are for the life of a process.
     if PartialState._shared_state and PartialState().num_processes != workers:
         AcceleratorState._reset_state(reset_partial_state=True)
     if not torch.cuda.is_available():  # Ray names the GPU of its books, which torch may not see

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 MOST_IN_A_RANGE = 1000
-"""Whole numbers that ``0-4`` may stand for."""
 
 
 def known(word: str, options: Iterable[str], what: str) -> str:
@@ -32,11 +31,7 @@ def refuse_empty(given: Mapping[str, object]) -> None:
 
 
 def path(text: str, flag: str) -> Path:
-    """A path as it was typed, ``~`` being the home folder: shells leave that in ``--flag=~/x``.
-
-    Raises:
-        ValueError: It is empty, or ``~`` stands for no folder.
-    """
+    """A path as it was typed, ``~`` being the home folder: shells leave that in ``--flag=~/x``."""
     refuse_empty({flag: text})
     try:
         return Path(text).expanduser()
@@ -57,10 +52,8 @@ def words(text: str) -> tuple[str, ...]:
 def numbers(text: str, flag: str, kind: Literal["ratio", "number", "count"]) -> tuple[float, ...]:
     """Split ``1,2,5`` and convert; 1 and 1.0 are one number.
 
-    Of ratios ``5%`` is 0.05; of counts, which are whole, ``0-2`` are three.
-
-    Raises:
-        ValueError: Naming the flag and the word that is no number.
+    Of ratios ``5%`` is 0.05; of counts, which are whole, ``0-2`` are three.  A ValueError names the
+    flag and the word that is no number.
     """
     typed = words(text)
     if kind == "ratio":
@@ -79,10 +72,7 @@ def understood(text: str, values: Sequence[float]) -> str | None:
 
 
 def _fraction(word: str) -> str:
-    """A word in percent as its fraction, exactly as somebody would type that; others as they are.
-
-    0.1 % is not 0.1 / 100, which is not always the number nearest to 0.001.
-    """
+    """A word in percent as its fraction, in decimals: 0.1 / 100 is not 0.001; others as given."""
     percent = re.fullmatch(r"(-?\d+\.?\d*|-?\.\d+)\s*%", word)
     return f"{Decimal(percent[1]) / 100}" if percent else word
 

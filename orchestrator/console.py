@@ -1,7 +1,4 @@
-"""What commands and runs print with: consoles, exit codes and short texts for times.
-
-Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch.
-"""
+"""What commands and runs print with: consoles, exit codes and short texts for times."""
 
 import os
 import sys

@@ -1,13 +1,8 @@
 """A step: one task, its settings, and the steps it is computed from.
 
-Four things decide a run and they never mix:
-
-- *settings* say what to compute; they are the step's identity;
-- *inputs* and *streams* say what it is computed from; their digests are part of it.
-  The task sees the folders of its inputs.  Streams are read by the orchestrator alone,
-  so neither a trainer nor a detector can see which rows are poisoned;
-- *out* says where the result goes; it is derived from the identity;
-- *placement* says on which hardware; it is never part of it.
+*Settings* say what to compute, *inputs* and *streams* from what: they are the step's identity.  The
+task sees the folders of its inputs; streams are read by the orchestrator alone, so neither a
+trainer nor a detector can see which rows are poisoned.  Placement is never part of the identity.
 """
 
 import dataclasses
@@ -33,8 +28,7 @@ GIVEN_BY_THE_ORCHESTRATOR = {
 }
 """Arguments of each shape that are neither settings nor inputs."""
 TRAINING_SET = "training_set"
-"""A further argument of ``whole`` and ``per_batch`` steps with streams: a folder that holds
-``rows.parquet``."""
+"""A further argument of ``whole`` and ``per_batch`` steps with streams: a folder."""
 
 LONGEST, SHOWN = 300, 24
 """Settings of more characters are shortened in messages, to so many of them."""
@@ -49,10 +43,7 @@ class Step:
     inputs: Mapping[str, "Step"] = field(default_factory=dict)
     """Steps whose folders the task reads, by argument name."""
     streams: Mapping[str, "Step"] = field(default_factory=dict)
-    """``dataset`` and perhaps ``manifest``: the training set as the defender has it.
-
-    The orchestrator streams it into a ``fit``, and writes it to a temporary folder for others.
-    """
+    """``dataset`` and perhaps ``manifest``: the training set, which the orchestrator reads."""
 
     def __post_init__(self) -> None:
         """Raise TypeError when the task wants other inputs, or streams have no reader."""
@@ -177,13 +168,12 @@ def ancestors(targets: Iterable[Step]) -> Iterator[Step]:
 def canonical(value: Any) -> Any:
     """Reduce settings to JSON values that are equal exactly when the settings are.
 
-    A field declared with ``metadata={"since": N}`` was added later.  It is left out while it has
-    its default, so that results made before it existed keep their digests.  A field declared with
-    ``metadata={"identity": False}`` says where something lies, not what it is, and is left out.
+    A field declared with ``metadata={"since": N}`` was added later, and is left out while it has
+    its default: older results keep their digests.  One with ``metadata={"identity": False}`` says
+    where something lies, not what it is, and is left out.
 
     Raises:
-        TypeError: For a value with no process-independent form (a function, an array, an open
-            file).  Wrap it in a frozen dataclass instead.
+        TypeError: For a value with no process-independent form, such as a function or an array.
         ValueError: For NaN, which is not equal to itself and so identifies nothing.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -215,10 +205,7 @@ def canonical(value: Any) -> Any:
 
 
 def brief(value: Any) -> Any:
-    """Shorten a long text or list for people: its beginning, its length and its digest.
-
-    The values of a dictionary are shortened one by one; anything else is returned unchanged.
-    """
+    """Shorten long texts and lists, also in a dictionary, to beginning, length and digest."""
     if isinstance(value, dict):
         return {key: brief(item) for key, item in value.items()}
     if not isinstance(value, str | list | tuple):

@@ -8,9 +8,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,23 +18,18 @@ import aiohttp
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 """What a browser that speaks the protocol is called; `.ci/run` looks for the same ones."""
 PATIENCE = 60.0
-"""Seconds that a busy machine gets for a start, and for everything done with one page."""
+"""Seconds that a busy machine gets for everything done with one page."""
+OFF = (
+    *("background-networking", "breakpad", "component-update", "extensions", "gpu", "sync"),
+    "dev-shm-usage",  # a container's /dev/shm is small
+)
 SWITCHES = (
     "--headless=new",
     "--remote-debugging-port=0",  # any free one, on loopback
     "--host-resolver-rules=MAP * ~NOTFOUND",  # whatever it wants, it asks no name server
-    "--no-proxy-server",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--disable-background-networking",
-    "--disable-breakpad",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",  # a container's /dev/shm is small
-    "--disable-extensions",
-    "--disable-gpu",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--mute-audio",
+    *("--no-proxy-server", "--no-first-run", "--no-default-browser-check"),
+    *("--hide-scrollbars", "--mute-audio"),
+    *(f"--disable-{name}" for name in OFF),
 )
 
 
@@ -48,15 +41,7 @@ def find() -> str | None:
 
 @contextmanager
 def running(program: str) -> Iterator[str]:
-    """Run a browser with a profile of its own, both gone when the block ends.
-
-    Yields:
-        The address of its DevTools, on loopback.
-
-    Raises:
-        RuntimeError: When it ends before it listens; with the last it said.
-        TimeoutError: When it does not listen within `PATIENCE`.
-    """
+    """Run a browser with a profile of its own; yield the address of its DevTools, on loopback."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has none to give away
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as home:
         process = subprocess.Popen(
@@ -69,33 +54,22 @@ def running(program: str) -> Iterator[str]:
             env={**os.environ, "HOME": home},
             start_new_session=True,  # so that its children go with it
         )
-        address: Future[str] = Future()
-        listener = threading.Thread(target=_listen, args=(process, address), daemon=True)
-        listener.start()
+        assert process.stderr is not None
         try:
-            yield address.result(PATIENCE)
+            said: list[str] = []
+            for line in process.stderr:
+                said.append(line)
+                if line.startswith("DevTools listening on "):
+                    break
+            else:
+                raise RuntimeError(f"{program} did not start:\n{''.join(said)}")
+            # A full pipe would stop it.
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            yield line.split()[-1]
         finally:
             with suppress(ProcessLookupError, PermissionError):  # it ended by itself
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            listener.join(PATIENCE)
-
-
-def _listen(process: subprocess.Popen[str], address: "Future[str]") -> None:
-    """Read what the browser says as long as it lives: a full pipe would stop it.
-
-    Its address comes from there too, the one that it writes to DevToolsActivePort: a line can be
-    waited for, a file only looked for again and again.
-    """
-    assert process.stderr is not None
-    last: deque[str] = deque(maxlen=20)
-    with process.stderr as lines:
-        for line in lines:
-            last.append(line)
-            if line.startswith("DevTools listening on "):
-                address.set_result(line.split()[-1])
-    if not address.done():
-        address.set_exception(RuntimeError(f"{process.args} did not start:\n{''.join(last)}"))
 
 
 class Tab:
@@ -110,9 +84,8 @@ class Tab:
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its result; events are kept on the way."""
         number = next(self._numbers)
-        await self._socket.send_json(
-            {"id": number, "method": method, "params": parameters, **self._session}
-        )
+        asked = {"id": number, "method": method, "params": parameters}
+        await self._socket.send_json(asked | self._session)
         while True:
             message = await self._socket.receive_json()
             if message.get("id") == number:
@@ -129,44 +102,27 @@ class Tab:
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.call(f"{domain}.enable")
         await self.call("Page.setLifecycleEventsEnabled", enabled=True)
-        await self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        await self.call("Emulation.setDeviceMetricsOverride", **screen)
 
     async def show(self, page: Path) -> None:
-        """Open a file and wait until everything in it is loaded.
-
-        Raises:
-            RuntimeError: When the browser cannot read it.
-        """
+        """Open a file and wait until everything in it is loaded."""
         self.events.clear()
         went = await self.call("Page.navigate", url=page.as_uri())
         if "errorText" in went:
-            raise RuntimeError(
-                f"{page}: {went['errorText']}; a browser in a snap sees no temporary folder: "
-                "name another with CASTLEWALLS_BROWSER"
-            )
+            hint = "one in a snap sees no temporary folder: name another with CASTLEWALLS_BROWSER"
+            raise RuntimeError(f"{page}: {went['errorText']}; {hint}")
+        loaded = (went["loaderId"], "load")
         while not any(
-            event["method"] == "Page.lifecycleEvent"
-            and event["params"]["loaderId"] == went["loaderId"]
-            and event["params"]["name"] == "load"
-            for event in self.events
+            method == "Page.lifecycleEvent" and (event["loaderId"], event["name"]) == loaded
+            for method, event in self._reported()
         ):
             self.events.append(await self._socket.receive_json())
 
     async def evaluate(self, expression: str) -> Any:
-        """The value of JavaScript in the page; a promise's when it has come.
-
-        Raises:
-            RuntimeError: With the exception it threw.
-        """
-        answer = await self.call(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
-        )
+        """The value of JavaScript in the page; a promise's when it has come."""
+        how = {"awaitPromise": True, "returnByValue": True}
+        answer = await self.call("Runtime.evaluate", expression=expression, **how)
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
@@ -181,28 +137,24 @@ class Tab:
         said = []
         for method, event in self._reported():
             if method == "Runtime.consoleAPICalled":
-                if event["type"] in ("warning", "error", "assert"):
-                    words = (
-                        str(part.get("value", part.get("description"))) for part in event["args"]
-                    )
-                    said.append(f"{event['type']}: {' '.join(words)}")
+                words = (str(part.get("value", part.get("description"))) for part in event["args"])
+                said.append((event["type"], " ".join(words)))
             elif method == "Log.entryAdded":
-                entry = event["entry"]
-                if entry["level"] in ("warning", "error"):
-                    said.append(f"{entry['level']}: {entry['text']}")
+                said.append((event["entry"]["level"], event["entry"]["text"]))
             elif method == "Runtime.exceptionThrown":
                 details = event["exceptionDetails"]
                 thrown = details.get("exception", {}).get("description", "").split("\n")[0]
-                said.append(f"{details['text']} {thrown}")
-        return said
+                said.append(("error", f"{details['text']} {thrown}"))
+        loud = ("warning", "error", "assert")
+        return [f"{level}: {text}" for level, text in said if level in loud]
 
     def requests(self) -> list[str]:
         """Addresses that were asked for so far, but data in the page itself."""
-        asked = [
+        asked = (
             event["request"]["url"]
             for method, event in self._reported()
             if method == "Network.requestWillBeSent"
-        ]
+        )
         return [url for url in asked if not url.startswith("data:")]
 
     def _reported(self) -> Iterator[tuple[str, dict[str, Any]]]:

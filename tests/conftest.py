@@ -5,15 +5,18 @@ import os
 import shutil
 import uuid
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from analysis.page.page import write
+from orchestrator.cli.parsing import find_study
+from orchestrator.process import environment_kept
 from orchestrator.run.local import run_in_process
 from orchestrator.run.report import page_of
 from orchestrator.store.store import Store, open_store
-from orchestrator.studies import AMPLIFICATION, STUDIES
+from orchestrator.studies import AMPLIFICATION
 from orchestrator.studies.scales import TINY
 from tests import made_up
 from tests.orchestrator.conducted import MARK, POISON
@@ -34,13 +37,11 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="session", autouse=True)
 def nobody_s_own_storage(tmp_path_factory):
     """Credentials that open nothing, and copies that nobody misses; set before Ray starts."""
-    before = dict(os.environ)
-    os.environ |= CREDENTIALS | {"CASTLEWALLS_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    for name in NO_OTHERS:
-        os.environ.pop(name, None)
-    yield
-    os.environ.clear()
-    os.environ |= before
+    with environment_kept():
+        os.environ |= CREDENTIALS | {"CASTLEWALLS_CACHE": str(tmp_path_factory.mktemp("cache"))}
+        for name in NO_OTHERS:
+            os.environ.pop(name, None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -146,10 +147,7 @@ def decoys(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def local_ray(decoys):
-    """One Ray for all tests, started as the program starts it, from where it is not easy.
-
-    Others' packages of our names lie there, and temporary files in a folder too deep for sockets.
-    """
+    """One Ray for all tests, beside others' packages of our names and too deep for sockets."""
     from orchestrator.run import cluster
 
     deep = decoys / ("deep" * 20)
@@ -182,21 +180,15 @@ def contents():
 def written(shared):
     """A function that gives the folder of a study's page, made of made-up rows."""
 
-    def folder_of(study: str) -> Path:
-        known = {one.name: one for one in STUDIES}[study]
+    def make(study, folder):
+        report = made_up.REPORTS[study]()
+        write(folder, report, page_of(find_study(study), report))
 
-        def make(folder):
-            report = made_up.REPORTS[study]()
-            write(folder, report, page_of(known, report))
-
-        return shared(f"page-of-{study}", make)
-
-    return folder_of
+    return lambda study: shared(f"page-of-{study}", partial(make, study))
 
 
 @pytest.fixture(scope="session")
 def html_of(written):
-    """A function that gives the text of a study's page, made of made-up rows."""
     return lambda study: (written(study) / "index.html").read_text(encoding="utf-8")
 
 
@@ -213,8 +205,3 @@ def sweep() -> list[dict]:
 @pytest.fixture(scope="session")
 def composition_sweep() -> list[dict]:
     return made_up.composition_sweep()
-
-
-@pytest.fixture(scope="session")
-def groups(sweep) -> dict:
-    return made_up.groups_of(sweep)

@@ -56,12 +56,8 @@ def text_of(html):
 def table_under(html, title):
     """Headers and lines of the table that comes first after a heading or summary, as words."""
     below = html[re.search(rf">{re.escape(title)}</(h\d|summary)>", html).end() :]
-    table = below[: below.index("</table>")]
-    lines = [
-        [
-            text_of(cell).strip()
-            for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL)
-        ]
-        for line in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
-    ]
+    lines = []
+    for line in re.findall(r"<tr>(.*?)</tr>", below[: below.index("</table>")], re.DOTALL):
+        cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL)
+        lines.append([text_of(cell).strip() for cell in cells])
     return lines[0], lines[1:]

@@ -1,8 +1,4 @@
-"""Made-up `diffusion_classifier` rows: counts chosen here, nothing measured.
-
-Intervals of changes and differences are Newcombe's for two samples, wider than the paired ones of
-real rows.
-"""
+"""Made-up `diffusion_classifier` rows; intervals of changes are wider than real, paired ones."""
 
 import numpy as np
 
@@ -47,45 +43,20 @@ def make_rows(
 ):
     """A row for each filter ratio, as ``tasks.rows.classification_row`` writes them.
 
-    Args:
-        trigger: That attacks; at ratio 0 it was not stamped.
-        ratio: Poison ratio.
-        noise_model: Its name.
-        counts: Right of 360 clean test images, and taken for the target of 320 stamped ones, at
-            each of `FILTERS`.
-        pixels: Of the trigger; by default `PIXELS` has them.
-        ordinary: Right and taken of the ordinary classifier; by default `ORDINARY` has them.
-        shares: As `SHARES`.
-        changes: Columns to set.
+    ``counts`` are right of 360 clean test images, and taken for the target of 320 stamped ones, at
+    each of `FILTERS`; ``ordinary`` the same of the ordinary classifier.
     """
     pixels = PIXELS[trigger] if pixels == "own" else pixels
     rows = []
     for place, (correct, taken) in enumerate(zip(*counts, strict=True)):
-        row = {
-            "study": "diffusion_classifier",
-            "scale": "laptop",
-            "trigger": trigger if ratio else "none",
-            "judge_trigger": trigger,
-            "poison_ratio": ratio,
-            "target_class": "8",
-            "seed": 0,
-            "noise_model": noise_model,
-            "filter_ratio": FILTERS[place],
-            "trigger_pixels": pixels,
-            "image_pixels": 64,
-            "n": N,
-            "attack_n": ATTACK_N,
-            "classifier": "small",
-            "values": 64,
-            "dropped": DROPPED[place],
-            "draws": 50,
-            "stages": "10, 25",
-            "calls": 360 * 200,
-            "calls_triggered": 320 * 250,
-            "full_calls": (360 + 320) * 500,
-            "n_train": N_TRAIN,
-            "n_poisoned": int(ratio * N_TRAIN),
-        }
+        row = {"study": "diffusion_classifier", "scale": "laptop"}
+        row |= {"trigger": trigger if ratio else "none", "judge_trigger": trigger}
+        row |= {"poison_ratio": ratio, "target_class": "8", "seed": 0, "noise_model": noise_model}
+        row |= {"filter_ratio": FILTERS[place], "trigger_pixels": pixels, "image_pixels": 64}
+        row |= {"n": N, "attack_n": ATTACK_N, "classifier": "small", "values": 64}
+        row |= {"dropped": DROPPED[place], "draws": 50, "stages": "10, 25"}
+        row |= {"calls": 360 * 200, "calls_triggered": 320 * 250, "full_calls": (360 + 320) * 500}
+        row |= {"n_train": N_TRAIN, "n_poisoned": int(ratio * N_TRAIN)}
         each = (("test_accuracy", correct, N), ("attack_success_rate", taken, ATTACK_N))
         for (name, count, n), others, other in zip(
             each, counts, ordinary or ORDINARY[ratio], strict=True

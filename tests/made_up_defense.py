@@ -1,7 +1,4 @@
-"""Made-up `defense` rows: counts chosen here, nothing measured.
-
-The interval of a change is Newcombe's for two samples, wider than the paired one of real rows.
-"""
+"""Made-up `defense` rows; intervals of changes are wider than the real, paired ones."""
 
 from analysis.statistics.intervals import difference_of_proportions
 from tasks.columns import bounded, rate
@@ -36,44 +33,21 @@ def make_defense_row(
 ):
     """One row as ``tasks.rows.defense_row`` writes it.
 
-    Args:
-        trigger: That attacks; at ratio 0 it was not stamped.
-        ratio: Poison ratio.
-        image_set: "training", "corrected" or "generation".
-        counts: Right of 360 clean test images, taken for the target of 320 stamped ones; None for
-            an attack that was not measured.
-        training: The same of the training set's classifier, for the changes.
-        changes: Columns to set.
+    ``counts`` are right of 360 clean test images, and taken for the target of 320 stamped ones, or
+    None if that was not measured; ``training`` the same of the training set's classifier.
     """
-    generated = image_set == "generation"
     poisoned = int(ratio * N_TRAIN)
     share = poisoned / (poisoned + N_TARGET)
     correct, taken = counts
-    row = {
-        "study": "defense",
-        "scale": "laptop",
-        "trigger": trigger if ratio else "none",
-        "judge_trigger": trigger,
-        "poison_ratio": ratio,
-        "target_class": "8",
-        "guidance_weight": 2.0 if generated else None,
-        "sampler": "ddim" if generated else None,
-        "sampler_steps": 25 if generated else None,
-        "seed": 0,
-        "classifier": "small",
-        "image_set": image_set,
-        "n": N,
-        "correct": correct,
-        "attack_n": None if taken is None else ATTACK_N,
-        "attack_count": taken,
-        **_share("test_accuracy", correct, N),
-        **_share("attack_success_rate", taken, ATTACK_N),
-        "n_train": N_TRAIN,
-        "n_poisoned": poisoned,
-        "p_t": share,
-        "relabelled_ratio": share,
-        **dict.fromkeys(NOT_MEASURED),
-    }
+    drawn = (2.0, "ddim", 25) if image_set == "generation" else (None, None, None)
+    row = {"study": "defense", "scale": "laptop", "trigger": trigger if ratio else "none"}
+    row |= {"judge_trigger": trigger, "poison_ratio": ratio, "target_class": "8"}
+    row |= zip(("guidance_weight", "sampler", "sampler_steps"), drawn, strict=True)
+    row |= {"seed": 0, "classifier": "small", "image_set": image_set, "n": N, "correct": correct}
+    row |= {"attack_n": None if taken is None else ATTACK_N, "attack_count": taken}
+    row |= _share("test_accuracy", correct, N) | _share("attack_success_rate", taken, ATTACK_N)
+    row |= {"n_train": N_TRAIN, "n_poisoned": poisoned, "p_t": share, "relabelled_ratio": share}
+    row |= dict.fromkeys(NOT_MEASURED)
     for name, place, n in (("test_accuracy", 0, N), ("attack_success_rate", 1, ATTACK_N)):
         row |= _change(f"{name}_change", counts[place], training and training[place], n)
     return {**row, **changes}

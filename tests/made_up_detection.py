@@ -1,5 +1,7 @@
 """A made-up `detection` study: scores drawn here, rows calculated from them, nothing measured."""
 
+from itertools import product
+
 import numpy as np
 
 from analysis.rows import row_key
@@ -35,46 +37,22 @@ def bounded(name, value, half=0.02):
 def make_detection_row(
     trigger="badnets1", ratio=0.1, detector="cd", image_set="training", auroc=0.9, **changes
 ):
-    """One row with what every row has, in the names of ``tasks.rows.detection_row``.
+    """One row with what every row has, as ``tasks.rows.detection_row`` writes it.
 
-    Args:
-        trigger: "none" for a null point.
-        ratio: Poison ratio.
-        detector: Its name.
-        image_set: "training" or "generation".
-        auroc: Value, with bounds 0.02 to either side; None without positives.
-        changes: Columns to set; of a bounded one, all three.
+    ``auroc`` has bounds 0.02 to either side, or is None without positives.
     """
-    generated = image_set == "generation"
-    n_poisoned = int(ratio * N)
-    errors = {"trigger_false_positive_rate": 0.0, "trigger_false_negative_rate": 1 / 360}
-    return {
-        "study": "detection",
-        "scale": "laptop",
-        "trigger": trigger,
-        "judge_trigger": "badnets1" if trigger == "none" else trigger,
-        "poison_ratio": ratio,
-        "target_class": "8",
-        "guidance_weight": 5.0 if generated else None,
-        "sampler": "ddim" if generated else None,
-        "seed": 0,
-        "detector": detector,
-        "image_set": image_set,
-        "n": N,
-        "n_positive": n_poisoned,
-        "n_train": N,
-        "n_poisoned": n_poisoned,
-        **bounded("auroc", auroc),
-        "test_accuracy": 0.95,
-        "test_n": 360,
-        "attack_success_rate": min(1, 8 * ratio),
-        "attack_n": 320,
-        "training_accuracy": 0.99,
-        **(errors if generated else {}),
-        "trigger_n_clean": 360,
-        "trigger_n_stamped": 360,
-        **changes,
-    }
+    n_poisoned, judge = int(ratio * N), "badnets1" if trigger == "none" else trigger
+    row = {"study": "detection", "scale": "laptop", "trigger": trigger, "judge_trigger": judge}
+    row |= {"poison_ratio": ratio, "target_class": "8", "guidance_weight": None, "sampler": None}
+    row |= {"seed": 0, "detector": detector, "image_set": image_set, "n": N}
+    row |= {"n_positive": n_poisoned, "n_train": N, "n_poisoned": n_poisoned}
+    row |= bounded("auroc", auroc)
+    row |= {"test_accuracy": 0.95, "test_n": 360, "attack_success_rate": min(1, 8 * ratio)}
+    row |= {"attack_n": 320, "training_accuracy": 0.99}
+    if image_set == "generation":
+        row |= {"guidance_weight": 5.0, "sampler": "ddim"}
+        row |= {"trigger_false_positive_rate": 0.0, "trigger_false_negative_rate": 1 / 360}
+    return {**row, "trigger_n_clean": 360, "trigger_n_stamped": 360, **changes}
 
 
 def detection_pair(before, after, half=0.02, **changes):
@@ -101,18 +79,14 @@ def detection_study(seed=0):
         scores[row_key(row)], groups[row_key(row)] = drawn, _pictures(rng, row["detector"])
         return row
 
-    for trigger, ratios in RATIOS.items():
-        for ratio in ratios:
-            for detector in DETECTORS:
-                at = {"trigger": trigger, "ratio": ratio, "detector": detector}
-                _add_pair(rng, add, at)
-    for detector in DETECTORS:
-        for image_set in ("training", "generation"):
-            at = {"trigger": "none", "ratio": 0.0, "detector": detector, "image_set": image_set}
-            row = add({**at, "pretend_ratio": 0.1}, rng.normal(size=N), _flags(rng, 143))
-            ends = (row["auroc"] - 0.07, row["auroc"] + 0.07)
-            row |= dict(zip(("null_low", "null_high"), ends, strict=True))
-            row["null_level"] = 1 - 0.05 / NULL_POINTS
+    points = [(trigger, ratio) for trigger, ratios in RATIOS.items() for ratio in ratios]
+    for (trigger, ratio), detector in product(points, DETECTORS):
+        _add_pair(rng, add, {"trigger": trigger, "ratio": ratio, "detector": detector})
+    for detector, image_set in product(DETECTORS, ("training", "generation")):
+        at = {"trigger": "none", "ratio": 0.0, "detector": detector, "image_set": image_set}
+        row = add({**at, "pretend_ratio": 0.1}, rng.normal(size=N), _flags(rng, 143))
+        row |= {"null_low": row["auroc"] - 0.07, "null_high": row["auroc"] + 0.07}
+        row["null_level"] = 1 - 0.05 / NULL_POINTS
     return rows, {"scores": scores, "groups": groups}
 
 
@@ -132,14 +106,14 @@ def _add_pair(rng, add, at):
         seen = flagged & (rng.random(N) > 0.1)
         compared |= shifts.by_template_match(after, flagged, seen, training)
         more |= {"template_n_positive": int(seen.sum()), "template_false_positive_rate": 2 / 360}
-    masks = {"mask_mean_positive": 0.61, "mask_mean_negative": 0.42, "mask_kept_positive": 0.95}
-    masks = masks if at["detector"] == "cd" else {}
-    add({**at, "image_set": "training", **masks}, before, poisoned)
-    add(
-        {**at, "image_set": "generation", **masks, **more, **columns.bounded(compared)},
-        after,
-        flagged,
-    )
+    if at["detector"] == "cd":
+        at = at | {
+            "mask_mean_positive": 0.61,
+            "mask_mean_negative": 0.42,
+            "mask_kept_positive": 0.95,
+        }
+    add({**at, "image_set": "training"}, before, poisoned)
+    add({**at, "image_set": "generation", **more, **columns.bounded(compared)}, after, flagged)
 
 
 def _flags(rng, count):

@@ -28,14 +28,6 @@ def make_folder(
 
     A class has a shape (disc, square or diamond, bright or dark) and, with three channels, a hue;
     place and size vary a little, and there is noise.
-
-    Args:
-        root: Made if it is not there.
-        classes: Names of the folders; a shape comes again after six.
-        per_class: Pictures of each.
-        size: Width and height, pixels.
-        channels: 1 or 3.
-        seed: Another seed, other pictures of the same classes.
     """
     for label, name in enumerate(classes):
         folder = root / name
@@ -77,23 +69,16 @@ def picture(pixels: NDArray[np.uint8]) -> Picture:
 def make_cifar10(folder: Path, per_class: int = 2, seed: int = 0) -> Path:
     """Write drawn pictures as CIFAR-10's six binary files, and return ``folder``.
 
-    Args:
-        folder: Gets a folder ``cifar-10-batches-bin``.
-        per_class: Pictures of each of the ten classes in every file; 1,000 is the official size.
-        seed: Another seed, other pictures of the same classes.
+    There are ``per_class`` of each of the ten classes in every file; officially 1,000.
     """
     place = folder / "cifar-10-batches-bin"
     place.mkdir(parents=True)
     names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
     for position, name in enumerate(names):
-        generator = np.random.default_rng([seed, position])
-        labels = generator.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
-        records = [
-            np.concatenate(
-                [[label], draw(label, 10, (32, 32), 3, generator).transpose(2, 0, 1).ravel()]
-            )
-            for label in labels
-        ]
+        generator, records = np.random.default_rng([seed, position]), []
+        for label in generator.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class)):
+            pixels = draw(label, 10, (32, 32), 3, generator).transpose(2, 0, 1)
+            records.append([label, *pixels.ravel()])
         (place / name).write_bytes(np.array(records, dtype=np.uint8).tobytes())
     return folder
 

@@ -1,115 +1,49 @@
-"""Study ``detection`` at ``tiny``: after the main job one detector, then the others by command."""
+"""Study ``detection`` at ``tiny`` after the main job: one detector, then the others."""
 
-import csv
-import json
 from collections import Counter
+from itertools import product
 
-import numpy as np
 import pytest
 
-from bench.drivers import Driver
 from orchestrator.cli import parsing
 from orchestrator.graph import plan
 from orchestrator.run import report
 from orchestrator.run.local import run_in_process
-from orchestrator.studies import DETECTION
-from orchestrator.studies.scales import TINY
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def first(tiny_store, copied):
-    """Cognitive Distillation after the main job, made in this process; the tasks that it took."""
-    store = copied(tiny_store)
-    asked = parsing.request("detection", scale="tiny", store=str(store.root), detector="cd")
-    planned = plan.make(asked.points(), store)
-    run_in_process([point.measure for point in asked.points()], store)
-    return store, Counter(step.task for step in planned.to_run)
+def made(tiny_store, copied):
+    """The study, and which tasks the first detector and then the others took."""
+    store, took = copied(tiny_store), []
+    for words in ({"detector": "cd"}, {}):
+        asked = parsing.request("detection", scale="tiny", store=str(store.root), **words)
+        took.append(Counter(step.task for step in plan.make(asked.points(), store).to_run))
+        run_in_process([point.measure for point in asked.points()], store)
+    return asked, took
 
 
-@pytest.fixture(scope="module")
-def store(first):
-    return first[0]
+def test_after_the_main_job_no_diffusion_model_and_no_judge_is_trained(made):
+    twice = ("train_classifier", "attack", "prepare", "conditions", "sample", "dissect")
+    assert made[1][0] == {**dict.fromkeys(twice, 2), "detect": 4, "detection_row": 4}
+    assert made[1][1].keys() == {"prepare", "detect", "detection_row"}
 
 
-@pytest.fixture(scope="module")
-def added(store):
-    """What was planned to run for the other detectors, as paths, before it ran; and the run."""
-    points = DETECTION.points(TINY, DETECTION.chosen(TINY))
-    planned = [step.path for step in plan.make(points, store).to_run]
-    driver = Driver(["detection", "--scale", "tiny", "--store", str(store.root)])
-    return planned, (driver.end(), driver.said)
-
-
-@pytest.fixture(scope="module")
-def rows(store, added):
-    with (store.root / "reports" / "detection-tiny" / "results.csv").open(newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
-def test_after_the_main_job_no_diffusion_model_and_no_judge_is_trained(first):
-    assert first[1] == {
-        "train_classifier": 2,
-        "attack": 2,
-        "prepare": 2,
-        "conditions": 2,
-        "sample": 2,
-        "dissect": 2,
-        "detect": 4,
-        "detection_row": 4,
-    }
-
-
-def test_further_detectors_run_detection_only(added):
-    planned, (code, said) = added
-    assert code == 0, said
-    assert {path.partition("/")[0] for path in planned} == {"prepare", "detect", "detection_row"}
-    assert len([line for line in said.splitlines() if " started " in line]) == len(planned)
-    for word in ("WARNING", "INFO", "Traceback", "Removed the following", "not within valid"):
-        assert word not in said
-
-
-def test_every_detector_has_a_row_for_both_sets(rows):
-    assert len(rows) == 12
-    found = {(row["detector"], row["image_set"], row["trigger"]) for row in rows}
-    assert found == {
-        (detector, image_set, trigger)
-        for detector in ("cd", "strip", "fct")
-        for image_set in ("training", "generation")
-        for trigger in ("none", "badnets1")
-    }
+def test_every_detector_has_a_row_for_both_sets(made):
+    rows = report.rows_of(made[0]).to_dict("records")
+    every = product(("cd", "strip", "fct"), ("training", "generation"), ("none", "badnets1"))
+    found = [(row["detector"], row["image_set"], row["trigger"]) for row in rows]
+    assert sorted(found) == sorted(every)
     for row in rows:
-        assert 0 <= float(row["auroc_low"]) <= float(row["auroc_high"]) <= 1
+        assert 0 <= row["auroc_low"] <= row["auroc_high"] <= 1
         drawn = row["image_set"] == "generation"
-        assert (row["guidance_weight"], row["sampler"]) == (("5.0", "ddim") if drawn else ("", ""))
-        assert row["n"] == ("200" if drawn else "1437")
-        positives = int(row["n_positive"])
-        if row["trigger"] == "none":
-            assert positives == 0.1 * int(row["n"]) // 1  # made-up flags
-            assert float(row["null_level"]) == pytest.approx(1 - 0.05 / 6)
-        elif row["image_set"] == "training":
-            assert positives == int(row["n_poisoned"]) == 143
-        else:
-            assert positives == int(row["g1_count"]) + int(row["g2_count"])
-
-
-def test_the_page_shows_the_scores_that_the_rows_are_from(store, rows):
-    asked = parsing.request("detection", scale="tiny", store=str(store.root))
-    for point in report.finished(asked):
-        scores = report.arrays(store, point)["scores"]
-        row = report.row_of(asked, point)
-        assert int(scores["poisoned"].sum()) == row["n_positive"]
-        assert np.isfinite(scores["suspicion"]).all()
-
-
-def test_tune_keeps_the_axes_flat_and_has_none_of_a_training_set_s_guidance(store, added):
-    trials = {
-        path.parent.name: json.loads(path.read_text())
-        for path in store.root.glob("tune/*/*/params.json")
-    }
-    assert len(trials) == 8 + 2  # two detectors' points, and the null points of the first
-    for axes in trials.values():
-        assert {axis.name for axis in DETECTION.axes} < set(axes)
-        assert (axes["guidance_weight"] is None) == (axes["image_set"] == "training")
-    assert len(list(store.root.glob("tune/*/*/events.out.tfevents.*"))) == len(trials)
+        assert (row["guidance_weight"], row["sampler"]) == (
+            (5.0, "ddim") if drawn else (None, None)
+        )
+        assert row["n"] == (200 if drawn else 1437)
+        flags = row["g1_count"] + row["g2_count"] if drawn else 143
+        if row["trigger"] == "none":  # made-up flags
+            flags = row["n"] // 10
+            assert row["null_level"] == pytest.approx(1 - 0.05 / 6)
+        assert row["n_positive"] == flags

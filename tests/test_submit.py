@@ -7,19 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from bench.nodes import Nodes
-from orchestrator.cli import commands  # noqa: F401 - declares the words of `run`
-from orchestrator.cli.submit import EXCLUDES, command, dashboard, passed_on
+from orchestrator.cli.submit import EXCLUDES, _sizes, command, dashboard, passed_on
 
 SMALLEST = ["amplification", "--scale", "tiny", "--trigger", "none", "--poison-ratio", "0"]
 SMALLEST += ["--guidance-weight", "1", "--training-steps", "10"]
-REFUSED_AT_ONCE = [*SMALLEST, "--training-steps", "5"]
-REFUSED_BY_RAY = [*SMALLEST, "--gpus-per-training", "64"]
 PATIENCE = 480
 """Seconds that a command may take on a busy machine before the test gives up."""
 
@@ -27,105 +23,71 @@ PATIENCE = 480
 class TestTheCommand:
     def test_is_the_typed_one_and_joins_the_cluster(self):
         words = [*SMALLEST, "--target-class", "8", "--store", "s3://bucket/a folder"]
-        whole, name = command(words)
-        expected = ["python", "-m", "orchestrator", "run", *words, "--address", "auto"]
-        assert shlex.split(whole) == expected
-        assert name == "amplification-tiny"
+        whole = ["python", "-m", "orchestrator", "run", *words, "--address", "auto"]
+        assert command(words) == (shlex.join(whole), "amplification-tiny")
 
     def test_says_what_variables_of_this_machine_say(self, monkeypatch):
         monkeypatch.setenv("CASTLEWALLS_STORE", "gs://bucket/store")
         monkeypatch.setenv("CASTLEWALLS_DATA", "/shared/data")
-        words = shlex.split(command(SMALLEST)[0])
-        assert words[words.index("--store") + 1] == "gs://bucket/store"
-        assert words[words.index("--data") + 1] == "/shared/data"
+        whole, _ = command(SMALLEST)
+        assert "--store gs://bucket/store" in whole
+        assert "--data /shared/data" in whole
 
     @pytest.mark.parametrize(
         ("words", "why"),
         [
-            ("amplificatio", "did you mean amplification"),
             ("amplification --scale tinny", "did you mean tiny"),
             ("amplification --scal tiny", "No such option: --scal"),
             ("amplification --trigger badnet1", "did you mean badnets1"),
             ("amplification --actors 0", "--actors must be at least 1"),
             ("amplification --address auto", "give --address before the study"),
-            *(
-                (f"{study} {flag}", f"{flag} is a place on this machine")
-                for study, flag in (
-                    ("amplification", "--images photos"),
-                    ("amplification", "--images s3://bucket/photos"),
-                    ("triggers", "--trigger-setting image_patch.picture=bomb.png"),
-                    ("defense", "--classifier-weights resnet18.pth"),
-                )
-            ),
+            ("amplification --images s3://bucket/photos", "photos is a place on this machine"),
+            ("triggers --trigger-setting image_patch.picture=x.png", "=x.png is a place on this"),
+            ("defense --classifier-weights resnet18.pth", "resnet18.pth is a place on this"),
+            ("amplification --store ./there", "absolute path that every node"),
+            ("amplification --store s3://me:hush@bucket/store", "no user, password or key"),
         ],
     )
     def test_is_refused_here_when_run_would_refuse_it(self, words, why):
-        with pytest.raises(ValueError, match=re.escape(why)):
-            command([*words.split(), "--store", "/shared/store"])
-
-    @pytest.mark.parametrize("store", ["artifacts", "./there", "~/store"])
-    def test_needs_a_store_that_is_not_a_place_on_this_machine(self, store):
-        with pytest.raises(ValueError, match="absolute path that every node"):
-            command([*SMALLEST, "--store", store])
+        study, *rest = words.split()
+        with pytest.raises(ValueError, match=re.escape(why)) as refused:
+            command([study, "--store", "/shared/store", *rest])
+        assert "hush" not in str(refused.value)
 
     def test_needs_a_store(self, monkeypatch):
         monkeypatch.delenv("CASTLEWALLS_STORE", raising=False)
         with pytest.raises(ValueError, match="submit needs --store"):
             command(SMALLEST)
 
-    def test_holds_no_password(self):
-        with pytest.raises(ValueError, match="no user, password or key") as refused:
-            command([*SMALLEST, "--store", "s3://me:hush@bucket/store"])
-        assert "hush" not in str(refused.value)
+
+def test_the_address_of_the_mlflow_server_is_passed_on_and_no_password():
+    said = []
+    here = {"MLFLOW_TRACKING_URI": "https://mlflow:5000", "AWS_SECRET_ACCESS_KEY": "hush"}
+    assert passed_on(here, said.append) == {"MLFLOW_TRACKING_URI": "https://mlflow:5000"}
+    assert passed_on({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}, said.append) == {}
+    assert said == ["MLFLOW_TRACKING_URI has no http address and is not passed on"]
+    with pytest.raises(ValueError, match="holds a password") as refused:
+        passed_on({"MLFLOW_TRACKING_URI": "http://me:hush@mlflow:5000"}, print)
+    assert "hush" not in str(refused.value)
 
 
-class TestWhatIsPassedOn:
-    def test_is_the_address_of_the_mlflow_server(self):
-        here = {"MLFLOW_TRACKING_URI": "https://mlflow:5000", "AWS_SECRET_ACCESS_KEY": "hush"}
-        assert passed_on(here, print) == {"MLFLOW_TRACKING_URI": "https://mlflow:5000"}
-
-    @pytest.mark.parametrize("server", ["sqlite:///mlflow.db", "file:///runs", "runs"])
-    def test_is_not_a_place_on_this_machine(self, server):
-        said = []
-        assert passed_on({"MLFLOW_TRACKING_URI": server}, said.append) == {}
-        assert said == ["MLFLOW_TRACKING_URI has no http address and is not passed on"]
-
-    def test_is_no_password(self):
-        with pytest.raises(ValueError, match="holds a password") as refused:
-            passed_on({"MLFLOW_TRACKING_URI": "http://me:hush@mlflow:5000"}, print)
-        assert "hush" not in str(refused.value)
-
-
-@pytest.mark.parametrize("typed", ["head:8265", "http://head:8265", "http://head:8265/"])
-def test_a_dashboard_goes_by_its_host_and_port(typed):
-    assert dashboard(typed) == "http://head:8265"
-
-
-@pytest.mark.parametrize("typed", ["ray://head:10001", "auto://", "http://me:hush@head:8265", ""])
-def test_what_is_no_dashboard_s_address_is_refused(typed):
-    with pytest.raises(ValueError, match="--address"):
-        dashboard(typed)
+def test_a_dashboard_goes_by_its_host_and_port():
+    assert dashboard("head:8265") == dashboard("http://head:8265/") == "http://head:8265"
+    for typed in ("ray://head:10001", "auto://", "http://me:hush@head:8265", ""):
+        with pytest.raises(ValueError, match="--address"):
+            dashboard(typed)
 
 
 def test_what_a_person_keeps_beside_the_code_is_not_shipped(tmp_path):
-    from orchestrator.cli.submit import _sizes
-
-    kept = [
-        "orchestrator/cli/commands.py",
-        "tasks/steps/poison.py",
-        "pyproject.toml",
-        "photos/cat/1.png",
-    ]
+    kept = ["orchestrator/cli/commands.py", "tasks/data.py", "pyproject.toml", "photos/1.png"]
     left = [".git/HEAD", ".venv/bin/python", "artifacts/mlflow.db", "tests/test_cli.py", ".env"]
     left += ["orchestrator/__pycache__/cli.pyc", "castlewalls.egg-info/PKG-INFO", "secrets/key"]
-    for name in [*kept, *left]:
-        path = tmp_path / name
+    for path in (tmp_path / name for name in [*kept, *left]):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(10))
     (tmp_path / ".gitignore").write_text("secrets/\n")
-    found = _sizes(tmp_path, list(EXCLUDES))
-    del found[".gitignore"]
-    assert found == {"orchestrator": 10, "tasks": 10, "pyproject.toml": 10, "photos": 10}
+    sent = dict.fromkeys(("orchestrator", "tasks", "pyproject.toml", "photos"), 10)
+    assert _sizes(tmp_path, list(EXCLUDES)) == {**sent, ".gitignore": 9}
 
 
 class Beside(Nodes):
@@ -194,18 +156,17 @@ def submitted(environment, *words):
 @pytest.mark.slow
 @pytest.mark.usefixtures("study")
 class TestOnACluster:
-    def test_without_a_token_it_says_where_one_is_to_be(self, somebody):
-        code, said = submitted(somebody, *SMALLEST, "--store", "/shared/store")
-        assert code == 1
-        assert said.count("\n") == 1
-        assert "needs a token and got none. Copy its head's ~/.ray/auth_token" in said
-
-    def test_with_a_wrong_token_it_says_so(self, somebody):
-        somebody["RAY_AUTH_TOKEN"] = "0" * 64
-        code, said = submitted(somebody, *SMALLEST, "--store", "/shared/store")
-        assert code == 1
-        assert said.count("\n") == 1
-        assert "does not accept this machine's token" in said
+    @pytest.mark.parametrize(
+        ("token", "why"),
+        [
+            ({}, "needs a token and got none. Copy its head's ~/.ray/auth_token"),
+            ({"RAY_AUTH_TOKEN": "0" * 64}, "does not accept this machine's token"),
+        ],
+    )
+    def test_without_the_right_token_it_says_so(self, somebody, token, why):
+        code, said = submitted(somebody | token, *SMALLEST, "--store", "/shared/store")
+        assert (code, said.count("\n")) == (1, 1)
+        assert why in said
 
     def test_more_than_ray_ships_is_refused_by_name(self, owner):
         small = {**owner, "RAY_max_grpc_message_size": "10000"}
@@ -214,19 +175,18 @@ class TestOnACluster:
         assert re.search(r"Ray takes less than .*: \S+ alone is .* Move it elsewhere", said)
 
     def test_a_run_that_fails_there_fails_here(self, owner, store):
-        code, said = submitted(owner, *REFUSED_AT_ONCE, "--store", str(store))
+        code, said = submitted(owner, *SMALLEST, "--training-steps", "5", "--store", str(store))
         assert code == 1, said
         assert "steps of at least 10" in said
         assert said.endswith("the job failed with exit code 2; its log is above.\n")
 
     def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(self, owner, store):
-        process = submission(owner, *REFUSED_BY_RAY, "--store", str(store))
-        lines = []
+        process = submission(owner, *SMALLEST, "--gpus-per-training", "64", "--store", str(store))
+        said = ""
         for line in process.stdout:
-            lines.append(line)
+            said += line
             if "Running entrypoint" in line:
                 process.send_signal(signal.SIGINT)
-        said = "".join(lines)
         assert process.wait(timeout=PATIENCE) == 130, said
         assert f"the job goes on; its log again: {log_of(said)}" in said
         assert "What fits: " in printed(owner, log_of(said))
@@ -243,8 +203,7 @@ class TestOnACluster:
     def test_it_need_not_be_waited_for(self, owner, store):
         code, said = submitted(owner, *SMALLEST, "--store", str(store), "--no-wait")
         assert code == 0, said
-        assert said.endswith(f"--address {owner['RAY_API_SERVER_ADDRESS']}\n")
-        assert log_of(said)
+        assert log_of(said).endswith(f"--address {owner['RAY_API_SERVER_ADDRESS']}")
 
 
 def log_of(said):
@@ -260,11 +219,8 @@ def printed(environment, line):
     ).stdout
 
 
-def test_nobody_who_answers_is_said_in_seconds():
-    begun = time.monotonic()
-    code, said = submitted(
-        os.environ, *SMALLEST, "--store", "/shared/store", "--address", "127.0.0.1:1"
-    )
+def test_nobody_who_answers_is_said():
+    nowhere = ["--store", "/shared/store", "--address", "127.0.0.1:1"]
+    code, said = submitted(os.environ, *SMALLEST, *nowhere)
     assert code == 1
     assert "no dashboard answers at http://127.0.0.1:1: Connection refused" in said
-    assert time.monotonic() - begun < PATIENCE

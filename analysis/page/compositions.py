@@ -40,26 +40,23 @@ def composition_bars(rows: Rows, weight: float) -> list[tuple[str, Rows]]:
     """The bars of a trigger at one guidance weight: clean, each ratio, then relabel-only."""
     at_weight = select(rows, guidance_weight=weight)
     bars = []
-    for trigger in sorted(values(at_weight, "trigger"), key=_controls_outside):
+    order = {"none": 0, "relabel_only": 2}
+    for trigger in sorted(values(at_weight, "trigger"), key=lambda name: order.get(name, 1)):
         for at, own in groups(select(at_weight, trigger=trigger), "poison_ratio"):
             below = "\nrelabel" if trigger == "relabel_only" else ""
             bars.append((name("poison_ratio", at["poison_ratio"]) + below, own))
     return bars
 
 
-def _controls_outside(trigger: str) -> int:
-    return {"none": 0, "relabel_only": 2}.get(trigger, 1)
-
-
 def _group_handles() -> list[object]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[object] = [
+    patches = [
         Patch(facecolor=GROUP_COLORS[group], edgecolor="none", label=group.upper())
         for group in GROUPS
     ]
-    return [*handles, Line2D([], [], color=INK, linewidth=1.8, label="p_t")]
+    return [*patches, Line2D([], [], color=INK, linewidth=1.8, label="p_t")]
 
 
 def _stack_all(axes: "Axes", bars: Sequence[tuple[str, Rows]], title: str) -> None:

@@ -1,7 +1,6 @@
 """Charts of frames: lines with intervals, bars and scatter plots, each one panel wide.
 
 Equal rows give equal bytes.  A page lays panels out side by side, so they read on a phone.
-Matplotlib is imported when something is drawn.
 """
 
 import re
@@ -38,14 +37,11 @@ TITLES = {
 
 
 class Figure(NamedTuple):
-    """A drawn chart."""
+    """A drawn chart: its file's name without a suffix, its text, and words for screen readers."""
 
     name: str
-    """Its file's name without the suffix, once on a page."""
     svg: str
-    """The text of the file."""
     words: str
-    """What a screen reader says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +54,8 @@ class Curve:
     dots: Sequence[tuple[float, float]] = ()
     """Single seeds, drawn small."""
     color: str = ""
-    """By default the next of `RAMP`."""
     marker: str = ""
-    """By default the next of `MARKERS`."""
+    """By default the next of `RAMP` and of `MARKERS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,26 +121,24 @@ def lines(
 
     Args:
         file: The figure's name.
-        title: Stands above the panel.
+        title: Above the panel.
         curves: Drawn side by side where they have a place in common.
         x: The column along x: ``filter_ratio`` at equal distances, others on a logarithmic axis.
-        y: What the axis shows: ``share`` (0 to 100%), ``accuracy`` (from a whole 10%), ``area``
-            (AUROC), ``times`` (logarithmic) or ``points``.
+        y: ``share`` (0 to 100%), ``accuracy`` (from a whole 10%), ``area`` (AUROC), ``times``
+            (logarithmic) or ``points``.
         references: Behind the curves.
         printed: The paper's numbers, also at values of x where nothing was measured.
         mark: Draws more into the panel.
         size: Inches; `TALL` gives a long legend two lines.
     """
-    theirs = [where for one in printed for where, _ in one.points]
-    ours = [where for one in curves for where, _ in one.points]
-    places = sorted({*ours, *theirs})
+    theirs = {where for one in printed for where, _ in one.points}
+    places = sorted(theirs.union(where for one in curves for where, _ in one.points))
     even = x == "filter_ratio"
     with style.panel(*size) as (figure, axes):
         at = _beside(places) if even else float
         _draw_references(axes, references, at)
         for number, one in enumerate(curves):
-            shift = number - (len(curves) - 1) / 2
-            _draw_curve(axes, one, number, _moved(at, shift, even))
+            _draw_curve(axes, one, number, _moved(at, number - (len(curves) - 1) / 2, even))
         for circles in printed:
             _draw_printed(axes, circles, _moved(at, circles.beside, even))
         _along(axes, x, places, even)
@@ -168,8 +161,7 @@ def bars(
 ) -> Figure:
     """Bars side by side at each poison ratio, a color for each of ``series``.
 
-    A line lies ``across`` each group of bars, p_t by poison ratio.  ``printed`` has the paper's
-    numbers for each of ``series`` in order.
+    A line lies ``across`` each group of bars, p_t by poison ratio; ``printed`` is by series too.
     """
     ratios = sorted(across)
     width = 0.84 / max(1, len(series))
@@ -204,10 +196,7 @@ def scatter(
     along: str,
     diagonal: bool = False,
 ) -> Figure:
-    """Two shares of the same things against each other: ``along`` x, and ``title`` upwards.
-
-    Each of ``series`` has a label and points.  With ``diagonal`` a line shows where both agree.
-    """
+    """Two shares of the same things: ``along`` x, ``title`` upwards, points for each label."""
     most = max((x for _, points in series for x, _ in points), default=1.0) or 1.0
     many = len(series) > 3
     with style.panel(*(TALL if many else WIDE)) as (figure, axes):
@@ -250,20 +239,13 @@ def _moved(at: Callable[[float], float], by: float, even: bool) -> Callable[[flo
 
 def _draw_curve(axes: "Axes", one: Curve, number: int, at: Callable[[float], float]) -> None:
     color = one.color or RAMP[number % len(RAMP)]
-    for x, estimate in one.points:
-        axes.plot([at(x)] * 2, [estimate.low, estimate.high], color=color, linewidth=1.2)
-    axes.plot(
-        [at(x) for x, _ in one.dots], [y for _, y in one.dots], ".", color=color, ms=3.5, mew=0
-    )
-    axes.plot(
-        [at(x) for x, _ in one.points],
-        [estimate.value for _, estimate in one.points],
-        color=color,
-        marker=one.marker or MARKERS[number % len(MARKERS)],
-        markeredgecolor=PAPER,
-        markeredgewidth=0.8,
-        label=one.label,
-    )
+    places, dots = ([at(x) for x, _ in found] for found in (one.points, one.dots))
+    for x, (_, estimate) in zip(places, one.points, strict=True):
+        axes.plot([x] * 2, [estimate.low, estimate.high], color=color, linewidth=1.2)
+    axes.plot(dots, [y for _, y in one.dots], ".", color=color, ms=3.5, mew=0)
+    look: Any = {"markeredgecolor": PAPER, "markeredgewidth": 0.8, "label": one.label}
+    look["marker"] = one.marker or MARKERS[number % len(MARKERS)]
+    axes.plot(places, [estimate.value for _, estimate in one.points], color=color, **look)
 
 
 def _beside(places: Sequence[float], by: float = 0.0) -> Callable[[float], float]:
@@ -353,10 +335,9 @@ def stems(names: Iterable[Sequence[str]]) -> list[str]:
     """A start of file names for each list of words, numbered where two come out alike."""
     made: list[str] = []
     for words in names:
-        safe = re.sub(
-            r"[^a-z0-9_-]", "-", "-".join(word for word in words if word != "none").lower()
-        )
-        found, number = safe, 1
+        said = "-".join(word for word in words if word != "none").lower()
+        found = safe = re.sub(r"[^a-z0-9_-]", "-", said)
+        number = 1
         while found in made:
             number += 1
             found = f"{safe}-{number}"

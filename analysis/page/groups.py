@@ -1,9 +1,9 @@
-"""What pages share whose points are split into G1..G4: key, tables, images, template match."""
+"""What the pages share whose points are split into G1..G4."""
 
 from collections.abc import Callable, Sequence
 
 from analysis.evidence import template_matched
-from analysis.names import name, place
+from analysis.names import name
 from analysis.page.figures import scatter
 from analysis.page.images import grid
 from analysis.page.page import (
@@ -37,7 +37,7 @@ from analysis.rows import PAPER_GUIDANCE, Row, Rows, groups, has, records, selec
 from analysis.statistics.comparison import level_of
 from analysis.statistics.composition import GROUPS
 from analysis.statistics.intervals import Estimate
-from analysis.wording import bounds, percent, titled
+from analysis.wording import bounds, percent
 
 KEY = Key(
     (
@@ -81,36 +81,29 @@ def terminal_columns(rows: Rows) -> list[Column]:
     return shown
 
 
-def composition_table(rows: Rows, by: Sequence[str]) -> Table:
-    """Each point's shares, with what it was trained on."""
-    return table(rows, [*coordinates(*by), Column("p_t", "p_t"), *MEASURES], by=by, words=len(by))
-
-
 def printed_groups(rows: Rows, **where: object) -> Rows:
     """The paper's compositions for the triggers of some rows."""
     others = dict.fromkeys(("detector", "classifier", "noise_model"))
     return printed(trigger=tuple(values(rows, "trigger")), **others, **where)
 
 
-def printed_at_five(rows: Rows) -> Rows:
-    """Those of them at the guidance weight that the paper writes as 5."""
-    return printed_groups(rows, printed_guidance_weight=PAPER_GUIDANCE)
+AT_FIVE = {"printed_guidance_weight": PAPER_GUIDANCE}
+"""Those of them at the guidance weight that the paper writes as 5."""
 
 
 def printed_beside(rows: Rows, weight: float | None = None) -> Table:
-    """The paper's compositions, ours beneath.
+    """The paper's compositions, ours beneath at the same guidance weight.
 
-    Args:
-        rows: Of a study.
-        weight: Compares the paper's guidance of 5 with ours at this weight; by default all of the
-            paper's weights with ours at the same ones.
+    With a ``weight``, the paper's at what it writes as 5 and ours at this one.
     """
     place = ("trigger", "sampler", "poison_ratio")
     shown = [Column("p_t", "p_t"), *MEASURES]
     ours = select(rows, clip=(None, "none"))
     if weight is None:
         return beside(printed_groups(rows), ours, shown, (*place, "guidance_weight"))
-    return beside(printed_at_five(rows), select(ours, guidance_weight=weight), shown, place)
+    return beside(
+        printed_groups(rows, **AT_FIVE), select(ours, guidance_weight=weight), shown, place
+    )
 
 
 def numbers(rows: Rows) -> list[Block]:
@@ -181,16 +174,10 @@ def template_match(rows: Rows) -> list[Section]:
     return [Section("template_match", heading, words, shown, "Template match")]
 
 
-def gallery(report: Report, shelves: Sequence[tuple[str, Rows]], opened: int = -1) -> list[Block]:
-    """A shelf for each title, a line for each of its points, a cell for each of G1..G4.
-
-    Args:
-        report: Has the images.
-        shelves: Titles and rows; of several seeds the first is shown.
-        opened: The shelf that is open from the start.
-    """
+def gallery(report: Report, shelves: Sequence[tuple[str, Rows]]) -> list[Block]:
+    """A shelf for each title, a line for each point of the first seed, a cell for each group."""
     found: list[Block] = []
-    for number, (title, rows) in enumerate(shelves):
+    for title, rows in shelves:
         first = values(rows, "seed")[:1]
         lines = [
             Pictures([_group(row, arrays, group) for group in GROUPS], _point(row))
@@ -199,7 +186,7 @@ def gallery(report: Report, shelves: Sequence[tuple[str, Rows]], opened: int = -
             if (arrays := report.of("groups", row)) is not None
         ]
         if lines:
-            found.append(Fold(title, lines, number == opened))
+            found.append(Fold(title, lines))
     return found
 
 
@@ -211,19 +198,6 @@ def images_section(shelves: Sequence[Block]) -> Section:
     )
     blocks = shelves or [Text("There are no images to show.")]
     return Section("images", "The images themselves", words, blocks, "Images")
-
-
-def by_subject(
-    rows: Rows, columns: Sequence[str], blocks: Callable[[Rows, str], Sequence[Block]]
-) -> list[Block]:
-    """Blocks for each subject, with a heading where there are several."""
-    found = groups(rows, *columns)
-    shown: list[Block] = []
-    for at, own in found:
-        words = titled(place(**at))
-        shown += [Heading(words)] if len(found) > 1 else []
-        shown += blocks(own, words)
-    return shown
 
 
 def _judges(rows: Rows, matched: bool) -> Table:

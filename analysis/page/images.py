@@ -16,16 +16,8 @@ SPREAD = 0.25
 def grid(images: Images, columns: int, rows: int) -> str:
     """The first ``columns * rows`` images side by side, one transparent pixel between them.
 
-    Args:
-        images: uint8, (k, H, W, C), C 1 or 3; fewer than there are places leaves places empty.
-        columns: Images a line, at least 1.
-        rows: Lines, at least 1.
-
-    Returns:
-        A ``data:image/png;base64,`` URI.
-
-    Raises:
-        ValueError: Another shape or dtype.
+    Given uint8, (k, H, W, 1 or 3), perhaps fewer than there are places.  Returns a ``data:`` URI;
+    raises ValueError for another shape or dtype.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
         raise ValueError(
@@ -36,26 +28,17 @@ def grid(images: Images, columns: int, rows: int) -> str:
     return png(_tiled(tiles, columns, rows, max(1, images.shape[1] // 16)))
 
 
-def framed(
-    images: Images, colors: Sequence[tuple[int, int, int]], columns: int, masks: Images | None
-) -> str:
-    """Images side by side, each in a frame of its color, with its mask beneath it.
+def framed(images: Images, colors: Sequence[str], columns: int, masks: Images | None) -> str:
+    """As `grid`, each image in a frame of its color ("#rrggbb"), its mask beneath it.
 
-    Args:
-        images: uint8, (k, H, W, 1 or 3), k at least 1.
-        colors: Red, green and blue, 0..255, one an image.
-        columns: Images a line, at least 1.
-        masks: uint8, (k, H, W, 1); None without.
-
-    Returns:
-        A ``data:image/png;base64,`` URI.
+    ``masks`` are uint8, (k, H, W, 1), if there are any.
     """
     _, height, width, _ = images.shape
     edge = max(1, height // 10)
     parts = [images] if masks is None else [images, masks]
     tall = sum(part.shape[1] for part in parts) + (len(parts) + 1) * edge
     tiles = np.full((len(images), tall, width + 2 * edge, 4), 255, dtype=np.uint8)
-    tiles[..., :3] = np.array(colors, dtype=np.uint8)[:, None, None]
+    tiles[..., :3] = np.array([[*bytes.fromhex(one[1:])] for one in colors])[:, None, None]
     for number, part in enumerate(parts):
         first = edge + number * (height + edge)
         tiles[:, first : first + height, edge : edge + width, :3] = part
@@ -76,8 +59,7 @@ def _tiled(tiles: Images, columns: int, rows: int, gap: int) -> Images:
 
 def png(pixels: Images) -> str:
     """A ``data:`` URI of one RGBA picture, uint8, (H, W, 4)."""
-    # Imported here: a page without pictures needs no matplotlib.
-    from matplotlib.image import imsave
+    from matplotlib.image import imsave  # here: a page without pictures needs no matplotlib
 
     # Without its version in the file, every matplotlib writes the same bytes.
     nameless: dict[str, Any] = {"Software": None}
@@ -87,15 +69,10 @@ def png(pixels: Images) -> str:
 
 
 def change(clean: Images, stamped: Images) -> tuple[Images | None, int]:
-    """Where a trigger made an image lighter and darker than middle grey, enlarged to be seen.
+    """Where a trigger made an image, uint8, (1, H, W, C), lighter and darker, enlarged to be seen.
 
-    Args:
-        clean: uint8, (1, H, W, C).
-        stamped: Of the same shape.
-
-    Returns:
-        uint8, (1, H, W, C), 128 where nothing changed, and the factor of the changes; None and 0 if
-        at most `SPREAD` of the pixels changed, as under a patch.
+    Returns such an image, 128 where nothing changed, and the factor of the changes; None and 0 if
+    at most `SPREAD` of the pixels changed, as under a patch.
     """
     changed = stamped.astype(int) - clean
     if (changed != 0).any(axis=-1).mean() <= SPREAD:

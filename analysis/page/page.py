@@ -1,9 +1,7 @@
 """A page as data, and the one HTML file that is made of it.
 
 A study's page is a list of sections of blocks: text, figures, tables, pictures.  The rest is the
-same on every page: title, claims, the paper's numbers, definitions, how it was made.  Nothing is
-loaded when the file is opened: styles and figures are in it, images are data URIs, and the type is
-the reader's own.  Jinja is imported when a page is written.
+same on every page.  Nothing is loaded when the file is opened: all styles and images are in it.
 """
 
 import re
@@ -35,27 +33,21 @@ EXAMPLES = 6
 
 
 class Stage(NamedTuple):
-    """One step that a page needed."""
+    """One step that a page needed: what it took when it was made, and whether it was there."""
 
     task: str
     label: str
-    """Readable name of the step."""
     seconds: float
-    """How long it took when it was made."""
     cached: bool
-    """Whether it was there already."""
     peak_memory_bytes: int | None
-    """The most memory it held; None if that was not measured."""
 
 
 class MissingPoint(NamedTuple):
-    """A point that has no row."""
+    """A point that has no row: what went wrong, in a line, and the path of the log."""
 
     point: str
     message: str
-    """What went wrong, in a line."""
     log: str
-    """Path of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +94,10 @@ class Text:
     words: str
 
 
+class Heading(Text):
+    """A heading within a section."""
+
+
 @dataclass(frozen=True)
 class Panels:
     """Figures side by side."""
@@ -114,10 +110,9 @@ class Panels:
 
 @dataclass(frozen=True)
 class Key:
-    """What the colors of the groups mean."""
+    """What colors mean: of each its class (``g1``..``g4``), a name, and words."""
 
     items: Sequence[tuple[str, str, str]]
-    """The color's class (``g1``..``g4``), a name, and words."""
 
 
 @dataclass(frozen=True)
@@ -157,13 +152,6 @@ class Fold:
     open: bool = False
 
 
-@dataclass(frozen=True)
-class Heading:
-    """A heading within a section."""
-
-    words: str
-
-
 Block: TypeAlias = Text | Panels | Table | Key | Pictures | Fold | Heading
 """One piece of a section."""
 
@@ -176,7 +164,6 @@ class Section:
     """Safe in an address, once on a page."""
     heading: str
     words: str
-    """One or two fixed sentences."""
     blocks: Sequence[Block]
     short: str = ""
     """What the navigation calls it; by default its heading."""
@@ -205,7 +192,7 @@ class Page:
     def figures(self) -> list[Figure]:
         """All figures in order."""
         every = [block for section in self.sections for block in section.blocks]
-        return [figure for block in _flat([*every, *self.numbers]) for figure in block]
+        return [*_figures([*every, *self.numbers])]
 
 
 def summary(sentence: str, judgments: Sequence[Judgment]) -> list[str]:
@@ -216,36 +203,28 @@ def summary(sentence: str, judgments: Sequence[Judgment]) -> list[str]:
 
 
 def write(folder: Path, report: Report, page: Page) -> Path:
-    """Write ``index.html`` and ``figures/*.svg``, and remove the figures of an earlier page.
-
-    Returns:
-        The path of ``index.html``.
-    """
+    """Write ``index.html``, whose path it returns, and ``figures/*.svg``; older figures go."""
     pictures = folder / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
-    drawn = {figure.name: figure.svg for figure in page.figures()}
     for stale in pictures.glob("*.svg"):
-        if stale.stem not in drawn:
-            stale.unlink()
-    for file, svg in drawn.items():
-        (pictures / f"{file}.svg").write_text(svg, encoding="utf-8")
-    path = folder / "index.html"
-    path.write_text(render(page_of=page, **_shown(report, page)), encoding="utf-8")
-    return path
-
-
-def _shown(report: Report, page: Page) -> dict[str, Any]:
+        stale.unlink()
+    for figure in page.figures():
+        (pictures / f"{figure.name}.svg").write_text(figure.svg, encoding="utf-8")
     every = counts([one.verdict for one in report.judgments])
-    return {
-        "report": report,
-        "kind": f"study {report.study}",
-        "question": report.question,
-        "title": report.title,
-        "findings": summary(page.sentence, report.judgments),
-        "verdicts": [(verdict.value, _tone(verdict), count) for verdict, count in every],
-        "claims": _claims(report.judgments),
-        "examples": _examples(report) if page.examples else [],
-    }
+    html = render(
+        page_of=page,
+        report=report,
+        kind=f"study {report.study}",
+        question=report.question,
+        title=report.title,
+        findings=summary(page.sentence, report.judgments),
+        verdicts=[(verdict.value, _tone(verdict), count) for verdict, count in every],
+        claims=_claims(report.judgments),
+        examples=_examples(report) if page.examples else [],
+    )
+    path = folder / "index.html"
+    path.write_text(html, encoding="utf-8")
+    return path
 
 
 def _examples(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -261,11 +240,10 @@ def render(**shown: Any) -> str:
     """Fill the layout; everything is escaped but what is marked as markup.
 
     Args:
-        shown: ``page_of`` (a `Page`), ``report`` (with ``scale``, ``failures``, ``settings``,
-            ``environment``, ``command`` and ``stages``), ``kind``, ``title`` and ``findings``;
-            further ``question``, ``verdicts``, ``claims`` and ``examples``, which may be left out.
+        shown: ``page_of`` (a `Page`), ``report``, ``kind``, ``title`` and ``findings``; further
+            ``question``, ``verdicts``, ``claims`` and ``examples``, which may be left out.
     """
-    import jinja2
+    import jinja2  # here, so that other commands start without it
     from markupsafe import Markup
 
     templates = jinja2.Environment(
@@ -286,12 +264,12 @@ def render(**shown: Any) -> str:
     )
 
 
-def _flat(blocks: "Sequence[Block]") -> Iterator[Sequence[Figure]]:
+def _figures(blocks: "Sequence[Block]") -> Iterator[Figure]:
     for block in blocks:
         if isinstance(block, Panels):
-            yield block.figures
+            yield from block.figures
         elif isinstance(block, Fold):
-            yield from _flat(block.blocks)
+            yield from _figures(block.blocks)
 
 
 def _tone(verdict: Verdict) -> str:

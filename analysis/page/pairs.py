@@ -1,10 +1,7 @@
-"""The training set beside the generations of the model that was trained on it.
-
-For studies whose rows have ``image_set``: ``training`` or ``generation``; only generations have a
-``guidance_weight`` and a ``sampler``.
-"""
+"""The training set beside the generations of its model, for rows that have ``image_set``."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from analysis.names import place
@@ -44,25 +41,16 @@ def reported(rows: Rows) -> Rows:
 
 
 def from_to(rows: Rows, column: str, show: Callable[[float], str] = percent) -> str:
-    """The mean of a number over the seeds, in both sets of one point: "88.0% → 3.1%".
-
-    Args:
-        rows: Of one point; rows of the paper will do, too.
-        column: The number.
-        show: How it is written; what is missing is a dash.
-    """
+    """The mean of a number over the seeds, in both sets of a point: "88.0% → 3.1%" or "– → –"."""
     sets = [records(select(rows, image_set=image_set)) for image_set in SETS]
     found = [[row[column] for row in own if row.get(column) is not None] for own in sets]
     return " → ".join(show(sum(own) / len(own)) if own else NOTHING for own in found)
 
 
-def curves(rows: Rows, column: str, measure: Callable[[Rows, str], Estimate | None]) -> list[Curve]:
+def curves(rows: Rows, column: str, measure: Callable[..., Estimate | None]) -> list[Curve]:
     """A number by poison ratio: a curve for the training set, and one for each way of generating.
 
-    Args:
-        rows: Poisoned ones, of one subject; of several seeds each is a dot.
-        column: The number.
-        measure: Of the rows of one point, and the column.
+    ``measure`` is of the rows of a point and the column; of several seeds each is a dot.
     """
     found = ways(rows)[: len(COLORS) - 1]
     label = place if len(found) > 1 else lambda **_: "generations"
@@ -73,27 +61,16 @@ def curves(rows: Rows, column: str, measure: Callable[[Rows, str], Estimate | No
         own = select(rows, **at)
         seeds = records(own) if len(values(own, "seed")) > 1 else []
         dots = [(1.02 * row["poison_ratio"], row.get(column)) for row in seeds]
-        drawn.append(
-            curve(
-                words,
-                own,
-                "poison_ratio",
-                lambda point: measure(point, column),
-                dots=[(x, y) for x, y in dots if y is not None],
-                color=color,
-                marker=marker,
-            )
-        )
+        shown = [(x, y) for x, y in dots if y is not None]
+        look = {"dots": shown, "color": color, "marker": marker}
+        drawn.append(curve(words, own, "poison_ratio", partial(measure, column=column), **look))
     return drawn
 
 
 def printed_pairs(cells: Rows, column: str) -> list[Printed]:
     """The paper's numbers by poison ratio, from its training set to its generations.
 
-    Args:
-        cells: As `analysis.published.printed` gives them, at most one for each dataset, poison
-            ratio and set of images; each dataset has its own marker.
-        column: The number.
+    At most one of `analysis.published.printed` for each dataset, poison ratio and set of images.
     """
     drawn = []
     for (_, own), (marker, beside) in zip(groups(cells, "dataset")[::-1], MARKS, strict=False):

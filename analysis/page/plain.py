@@ -30,12 +30,7 @@ def plain_sentence(rows: Rows) -> str:
 
 
 def plain_page(report: Report, metrics: Sequence[str]) -> Page:
-    """A page of some metrics, the first of them drawn against the poison ratio.
-
-    Args:
-        report: What was measured.
-        metrics: Columns of the rows, most telling first.
-    """
+    """A page of some columns of the rows, the first of them drawn against the poison ratio."""
     rows = report.rows
     sections = []
     if metrics and len(poisoned(rows)):

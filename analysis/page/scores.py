@@ -1,7 +1,4 @@
-"""Charts of scores: intervals along a line, ROC curves, and where two kinds of images lie.
-
-Pictures too: the images at the two ends of an order.
-"""
+"""Charts of scores: intervals along a line, ROC curves, and where two kinds of images lie."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,16 +30,12 @@ KINDS = (("clean", GROUP_COLORS["g4"]), ("poisoned", GROUP_COLORS["g1"]))
 
 
 class Scored(NamedTuple):
-    """The suspicions of one set of images."""
+    """A set of N images: what it is called, (N,) suspicions and flags, and its curve's color."""
 
     label: str
-    """What the set is called."""
     suspicion: Floats
-    """float64, (N,)."""
     poisoned: npt.NDArray[np.bool_]
-    """bool, (N,)."""
     color: str
-    """Of its curve."""
 
 
 def across(
@@ -62,7 +55,7 @@ def across(
     Args:
         file: The figure's name.
         title: Above the panel.
-        labels: What each line is called, from top to bottom.
+        labels: Of the lines, from top to bottom.
         series: By label of a color, an estimate for each line; an empty label has no legend.
         along: What stands along x.
         center: Where the dashed line is, such as chance.
@@ -189,19 +182,17 @@ def _ridge(axes: "Axes", base: float, one: Scored, edges: Floats) -> None:
 
 
 def scored(report: Report, rows: Rows) -> list[tuple[Scored, Arrays]]:
-    """The scores of each set of images, and the pictures beside them; of several seeds the first.
+    """The scores of each set of images of a point, and the pictures beside them.
 
-    Args:
-        report: Has ``scores`` (``suspicion`` and ``poisoned``) and ``groups`` (pictures) of rows.
-        rows: Of one point; sets of images without scores are left out.
+    Of several seeds the first; sets of images without scores are left out.
     """
     found = []
     for at, own in groups(rows, "image_set"):
-        row, image_set = records(own)[0], at["image_set"]
+        row, kind = records(own)[0], at["image_set"]
         scores = report.of("scores", row)
         if scores is not None and len(scores["suspicion"]):
-            label, color = name("image_set", image_set), SET_COLORS[image_set]
-            one = Scored(label, scores["suspicion"], scores["poisoned"], color)
+            seen = scores["suspicion"], scores["poisoned"]
+            one = Scored(name("image_set", kind), *seen, SET_COLORS[kind])
             found.append((one, report.of("groups", row) or {}))
     return found
 
@@ -210,7 +201,7 @@ def ends(words: str, one: Scored, arrays: Arrays) -> Pictures:
     """The most and the least suspicious images of a set, in red and blue frames with their masks.
 
     Args:
-        words: What is to the left of them.
+        words: To the left of them.
         one: The scores of all images of the set; of two alike the first is the more suspicious.
         arrays: ``most_suspicious`` and ``least_suspicious``, each from the extreme inwards, uint8,
             (k, H, W, 1 or 3); of a detector with masks also ``<name>_masks``, (k, H, W, 1).
@@ -219,13 +210,8 @@ def ends(words: str, one: Scored, arrays: Arrays) -> Pictures:
     shown = []
     for end, ranked in (("most_suspicious", order), ("least_suspicious", order[::-1])):
         flags = one.poisoned[ranked[: len(arrays[end])]]
-        colors = [_rgb(KINDS[int(flag)][1]) for flag in flags]
+        colors = [KINDS[int(flag)][1] for flag in flags]
         drawn = [framed(arrays[end], colors, 6, arrays.get(f"{end}_masks"))] if colors else []
         counted = f"{int(flags.sum())} of {len(flags)} poisoned"
         shown.append(CaptionedImage(drawn, titled(end.replace("_", " ")), counted))
     return Pictures(shown, words, "pair")
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return red, green, blue

@@ -1,15 +1,15 @@
 """The look of every figure: one palette, one type, and SVG with the same bytes every time.
 
-Figures are drawn for white paper.  `inlined` turns one into a piece of a page: its colors become
-CSS variables with the printed color as fallback, so a page can be dark, and its identifiers go,
-so that many fit on one page.
+Figures are drawn for white paper; `inlined` makes one a piece of a page, which can be dark.
 """
 
 import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,47 +55,7 @@ _VARIABLES = {
     **{color: group for group, color in GROUP_COLORS.items()},
 }
 
-_SETTINGS: Any = {  # matplotlib's own type of this is a literal of every setting it has
-    "axes.axisbelow": True,
-    "axes.edgecolor": LINE,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": LABEL_SIZE,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 25.0,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "figure.facecolor": PAPER,
-    "font.family": "DejaVu Sans",
-    "font.size": LABEL_SIZE,
-    "grid.color": LINE,
-    "grid.linewidth": 0.8,
-    "legend.borderaxespad": 0.0,
-    "legend.columnspacing": 1.1,
-    "legend.fontsize": LABEL_SIZE,
-    "legend.frameon": False,
-    "legend.handlelength": 0.9,
-    "legend.handletextpad": 0.45,
-    "legend.labelcolor": MUTED,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5.5,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "text.parse_math": False,
-    "xtick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "xtick.labelsize": LABEL_SIZE,
-    "ytick.color": LINE,
-    "ytick.labelcolor": MUTED,
-    "ytick.labelsize": LABEL_SIZE,
-    "ytick.left": False,
-}
+_SETTINGS = Path(__file__).with_name("figure.mplstyle")
 
 
 @contextmanager
@@ -103,7 +63,7 @@ def _figure(width: float, height: float) -> "Iterator[Figure]":
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(fname=_SETTINGS):
         yield Figure(figsize=(width, height))
 
 
@@ -116,7 +76,7 @@ def panel(
     Args:
         width: Inches; at 72 points an inch, near the pixels it takes on a phone.
         height: Inches.
-        tick_lines: Lines of words that the ticks along x take.
+        tick_lines: Lines of words of the ticks along x.
         left: Margin for the words of the ticks along y, a fraction of the width.
     """
     bottom = 0.115 + 0.04 * tick_lines
@@ -126,19 +86,11 @@ def panel(
 
 
 @contextmanager
-def panels(
-    count: int, width: float = 1.6, height: float = 3.4
-) -> "Iterator[tuple[Figure, list[Axes]]]":
-    """A figure with several pairs of axes side by side that share their y, likewise.
-
-    Args:
-        count: How many, at least 1.
-        width: Inches of each; the words along y have half an inch more.
-        height: Inches.
-    """
-    margin = 0.52
+def panels(count: int) -> "Iterator[tuple[Figure, list[Axes]]]":
+    """A figure with several pairs of axes side by side that share their y, likewise."""
+    margin, width = 0.52, 1.6
     whole = margin + count * width
-    with _figure(whole, height) as figure:
+    with _figure(whole, 3.4) as figure:
         row: list[Axes] = []
         for number in range(count):
             left = (margin + number * width) / whole
@@ -172,11 +124,9 @@ def _subscript(match: re.Match[str]) -> str:
 
 
 def inlined(svg: str, description: str) -> str:
-    """Turn an SVG file's text into an element of a page.
+    """Turn the text of `to_svg` into an element of a page; ``description`` is for screen readers.
 
-    Args:
-        svg: As `to_svg` gives.
-        description: What a screen reader says; plain words, escaped here.
+    Colors become CSS variables, and identifiers go, so that many figures fit on one page.
     """
     element = svg[svg.index("<svg") :]
     element = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", element)
@@ -185,5 +135,5 @@ def inlined(svg: str, description: str) -> str:
     element = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", element, count=1)
     for color, name in _VARIABLES.items():
         element = element.replace(color, f"var(--{name}, {color})")
-    words = description.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord('"'): "&quot;"})
+    words = escape(description)
     return element.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)

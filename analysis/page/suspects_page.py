@@ -18,12 +18,13 @@ from analysis.page.page import (
     Page,
     Panels,
     Pictures,
+    Report,
     Section,
     Text,
     render,
 )
 from analysis.page.style import GROUP_COLORS, INK, LABEL_SIZE, panel, to_svg
-from analysis.page.suspects import Ranking, SuspectsReport, pairs, readable, suspects, to_csv, top
+from analysis.page.suspects import Ranking, pairs, readable, suspects, to_csv, top
 from analysis.page.tables import NOTHING, Cell, Table
 from analysis.wording import counted, listed, percent
 
@@ -53,21 +54,18 @@ LIMITS = (
 )
 
 
-def write(folder: Path, report: SuspectsReport) -> Path:
-    """Write ``index.html``, whose path it returns, and ``suspicion.csv``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "suspicion.csv").write_bytes(to_csv(report).encode())
-    page = folder / "index.html"
-    page.write_text(html(report), encoding="utf-8")
-    return page
+def write(folder: Path, report: Report, rankings: Sequence[Ranking]) -> Path:
+    """Write ``index.html``, whose path it returns, and ``suspicion.csv``.
 
-
-def html(report: SuspectsReport) -> str:
-    """The page as text."""
-    first = report.rankings[0]
+    Args:
+        folder: Is made.
+        report: Its title is that of the page; its question is shown as remarks.
+        rankings: At least one, all of the same images.
+    """
+    first, names = rankings[0], report.class_names
     n = len(first.files)
-    sizes = np.bincount(first.labels, minlength=len(report.class_names))
-    largest = report.class_names[int(sizes.argmax())]
+    sizes = np.bincount(first.labels, minlength=len(names))
+    largest = names[int(sizes.argmax())]
     known, share = (float(first.row[one]) for one in ("training_accuracy", "largest_class_share"))
     page = Page(
         facts=[
@@ -78,25 +76,23 @@ def html(report: SuspectsReport) -> str:
         ],
         sections=[
             Section("limits", "What this page does not say", "", [Text(one) for one in LIMITS]),
-            *(_detector(ranking, report) for ranking in report.rankings),
-            _agreement(report, sizes),
+            *(_detector(ranking, names) for ranking in rankings),
+            _agreement(rankings, names, sizes),
         ],
     )
     findings = [
         f"A classifier trained on all {n:,} images gives {round(known * n):,} of them "
         f"({percent(known)}) their own label; always saying {largest}, the largest class, would be "
         f"right on {percent(share)}.",
-        f"{listed([_name(ranking) for ranking in report.rankings])} asked that classifier which "
+        f"{listed([_name(ranking) for ranking in rankings])} asked that classifier which "
         "images are suspicious: these are images to look at, not verdicts.",
     ]
-    return render(
-        page_of=page,
-        report=report,
-        kind="detect",
-        title=f"The most suspicious images of {report.folder}",
-        findings=findings,
-        question=" ".join(report.remarks),
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "suspicion.csv").write_bytes(to_csv(rankings, names).encode())
+    shown = {"title": report.title, "question": report.question, "findings": findings}
+    path = folder / "index.html"
+    path.write_text(render(page_of=page, report=report, kind="detect", **shown), encoding="utf-8")
+    return path
 
 
 def number(value: float) -> str:
@@ -133,26 +129,26 @@ def _name(ranking: Ranking) -> str:
     return name("detector", ranking.detector)
 
 
-def _detector(ranking: Ranking, report: SuspectsReport) -> Section:
+def _detector(ranking: Ranking, names: Sequence[str]) -> Section:
     masked = "most_suspicious_masks" in ranking.pictures
-    everywhere = range(len(ranking.files))
+    tied = int((ranking.suspicion == ranking.suspicion[0]).sum())
     blocks: list[Block] = [
         Text(_spread(ranking)),
         Panels([histogram(ranking, top(len(ranking.files)))], "one"),
-        *([Text(TIED.format(ranking.tied))] if ranking.tied > 1 else []),
+        *([Text(TIED.format(tied))] if tied > 1 else []),
         Heading("Of all images, each with its mask" if masked else "Of all images"),
-        _pictures(ranking, report, "most_suspicious", everywhere),
+        _pictures(ranking, names, "most_suspicious", range(len(ranking.files))),
         Heading("Of each class"),
     ]
     left_out = 0
-    for label, title in enumerate(report.class_names):
+    for label, title in enumerate(names):
         places = np.flatnonzero(ranking.labels == label).tolist()
         group = f"class_{label}"
         left_out += group not in ranking.pictures
         if len(ranking.pictures.get(group, ())) and places:
-            shown = _pictures(ranking, report, group, places)
-            is_open = len(report.class_names) <= CLASSES_OPEN
-            blocks.append(Fold(f"{title}: {counted(len(places), 'image')}", [shown], is_open))
+            shown = _pictures(ranking, names, group, places)
+            heading = f"{title}: {counted(len(places), 'image')}"
+            blocks.append(Fold(heading, [shown], len(names) <= CLASSES_OPEN))
     if left_out:
         words = "The classes with the most suspicious images are shown; `suspicion.csv` has "
         blocks.append(Text(f"{words}{left_out} more."))
@@ -165,8 +161,10 @@ def _detector(ranking: Ranking, report: SuspectsReport) -> Section:
     )
 
 
-def _agreement(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Section:
-    near = top(len(report.rankings[0].files))
+def _agreement(
+    rankings: Sequence[Ranking], names: Sequence[str], sizes: npt.NDArray[np.int64]
+) -> Section:
+    near = top(len(rankings[0].files))
     classes: list[Block] = [
         Heading("Classes near the top"),
         Text(
@@ -174,9 +172,9 @@ def _agreement(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Section:
             "the class that an attacker wants, so a class with far more than its share deserves a "
             "look; so may a class that is merely unusual."
         ),
-        _classes(report, sizes),
+        _classes(rankings, names, sizes),
     ]
-    if len(report.rankings) == 1:
+    if len(rankings) == 1:
         return Section("agreement", "Which classes are near the top?", "", classes, "Classes")
     words = (
         "Spearman's rank correlation over all images: 1 is the same order, 0 none, −1 the reverse. "
@@ -184,8 +182,8 @@ def _agreement(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Section:
         "fewer than ten; by chance alone is how many of them two unrelated orders would share. "
         "That detectors agree does not make them right: all of them ask the same classifier."
     )
-    several: list[Block] = [Heading("Images near the top of several detectors"), _suspects(report)]
-    blocks = [_pairs(report.rankings), *several, *classes]
+    several = Heading("Images near the top of several detectors")
+    blocks = [_pairs(rankings), several, _suspects(rankings, names), *classes]
     return Section("agreement", "Do the detectors agree?", words, blocks, "Agreement")
 
 
@@ -205,7 +203,7 @@ def _spread(ranking: Ranking) -> str:
 
 
 def _pictures(
-    ranking: Ranking, report: SuspectsReport, group: str, places: Sequence[int]
+    ranking: Ranking, names: Sequence[str], group: str, places: Sequence[int]
 ) -> Pictures:
     """Each picture of a group with its mask, its file and what was said of it."""
     pictures = ranking.pictures.get(group, np.zeros((0, 1, 1, 1), np.uint8))
@@ -217,7 +215,7 @@ def _pictures(
             CaptionedImage(
                 [grid(one[None], 1, 1) for one in both],
                 f"{place + 1:,}",
-                report.class_names[ranking.labels[place]],
+                names[ranking.labels[place]],
                 small=readable(ranking.files[place]),
                 aside=f"suspicion {number(float(ranking.suspicion[place]))}",
             )
@@ -228,48 +226,44 @@ def _pictures(
 def _pairs(rankings: Sequence[Ranking]) -> Table:
     lines = [
         [
-            Cell(f"{name('detector', pair.one)} and {name('detector', pair.other)}"),
-            Cell(NOTHING if isnan(pair.correlation) else number(round(pair.correlation, 3))),
-            Cell(f"{pair.shared:,}"),
-            Cell(number(pair.expected)),
+            Cell(f"{name('detector', one)} and {name('detector', other)}"),
+            Cell(NOTHING if isnan(correlation) else number(round(correlation, 3))),
+            Cell(f"{shared:,}"),
+            Cell(number(expected)),
         ]
-        for pair in pairs(rankings)
+        for one, other, correlation, shared, expected in pairs(rankings)
     ]
     headers = ("detectors", "rank correlation", "near the top of both", "by chance alone")
     return Table(headers, lines)
 
 
-def _suspects(report: SuspectsReport) -> Table:
+def _suspects(rankings: Sequence[Ranking], names: Sequence[str]) -> Table:
     """Images near the top of several detectors, with their ranks."""
-    first = report.rankings[0]
+    first = rankings[0]
     classes = dict(zip(first.files, first.labels.tolist(), strict=True))
     lines = [
-        [
-            *map(
-                Cell,
-                (readable(file), report.class_names[classes[file]], *map("{:,}".format, ranks)),
-            )
-        ]
-        for file, ranks in suspects(report.rankings)[:MOST_LINES]
+        [Cell(readable(file)), Cell(names[classes[file]]), *(Cell(f"{rank:,}") for rank in ranks)]
+        for file, ranks in suspects(rankings)[:MOST_LINES]
     ]
-    names = [f"rank, {_name(ranking)}" for ranking in report.rankings]
-    return Table(("file", "class", *names), lines, 2)
+    return Table(("file", "class", *(f"rank, {_name(one)}" for one in rankings)), lines, 2)
 
 
-def _classes(report: SuspectsReport, sizes: npt.NDArray[np.int64]) -> Table:
+def _classes(
+    rankings: Sequence[Ranking], names: Sequence[str], sizes: npt.NDArray[np.int64]
+) -> Table:
     """How many of the images near the top each class has; classes without one are left out."""
-    n = len(report.rankings[0].files)
-    tops = [ranking.labels[: top(n)] for ranking in report.rankings]
+    n = len(rankings[0].files)
+    tops = [ranking.labels[: top(n)] for ranking in rankings]
     near = np.array([np.bincount(one, minlength=len(sizes)) for one in tops])
     order = np.argsort(-near.sum(axis=0), kind="stable")
     lines = [
         [
-            Cell(report.class_names[label]),
+            Cell(names[label]),
             Cell(f"{sizes[label]:,}", percent(sizes[label] / n)),
             *(Cell(f"{count:,}", percent(count / top(n))) for count in near[:, label]),
         ]
         for label in order[:MOST_LINES]
         if near[:, label].any()
     ]
-    names = [_name(ranking) for ranking in report.rankings]
-    return Table(("class", "of all images", *(f"of the top, {name}" for name in names)), lines)
+    headers = [f"of the top, {_name(ranking)}" for ranking in rankings]
+    return Table(("class", "of all images", *headers), lines)

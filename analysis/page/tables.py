@@ -1,19 +1,15 @@
-"""Tables as data: a list of columns over the rows of a study.
+"""Tables as data: columns (header, metric, format) over the rows of a study, a line a point."""
 
-A column has a header, a metric and a format.  `table` gives a line for each point: it joins the
-seeds of a metric with its interval.  A page lays out a `Table`; `for_terminal` makes it plain text.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import stdev
 from typing import Any, NamedTuple, TypeAlias
 
 from analysis import wording
 from analysis.names import name
-from analysis.rows import KEY, Row, Rows, groups, records, values
+from analysis.rows import KEY, Row, Rows, groups, records, select, values
 from analysis.statistics.comparison import bounded, counted, level_of
-from analysis.statistics.intervals import Estimate
+from analysis.statistics.intervals import Estimate, proportion
 
 NOTHING = "–"
 HEADERS = {
@@ -56,11 +52,10 @@ class Table:
 
 
 class Format(NamedTuple):
-    """How a number is written."""
+    """How a number is written, and an interval alone."""
 
     value: Callable[[float], str]
     bounds: Callable[[Estimate], str]
-    """An interval alone."""
 
 
 def _to(show: Callable[[float], str]) -> Callable[[Estimate], str]:
@@ -72,7 +67,6 @@ POINTS = Format(wording.point, _to(lambda value: wording.point(value).removesuff
 TIMES = Format(wording.times, _to(wording.times))
 AREA = Format(wording.area, _to(wording.area))
 GAIN = Format(wording.gain, _to(wording.gain))
-RATIO = Format(wording.ratio_name, _to(wording.ratio_name))
 NUMBER = Format(lambda value: f"{value:,.6g}", _to(lambda value: f"{value:,.6g}"))
 
 Metric: TypeAlias = "str | Callable[[Rows], Cell | Estimate | float | str | None]"
@@ -120,11 +114,7 @@ def table(
 ) -> Table:
     """A table with a line for each point, in display order.
 
-    Args:
-        rows: Of any number of points.
-        columns: What the table shows.
-        by: The coordinates that make a point; its seeds are joined.
-        words: As `Table.words`.
+    Points are told apart ``by`` some coordinates; the seeds of one are joined.
     """
     lines = [[_cell(own, column) for column in columns] for _, own in groups(rows, *by)]
     return Table([column.header for column in columns], lines, words)
@@ -137,11 +127,9 @@ def for_terminal(rows: Rows, columns: Sequence[Column]) -> tuple[list[str], list
 
 
 def joined(rows: Rows, metric: str, lowest: float = 0) -> Estimate | float | None:
-    """A metric over the seeds of one point.
+    """A metric over the seeds of one point; None where none defines it.
 
-    Returns:
-        An interval where the rows have counts or bounds for it, else the mean of what is defined;
-        None where nothing is.
+    It has an interval where the rows have counts or bounds for it, and is else the plain mean.
     """
     defined = [row for row in records(rows) if row.get(metric) is not None]
     if not defined:
@@ -156,7 +144,6 @@ def joined(rows: Rows, metric: str, lowest: float = 0) -> Estimate | float | Non
 
 def rate(metric: str, trials: str) -> Metric:
     """A proportion of a judge's test images with its count: they are the same for all seeds."""
-    from analysis.statistics.intervals import proportion
 
     def shown(rows: Rows) -> Cell | None:
         row = records(rows)[0]
@@ -181,22 +168,20 @@ def images(column: str = "n") -> Metric:
 
 
 def beside(cells: Rows, rows: Rows, columns: Sequence[Column], place: Sequence[str]) -> Table:
-    """The paper's numbers, ours beneath at the same coordinates.
+    """The numbers of `analysis.published.printed`, ours beneath at the same coordinates.
 
     Args:
-        cells: As `analysis.published.printed` gives them.
+        cells: The paper's.
         rows: Ours.
         columns: The metrics; a function among them has `Column.printed`.
         place: The coordinates that are compared, and shown.
     """
-    from analysis.rows import select
-
     headers = ["source", "data", *(column.header for column in coordinates(*place))]
     lines = []
     for cell in records(cells):
         at = {column: cell[column] for column in place if cell[column] is not None}
         ours = select(rows, **at)
-        line = [Cell(str(cell["source"])), Cell(str(cell["dataset"]))]
+        line = [Cell(cell["source"]), Cell(cell["dataset"])]
         line += [Cell(name(column, cell[column]) or NOTHING) for column in place]
         for column in columns:
             theirs = cell.get(column.printed or str(column.metric))
@@ -210,12 +195,10 @@ def beside(cells: Rows, rows: Rows, columns: Sequence[Column], place: Sequence[s
 def _cell(rows: Rows, column: Column) -> Cell:
     metric, show = column.metric, column.format
     found = metric(rows) if callable(metric) else joined(rows, metric, column.lowest)
-    if found is None:
-        return Cell(NOTHING)
     if isinstance(found, Cell):
         return found
-    if isinstance(found, str):
-        return Cell(found)
+    if found is None or isinstance(found, str):
+        return Cell(NOTHING if found is None else found)
     if not isinstance(found, Estimate):
         return Cell(show.value(float(found)))
     if not column.interval:
@@ -243,30 +226,21 @@ def _is_counted(row: Row, metric: str) -> bool:
     return True
 
 
-def steps(done: Iterable[Any]) -> tuple[Table, Table]:
-    """How long each step took, by task and one by one.
-
-    Args:
-        done: `analysis.page.page.Stage` of each step, in the order of the plan.
-
-    Returns:
-        The table by task, and that of all steps.
-    """
-    done = list(done)
-    tasks = []
+def steps(done: Sequence[Any]) -> tuple[Table, Table]:
+    """How long each step (`analysis.page.page.Stage`) took, by task and one by one."""
+    tasks, every = [], []
     for task in dict.fromkeys(stage.task for stage in done):
         own = [stage for stage in done if stage.task == task]
         seconds = [stage.seconds for stage in own]
         made = sum(not stage.cached for stage in own)
-        numbers = (task, str(len(own)), str(made), _duration(sum(seconds)), _duration(max(seconds)))
-        tasks.append([*map(Cell, numbers), Cell(_peak(own))])
-    every = []
+        took = (_duration(sum(seconds)), _duration(max(seconds)), _peak(own))
+        tasks.append([*map(Cell, (task, str(len(own)), str(made), *took))])
     for one in done:
-        now, took = "cached" if one.cached else "made now", _duration(one.seconds)
-        every.append([*map(Cell, (one.task, one.label, now, took, _peak([one])))])
+        now = "cached" if one.cached else "made now"
+        every.append([*map(Cell, (one.task, one.label, now, _duration(one.seconds), _peak([one])))])
     headers = ("task", "steps", "made now", "took in all", "longest step", "peak memory")
-    steps = Table(("task", "step", "this time", "took", "peak memory"), every, 3)
-    return Table(headers, tasks), steps
+    shown = Table(("task", "step", "this time", "took", "peak memory"), every, 3)
+    return Table(headers, tasks), shown
 
 
 def _peak(done: Sequence[Any]) -> str:
@@ -275,6 +249,5 @@ def _peak(done: Sequence[Any]) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+    whole = f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+    return f"{seconds:.1f} s" if seconds < 60 else whole

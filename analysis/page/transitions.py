@@ -21,29 +21,21 @@ if TYPE_CHECKING:
 def transitions(start: str, rows: Rows) -> tuple[list[Figure], Table]:
     """G1 and G2 minus p_t against the ratio, a panel for each weight, and a table of both p*.
 
-    Args:
-        start: Start of the figures' names.
-        rows: Of one trigger, target class and sampler, without controls.
+    The rows are of one trigger, target class and sampler; figures' names begin with ``start``.
     """
     drawn, cells = [], []
     for at, own in groups(rows, "guidance_weight"):
-        found = transition(own)
+        found, weight = transition(own), f"{at['guidance_weight']:g}"
         if found is None:
             continue
-        curves = [
-            curve(
-                f"{group.upper()} − p_t",
-                own,
-                "poison_ratio",
-                partial(_gap, group),
-                color=GROUP_COLORS[group],
-            )
-            for group in ("g1", "g2")
-        ]
+        curves = []
+        for group in ("g1", "g2"):
+            label, look = f"{group.upper()} − p_t", {"color": GROUP_COLORS[group]}
+            curves.append(curve(label, own, "poison_ratio", partial(_gap, group), **look))
         drawn.append(
             lines(
-                f"{start}-transition-w{at['guidance_weight']:g}",
-                f"Guidance w = {at['guidance_weight']:g}",
+                f"{start}-transition-w{weight}",
+                f"Guidance w = {weight}",
                 curves,
                 x="poison_ratio",
                 y="points",
@@ -52,7 +44,7 @@ def transitions(start: str, rows: Rows) -> tuple[list[Figure], Table]:
                 size=(3.5, 3.4),
             )
         )
-        line = [Cell(f"{at['guidance_weight']:g}")]
+        line = [Cell(weight)]
         for crossing in (found.gap, found.dominance):
             again = "and not at every larger p" if crossing.falls_back else ""
             line += [Cell(_place(crossing.value, found), again), Cell(_interval(crossing, found))]

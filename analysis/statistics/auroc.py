@@ -5,9 +5,9 @@ counting half (Hanley and McNeil 1982): the Mann-Whitney statistic over the numb
 midranks.  It depends on the order of the suspicions alone and on no prevalence.  Below 0.5 it stays
 below 0.5; nothing here is turned around.
 
-Intervals are closed forms.  They treat the images as independent draws, and are conditional on who
-is counted as positive and on the model, the classifier and the prepared detector behind the
-suspicions.  How often they hold the truth: docs/coverage.md.
+Intervals treat the images as independent draws, and are conditional on who is counted as positive
+and on the model, the classifier and the prepared detector behind the suspicions.  How often they
+hold the truth: docs/coverage.md.  A suspicion of NaN is a ValueError everywhere.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ are out of order; ours, by simulation."""
 def auroc(
     positive: Floats, negative: Floats, level: float = LEVEL, *, positives: int | None = None
 ) -> Estimate | None:
-    """Area under the ROC curve with its interval.
+    """Area under the ROC curve, 0..1, with its interval; None if a kind of image is missing.
 
     Wilson's interval of a share of m images, where m is such that AUROC (1 - AUROC) / m is DeLong's
     variance (1988).  Each kind's part of that variance is drawn towards the largest one possible,
@@ -43,12 +43,6 @@ def auroc(
         negative: float64, (N,). Of the others.
         level: Coverage, strictly between 0 and 1.
         positives: Bounds as only so many of the positives, 1..P, would give.
-
-    Returns:
-        0..1; None if a kind of image is missing.
-
-    Raises:
-        ValueError: A suspicion is NaN.
     """
     found = _Placed.of(positive, negative)
     if found is None:
@@ -60,9 +54,10 @@ def auroc(
     return Estimate(found.area, *score(found.area, information, level))
 
 
-def tpr_at(fpr: float, positive: Floats, negative: Floats, level: float = LEVEL) -> Estimate | None:
+def tpr_at(fpr: float, positive: Floats, negative: Floats) -> Estimate | None:
     """The largest true positive rate that some threshold reaches at a false positive rate <= fpr.
 
+    None if a kind of image is missing.
     No interpolation: a threshold flags all images of at least its suspicion, so equal ones come
     together, and what no threshold reaches is not reported.  0 if every threshold that flags a
     positive flags too many negatives.
@@ -73,50 +68,30 @@ def tpr_at(fpr: float, positive: Floats, negative: Floats, level: float = LEVEL)
 
     Args:
         fpr: Largest false positive rate allowed, 0..1.
-        positive: float64, (P,).
-        negative: float64, (N,).
-        level: Coverage, strictly between 0 and 1.
-
-    Returns:
-        0..1; None if a kind of image is missing.
-
-    Raises:
-        ValueError: A suspicion is NaN.
+        positive: As of `auroc`.
+        negative: As of `auroc`.
     """
     _check(positive, negative)
     if not len(positive) or not len(negative):
         return None
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     spread = z * sqrt(fpr * (1 - fpr) / len(negative))
     fewer, value, more = (
         _rate(allowed, positive, negative) for allowed in (fpr - spread, fpr, fpr + spread)
     )
     many = len(positive)
-    return Estimate(value, score(fewer, many, level)[0], score(more, many, level)[1])
+    return Estimate(value, score(fewer, many)[0], score(more, many)[1])
 
 
-def difference_of_labelings(
-    suspicion: Floats, first: Flags, second: Flags, level: float = LEVEL
-) -> Estimate | None:
+def difference_of_labelings(suspicion: Floats, first: Flags, second: Flags) -> Estimate | None:
     """AUROC when ``first`` says who is positive minus AUROC when ``second`` does, of equal images.
 
     Both intervals are joined with the correlation of what each image contributes to either AUROC
     (DeLong 1988).  It stays below 1 where the labelings agree on every image, so that "no
-    difference" has a width as well.
-
-    Args:
-        suspicion: float64, (N,).
-        first: bool, (N,).
-        second: bool, (N,).
-        level: Coverage, strictly between 0 and 1.
-
-    Returns:
-        None if a labeling has one kind of image only.
-
-    Raises:
-        ValueError: A suspicion is NaN.
+    difference" has a width as well.  Given suspicions, float64, (N,), and bool, (N,); None if a
+    labeling has one kind of image only.
     """
-    areas = [auroc(suspicion[flags], suspicion[~flags], level) for flags in (first, second)]
+    areas = [auroc(suspicion[flags], suspicion[~flags]) for flags in (first, second)]
     if areas[0] is None or areas[1] is None:
         return None
     (one, spread), (other, other_spread) = (
@@ -130,17 +105,10 @@ def roc_curve(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
     """False and true positive rates of every threshold, from (0, 0) to (1, 1).
 
     One point a distinct suspicion, so that the straight line between two points is what ties are
-    worth and the area under the lines is ``auroc``.
-
-    Args:
-        positive: float64, (P,).
-        negative: float64, (N,).
-
-    Returns:
-        Both float64, (V + 1,), never falling.
+    worth and the area under the lines is ``auroc``.  Both float64, (V + 1,), never falling.
 
     Raises:
-        ValueError: A kind of image is missing, or a suspicion is NaN.
+        ValueError: A kind of image is missing.
     """
     _check(positive, negative)
     if not len(positive) or not len(negative):

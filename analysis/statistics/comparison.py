@@ -29,10 +29,7 @@ Seeds: TypeAlias = "Rows | Sequence[Row]"
 SEEDS_FOR_SPREAD = 3
 """Fewest seeds whose spread is used in place of the counts."""
 
-GENERATIONS, OTHERS = "generations", "others"
-"""The two sets of images that a point counts in: of the target class, and of all others."""
-
-_TOTALS = {
+_COUNTED = {
     **{group: (f"{group}_count",) for group in ("g1", "g2", "g3", "g4")},
     "trigger_ratio": ("g1_count", "g2_count"),
     "mismatch_ratio": ("g1_count", "g3_count"),
@@ -62,34 +59,12 @@ class Comparison:
 def counted(row: Row, name: str) -> tuple[int, int]:
     """How many images of how many a fraction of a row stands for.
 
-    Args:
-        row: A result row.
-        name: Column of the fraction: g1..g4, trigger_ratio, mismatch_ratio, other_match_ratio,
-            other_trigger_ratio, trigger_false_positive_rate or, of a row with a template match,
-            template_g1, template_g2, template_trigger_ratio, template_agreement or
-            other_template_ratio.
+    The fraction's column is one of those named above.
     """
-    if name in _TOTALS:
-        return sum(int(row[column]) for column in _TOTALS[name]), int(row["n"])
+    if name in _COUNTED:
+        return sum(int(row[column]) for column in _COUNTED[name]), int(row["n"])
     trials = int(row[_TRIALS[name]])
     return round(float(row[name]) * trials), trials
-
-
-def counts_in(row: Row, name: str) -> str | None:
-    """Which images of its point a fraction counts, GENERATIONS or OTHERS.
-
-    None where it counts no images of the point itself, such as a judge's error on test images,
-    where its counts are not in the row, or where it is undefined.
-    """
-    if name in _TOTALS:
-        columns, images = (*_TOTALS[name], "n"), GENERATIONS
-    elif name == "template_agreement":
-        columns, images = (name, "n"), GENERATIONS
-    elif name.startswith("other_") and name in _TRIALS:
-        columns, images = (name, _TRIALS[name]), OTHERS
-    else:
-        return None
-    return None if any(row.get(column) is None for column in columns) else images
 
 
 def pooled(rows: Seeds, name: str) -> tuple[int, int]:
@@ -100,17 +75,12 @@ def pooled(rows: Seeds, name: str) -> tuple[int, int]:
 
 
 def level_of(rows: Seeds, name: str) -> Comparison:
-    """One fraction at one point.
-
-    Args:
-        rows: The point's rows, one a seed, at least one.
-        name: As `counted`.
-    """
+    """One fraction, as `counted` takes it, at one point."""
     return _over_images(rows, name, lambda own: proportion(*pooled(own, name)), lowest=0)
 
 
 def bounded(rows: Seeds, name: str, lowest: float = 0) -> Comparison | None:
-    """One number that has bounds of its own in every row, such as an AUROC, at one point.
+    """One number with bounds of its own in every row, such as an AUROC; None where no row has it.
 
     The interval of one seed is its own, and two are joined, conditional on the trained models; from
     three on it is Student's over the seeds.
@@ -119,9 +89,6 @@ def bounded(rows: Seeds, name: str, lowest: float = 0) -> Comparison | None:
         rows: The point's rows; seeds without the number are left out.
         name: Its column; the bounds are in ``<name>_low`` and ``<name>_high``.
         lowest: The smallest value that is possible: -1 for a difference of fractions.
-
-    Returns:
-        None when no seed has the number.
     """
     rows = records(rows)
     found = [
@@ -140,16 +107,14 @@ def between_models(rows: Seeds, others: Seeds, count: str, n: str) -> Comparison
     """A share of test images under one point's models minus the share under another's.
 
     Both points answer the same test images, but no row pairs their answers: the two shares of a
-    seed count as independent, which is cautious.  Seeds are joined as in `bounded`.
+    seed count as independent, which is cautious.  Seeds are joined as in `bounded`; those that one
+    point lacks are left out, and None is returned when no seed has both.
 
     Args:
-        rows: One point's rows, one a seed; seeds that the other point lacks are left out.
+        rows: One point's rows.
         others: The other point's rows.
         count: The column with the number of images in question.
         n: The column with the number of all test images.
-
-    Returns:
-        None when no seed has both.
     """
     pairs = _paired(
         *([row for row in records(one) if row.get(count) is not None] for one in (rows, others))
@@ -164,9 +129,9 @@ def between_models(rows: Seeds, others: Seeds, count: str, n: str) -> Comparison
 
 
 def _of_models(found: Sequence[Estimate], basis: str, lowest: float) -> Comparison:
-    if len(found) >= SEEDS_FOR_SPREAD:
-        return Comparison(mean_over_seeds(found).within(lowest, 1), basis)
-    return Comparison(mean_of_independent(found), basis)
+    several = len(found) >= SEEDS_FOR_SPREAD
+    joined = mean_over_seeds(found).within(lowest, 1) if several else mean_of_independent(found)
+    return Comparison(joined, basis)
 
 
 def above_constant(rows: Seeds, name: str, column: str) -> Comparison:

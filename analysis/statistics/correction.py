@@ -6,14 +6,13 @@ undone.  With T "carries the trigger" and C "shows the target class",
 
     P(seen group) = sum over true groups of P(judge says D | T) P(judge says M | C, T) P(true group)
 
-is a 4x4 linear system; it is solved by least squares on the simplex.  Two assumptions, both stated
-on the page: given the true group the two judges err independently, and they err on generations as
-often as on real test images (for mismatches: averaged over the other classes as the test split has
-them).
+is a 4x4 linear system; it is solved by least squares on the simplex.  Two assumptions: given the
+true group the two judges err independently, and they err on generations as often as on real test
+images (for mismatches: averaged over the other classes as the test split has them).
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,113 +23,45 @@ from analysis.statistics.intervals import LEVEL, Estimate, score
 DRAWS = 1000
 """Simulated repetitions behind each interval."""
 
-Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Errors: TypeAlias = tuple[int, int]
+"""How many test images a judge got wrong, and how many it was shown."""
 
 
-@dataclass(frozen=True)
-class ContentErrors:
-    """What the content judge gets wrong on test images, reduced to target against rest."""
+def content_errors(
+    clean: Sequence[Sequence[int]] | npt.NDArray[np.int64],
+    stamped: Sequence[Sequence[int]] | npt.NDArray[np.int64],
+    target: int,
+) -> list[Errors]:
+    """What the content judge gets wrong, reduced to target against rest.
 
-    clean_misses: int
-    """Clean target images that were judged to be another class."""
-    clean_targets: int
-    """Clean target images judged, at least 1."""
-    clean_false_matches: int
-    """Clean images of other classes that were judged to be the target."""
-    clean_others: int
-    """Clean images of other classes judged, at least 1."""
-    stamped_misses: int
-    """As ``clean_misses``, for images that carry the trigger."""
-    stamped_targets: int
-    """As ``clean_targets``, for images that carry the trigger."""
-    stamped_false_matches: int
-    """As ``clean_false_matches``, for images that carry the trigger."""
-    stamped_others: int
-    """As ``clean_others``, for images that carry the trigger."""
+    Args:
+        clean: int, (K, K): rows are true classes, columns what the judge said, entries counts.
+        stamped: The same, of the same images with the trigger on them.
+        target: Index of the target class, 0..K-1.
 
-    def __post_init__(self) -> None:
-        kinds = ("clean target", "clean non-target", "stamped target", "stamped non-target")
-        for kind, (errors, n) in zip(kinds, self.counts, strict=True):
-            _check_errors(errors, n, kind)
+    Returns:
+        Clean misses, clean false matches, stamped misses, stamped false matches.
 
-    @property
-    def counts(self) -> list[tuple[int, int]]:
-        """Errors and trials, four of each."""
-        every = [int(count) for count in astuple(self)]
-        return list(zip(every[::2], every[1::2], strict=True))
-
-    @classmethod
-    def from_confusions(
-        cls,
-        clean: Sequence[Sequence[int]] | npt.NDArray[np.int64],
-        stamped: Sequence[Sequence[int]] | npt.NDArray[np.int64],
-        target: int,
-    ) -> "ContentErrors":
-        """Reduce two confusion matrices.
-
-        Args:
-            clean: int, (K, K): rows are true classes, columns what the judge said, entries counts.
-            stamped: The same, of the same images with the trigger on them.
-            target: Index of the target class, 0..K-1.
-
-        Raises:
-            ValueError: A matrix that is not square, a target outside it, or a split that lacks the
-                target or has nothing else.
-        """
-        reduced = [_target_against_rest(matrix, target) for matrix in (clean, stamped)]
-        return cls(*reduced[0], *reduced[1])
-
-
-@dataclass(frozen=True)
-class TriggerErrors:
-    """What the trigger judge gets wrong on test images."""
-
-    false_positives: int
-    """Clean images that were judged to carry the trigger."""
-    n_clean: int
-    """Clean images judged, at least 1."""
-    false_negatives: int
-    """Stamped images that were judged clean."""
-    n_stamped: int
-    """Stamped images judged, at least 1."""
-
-    def __post_init__(self) -> None:
-        _check_errors(self.false_positives, self.n_clean, "clean")
-        _check_errors(self.false_negatives, self.n_stamped, "stamped")
-
-
-@dataclass(frozen=True)
-class Corrected:
-    """Fractions of the four groups as perfect judges would see them; they add up to 1."""
-
-    g1: Estimate
-    """Trigger present, content mismatches the condition."""
-    g2: Estimate
-    """Trigger present, content matches the condition."""
-    g3: Estimate
-    """Trigger absent, content mismatches the condition."""
-    g4: Estimate
-    """Trigger absent, content matches the condition."""
-    trigger_ratio: Estimate
-    """G1 + G2."""
-
-    def row(self) -> dict[str, float]:
-        """The columns of a results row: ``X_corrected``, ``X_corrected_low``, ``..._high``."""
-        columns = {}
-        for name in (*GROUPS, "trigger_ratio"):
-            estimate: Estimate = getattr(self, name)
-            columns[f"{name}_corrected"] = estimate.value
-            columns[f"{name}_corrected_low"] = estimate.low
-            columns[f"{name}_corrected_high"] = estimate.high
-        return columns
+    Raises:
+        ValueError: A matrix that is not square, or a target outside it.
+    """
+    found = []
+    for matrix in map(np.asarray, (clean, stamped)):
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not 0 <= target < len(matrix):
+            raise ValueError(
+                f"a confusion matrix is square, (K, K), and the target in 0..K-1; "
+                f"got {matrix.shape} and {target}"
+            )
+        hits, targets = int(matrix[target, target]), int(matrix[target].sum())
+        found.append((targets - hits, targets))
+        found.append((int(matrix[:, target].sum()) - hits, int(matrix.sum()) - targets))
+    return found
 
 
 def correct(
-    counts: Sequence[int],
-    content_errors: ContentErrors,
-    trigger_errors: TriggerErrors,
-    rng: np.random.Generator,
-) -> Corrected:
+    counts: Sequence[int], errors: Sequence[Errors], rng: np.random.Generator
+) -> dict[str, Estimate]:
     """Undo the judges' errors, with intervals that know how well those errors are known.
 
     The intervals are a parametric bootstrap over both the image counts and the judges' own test
@@ -144,33 +75,39 @@ def correct(
 
     Args:
         counts: Images judged g1, g2, g3, g4; four, none negative, not all zero.
-        content_errors: The content judge's errors on the test split.
-        trigger_errors: The trigger judge's errors on the test split.
+        errors: Six: of `content_errors`, then the trigger judge's false positives among clean and
+            false negatives among stamped test images.
         rng: Draws the bootstrap.
 
+    Returns:
+        By ``g1``..``g4`` and ``trigger_ratio`` (G1 + G2) the fraction that perfect judges would
+        see; the four add up to 1.
+
     Raises:
-        ValueError: Counts of another shape.
+        ValueError: Counts of another shape, or errors of no test image or more than there are.
     """
     seen = np.asarray(counts, dtype=np.float64)
     if seen.shape != (4,) or (seen < 0).any() or seen.sum() == 0:
         raise ValueError(f"four counts, none negative, not all zero; got {list(counts)}")
-    errors = _error_counts(content_errors, trigger_errors)
-    value = solve(seen / seen.sum(), confusion(errors[:, 0] / errors[:, 1]))
-
+    wrong, n = np.array(errors, dtype=np.float64).T
+    if (n < 1).any() or (wrong < 0).any() or (wrong > n).any():
+        raise ValueError(
+            f"judge errors: expected 0..n of at least one test image of each kind, got {errors}"
+        )
+    value = solve(seen / seen.sum(), confusion(wrong / n))
     shares = rng.dirichlet(seen + 0.5, DRAWS)
-    rates = rng.beta(errors[:, 0] + 0.5, errors[:, 1] - errors[:, 0] + 0.5, (DRAWS, len(errors)))
+    rates = rng.beta(wrong + 0.5, n - wrong + 0.5, (DRAWS, len(n)))
     draws = np.linalg.solve(confusion(rates), shares[:, :, None])[:, :, 0].astype(np.float64)
-    n = float(seen.sum())
-    g1, g2, g3, g4 = (_estimate(value[group], draws[:, group], n) for group in range(4))
-    return Corrected(g1, g2, g3, g4, _estimate(value[0] + value[1], draws[:, 0] + draws[:, 1], n))
+    found = {group: (value[place], draws[:, place]) for place, group in enumerate(GROUPS)}
+    found["trigger_ratio"] = value[0] + value[1], draws[:, 0] + draws[:, 1]
+    return {name: _estimate(*both, float(seen.sum())) for name, both in found.items()}
 
 
 def confusion(rates: Floats) -> Floats:
     """The probability of each seen group given each true group.
 
     Args:
-        rates: float64, (..., 6), 0..1: clean misses, clean false matches, stamped misses, stamped
-            false matches, trigger false positives, trigger false negatives.
+        rates: float64, (..., 6), 0..1, in the order of the errors that `correct` takes.
 
     Returns:
         float64, (..., 4, 4): row seen, column true, both in the order g1..g4; columns add up to 1.
@@ -178,23 +115,10 @@ def confusion(rates: Floats) -> Floats:
     clean_miss, clean_false, stamped_miss, stamped_false, false_positive, false_negative = (
         np.moveaxis(rates, -1, 0)
     )
-    says_trigger = {True: 1 - false_negative, False: false_positive}
-    says_match = {
-        (True, True): 1 - stamped_miss,
-        (True, False): stamped_false,
-        (False, True): 1 - clean_miss,
-        (False, False): clean_false,
-    }
-    groups = ((True, False), (True, True), (False, False), (False, True))
-    matrix = np.empty((*rates.shape[:-1], 4, 4))
-    for column, (trigger, match) in enumerate(groups):
-        for row, (seen_trigger, seen_match) in enumerate(groups):
-            detected = says_trigger[trigger]
-            matched = says_match[trigger, match]
-            matrix[..., row, column] = (detected if seen_trigger else 1 - detected) * (
-                matched if seen_match else 1 - matched
-            )
-    return matrix
+    detected = np.stack([1 - false_negative, 1 - false_negative, false_positive, false_positive])
+    matched = np.stack([stamped_false, 1 - stamped_miss, clean_false, 1 - clean_miss])
+    seen = [by * fit for by in (detected, 1 - detected) for fit in (1 - matched, matched)]
+    return np.ascontiguousarray(np.moveaxis(np.stack(seen), (0, 1), (-2, -1)))
 
 
 def solve(seen: Floats, matrix: Floats) -> Floats:
@@ -217,41 +141,9 @@ def solve(seen: Floats, matrix: Floats) -> Floats:
     return fractions
 
 
-def _target_against_rest(
-    confusions: Sequence[Sequence[int]] | npt.NDArray[np.int64], target: int
-) -> tuple[int, int, int, int]:
-    matrix = np.asarray(confusions)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not 0 <= target < len(matrix):
-        raise ValueError(
-            f"a confusion matrix is square, (K, K), and the target in 0..K-1; "
-            f"got {matrix.shape} and {target}"
-        )
-    targets = int(matrix[target].sum())
-    found = int(matrix[target, target])
-    others = int(matrix.sum()) - targets
-    return targets - found, targets, int(matrix[:, target].sum()) - found, others
-
-
-def _error_counts(content: ContentErrors, trigger: TriggerErrors) -> Floats:
-    """Errors and trials, float64, (6, 2), in the order `confusion` takes rates."""
-    of_trigger = [
-        (trigger.false_positives, trigger.n_clean),
-        (trigger.false_negatives, trigger.n_stamped),
-    ]
-    return np.array([*content.counts, *of_trigger], dtype=np.float64)
-
-
 def _estimate(value: float, draws: Floats, n: float) -> Estimate:
     # The four add up to 1 only up to rounding.
     share = min(1.0, float(value))
     bounds = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).clip(0, 1).tolist()
     low, high = score(share, n)
     return Estimate(share, min(low, bounds[0]), max(high, bounds[1]))
-
-
-def _check_errors(errors: int, n: int, images: str) -> None:
-    if n < 1 or not 0 <= errors <= n:
-        raise ValueError(
-            f"judge errors on {images} test images: expected 0..n of at least one image, "
-            f"got {errors} of {n}"
-        )

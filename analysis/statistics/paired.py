@@ -1,103 +1,64 @@
 """The difference of two shares of the *same* images: two classifiers, one test set.
 
-Both were asked about every image, so what counts is on which images they disagree.  Treating the
-two shares as independent samples would mostly overstate the error, as easy images are easy for
-both.  The bounds are *conditional on the two trained classifiers*: the test images are the sample,
-and they say nothing about what another training run would have given.
+Both were asked about every image, so what counts is on which images they disagree: four counts, of
+the images of which both answers are yes, only the first, only the second, and neither.  The bounds
+are *conditional on the two trained classifiers*.
 """
 
-from dataclasses import dataclass
 from math import sqrt
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.statistics import intervals
-from analysis.statistics.intervals import LEVEL, Estimate, scored
+from analysis.statistics.intervals import Estimate, scored
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """How often each of two yes-or-no questions was answered with yes, image by image."""
+def counted(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Count the pairs of two answers, bool, (N,), about the same images.
 
-    both: int
-    """Images of which both are true."""
-    first_only: int
-    """Images of which only the first is."""
-    second_only: int
-    """Images of which only the second is."""
-    neither: int
-    """Images of which neither is."""
-
-    def __post_init__(self) -> None:
-        """Refuse counts that are none."""
-        counts = (self.both, self.first_only, self.second_only, self.neither)
-        if min(counts) < 0 or self.n == 0:
-            raise ValueError(f"expected counts of at least one pair, none negative, got {counts}")
-
-    @classmethod
-    def of(cls, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Self:
-        """Count the pairs.
-
-        Args:
-            first: bool, (N,), N at least 1.
-            second: bool, (N,), of the same images in the same order.
-
-        Raises:
-            ValueError: No image, or another number of them.
-        """
-        if first.shape != second.shape:
-            raise ValueError(
-                f"expected answers about the same images, got {len(first)} and {len(second)}"
-            )
-        return cls(
-            both=int((first & second).sum()),
-            first_only=int((first & ~second).sum()),
-            second_only=int((~first & second).sum()),
-            neither=int((~first & ~second).sum()),
+    Raises:
+        ValueError: Another number of answers.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"expected answers about the same images, got {len(first)} and {len(second)}"
         )
-
-    @property
-    def n(self) -> int:
-        """All images."""
-        return self.both + self.first_only + self.second_only + self.neither
-
-    @property
-    def correlation(self) -> float:
-        """Newcombe's phi between the two answers, in [-1, 1]; 0 where either is always the same.
-
-        A positive one is brought down by n / 2 in its numerator, to no less than 0.
-        """
-        yes = (self.both + self.first_only, self.both + self.second_only)
-        product = yes[0] * (self.n - yes[0]) * yes[1] * (self.n - yes[1])
-        if product == 0:
-            return 0.0
-        excess = float(self.both * self.neither - self.first_only * self.second_only)
-        if excess > 0:
-            excess = max(0.0, excess - self.n / 2)
-        return excess / sqrt(product)
+    pairs = (first & second, first & ~second, ~first & second, ~first & ~second)
+    both, first_only, second_only, neither = (int(answers.sum()) for answers in pairs)
+    return both, first_only, second_only, neither
 
 
-def difference(pairs: Pairs, level: float = LEVEL) -> Estimate:
-    """First share minus second (Newcombe 1998, Stat. Med. 17:2635, method 10).
+def correlation(both: int, first_only: int, second_only: int, neither: int) -> float:
+    """Newcombe's phi between the two answers, in [-1, 1]; 0 where either is always the same.
+
+    A positive one is brought down by n / 2 in its numerator, to no less than 0.
+    """
+    n = both + first_only + second_only + neither
+    yes = (both + first_only, both + second_only)
+    product = yes[0] * (n - yes[0]) * yes[1] * (n - yes[1])
+    if product == 0:
+        return 0.0
+    excess = float(both * neither - first_only * second_only)
+    return (max(0.0, excess - n / 2) if excess > 0 else excess) / sqrt(product)
+
+
+def difference(both: int, first_only: int, second_only: int, neither: int) -> Estimate:
+    """First share minus second (Newcombe 1998, Stat. Med. 17:2635, method 10), given the counts.
 
     The distances to the two Wilson bounds add up as standard errors of correlated numbers do.  Of
     two classifiers that agree on every image it has a width, unlike Wald's; it is cautious where
     they hardly ever differ (99.7 % where 1 % of 360 images do).
 
-    Args:
-        pairs: What was counted.
-        level: Coverage, strictly between 0 and 1.
-
     Raises:
-        ValueError: ``level`` outside (0, 1).
+        ValueError: Counts that are negative or all zero.
     """
-    found = intervals.difference(
-        scored(pairs.both + pairs.first_only, pairs.n, level),
-        scored(pairs.both + pairs.second_only, pairs.n, level),
-        pairs.correlation,
-    )
+    counts = (both, first_only, second_only, neither)
+    if min(counts) < 0 or not any(counts):
+        raise ValueError(f"expected counts of at least one pair, none negative, got {counts}")
+    n = sum(counts)
+    first, second = (scored(both + only, n) for only in (first_only, second_only))
+    found = intervals.difference(first, second, correlation(*counts))
     # Of whole numbers: a difference of two quotients would be off in its last digit.
-    value = (pairs.first_only - pairs.second_only) / pairs.n
+    value = (first_only - second_only) / n
     return Estimate(value, min(value, found.low), max(value, found.high))

@@ -1,13 +1,8 @@
 """One detector on the training set and on the generations: what moved, and how surely.
 
-The paper's Tab. 3 has the higher AUROC among the generations.  An AUROC knows no prevalence, so
-more trigger alone cannot raise it: the suspicions of the poisoned have moved, or those of the
-clean.  The functions here say which.  Each gives columns of a results row by name; a number is None
-where a kind of image is missing.
-
-Every interval is 95 % and of `auroc`, with the conditions stated there: this diffusion
-model, this classifier, this many images of each kind.  A difference joins the intervals of its two
-sets, which are independent, as neither's images are the other's.
+An AUROC knows no prevalence, so more trigger alone cannot raise it: the suspicions of the poisoned
+have moved, or those of the clean.  Each function gives columns of a results row by name; a number
+is None where a kind of image is missing.  A difference joins the intervals of two independent sets.
 """
 
 from dataclasses import dataclass
@@ -45,16 +40,22 @@ class Scores:
         return cls(np.empty(0), np.empty(0))
 
     @property
+    def area(self) -> Estimate | None:
+        """The AUROC."""
+        return auroc(self.positive, self.negative)
+
+    @property
     def prevalence(self) -> float | None:
-        """Positives of all; None of no images."""
-        n = len(self.positive) + len(self.negative)
-        return len(self.positive) / n if n else None
+        """Positives of all; None if a kind of image is missing."""
+        if not len(self.positive) or not len(self.negative):
+            return None
+        return len(self.positive) / (len(self.positive) + len(self.negative))
 
 
 def detection(scores: Scores) -> Estimates:
     """``auroc``, and the true positive rates at low false positive rates."""
-    own = (scores.positive, scores.negative)
-    return {"auroc": auroc(*own), **{name: tpr_at(fpr, *own) for name, fpr in LOW_RATES.items()}}
+    rates = {name: tpr_at(fpr, scores.positive, scores.negative) for name, fpr in LOW_RATES.items()}
+    return {"auroc": scores.area, **rates}
 
 
 def against_training(generation: Scores, training: Scores) -> Estimates:
@@ -69,15 +70,10 @@ def against_training(generation: Scores, training: Scores) -> Estimates:
     - ``auroc_poisoned_moved``: generated positives against *training* negatives: what the AUROC
       would be if only the suspicions of the poisoned had moved.
     - ``auroc_clean_moved``: *training* positives against generated negatives: only the clean.
-
-    Args:
-        generation: Of the generations.
-        training: Of the training set, by the same detector and classifier.
     """
-    before = auroc(training.positive, training.negative)
     return {
-        "training_auroc": before,
-        "auroc_gain": _minus(auroc(generation.positive, generation.negative), before),
+        "training_auroc": training.area,
+        "auroc_gain": _minus(generation.area, training.area),
         "poisoned_shift": auroc(generation.positive, training.positive),
         "clean_shift": auroc(generation.negative, training.negative),
         "auroc_poisoned_moved": auroc(generation.positive, training.negative),
@@ -90,21 +86,16 @@ def at_equal_prevalence(generation: Scores, training: Scores) -> tuple[float | N
 
     The set with the larger one loses positives at random until it has the smaller one, at least one
     image staying.  Its AUROC is expected to be that of all its images, which is the value; the
-    interval is the one of so many positives.  What the reader sees is that fewer positives widen
-    the interval and move nothing.
-
-    Args:
-        generation: Of the generations.
-        training: Of the training set.
+    interval is the one of so many positives.
 
     Returns:
         The smaller prevalence, None if one of the four kinds of image is missing; and
         ``equal_prevalence_auroc`` (of the generations) and ``equal_prevalence_gain``.
     """
-    shares = [_prevalence_of_both_kinds(scores) for scores in (generation, training)]
-    if shares[0] is None or shares[1] is None:
+    one, other = generation.prevalence, training.prevalence
+    if one is None or other is None:
         return None, dict.fromkeys(("equal_prevalence_auroc", "equal_prevalence_gain"))
-    share = min(shares[0], shares[1])
+    share = min(one, other)
     generated, trained = (
         auroc(scores.positive, scores.negative, positives=_positives(scores, share))
         for scores in (generation, training)
@@ -129,10 +120,10 @@ def by_template_match(
         template_matched: bool, (N,). Where the template match does.
         training: Of the training set.
     """
-    seen = auroc(suspicion[template_matched], suspicion[~template_matched])
+    seen = Scores.split(suspicion, template_matched).area
     return {
         "template_auroc": seen,
-        "template_auroc_gain": _minus(seen, auroc(training.positive, training.negative)),
+        "template_auroc_gain": _minus(seen, training.area),
         "judge_minus_template_auroc": difference_of_labelings(suspicion, judged, template_matched),
     }
 
@@ -141,14 +132,7 @@ def _minus(one: Estimate | None, other: Estimate | None) -> Estimate | None:
     return None if one is None or other is None else difference(one, other)
 
 
-def _prevalence_of_both_kinds(scores: Scores) -> float | None:
-    return scores.prevalence if len(scores.positive) and len(scores.negative) else None
-
-
 def _positives(scores: Scores, share: float) -> int:
-    """Positives that make up ``share`` of a set beside all of its negatives, as nearly as can be.
-
-    With k of them k / (k + N) = share.  Rounding never asks for more than there are.
-    """
+    """The k of which k / (k + N) is nearest to ``share``; rounding never asks for more."""
     wanted = round(share / (1 - share) * len(scores.negative))
     return min(len(scores.positive), max(1, wanted))

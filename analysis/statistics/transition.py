@@ -18,7 +18,7 @@ from analysis.statistics.comparison import SEEDS_FOR_SPREAD, Seeds, above_consta
 from analysis.statistics.intervals import Estimate
 
 
-def amplification_row(trigger_ratio: Estimate, p_t: float) -> dict[str, float | None]:
+def amplification_row(trigger_ratio: Estimate, p_t: float) -> dict[str, Estimate | None]:
     """The amplification columns of a results row.
 
     Args:
@@ -27,22 +27,16 @@ def amplification_row(trigger_ratio: Estimate, p_t: float) -> dict[str, float | 
 
     Returns:
         ``amplification`` = trigger_ratio / p_t (None at p_t = 0, where it has no meaning) and
-        ``amplification_difference`` = trigger_ratio - p_t, each with ``_low`` and ``_high``.
+        ``amplification_difference`` = trigger_ratio - p_t.
 
     Raises:
         ValueError: ``p_t`` outside 0..1.
     """
     if not 0 <= p_t <= 1:
         raise ValueError(f"p_t is a fraction, 0..1, got {p_t}")
-    difference = trigger_ratio.shifted(-p_t)
-    ratio = trigger_ratio.divided(p_t) if p_t > 0 else None
     return {
-        "amplification": ratio.value if ratio else None,
-        "amplification_low": ratio.low if ratio else None,
-        "amplification_high": ratio.high if ratio else None,
-        "amplification_difference": difference.value,
-        "amplification_difference_low": difference.low,
-        "amplification_difference_high": difference.high,
+        "amplification": trigger_ratio.divided(p_t) if p_t > 0 else None,
+        "amplification_difference": trigger_ratio.shifted(-p_t),
     }
 
 
@@ -67,10 +61,6 @@ class Transition:
 
     poison_ratios: tuple[float, ...]
     """Ratios measured, ascending, fractions above 0."""
-    gap_1: tuple[float, ...]
-    """G1 - p_t at each ratio."""
-    gap_2: tuple[float, ...]
-    """G2 - p_t at each ratio."""
     gap: Crossing
     """p*_gap, where G1 reaches p_t."""
     dominance: Crossing
@@ -80,7 +70,7 @@ class Transition:
 
 
 def transition(rows: Seeds) -> Transition | None:
-    """Locate both phase-transition points on one curve.
+    """Locate both phase-transition points on one curve; None with fewer than two poison ratios.
 
     A p* cannot be told from the ratios at which zero lies in the interval of the curve (Fieller's
     argument): its interval reaches from where the upper bounds first reach zero to where the lower
@@ -89,9 +79,6 @@ def transition(rows: Seeds) -> Transition | None:
 
     Args:
         rows: One trigger, target, sampler and guidance weight; several ratios, one row a seed.
-
-    Returns:
-        None with fewer than two poison ratios above 0, where there is nothing to interpolate.
     """
     poisoned = [row for row in records(rows) if row["poison_ratio"] > 0]
     ratios = sorted({float(row["poison_ratio"]) for row in poisoned})
@@ -102,15 +89,11 @@ def transition(rows: Seeds) -> Transition | None:
     bounded = len(complete) >= SEEDS_FOR_SPREAD
     if bounded:
         points = [[row for row in point if row["seed"] in complete] for point in points]
-    gap_1, gap_2 = (
-        [above_constant(point, group, "p_t").estimate for point in points] for group in ("g1", "g2")
-    )
+    gap = [above_constant(point, "g1", "p_t").estimate for point in points]
     lead = [between_groups(point, "g1", "g2").estimate for point in points]
     return Transition(
         poison_ratios=tuple(ratios),
-        gap_1=tuple(one.value for one in gap_1),
-        gap_2=tuple(one.value for one in gap_2),
-        gap=_crossing(ratios, gap_1, bounded),
+        gap=_crossing(ratios, gap, bounded),
         dominance=_crossing(ratios, lead, bounded),
         seeds=max(len(complete), 1),
     )
@@ -119,13 +102,8 @@ def transition(rows: Seeds) -> Transition | None:
 def first_crossing(poison_ratios: Sequence[float], curve: Sequence[float]) -> float:
     """Where a curve first reaches zero from below, linear in log p between the ratios.
 
-    Args:
-        poison_ratios: (P,), ascending, above 0.
-        curve: (P,).
-
-    Returns:
-        A poison ratio; the smallest one where the curve starts at or above zero, inf where it never
-        gets there.
+    Given ascending ratios above 0 and as many values.  Returns the smallest ratio where the curve
+    starts at or above zero, inf where it never gets there.
     """
     reached = next((place for place, value in enumerate(curve) if value >= 0), None)
     if not reached:

@@ -46,10 +46,7 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Run the command line and exit.
-
-    Codes: 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C or SIGTERM.
-    """
+    """Run the command line; exit with 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C."""
     with ending(SOME_FAILED, OSError):
         process.prepare()
     try:
@@ -138,9 +135,7 @@ def report(request: Callable[[], "Request"]) -> None:
 @on_a_study
 def explain(
     request: Callable[[], "Request"],
-    step: Annotated[
-        str, typer.Argument(help="A path or the start of a digest, as plan prints it.")
-    ],
+    step: Annotated[str, typer.Argument(help="A path or the start of a digest, as plan says.")],
 ) -> None:
     """Say why a step is new: which settings differ from the nearest one that is finished."""
     from orchestrator.cli.printing import print_explanation
@@ -149,6 +144,7 @@ def explain(
         print_explanation(request(), step, console)
 
 
+PORT = "Port on 127.0.0.1 (default: 5000 if it is free)."
 STORE = "Folder, or address such as s3://bucket/folder, that keeps all results."
 StoreRoot = Annotated[str, typer.Option("--store", envvar="CASTLEWALLS_STORE", help=STORE)]
 Csv = Annotated[str | None, typer.Option(help="Write the table to this CSV file too.")]
@@ -158,10 +154,7 @@ Cluster = Annotated[str | None, typer.Option(help="Join a Ray cluster: host:port
 @app.command()
 def mlflow(
     store: StoreRoot = "artifacts",
-    port: Annotated[
-        int | None,
-        typer.Option(help="Port on 127.0.0.1 (default: 5000 if it is free).", min=1, max=65535),
-    ] = None,
+    port: Annotated[int | None, typer.Option(help=PORT, min=1, max=65535)] = None,
 ) -> None:
     """Open MLflow's pages for a store, on loopback, until Ctrl-C."""
     from orchestrator.store.store import open_store
@@ -203,8 +196,7 @@ def submit(
         typer.Argument(help="A study and whatever `castlewalls run` takes; --store is needed."),
     ],
     address: Annotated[
-        str,
-        typer.Option(help="The cluster's dashboard.", envvar="RAY_API_SERVER_ADDRESS"),
+        str, typer.Option(help="The cluster's dashboard.", envvar="RAY_API_SERVER_ADDRESS")
     ] = "http://127.0.0.1:8265",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow the log until the run ends.")
@@ -221,7 +213,7 @@ def submit(
 
 @app.command()
 def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
-    """Check this machine, or every node of a cluster; each finding has its cure."""
+    """Check this machine, or a cluster; each finding has its cure."""
     from orchestrator.cli import doctor as examination
     from orchestrator.run.request import NoCluster
 
@@ -235,9 +227,7 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
 
 @app.command()
 def verify(
-    scale: Annotated[
-        str, typer.Option(help="Scale of the studies: tiny, laptop or cifar10.")
-    ] = "laptop",
+    scale: Annotated[str, typer.Option(help="Scale: tiny, laptop or cifar10.")] = "laptop",
     store: StoreRoot = "artifacts",
     csv: Csv = None,
     json: Annotated[str | None, typer.Option(help="Write the table to this JSON file too.")] = None,

@@ -1,16 +1,15 @@
 """``castlewalls compare``: two points or two whole runs side by side, and the settings that differ.
 
-The rows of both sides are merged on the columns that tell points apart, except the seed.  A
-difference is given only where both sides count images, and not the same images.
+Rows are merged on the columns that tell points apart, except the seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isclose
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
@@ -20,7 +19,7 @@ from analysis.wording import counted, percent_interval
 from analysis.wording import points as in_points
 from orchestrator.cli.differing import Setting, settings_of_points, settings_of_runs, word
 from orchestrator.cli.sides import IMAGES, ComparedPoint, Side, side_of
-from orchestrator.cli.tables import print_table
+from orchestrator.cli.tables import print_lines, print_table
 
 HEADLINES = "trigger_ratio g1 g2 auroc tpr_at_1pct_fpr test_accuracy attack_success_rate".split()
 """Metrics that are printed for whole runs; the CSV file has all."""
@@ -36,14 +35,19 @@ NOTES = {
     UNKNOWN: "B − A is empty where it is not recorded which images were counted.",
 }
 """What is printed below the table, by the start of a basis that occurs in it."""
+ENDS = ("", "_low", "_high")
 LISTED = 6
 """Points of one run alone that are listed."""
 
 
+Points = Sequence[ComparedPoint]
+
+
 class Share(NamedTuple):
-    """A fraction of images, whose number is in the column ``images``."""
+    """A fraction of images."""
 
     images: str
+    """The column of their number."""
     hits: int
     n: int
 
@@ -55,20 +59,14 @@ class Compared:
     sides: tuple[Side, Side]
     place: list[str]
     """The columns on which runs are merged; empty for points."""
-    settings: Sequence[Setting]
-    """Those that differ."""
+    settings: list[Setting]
     table: pd.DataFrame
     """A line for each place and metric: ``a, a_low, a_high, b, ..., b_minus_a, ..., basis``."""
-    notes: Sequence[str]
-    """What is not merged, and what the intervals rest on."""
+    notes: list[str]
 
 
 def compare(names: Sequence[str], store: str) -> Compared:
-    """Set two points, or two whole runs, side by side.
-
-    Args:
-        names: Two, as ``side_of`` takes them.
-        store: Address of the store.
+    """Set two points, or two whole runs, side by side; names are as ``side_of`` takes them.
 
     Raises:
         ValueError: A name fits nothing, or the two cannot be compared.
@@ -84,13 +82,13 @@ def compare(names: Sequence[str], store: str) -> Compared:
         raise ValueError(f"expected two points or two whole runs with rows of one task, got {got}.")
     place = _place(sides)
     a, b = (_by_place(side.points, place) for side in sides)
-    both = {key: (a[key], b[key]) for key in a if key in b}
+    both = [key for key in a if key in b]
     lines = [
-        dict(zip(place, key, strict=True)) | _line(*pair, name)
-        for key, pair in both.items()
-        for name in _metrics([*pair[0], *pair[1]])
+        dict(zip(place, key, strict=True)) | _line(a[key], b[key], name)
+        for key in both
+        for name in _metrics([*a[key], *b[key]])
     ]
-    together = [points for pair in both.values() for points in _paired(*pair)]
+    together = [pair for key in both for pair in _paired(a[key], b[key])]
     if first.axes is not None and second.axes is not None:
         settings = settings_of_runs(first.axes, second.axes, together)
     else:
@@ -102,37 +100,36 @@ def compare(names: Sequence[str], store: str) -> Compared:
 
 def _place(sides: Sequence[Side]) -> list[str]:
     """Columns that tell the points of a run apart: axes, words, and other settings if needed."""
+    axes = sides[0].axes
+    if axes is None:
+        return []
     frames = [pd.DataFrame([dict(point.row) for point in side.points]) for side in sides]
-    settings = {"seed": None, **(sides[0].axes or {}), **sides[0].points[0].step.settings}
+    settings = {"seed": None, **axes, **sides[0].points[0].step.settings}
     there = [name for name in settings if all(name in frame for frame in frames)]
     varying = [x for x in there if any(frame[x].nunique(dropna=False) > 1 for frame in frames)]
     words = [x for x in varying if all(frame[x].map(type).eq(str).any() for frame in frames)]
-    found = [x for x in there if x in (sides[0].axes or {}) or x in words or x == "seed"]
+    found = [x for x in there if x in axes or x in words or x == "seed"]
     for name in varying:
-        if any(frame.duplicated(found).any() for frame in frames):
-            found += [name] * (name not in found)
-    return [name for name in found if name != "seed"] if sides[0].axes is not None else []
+        if name not in found and any(frame.duplicated(found).any() for frame in frames):
+            found.append(name)
+    return [name for name in found if name != "seed"]
 
 
-def _by_place(
-    points: Sequence[ComparedPoint], place: Sequence[str]
-) -> dict[tuple[Any, ...], list[ComparedPoint]]:
+def _by_place(points: Points, place: Sequence[str]) -> dict[tuple[Any, ...], list[ComparedPoint]]:
     groups: dict[tuple[Any, ...], list[ComparedPoint]] = {}
     for point in points:
         groups.setdefault(tuple(map(point.row.get, place)), []).append(point)
     return groups
 
 
-def _paired(
-    first: Sequence[ComparedPoint], second: Sequence[ComparedPoint]
-) -> list[tuple[ComparedPoint, ComparedPoint]]:
+def _paired(first: Points, second: Points) -> list[tuple[ComparedPoint, ComparedPoint]]:
     """Points with one seed; if none is common, the first of each side."""
     by_seed = {point.row.get("seed"): point for point in second}
     pairs = [(x, by_seed[x.row.get("seed")]) for x in first if x.row.get("seed") in by_seed]
     return pairs or [(first[0], second[0])]
 
 
-def _metrics(points: Sequence[ComparedPoint]) -> list[str]:
+def _metrics(points: Points) -> list[str]:
     """Columns that hold measured numbers, which are neither settings nor bounds of others."""
     settings = {"seed", *points[0].step.settings}
     numbers = dict.fromkeys(
@@ -145,18 +142,21 @@ def _metrics(points: Sequence[ComparedPoint]) -> list[str]:
     return [name for name in numbers if name not in bounds]
 
 
-def _line(
-    first: Sequence[ComparedPoint], second: Sequence[ComparedPoint], name: str
-) -> dict[str, Any]:
+def _line(first: Points, second: Points, name: str) -> dict[str, Any]:
     """A metric with each side's number and the difference."""
     gap, basis = _difference(first, second, name)
     line: dict[str, Any] = {"metric": name}
     numbers: tuple[Any, ...] = (_level(first, name), _level(second, name), gap)
     for column, found in zip(("a", "b", "b_minus_a"), numbers, strict=True):
         whole = isinstance(found, Estimate)
-        ends = (found.value, found.low, found.high) if whole else (found, None, None)
-        line |= zip((column, f"{column}_low", f"{column}_high"), ends, strict=True)
+        three = (found.value, found.low, found.high) if whole else (found, None, None)
+        line |= {f"{column}{end}": number for end, number in zip(ENDS, three, strict=True)}
     return line | {"basis": basis}
+
+
+def _three(row: Mapping[str, Any], name: str) -> list[Any]:
+    """A number and its bounds."""
+    return [row.get(f"{name}{end}") for end in ENDS]
 
 
 def share(row: Mapping[str, Any], name: str) -> Share | None:
@@ -164,7 +164,7 @@ def share(row: Mapping[str, Any], name: str) -> Share | None:
 
     Their number is in the column with the longest prefix of the name: ``other_n``, else ``n``.
     """
-    told: list[Any] = [row.get(f"{name}{end}") for end in ("", "_low", "_high")]
+    told = _three(row, name)
     words = name.split("_")
     columns = [*("_".join([*words[:k], "n"]) for k in range(len(words) - 1, 0, -1)), "n"]
     column = next((column for column in columns if row.get(column)), None)
@@ -172,30 +172,28 @@ def share(row: Mapping[str, Any], name: str) -> Share | None:
         return None
     found = Share(column, round(told[0] * row[column]), row[column])
     made = proportion(found.hits, found.n)
-    pairs = zip(told, (made.value, made.low, made.high), strict=True)
-    return found if all(isclose(one, other, abs_tol=1e-9) for one, other in pairs) else None
+    same = np.allclose(told, (made.value, made.low, made.high), rtol=1e-9, atol=1e-9)
+    return found if same else None
 
 
-def _level(points: Sequence[ComparedPoint], name: str) -> Estimate | float | None:
+def _level(points: Points, name: str) -> Estimate | float | None:
     """A number over the seeds of one side; with fewer than three, given the trained models."""
     rows = [point.row for point in points if point.row.get(name) is not None]
-    bounds: list[Any] = [(row.get(f"{name}_low"), row.get(f"{name}_high")) for row in rows]
-    each = [Estimate(row[name], *ends) for row, ends in zip(rows, bounds, strict=True)]
+    each = [Estimate(*_three(row, name)) for row in rows]
     shares = [one for row in rows if (one := share(row, name))]
     if not each:
         return None
     if any(one.low is None for one in each) or (1 < len(each) < SEEDS_FOR_SPREAD and not shares):
         values = {row[name] for row in rows}
         return values.pop() if len(values) == 1 else fmean(row[name] for row in rows)
+    if len(each) == 1:
+        return each[0]
     if len(each) < SEEDS_FOR_SPREAD:
-        pooled = sum(one.hits for one in shares), sum(one.n for one in shares)
-        return each[0] if len(each) == 1 else proportion(*pooled)
+        return proportion(sum(one.hits for one in shares), sum(one.n for one in shares))
     return mean_over_seeds(each).within(0, 1) if shares else mean_over_seeds(each)
 
 
-def _difference(
-    first: Sequence[ComparedPoint], second: Sequence[ComparedPoint], name: str
-) -> tuple[Estimate | None, str]:
+def _difference(first: Points, second: Points, name: str) -> tuple[Estimate | None, str]:
     """Second minus first and what its interval rests on; or None, and why if that is not plain."""
     counts = [[(point, share(point.row, name)) for point in side] for side in (second, first)]
     columns = {one and one.images for side in counts for _, one in side}
@@ -217,9 +215,7 @@ def _difference(
     return intervals.difference_of_proportions(b, m, a, n), f"Newcombe: {m} and {n} images"
 
 
-def _alone(
-    letter: str, own: Mapping[Any, list[ComparedPoint]], others: Mapping[Any, list[ComparedPoint]]
-) -> Iterator[str]:
+def _alone(letter: str, own: Mapping[Any, Points], others: Mapping[Any, Points]) -> Iterator[str]:
     """Say which points only one run has."""
     names = [point.step.name for key in own if key not in others for point in own[key]]
     if names:
@@ -228,7 +224,6 @@ def _alone(
 
 
 def _notes(table: pd.DataFrame) -> Iterator[str]:
-    """What the numbers rest on."""
     if table.empty:
         yield "No point is in both runs."
         return
@@ -248,9 +243,6 @@ def write_csv(comparison: Compared, path: Path) -> None:
     """Write all of a comparison as one table; fractions are 0..1.
 
     The column ``kind`` is ``name`` (what A and B are), ``setting``, ``metric`` or ``note``.
-
-    Raises:
-        OSError: The file cannot be written.
     """
     a, b = comparison.sides
     lines = [("name", "name", "", a.name, b.name), ("name", "where", "", a.where, b.where)]
@@ -260,24 +252,17 @@ def write_csv(comparison: Compared, path: Path) -> None:
     whole = pd.concat([told, comparison.table.assign(kind="metric")])
     leading = ["kind", *comparison.place, "metric", "of"]
     columns = [*leading, *(name for name in comparison.table if name not in leading)]
-    try:
-        path.write_text(whole.to_csv(columns=columns, index=False), encoding="utf-8")
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}; give another --csv.") from error
+    path.write_text(whole.to_csv(columns=columns, index=False), encoding="utf-8")
 
 
 def print_comparison(comparison: Compared, console: Console) -> None:
     """Print the settings that differ, the metrics, and what their intervals rest on."""
-
-    def say(text: str = "") -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
     for letter, side in zip("AB", comparison.sides, strict=True):
-        say(f"{letter}: {side.name}  ({side.where})")
-    say()
+        print_lines(console, f"{letter}: {side.name}  ({side.where})")
+    print_lines(console, "")
     if rows := [[x.name, x.of, *x.values] for x in comparison.settings]:
         print_table(console, ["setting", "of", "A", "B"], rows)
-    say("" if rows else "no setting differs.")
+    print_lines(console, "" if rows else "no setting differs.")
     table = comparison.table
     varying = [x for x in comparison.place if len(table) and table[x].nunique(dropna=False) > 1]
     rows = [
@@ -287,8 +272,7 @@ def print_comparison(comparison: Compared, console: Console) -> None:
     ]
     names = [name.replace("_", " ") for name in varying]
     print_table(console, [*names, "metric", "A", "B", "B − A"], rows)
-    say()
-    say("\n".join(comparison.notes))
+    print_lines(console, "", *comparison.notes)
 
 
 def _telling(line: Mapping[str, Any]) -> bool:
@@ -301,7 +285,7 @@ def _worded(line: Mapping[str, Any]) -> list[str]:
     """The name, both numbers and their difference, as text."""
     words = [str(line["metric"])]
     for column in ("a", "b"):
-        value, low, high = (line[f"{column}{end}"] for end in ("", "_low", "_high"))
+        value, low, high = _three(line, column)
         if value is None or isinstance(value, int):
             words.append("–" if value is None else f"{value:,}")
         elif low is None:
@@ -310,5 +294,5 @@ def _worded(line: Mapping[str, Any]) -> list[str]:
             words.append(percent_interval(Estimate(value, low, high)))
         else:
             words.append(f"{value:.4g} [{low:.4g}, {high:.4g}]".replace("-", "−"))
-    gap = [line[f"b_minus_a{end}"] for end in ("", "_low", "_high")]
+    gap = _three(line, "b_minus_a")
     return [*words, "" if gap[0] is None else in_points(Estimate(*gap))]

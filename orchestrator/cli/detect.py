@@ -1,7 +1,7 @@
-"""``castlewalls detect``: which images of somebody's own labelled folder are suspicious?
+"""``castlewalls detect``: which images of somebody's own labeled folder are suspicious?
 
-A study that is not among ``STUDIES``, as it asks nothing of the paper and knows no poison: the
-folder is taken whole, a classifier is trained on it as it is labelled, and a point is a detector.
+A study that is not among ``STUDIES``, as it knows no poison: a classifier is trained on the whole
+folder as it is labeled, and a point is a detector.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,28 +13,25 @@ import numpy as np
 from rich.console import Console
 
 from analysis.page import suspects as page
-from analysis.page.page import MissingPoint
+from analysis.page.page import MissingPoint, Report
 from analysis.page.suspects_page import write
+from analysis.rows import frame
 from orchestrator import choices
-from orchestrator.cli import part_settings
-from orchestrator.cli.options import split
-from orchestrator.cli.parsing import open_folder, store_of
+from orchestrator.cli import parsing
+from orchestrator.cli.tables import print_lines
 from orchestrator.run import report
-from orchestrator.run.placement import Placement
 from orchestrator.run.request import Request, Result, log_of
 from orchestrator.step import Step, brief
 from orchestrator.studies.axes import DETECTOR, Axes
 from orchestrator.studies.graph import Graph
-from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP, TINY, Scale
 from orchestrator.studies.study import Point, Study
 from tasks.data.datasets import ImageFolder
 from tasks.steps import rank
 
-SCALES = (LAPTOP, TINY)
-"""Their classifiers and detectors; ``laptop`` fits the classifier to the images."""
+SCALES = (LAPTOP.name, TINY.name)
+"""Those that have a classifier for such images; ``laptop`` fits it to them."""
 SEED = 0
-"""Of the classifier and of the detectors."""
 PRINTED = 5
 """Images that the terminal shows of each detector."""
 
@@ -54,84 +51,59 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 
 
 def request(study: Study, *, say: Callable[[str], Any] = print, **words: Any) -> Request:
-    """Look up, check and put together what was asked for: as ``parsing.request`` does."""
-    options, typed = split(study, words)
-    if options.images is None:
+    """What was asked for, as ``parsing.request`` puts it together, of a folder taken whole."""
+    if words.get("images") is None:
         raise ValueError(
             "Missing option '--images'. Give a folder with one folder of images a class."
         )
-    placement = Placement(actors=options.actors)
-    scales = {scale.name: scale for scale in SCALES}
-    stock = scales[choices.known(options.scale, scales, "scale")]
-    axes = study.chosen(stock, typed)
-    store = store_of(words.get("store"))
-    dataset = open_folder(options, store, say, held_out=False)
-    scorers = part_settings.detectors_of(options.detector_setting, stock)
-    scale = replace(own_images(stock, dataset), detectors=(*stock.detectors, *scorers))
-    if options.classifier_steps is not None:
-        classifier = replace(scale.classifier, steps=options.classifier_steps)
-        scale = replace(scale, classifier=classifier)
-    return Request(
-        study=study,
-        scale=scale,
-        axes=axes,
-        store=store,
-        placement=placement,
-        address=options.address,
-        verbose=options.verbose,
-        typed=options.typed(),
-    )
+    choices.known(words.get("scale") or LAPTOP.name, SCALES, "scale")
+    return parsing.request(study, say=say, held_out=False, **words)
 
 
 def write_page(request: Request, result: Result, points: Sequence[Point], folder: Path) -> Path:
     """Write the page and ``suspicion.csv`` of the detectors that are finished."""
-    dataset = request.scale.dataset
+    dataset, store = request.scale.dataset, request.store
     assert isinstance(dataset, ImageFolder)
+    name = Path(dataset.folder).name or dataset.folder
     return write(
         folder,
-        page.SuspectsReport(
-            folder=Path(dataset.folder).name or dataset.folder,
+        Report(
+            study="detect",
             scale=request.scale.name,
+            title=f"The most suspicious images of {name}",
+            question=" ".join(report.left_out(request)),
+            rows=frame([]),
             class_names=dataset.class_names,
-            rankings=[_ranking(request, point) for point in points],
-            remarks=list(report.left_out(request)),
             failures=[
-                MissingPoint(
-                    failure.point.name, failure.message, log_of(failure.point, request.store)
-                )
-                for failure in result.failures
+                MissingPoint(one.point.name, one.message, log_of(one.point, store))
+                for one in result.failures
             ],
             stages=report.stages(request, result),
             settings=_settings(request),
-            environment=report.environment(request.store, points[0].measure),
+            environment=report.environment(store, points[0].measure),
             command=report.command(request),
         ),
+        [_ranking(request, point) for point in points],
     )
 
 
 def print_suspects(request: Request, result: Result, console: Console) -> None:
     """The most suspicious images by each detector, and where the rest is."""
-    done = report.finished(request)
+    done, lines = report.finished(request), []
     for point in done:
-        lines = rank.read(request.store.folder(point.measure))
-        shown = lines[:PRINTED]
-        _say(console, f"{point.axes['detector']}: the {len(shown)} most suspicious of {len(lines)}")
-        for line in shown:
-            name = page.readable(line.file)
-            _say(console, f"  {line.rank}  {line.suspicion:<10.4g}  {line.label}: {name}")
+        ranked = rank.read(request.store.folder(point.measure))
+        shown = ranked[:PRINTED]
+        lines.append(f"{point.axes['detector']}: the {len(shown)} most suspicious of {len(ranked)}")
+        for one in shown:
+            name = page.readable(one.file)
+            lines.append(f"  {one.rank}  {one.suspicion:<10.4g}  {one.label}: {name}")
     if not result.made and len(done) == len(result.points):
-        _say(console, "everything was finished already; nothing was started.")
-    for remark in (*result.remarks, *report.left_out(request)):
-        _say(console, remark)
+        lines.append("everything was finished already; nothing was started.")
+    lines += [*result.remarks, *report.left_out(request)]
     if result.page:
-        _say(console, f"every image: {result.page.with_name('suspicion.csv')}")
-        _say(console, f"page: {result.page}")
-    else:
-        _say(console, "no detector is finished.")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+        lines.append(f"every image: {result.page.with_name('suspicion.csv')}")
+    lines.append(f"page: {result.page}" if result.page else "no detector is finished.")
+    print_lines(console, *lines)
 
 
 def _ranking(request: Request, point: Point) -> page.Ranking:
@@ -148,7 +120,6 @@ def _ranking(request: Request, point: Point) -> page.Ranking:
 
 
 def _settings(request: Request) -> dict[str, object]:
-    """What the classifier and the detectors are, in words that need no source."""
     scale, dataset = request.scale, request.scale.dataset
     shown: dict[str, object] = {
         "images": f"{sum(dataset.counts()['train']):,} files of {len(dataset.class_names)} classes",
@@ -171,4 +142,3 @@ DETECT = Study(
     write=write_page,
     words=("detect",),
 )
-"""Asked by its own command, not by name."""

@@ -9,17 +9,12 @@ from orchestrator.cli.sides import ComparedPoint
 from orchestrator.step import brief
 from orchestrator.store.recorded import Recorded
 
-NOT_THERE = "–"
-"""Shown for a setting, or a source, that one side does not have."""
-
 
 class Setting(NamedTuple):
-    """A setting that differs."""
+    """A setting that differs, such as ``trigger.alpha`` of ``point, manifest``."""
 
     name: str
-    """With a dot if it is part of another one, such as ``trigger.alpha``."""
     of: str
-    """The steps that have it, nearest first, such as ``point, manifest``."""
     values: tuple[str, str]
 
 
@@ -36,29 +31,21 @@ def settings_of_points(first: ComparedPoint, second: ComparedPoint) -> list[Sett
                 values = word(left.get(name)), word(right.get(name))
                 found.setdefault((word(name), values), {})[role] = None
 
-    waiting: deque[tuple[str, str | None, str | None]] = deque()
-    waiting.append(("point", first.step.digest, second.step.digest))
+    waiting = deque[tuple[str, str, str]]([("point", first.step.digest, second.step.digest)])
     seen = set()
     while waiting:
         role, *digests = waiting.popleft()
         if digests[0] == digests[1] or tuple(digests) in seen:
             continue
         seen.add(tuple(digests))
-        steps = [
-            side.library.steps.get(digest or "")
-            for side, digest in zip((first, second), digests, strict=True)
-        ]
-        one, other = steps
+        one, other = map(_step, (first, second), digests)
         if one is None or other is None:
-            named = [
-                {"step": f"{step.task if step else 'no record of'} {digest}"} if digest else {}
-                for step, digest in zip(steps, digests, strict=True)
-            ]
-            note(role, *named)
+            pairs = zip(digests, (one, other), strict=True)
+            note(role, *({"step": _named(*pair)} if pair[0] else {} for pair in pairs))
             continue
         note(role, _settings(one), _settings(other))
         for source in {**one.sources, **other.sources}:
-            waiting.append((source, one.sources.get(source), other.sources.get(source)))
+            waiting.append((source, one.sources.get(source, ""), other.sources.get(source, "")))
     note("made with", _versions(first), _versions(second))
     return [Setting(name, ", ".join(of), values) for (name, values), of in found.items()]
 
@@ -82,12 +69,20 @@ def word(value: Any) -> str:
     """A value as text that is safe to print, whoever wrote it; a long one is cut."""
     value = brief(value)
     if value is None:
-        return NOT_THERE
+        return "–"
     if isinstance(value, str):
         return value if value.isprintable() else json.dumps(value)
     if isinstance(value, list):
         return ", ".join(map(word, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _step(point: ComparedPoint, digest: str) -> Recorded | None:
+    return point.library.steps.get(digest)
+
+
+def _named(digest: str, step: Recorded | None) -> str:
+    return f"{step.task if step else 'no record of'} {digest}"
 
 
 def _settings(step: Recorded) -> dict[str, Any]:

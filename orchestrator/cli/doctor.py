@@ -1,28 +1,33 @@
-"""``castlewalls doctor``: check this machine, or every node of a cluster, before a run.
+"""``castlewalls doctor``: check this machine, or a cluster, before a run.
 
 A run stops at the first problem; the doctor lists all of them, each with its cure, and leaves
-nothing behind.  Installed packages are left to ``pip check``.
+nothing behind.  Installed packages are left to ``pip check``, open ports to ``ss -ltnp``.
 """
 
 import os
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.cli import machine
-from orchestrator.cli.machine import Space
+import psutil
+
+from analysis.wording import counted
 from orchestrator.process import cores
 from orchestrator.run import sessions
 from orchestrator.run.placement import GIB, TORCH_PROCESS
+from orchestrator.run.request import NoCluster
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.run import nodes
     from orchestrator.store.store import Store
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 OBJECT_STORE = 300 * 2**20
 """Bytes of shared memory that Ray takes on one machine."""
 FULL = 0.95
@@ -31,19 +36,21 @@ SCANT = 2 * GIB
 """Free bytes of a disk below which it may fill up: a study writes up to 1.2 GB at cifar10."""
 RAY_DISK = "delete old files there, or export RAY_TMPDIR=/a/larger/place (a short path)"
 SHARED = "mount -o remount,size=2g /dev/shm; in a container: docker run --shm-size=2g ..."
-WRITTEN = "read and written"
-PATIENCE_SECONDS = 60.0
-"""How long a node may take to answer; it may have to fetch the code first."""
+SEE_GPUS = "unset CUDA_VISIBLE_DEVICES, see what nvidia-smi says, and install torch for the "
+SEE_GPUS += "driver's CUDA: https://pytorch.org/get-started/locally"
 LEVELS = {"good": "green", "note": "yellow", "wrong": "bold red"}
-OF_NODE = "see raylet.err and runtime_env_setup-*.log in its /tmp/ray/session_latest/logs, install "
-OF_NODE += "what pyproject.toml requires, and restart it"
-OPEN = {
-    "Ray": "allow its ports only between the machines of the cluster",
-    "MLflow": "mlflow server --host 127.0.0.1 ..., and ssh -L from elsewhere",
-    "TensorBoard": "start it without --bind_all and --host, and ssh -L from elsewhere",
-}
-Versions = Mapping[str, str | None]
-"""Of Python and packages; None for one that is not installed."""
+SEES_GPUS = (
+    "import torch as t; print(t.__version__, t.version.cuda or 'none', t.cuda.device_count())"
+)
+GROUP = Path("/sys/fs/cgroup")
+"""The container's limits, where there are any (cgroup 2)."""
+
+
+class Space(NamedTuple):
+    """Memory or disk space in bytes."""
+
+    free: int
+    total: int
 
 
 class Finding(NamedTuple):
@@ -66,7 +73,7 @@ def judged(check: str, found: str, *problems: tuple[bool, str, str, str]) -> Fin
 
 
 def examine(store: str, address: str | None) -> list[Finding]:
-    """Check everything that a run rests on, here or on the nodes of the cluster at an address.
+    """Check everything that a run rests on, here or at the address of a cluster.
 
     Raises:
         ValueError: The store's address is not valid.
@@ -87,71 +94,36 @@ def examine(store: str, address: str | None) -> list[Finding]:
     return found
 
 
-def equipment(
-    environment: Mapping[str, str], temporary: str = "", counted: float | None = None
-) -> list[Finding]:
-    """Check this machine: CPUs, GPUs, memory, disks, the token and open ports.
-
-    Args:
-        environment: Of programs on this machine.
-        temporary: Where Ray keeps its sessions; empty for where a run here would.
-        counted: CPUs that Ray counts here; None for all.
-    """
-    folder, shared = Path(temporary or sessions.chosen(environment)), Path("/dev/shm")
+def equipment(environment: Mapping[str, str]) -> list[Finding]:
+    """Check this machine: CPUs, GPUs, memory, disks and the token of programs here."""
+    folder, shared = sessions.chosen(environment), Path("/dev/shm")
     few, many = (OBJECT_STORE + TORCH_PROCESS * (steps + 1) for steps in (1, cores()))
     rooms = [
-        room("memory", machine.memory(), few, many, "end other programs (top -o %MEM)", FULL),
-        room("Ray's files", machine.space(folder), OBJECT_STORE, SCANT, RAY_DISK, FULL, folder),
+        room("memory", memory_of(), few, many, "end other programs (top -o %MEM)", FULL),
+        room("Ray's files", space_of(folder), OBJECT_STORE, SCANT, RAY_DISK, FULL, folder),
     ]
     if shared.exists():  # not on macOS
-        rooms.append(room("shared memory", machine.space(shared), 0, OBJECT_STORE, SHARED))
-    return [
-        cpus(cores(), machine.cpu_quota(), counted),
-        threads(environment),
-        gpus(*machine.gpus(environment)),
-        *rooms,
-        token(environment),
-        *ports(machine.listening()),
-    ]
+        rooms.append(room("shared memory", space_of(shared), 0, OBJECT_STORE, SHARED))
+    return [cpus(cores(), cpu_quota()), gpus(environment), *rooms, token(environment)]
 
 
 def room(
     check: str, there: Space, least: int, better: int, cure: str, full: float = 1, place: Any = ""
 ) -> Finding:
-    """Check free bytes: below ``least`` a run fails, below ``better`` it is slow or may fail.
-
-    ``full`` is the use, 0..1, at which Ray takes the memory or disk for full.
-    """
+    """Check free bytes: with ``least``, or where ``full`` (0..1) is used, a run fails."""
     found = f"{_size(there.free)} of {_size(there.total)} free" + (f" in {place}" if place else "")
     least = max(least, int((1 - full) * there.total))
     few = (there.free <= least, "wrong", f"{_size(least)} are needed", cure)
-    return judged(
-        check, found, few, (there.free < better, "note", f"{_size(better)} are better", cure)
-    )
+    scant = (there.free < better, "note", f"{_size(better)} are better", cure)
+    return judged(check, found, few, scant)
 
 
-def cpus(there: int, quota: float | None, counted: float | None = None) -> Finding:
+def cpus(placed: int, quota: float | None) -> Finding:
     """Compare the CPUs on which steps are placed with those that they may use."""
-    placed, usable = there if counted is None else counted, min(there, quota or there)
-    few = max(1, int(usable))
-    said = f"steps are placed on {placed:g}, so they slow each other down"
-    cure = f"taskset -c 0-{few - 1} castlewalls run ...; on a node: ray start --num-cpus={few}"
+    usable = min(placed, quota or placed)
+    said = f"steps are placed on {placed}, so they slow each other down"
+    cure = f"taskset -c 0-{max(1, int(usable)) - 1} castlewalls run ..."
     return judged("CPUs", f"{usable:g} to use", (placed > usable, "note", said, cure))
-
-
-def threads(environment: Mapping[str, str]) -> Finding:
-    """Look for variables that give each of several parallel steps more than one thread."""
-    many = [x for x in THREADS if environment.get(x, "").isdigit() and int(environment[x]) > 1]
-    found = " and ".join(f"{name}={environment[name]}" for name in many) or "one a step"
-    said = "parallel steps compete for the CPUs, and the last digits of results may differ"
-    return judged("threads", found, (bool(many), "note", said, f"unset {' '.join(many)}"))
-
-
-def gpus(names: str, trouble: str) -> Finding:
-    """Check that torch can use the GPUs that the driver has."""
-    cure = "unset CUDA_VISIBLE_DEVICES, see what nvidia-smi says, and install torch for the "
-    cure += "driver's CUDA: https://pytorch.org/get-started/locally"
-    return judged("GPUs", names or "none found", (bool(trouble), "wrong", trouble, cure))
 
 
 def _size(count: int) -> str:
@@ -180,16 +152,6 @@ def token(environment: Mapping[str, str]) -> Finding:
     return judged("authentication", found, *problems)
 
 
-def ports(listening: Mapping[str, list[str]]) -> list[Finding]:
-    """One finding for each program that other machines can reach."""
-    found = [
-        Finding("note", "open ports", f"other machines reach {program} at {', '.join(at)}", cure)
-        for program, cure in OPEN.items()
-        if (at := listening.get(program))
-    ]
-    return found or [Finding("good", "open ports", "none of Ray, MLflow or TensorBoard")]
-
-
 @contextmanager
 def leaving_nothing(folder: Path) -> Iterator[None]:
     """Remove the folder and its parents if they were made inside this block and are empty."""
@@ -210,11 +172,11 @@ def writable(store: "Store") -> Finding:
         return Finding("wrong", "store", _line(error), f"ls -ld {store.root}, or another --store")
     place = f"this machine's copy of {store.address}" if store.remote else store.address
     cure = "delete old files there, or give another --store"
-    return room("store", machine.space(store.root), OBJECT_STORE, SCANT, cure, place=place)
+    return room("store", space_of(store.root), OBJECT_STORE, SCANT, cure, place=place)
 
 
 def _cluster(store: "Store", address: str) -> Iterator[Finding]:
-    """Findings about a cluster and its nodes."""
+    """Findings about a cluster; and about each node what a run would refuse it for."""
     from orchestrator.run import cluster, nodes
 
     told: list[str] = []
@@ -223,92 +185,110 @@ def _cluster(store: "Store", address: str) -> Iterator[Finding]:
 
         yield from (Finding("good", "authentication", line) for line in told)
         yield guard(ray.get_runtime_context().gcs_address)
-        probe = ""
         try:
-            with suppress(OSError):  # the finding about the store says so already
-                probe = store.probe()
-            own = machine.installed(("Python", *nodes.VERSIONS_OF))
-            yield from merged(dict(_answers(nodes.alive(), own, store.address, probe)))
+            probe = store.probe()
+        except OSError:  # the finding about the store says so already
+            return
+        try:
+            answers = nodes.ask(store, probe)
         finally:
-            if probe:
-                store.unprobe(probe)
+            store.unprobe(probe)
+        yield from fit(answers, store)
+
+
+def fit(answers: "Mapping[str, nodes.Facts | str]", store: "Store") -> list[Finding]:
+    """What a run would refuse each node for, by what the nodes answered."""
+    from orchestrator.run import nodes
+
+    found = []
+    for name, answer in answers.items():
+        try:
+            nodes.refuse_unfit({name: answer}, store, nodes.facts())
+        except NoCluster as error:
+            said, _, cure = str(error).rpartition(". ")
+            found.append(Finding("wrong", "node", said, cure))
+    same = f"{counted(len(answers), 'node')} with our versions and a view of the store"
+    return found or [Finding("good", "nodes", same)]
+
+
+def space_of(path: Path) -> Space:
+    """Space on the disk that holds a path, or will hold it once it is made."""
+    place = path.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    return Space(usage.free, usage.total)
+
+
+def cpu_quota(group: Path = GROUP) -> float | None:
+    """CPUs that the container may use at once; None without a limit."""
+    quota, _, period = _text(group / "cpu.max").partition(" ")
+    return int(quota) / int(period) if quota.isdigit() else None
+
+
+def memory_of(group: Path = GROUP) -> Space:
+    """Memory of the machine, or of the container if that has less; file caches count as free."""
+    machine = psutil.virtual_memory()
+    limit, used = _text(group / "memory.max"), _text(group / "memory.current")
+    if not limit.isdigit() or not used.isdigit() or int(limit) >= machine.total:
+        return Space(machine.available, machine.total)
+    kinds = dict(line.split() for line in _text(group / "memory.stat").splitlines())
+    free = int(limit) - int(used) + int(kinds.get("inactive_file", 0))
+    return Space(min(free, machine.available), int(limit))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def gpus(environment: Mapping[str, str]) -> Finding:
+    """Check that torch, in a process of its own, can use the NVIDIA GPUs that the driver has."""
+    if not shutil.which("nvidia-smi", path=environment.get("PATH")):
+        return Finding("good", "GPUs", "none found")
+    question, names = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], ""
+    try:
+        found = _answer(question, environment).splitlines()
+        names = "; ".join(found)
+        version, cuda, seen = _answer([sys.executable, "-P", "-c", SEES_GPUS], environment).split()
+        hidden = environment.get("CUDA_VISIBLE_DEVICES")
+        why = f"CUDA {cuda}" if hidden is None else f"CUDA_VISIBLE_DEVICES is {hidden!r}"
+        trouble = f"torch {version} sees {seen} of {len(found)} ({why})"
+        fine = int(seen) == len(found)
+    except (OSError, ValueError, subprocess.SubprocessError) as failure:
+        asked = "torch cannot be imported" if names else "nvidia-smi failed"
+        fine, trouble = False, f"{asked}: {_last_line(failure)}"
+    return judged("GPUs", names, (not fine, "wrong", trouble, SEE_GPUS))
+
+
+def _answer(command: list[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=120, env=dict(environment)
+    )
+    return done.stdout.strip()
+
+
+def _last_line(failure: Exception) -> str:
+    said = getattr(failure, "stderr", None) or getattr(failure, "stdout", None) or str(failure)
+    return str(said).strip().splitlines()[-1][:200]
 
 
 def guard(head: str) -> Finding:
     """Check that the cluster refuses a request without a token."""
-    guarded = machine.head_guarded(head)
-    said = "it asks for no token: whoever reaches it can run programs there"
-    if guarded is None:
-        said = "it did not say whether it asks for a token"
-    level, cure = "note" if guarded is None else "wrong", "restart it with RAY_AUTH_MODE=token"
-    return judged("authentication", f"the cluster at {head}", (not guarded, level, said, cure))
+    import grpc
 
-
-def _answers(
-    nodes: Iterable[Mapping[str, Any]], own: Versions, address: str, probe: str
-) -> Iterator[tuple[str, list[Finding]]]:
-    """Have all nodes check themselves at once, without a CPU; yield a name and findings each."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    check, waiting = ray.remote(check_node), {}
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = check.options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-        temporary = str(Path(node["RayletSocketName"]).parents[2])
-        counted = node["Resources"].get("CPU", 0.0)
-        name = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
-        waiting[task.remote(own, temporary, counted, address, probe)] = name
-    silent = [Finding("wrong", "node", f"no answer in {PATIENCE_SECONDS:.0f} s", OF_NODE)]
-    done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=PATIENCE_SECONDS)
-    for reference, name in waiting.items():
+    level, said = "wrong", "it asks for no token: whoever reaches it can run programs there"
+    with grpc.insecure_channel(head, [("grpc.enable_http_proxy", 0)]) as channel:  # as Ray does
         try:
-            yield name, ray.get(reference) if reference in done else silent
-        except ray.exceptions.RayError as error:
-            yield name, [Finding("wrong", "node", _line(error)[-300:], OF_NODE)]
-
-
-def check_node(
-    own: Versions, temporary: str, counted: float, address: str, probe: str
-) -> list[Finding]:
-    """As a task on a node: check it, with the driver's versions and its probe of the store."""
-    import psutil
-
-    from orchestrator.store.store import open_store
-
-    blind: str | None = None
-    try:
-        if probe and not (blind := (store := open_store(address)).sees(probe)):
-            store.check_writable(0)
-    except (OSError, ValueError) as error:
-        blind = _line(error)
-    cure = "give every node credentials for it" if "://" in address else "share one folder"
-    cure += ", or give another --store"
-    found = Finding("wrong", "store", blind, cure) if blind else Finding("good", "store", WRITTEN)
-    environment = psutil.Process().environ()  # as the raylet started it, before Ray changed it
-    return [same(machine.installed(own), own), found, *equipment(environment, temporary, counted)]
-
-
-def same(there: Versions, own: Versions) -> Finding:
-    """Compare a node's versions with the driver's: a step must compute the same on each."""
-    other = [name for name in own if there[name] != own[name]]
-    said = "; ".join(f"{name} is {there[name] or 'missing'}, here {own[name]}" for name in other)
-    cure = "install the same everywhere: pip install -c constraints.txt -e ., or deploy/Dockerfile"
-    return judged("versions", "the same as here", (bool(other), "wrong", said, cure))
-
-
-def merged(answers: Mapping[str, Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield equal findings of several nodes once, with the names of the nodes."""
-    equal: dict[Finding, dict[str, str]] = {}
-    for name, found in answers.items():
-        for one in found:
-            key = one._replace(found="") if one.level == "good" else one
-            equal.setdefault(key, {})[name] = one.found
-    for finding, said in equal.items():
-        nodes, texts = list(said), set(said.values())
-        some = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
-        where = "on every node" if len(nodes) == len(answers) else f"on {some}"
-        yield finding._replace(found=f"{where}: {texts.pop() if len(texts) == 1 else 'good'}")
+            channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")(b"", timeout=5)
+        except grpc.RpcError as refusal:
+            level, said = "note", "it did not say whether it asks for a token"
+            if refusal.code() == grpc.StatusCode.UNAUTHENTICATED:
+                level = "good"
+    problem = (level != "good", level, said, "restart it with RAY_AUTH_MODE=token")
+    return judged("authentication", f"the cluster at {head}", problem)
 
 
 def _line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.studies.study import Study
 
 
+@environment_kept()
 def run(study: "str | Study", *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
     """Make what a study lacks, write its page, and return its rows.
 
@@ -28,12 +29,7 @@ def run(study: "str | Study", *, quiet: bool = True, **words: Any) -> "pd.DataFr
         ValueError: What was asked for makes no sense; what to type instead.
         RuntimeError: No point could be finished.
     """
-    with environment_kept():
-        prepare()
-        return _run(study, quiet, words)
-
-
-def _run(study: "str | Study", quiet: bool, words: dict[str, Any]) -> "pd.DataFrame":
+    prepare()
     import pandas as pd
 
     from analysis.rows import columns, records

@@ -8,30 +8,17 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from orchestrator import choices
-from orchestrator.studies.axes import Axis
+from orchestrator.studies.scales import LAPTOP, SCALES
 from orchestrator.studies.study import Study
-
-if TYPE_CHECKING:
-    from orchestrator.studies.scales import Scale
 
 IMAGES, PARTS = "Another dataset, or your own images", "Triggers, detectors and classifiers"
 LENGTHS, CLUSTER = "How long and how large", "Where it runs (by default as the cluster allows)"
 AXES = "What is swept"
-Needs = Callable[[set[str]], bool]
-"""Whether a study with axes of these names has an option."""
-
-
-def _has(axis: str) -> Needs:
-    return lambda axes: axis in axes
-
-
-_poisons, _samples, _scores = map(_has, ("poison_ratio", "guidance_weight", "detector"))
-_classifies, _compares = map(_has, ("filter_ratio", "classifier"))
 
 
 def _option(
@@ -39,21 +26,16 @@ def _option(
     help: str,
     group: str = "",
     *,
-    needs: Needs = lambda _: True,
+    needs: str = "",
     env: str = "",
     only: str = "",
     echo: bool = True,
 ) -> Any:
-    """A field of ``Options``.
+    """A field of ``Options``, under the heading ``group`` of ``--help``.
 
-    Args:
-        default: Its value when nothing is typed.
-        help: For ``--help``, in a sentence.
-        group: The heading that it stands under.
-        needs: Which studies have it, by the names of their axes.
-        env: A variable that sets it too.
-        only: The commands that have it; empty for all.
-        echo: Whether it decides what is made; a command that makes the same then names it.
+    ``needs`` are axes, one of which a study must have; ``env`` is a variable that sets it too;
+    ``only`` are the commands that have it; ``echo`` says that it decides what is made, so that a
+    command that makes the same names it.
     """
     about = {"help": help, "group": group, "needs": needs, "env": env, "only": only, "echo": echo}
     return field(default=default, metadata=about)
@@ -79,7 +61,9 @@ class Options:
         echo=False,
     )
     dataset: str | None = _image(
-        None, "Use this dataset, such as digits or cifar10, instead of the scale's.", needs=_poisons
+        None,
+        "Use this dataset, such as digits or cifar10, instead of the scale's.",
+        needs="poison_ratio",
     )
     images: str | None = _image(None, "Use a folder with one folder of images a class.")
     image_size: int | None = _image(None, "Resize images to this many pixels a side (default: 32).")
@@ -88,53 +72,59 @@ class Options:
     data: str | None = _image(
         None,
         "Folder with the files of CIFAR10's binary version or of Fashion-MNIST.",
-        needs=_poisons,
+        needs="poison_ratio",
         env="CASTLEWALLS_DATA",
     )
     download: bool = _image(
-        False, "Download CIFAR10 or Fashion-MNIST if it is missing.", needs=_poisons, echo=False
+        False,
+        "Download CIFAR10 or Fashion-MNIST if it is missing.",
+        needs="poison_ratio",
+        echo=False,
     )
     trigger_setting: tuple[str, ...] = _part(
         (),
         "Set a field of a trigger, e.g. blend.alpha=0.36 or image_patch.picture=FILE. Repeatable.",
-        needs=_poisons,
+        needs="poison_ratio",
     )
     detector_setting: tuple[str, ...] = _part(
         (),
         "Set a field of a detector, e.g. fct.draws=1 (as the authors do). Repeatable.",
-        needs=_scores,
+        needs="detector",
     )
     generation_labels: str | None = _part(
         None,
         "Ask for a generation set by the observed labels (default), or clean, as the authors do.",
-        needs=lambda axes: _samples(axes) and (_scores(axes) or _compares(axes)),
+        needs="detector classifier",
+        only="plan run report explain",
     )
     classifier_weights: str | None = _part(
-        None, "Start classifiers from ImageNet weights: a file or a hub id.", needs=_compares
+        None, "Start classifiers from ImageNet weights: a file or a hub id.", needs="classifier"
     )
     training_steps: int | None = _length(
-        None, "Train each diffusion model for this many steps.", needs=_poisons
+        None, "Train each diffusion model for this many steps.", needs="poison_ratio"
     )
-    generations: int | None = _length(None, "Draw this many images a point.", needs=_samples)
+    generations: int | None = _length(
+        None, "Draw this many images a point.", needs="guidance_weight"
+    )
     draws: int | None = _length(
-        None, "Classify each image with this many noises.", needs=_classifies
+        None, "Classify each image with this many noises.", needs="filter_ratio"
     )
     test_images: int | None = _length(
-        None, "Classify this many test images (default: all).", needs=_classifies
+        None, "Classify this many test images (default: all).", needs="filter_ratio"
     )
     classifier_steps: int | None = _length(
-        None, "Train the classifier for this many steps.", needs=lambda axes: not _poisons(axes)
+        None, "Train the classifier for this many steps.", only="detect"
     )
     budget: str | None = _length(
         None,
         "Shorten trainings and draw fewer images to fit a time, e.g. 20m.",
-        needs=_poisons,
+        needs="poison_ratio",
         echo=False,
     )
     stream_memory: str | None = _length(
         None,
         "Keep up to this much of a training set in memory, e.g. 2GiB; stream a larger one.",
-        needs=_poisons,
+        needs="poison_ratio",
     )
     address: str | None = _placed(
         None, "Join a Ray cluster: host:port, or auto.", only="run detect"
@@ -170,12 +160,12 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def offered(study: Study, command: str = "run") -> Iterator["Field[Any]"]:
+def offered(study: Study, command: str) -> Iterator["Field[Any]"]:
     """The options that a command has for a study."""
     axes = {axis.name for axis in study.axes}
     for item in fields(Options):
-        needs, only = item.metadata["needs"], item.metadata["only"]
-        if needs(axes) and command in (only.split() or [command]):
+        needs, only = item.metadata["needs"].split(), item.metadata["only"].split()
+        if (not needs or axes.intersection(needs)) and command in (only or [command]):
             yield item
 
 
@@ -188,77 +178,59 @@ def split(study: Study, words: Mapping[str, Any]) -> tuple[Options, dict[str, st
     choices.refuse_empty(words)
     given = {name: value for name, value in words.items() if value is not None}
     axes = {axis.name for axis in study.axes}
-    known = {item.name for item in offered(study)}
+    known = {item.name for item in offered(study, study.words[0] if study.words else "run")}
     for name in given.keys() - axes - known:
         near = difflib.get_close_matches(name, axes | known, n=1)
         hint = f"did you mean {flag_of(near[0])}?" if near else "leave it out."
         raise ValueError(f"study {study.name} has no {flag_of(name)}; {hint}")
-    typed = {name: _text(value) for name, value in given.items() if name in axes}
+    typed = {name: ",".join(map(str, _each(given[name]))) for name in given if name in axes}
     choices.refuse_empty(typed)
-    plain = {name: _plain(name, value) for name, value in given.items() if name not in axes}
-    return Options(**plain), typed
+    options: dict[str, Any] = {}
+    for item in fields(Options):
+        if (value := given.get(item.name)) is not None:
+            place, several = hasattr(value, "__fspath__"), item.default == ()
+            options[item.name] = _each(value) if several else str(value) if place else value
+    return Options(**options), typed
 
 
-def _text(value: Any) -> str:
-    """An axis' values as the command line has them: one, or several with commas."""
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        return str(value)
-    return ",".join(str(item) for item in value)
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A value of ``Options`` in its field's type: places may be a ``Path``, lists become tuples."""
-    default = next(item.default for item in fields(Options) if item.name == name)
-    if default == ():
-        return (value,) if isinstance(value, str) else tuple(value)
-    return str(value) if hasattr(value, "__fspath__") else value
+def _each(value: Any) -> tuple[Any, ...]:
+    """One value, or several."""
+    several = hasattr(value, "__iter__") and not isinstance(value, str)
+    return tuple(value) if several else (value,)
 
 
 def parameters(study: Study, command: str) -> list[inspect.Parameter]:
     """The flags of a command for a study, as the parameters of a function for typer."""
-    made = [_parameter(axis.name, str | None, None, _of_axis(axis)) for axis in study.axes]
+    found: list[tuple[str, Any, Any, Any]] = []
+    for axis in study.axes:
+        words = completed(axis.options(LAPTOP))
+        option = typer.Option(axis.flag, help=axis.help, rich_help_panel=AXES, autocompletion=words)
+        found.append((axis.name, str | None, None, option))
     for item in offered(study, command):
-        kind, default = (
-            (list[str] | None, None) if item.default == () else (item.type, item.default)
+        default, about = item.default, item.metadata
+        option = typer.Option(
+            flag_of(item.name),
+            help=about["help"],
+            rich_help_panel=about["group"] or None,
+            envvar=about["env"] or None,
+            autocompletion=completed(one.name for one in SCALES) if item.name == "scale" else None,
+            show_default=isinstance(default, str | float) and not isinstance(default, bool),
         )
-        made.append(_parameter(item.name, kind, default, _of_option(item)))
-    return made
+        kind, default = (list[str] | None, None) if default == () else (item.type, default)
+        found.append((item.name, kind, default, option))
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, option])
+        for name, kind, default, option in found
+    ]
 
 
-def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-    )
-
-
-def _of_axis(axis: Axis) -> Any:
-    options = completed(lambda: axis.options(_scales()["laptop"]))
-    return typer.Option(axis.flag, help=axis.help, rich_help_panel=AXES, autocompletion=options)
-
-
-def _of_option(item: "Field[Any]") -> Any:
-    about = item.metadata
-    return typer.Option(
-        flag_of(item.name),
-        help=about["help"],
-        rich_help_panel=about["group"] or None,
-        envvar=about["env"] or None,
-        autocompletion=completed(_scales) if item.name == "scale" else None,
-        show_default=isinstance(item.default, str | float) and not isinstance(item.default, bool),
-    )
-
-
-def completed(options: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """A function for shell completion: each option after whatever ends with a comma."""
+def completed(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """A function for shell completion: each word after whatever ends with a comma."""
+    known = list(words)
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
-        return [f"{before}{comma}{word}" for word in options() if word.startswith(last)]
+        return [f"{before}{comma}{word}" for word in known if word.startswith(last)]
 
     return complete
-
-
-def _scales() -> "dict[str, Scale]":
-    from orchestrator.studies.scales import SCALES
-
-    return {scale.name: scale for scale in SCALES}

@@ -29,7 +29,6 @@ from tasks.steps import conditions, weights
 Say = Callable[[str], Any]
 
 NETWORKS = ("diffusion", "edm")
-"""Diffusion models of a scale."""
 DOWNLOADED: dict[str, Any] = {kind.name: kind for kind in (datasets.Cifar10, datasets.FashionMnist)}
 """Datasets in files that are downloaded, by name."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -41,12 +40,15 @@ PLACEMENT = (
 """Options that say how steps are spread; ``Placement`` has them by the same names."""
 
 
-def request(study: str | Study, *, say: Say = print, **words: Any) -> Request:
-    """Look up, check and put together what was asked for.
+def request(
+    study: str | Study, *, say: Say = print, held_out: bool = True, **words: Any
+) -> Request:
+    """Put together what was asked for, and check it.
 
     Args:
         study: A name of ``STUDIES``, a Python file that makes one ``Study``, or a study.
         say: Told how words were understood, what is timed, and which images are left out.
+        held_out: Whether a part of your own images is kept for tests.
         words: Fields of ``Options`` and axes of the study, as typed or as Python values.
 
     Raises:
@@ -55,9 +57,9 @@ def request(study: str | Study, *, say: Say = print, **words: Any) -> Request:
     chosen = study if isinstance(study, Study) else find_study(study)
     options, typed = split(chosen, words)
     placement = Placement(**{name: getattr(options, name) for name in PLACEMENT})
-    stock = find_scale(options.scale)
     store = store_of(words.get("store"))
-    scale = _with_parts(_with_data(stock, options, store, say), options)
+    scale = _with_data(find_scale(options.scale), options, store, say, held_out)
+    scale = _with_parts(scale, options)
     axes = chosen.chosen(scale, typed)
     for axis in chosen.axes:
         plain = axis.kind != "name" and typed.get(axis.name)
@@ -83,11 +85,7 @@ def request(study: str | Study, *, say: Say = print, **words: Any) -> Request:
 
 
 def find_study(name: str) -> Study:
-    """The study of a name, or of a Python file that makes one.
-
-    Raises:
-        ValueError: There is none, or the file makes none or several.
-    """
+    """The study of a name, or of a Python file that makes one; ValueError if there is not one."""
     studies = {study.name: study for study in STUDIES}
     if not name.endswith(".py"):
         return studies[choices.known(name, studies, "study")]
@@ -132,26 +130,22 @@ def _amount(text: str, units: Mapping[str, int], wanted: str) -> float:
     return float(found[1]) * units[found[2]]
 
 
-def open_folder(options: Options, store: Store, say: Say, **how: Any) -> datasets.ImageFolder:
-    """The folder of images that was asked for; ``say`` is told what is left out."""
-    return datasets.ImageFolder.open(
-        choices.path(options.images or "", "--images"),
-        image_size=32 if options.image_size is None else options.image_size,
-        channels=options.channels,
-        skip_broken=options.skip_broken,
-        store=str(store.root),
-        say=say,
-        **how,
-    )
-
-
-def _with_data(scale: Scale, options: Options, store: Store, say: Say) -> Scale:
+def _with_data(scale: Scale, options: Options, store: Store, say: Say, held_out: bool) -> Scale:
     """The scale with the dataset that was asked for, and networks and lengths that fit it."""
     if options.images is not None:
         for name in ("dataset", "download"):
             if getattr(options, name):
                 raise ValueError(f"{flag_of(name)} does not go with --images; leave one out.")
-        return own_images(scale, open_folder(options, store, say))
+        folder = datasets.ImageFolder.open(
+            choices.path(options.images, "--images"),
+            image_size=32 if options.image_size is None else options.image_size,
+            channels=options.channels,
+            skip_broken=options.skip_broken,
+            store=str(store.root),
+            say=say,
+            held_out=held_out,
+        )
+        return own_images(scale, folder)
     for name in ("image_size", "channels", "skip_broken"):
         if (value := getattr(options, name)) is not None and value is not False:
             raise ValueError(f"{flag_of(name)} is about your own images; add --images FOLDER.")
@@ -185,11 +179,14 @@ def _with_parts(scale: Scale, options: Options) -> Scale:
         labels = choices.known(options.generation_labels, conditions.LABELS, "generation labels")
         scale = replace(scale, generation_labels=labels)
     if options.stream_memory is not None:
-        held = bytes_of(options.stream_memory)
         names = (*NETWORKS, "content_judge", "trigger_judge", "classifier")
-        trainings = {name: replace(getattr(scale, name), window_bytes=held) for name in names}
-        scale = replace(scale, **trainings)
+        scale = _trained(scale, names, window_bytes=bytes_of(options.stream_memory))
     return scale
+
+
+def _trained(scale: Scale, names: Sequence[str], **settings: Any) -> Scale:
+    """The scale with other settings of some of its trainings."""
+    return replace(scale, **{name: replace(getattr(scale, name), **settings) for name in names})
 
 
 def _with_weights(scale: Scale, options: Options, axes: Axes) -> Scale:
@@ -218,8 +215,9 @@ def _with_lengths(
     if options.budget is not None:
         return _within(study, scale, axes, options, store, say)
     if (steps := options.training_steps) is not None:
-        trainings = {name: replace(getattr(scale, name), steps=steps) for name in NETWORKS}
-        scale = replace(scale, **trainings)
+        scale = _trained(scale, NETWORKS, steps=steps)
+    if (steps := options.classifier_steps) is not None:
+        scale = _trained(scale, ("classifier",), steps=steps)
     if (n := options.generations) is not None:
         drawn = {name: replace(getattr(scale, name), n=n) for name in ("generations", "others")}
         scale = replace(scale, **drawn, generation_set_n=n)
@@ -258,10 +256,11 @@ def _within(
         ) from None
     shorter = shortened(scale, percent)
     steps, n, whole = shorter.diffusion.steps, images_at(percent), images_at(100)
+    drawn, typed = (
+        (f", {n:,} of {whole:,} images a point", f" --generations {n}") if n else ("", "")
+    )
     say(
-        f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model"
-        + (f", {n:,} of {whole:,} images a point" if n else "")
-        + f"; on any machine the same is --training-steps {steps}"
-        + (f" --generations {n}" if n else "")
+        f"budget: {steps:,} of {scale.diffusion.steps:,} training steps a model{drawn}; "
+        f"on any machine the same is --training-steps {steps}{typed}"
     )
     return shorter, replace(options, training_steps=steps, generations=n or None)

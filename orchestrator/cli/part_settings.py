@@ -18,12 +18,10 @@ from tasks.triggers.picture import Picture
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag that sets a field of one kind of part."""
+    """A flag that sets a field of one kind of part, ``trigger`` or ``detector``."""
 
     part: str
-    """``trigger`` or ``detector``."""
     kinds: Mapping[str, type]
-    """What can be set, by name."""
     example: str
     fixed: tuple[str, ...] = ()
     """Fields that a point sets."""
@@ -32,11 +30,7 @@ class Flag:
         return f"--{self.part}-setting"
 
     def split(self, words: str) -> tuple[Any, str, str]:
-        """The class, its field and the text of ``NAME.FIELD=VALUE``.
-
-        Raises:
-            ValueError: It has another form, or there is no such name or field.
-        """
+        """The class, its field and the text of ``NAME.FIELD=VALUE``; ValueError for other words."""
         place, equals, text = words.partition("=")
         owner, dot, name = place.partition(".")
         if not (equals and dot and text):
@@ -58,7 +52,6 @@ class Flag:
         return found
 
     def _value(self, kind: Any, name: str, text: str) -> Any:
-        """The text in the field's type."""
         if _holds_a_file(kind, name):
             return Picture.read(choices.path(text, f"{self} {kind.name}.{name}"))
         wanted = typing.get_type_hints(kind)[name]
@@ -81,11 +74,7 @@ DETECTORS = Flag(
 
 
 def triggers_of(typed: Sequence[str], image_size: int, channels: int) -> tuple[Trigger, ...]:
-    """The triggers with other than their default fields; a picture's value is a file.
-
-    Raises:
-        ValueError: In one line: the words make no sense, or a trigger does not fit such images.
-    """
+    """The triggers with other than their default fields; ValueError if one fits no such images."""
     image = np.zeros((1, image_size, image_size, channels), dtype=np.uint8)
     made = []
     for kind, given in TRIGGERS.values(typed).items():
@@ -98,11 +87,7 @@ def triggers_of(typed: Sequence[str], image_size: int, channels: int) -> tuple[T
 
 
 def detectors_of(typed: Sequence[str], scale: Scale) -> tuple[Detector, ...]:
-    """The detectors with other fields than a scale gives them.
-
-    Raises:
-        ValueError: In one line, what was expected, what came and what to type instead.
-    """
+    """The detectors with other fields than a scale gives them; ValueError as above."""
     made = []
     for kind, given in DETECTORS.values(typed).items():
         stock: Any = scale.detector(kind.name)

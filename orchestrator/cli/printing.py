@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from orchestrator.cli.tables import print_table
+from orchestrator.cli.tables import print_lines, print_table
 from orchestrator.console import between, duration
 from orchestrator.process import cores
 from orchestrator.step import ancestors
 
 if TYPE_CHECKING:
-    from orchestrator.graph import costs as gpu_hours
     from orchestrator.graph.plan import Plan
     from orchestrator.run.request import Request, Result
     from orchestrator.step import Step
@@ -21,18 +20,18 @@ if TYPE_CHECKING:
 
 def print_studies(console: Console) -> None:
     """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
-    from orchestrator.graph import costs as gpu_hours
+    from orchestrator.graph import costs
     from orchestrator.graph import plan as planning
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES
 
     def cost(points: "Sequence[Point]") -> str:
         steps = list(ancestors(point.measure for point in points))
-        if gpu_hours.for_gpus(steps):
-            gpu = next(iter(gpu_hours.GPUS))
-            hours = sum(stage.hours(gpu) for stage in gpu_hours.by_stage(steps))
+        if costs.for_gpus(steps):
+            gpu = next(iter(costs.GPUS))
+            hours = sum(stage.hours(gpu) for stage in costs.by_stage(steps))
             return f"{len(points)} points, {hours:,.0f} h of an {gpu}"
-        plan = planning.from_nothing(points, lambda x: gpu_hours.guessed(gpu_hours.stated(x)))
+        plan = planning.from_nothing(points, lambda x: costs.guessed(costs.stated(x)))
         return f"{len(points)} points, {between(*plan.expected_range(cores()))}"
 
     rows = [
@@ -48,16 +47,17 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
     """Every point and step: cached or to run, why, and what it is expected to cost."""
     lines = []
     for planned in plan.steps:
-        cost = duration(planned.seconds) if planned.runs else ""
-        state = "run" if planned.runs else "cached"
-        why = planned.why if planned.runs else ""
-        lines.append(f"{state:7} {planned.step.path}  {cost:>6}  {why}".rstrip())
+        if planned.runs:
+            cost = duration(planned.seconds)
+            lines.append(f"run     {planned.step.path}  {cost:>6}  {planned.why}".rstrip())
+        else:
+            lines.append(f"cached  {planned.step.path}")
     unfinished = plan.unfinished()
     waiting = {point.measure.digest for point in unfinished}
     for point in plan.points:
         state = "run" if point.measure.digest in waiting else "cached"
         lines.append(f"{state:7} point {point.name}  {_poison_of(point)}".rstrip())
-    console.print("\n".join(lines), soft_wrap=True, markup=False)  # at once: there may be thousands
+    print_lines(console, *lines)
     print_gpu_hours(plan, console)
     running = len(plan.to_run)
     summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
@@ -65,58 +65,36 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
     if running:
         expected = between(*plan.expected_range(cores()))
         summary += f"; {expected} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
-    console.print(summary, soft_wrap=True, markup=False)
-    if calls := network_calls(plan):
-        console.print(calls, soft_wrap=True, markup=False)
-
-
-def network_calls(plan: "Plan") -> str:
-    """How often diffusion models that classify look at an image, at most; empty if none does."""
-    classifying = [one for one in plan.steps if one.runs and one.step.task == "denoise_classify"]
-    if not classifying:
-        return ""
-    calls = sum(one.step.settings.expected_calls for one in classifying)
-    seconds = duration(sum(one.seconds for one in classifying))
-    early = any(one.step.settings.stages for one in classifying)
-    fewer = " (fewer where classes that can no longer win are dropped)" if early else ""
-    return f"classifying: at most {calls:,} network calls{fewer}, about {seconds} on one core"
+    print_lines(console, summary)
 
 
 def print_gpu_hours(plan: "Plan", console: Console) -> None:
-    """What the plan costs on GPUs, if it is meant for them; what that is worth is said."""
-    from orchestrator.graph import costs as gpu_hours
+    """What the plan costs on GPUs, if it is meant for them, and what that is worth."""
+    from orchestrator.graph import costs
 
-    if not plan.to_run or not gpu_hours.for_gpus(planned.step for planned in plan.steps):
+    if not plan.to_run or not costs.for_gpus(planned.step for planned in plan.steps):
         return
-    stages = gpu_hours.by_stage(plan.to_run)
-    on_cpus = [one for one in plan.steps if one.runs and not gpu_hours.operations(one.step)]
+    stages = costs.by_stage(plan.to_run)
     rows = []
-    for stage in (*stages, gpu_hours.total(stages)):
-        hours = [f"{stage.hours(gpu):,.1f}" for gpu in gpu_hours.GPUS]
+    for stage in (*stages, costs.total(stages)):
+        hours = [f"{stage.hours(gpu):,.1f}" for gpu in costs.GPUS]
         rows.append([stage.name, f"{stage.steps}", f"{stage.operations / 1e15:,.1f}", *hours])
     console.print("\nGPU-hours by stage, on one or another GPU:")
-    print_table(console, ["", "steps", "PFLOP", *gpu_hours.GPUS], rows, right=True)
-    cores_busy = duration(sum(planned.seconds for planned in on_cpus))
-    rest = f"{len(on_cpus)} other steps take a CPU core about {cores_busy}."
-    for line in (*_worth_of(stages), rest):
-        console.print(line, soft_wrap=True, markup=False)
-
-
-def _worth_of(stages: "Sequence[gpu_hours.StageCost]") -> Iterator[str]:
-    """Yield what the hours rest on, the paper's own, and what is not among them."""
-    from orchestrator.graph import costs as gpu_hours
-
-    yield (
-        f"operations counted, rates assumed: {gpu_hours.UTILIZATION:.0%} of the datasheets' TF32. "
+    print_table(console, ["", "steps", "PFLOP", *costs.GPUS], rows, right=True)
+    lines = [
+        f"operations counted, rates assumed: {costs.UTILIZATION:.0%} of the datasheets' TF32. "
         "No GPU was measured; read them as an order of magnitude."
-    )
-    if trainings := [stage for stage in stages if stage.name == "diffusion models"]:
-        yield (
-            f"at the paper's pace ({gpu_hours.PAPER}) the diffusion models take "
-            f"{trainings[0].paper_hours:,.0f} GPU-hours."
+    ]
+    if hours_of := [stage.paper_hours for stage in stages if stage.name == "diffusion models"]:
+        lines.append(
+            f"at the paper's pace ({costs.PAPER}) the diffusion models take "
+            f"{hours_of[0]:,.0f} GPU-hours."
         )
     if unknown := sum(stage.unknown for stage in stages):
-        yield f"not among the hours: {unknown} steps of a method without a count."
+        lines.append(f"not among the hours: {unknown} steps of a method without a count.")
+    others = [one.seconds for one in plan.steps if one.runs and not costs.operations(one.step)]
+    lines.append(f"{len(others)} other steps take a CPU core about {duration(sum(others))}.")
+    print_lines(console, *lines)
 
 
 def _poison_of(point: "Point") -> str:
@@ -153,15 +131,11 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
         lines.append("no point could be finished.")
     else:
         lines.append("no point is finished yet; run it first.")
-    console.print("\n".join(lines), markup=False, soft_wrap=True)
+    print_lines(console, *lines)
 
 
 def print_explanation(request: "Request", wanted: str, console: Console) -> None:
-    """Why a step is to run, or that it is cached.
-
-    Raises:
-        ValueError: When no step, or more than one, goes by that name.
-    """
+    """Why a step is to run, or that it is cached; ValueError unless one step goes by the name."""
     steps = list(ancestors(point.measure for point in request.points()))
     found = [step for step in steps if wanted == step.path or step.digest.startswith(wanted)]
     if len(found) != 1:
@@ -170,8 +144,7 @@ def print_explanation(request: "Request", wanted: str, console: Console) -> None
             f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
             f"`castlewalls plan {request.study.name}` prints it, with the same --scale and axes."
         )
-    for line in explanation(request.store, found[0]):
-        console.print(line, soft_wrap=True, markup=False)
+    print_lines(console, *explanation(request.store, found[0]))
 
 
 def explanation(store: "Store", step: "Step", indent: str = "") -> Iterator[str]:

@@ -12,10 +12,6 @@ from orchestrator.run.report import REPORTS, RUN
 from orchestrator.store.recorded import POINTS, Library, Recorded
 from orchestrator.store.store import Store, open_store
 
-STEP_PATH = re.compile(rf"({'|'.join(POINTS)})/\w[^/\\]*-[0-9a-f]{{12}}")
-"""A point's path in a report's ``run.json``."""
-LABEL = re.compile(r"\w[\w.-]*")
-"""The name of a report's folder."""
 IMAGES = {"n": ("generations",), "other_n": ("other_dissection", "generations")}
 """The images that a fraction counts, by the column of their number: the roles that lead to them."""
 SIZES = ("n", "batch_size")
@@ -34,11 +30,8 @@ class ComparedPoint:
     def images(self, number: str) -> str | None:
         """A text that is equal for points that count the same images; None if that is unknown.
 
-        An image is drawn by model, settings, seed and index, so that sets of different sizes share
-        their images.
-
-        Args:
-            number: A key of ``IMAGES``.
+        The images are those whose number is in the column ``number``.  An image is drawn by model,
+        settings, seed and index, so that sets of different sizes share their images.
         """
         step: Recorded | None = self.step
         for role in IMAGES[number]:
@@ -68,12 +61,9 @@ class Side:
 
 
 def side_of(name: str, store: str) -> Side:
-    """Look up a point or a report.
+    """A point by name, path or start of a digest, or a report by its folder.
 
-    Args:
-        name: A point by name, path or start of a digest, or a report by its folder: of ``store``,
-            or of another store if a whole path or address is given.
-        store: Address of the store.
+    It is of the store at this address, or of the one in whose path or address the name is.
 
     Raises:
         ValueError: Nothing has that name, or more than one point has.
@@ -101,9 +91,8 @@ def _elsewhere(name: str) -> tuple[str, str] | None:
 
 def _run_json(store: Store, label: str) -> bytes | None:
     """What a report says of itself; None where there is no such report."""
-    if not LABEL.fullmatch(label):
-        return None
-    return store.storage.read(f"{REPORTS}/{label}/{RUN}")
+    known = re.fullmatch(r"\w[\w.-]*", label)
+    return store.storage.read(f"{REPORTS}/{label}/{RUN}") if known else None
 
 
 def _run(label: str, library: Library) -> Side:
@@ -117,13 +106,13 @@ def _run(label: str, library: Library) -> Side:
         paths, axes = [point["step"] for point in run["points"]], dict(run["axes"])
     except (ValueError, KeyError, TypeError):
         paths, axes = [], {}
-    if not paths or not all(isinstance(one, str) and STEP_PATH.fullmatch(one) for one in paths):
+    if not paths or not all(isinstance(one, str) for one in paths):
         raise ValueError(f"{RUN} of the report {label} is damaged; {again}")
     there = {point.path: point for point in library.points}
     if missing := [path for path in paths if path not in there]:
         raise ValueError(
             f"{len(missing)} of {len(paths)} points of the report {label} are not in the store "
-            f"{address}, such as {missing[0]}; run its study again."
+            f"{address}, such as {missing[0]!a}; run its study again."
         )
     steps = [there[path] for path in dict.fromkeys(paths)]
     points = [ComparedPoint(step, library, library.row(step)) for step in steps]

@@ -54,19 +54,14 @@ class StudyCommands(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def _request(study: Any, **words: Any) -> "Request":
-    from orchestrator.cli import parsing
-
-    return parsing.request(study, **words)
-
-
 def study_command(
-    study: Any, name: str, body: Callable[..., None], make: Callable[..., "Request"] = _request
+    study: Any, name: str, body: Callable[..., None], make: Callable[..., "Request"] | None = None
 ) -> Any:
     """The command of one study: ``body`` gets a function that makes the ``Request`` of its words.
 
     What is wrong with the words ends the command with code 2.
     """
+    from orchestrator.cli import parsing
     from orchestrator.cli.options import parameters
 
     own = list(inspect.signature(body).parameters.values())[1:]
@@ -77,7 +72,7 @@ def study_command(
 
         def request() -> "Request":
             with ending(USAGE, ValueError, OSError):
-                return make(study, say=say, **words)
+                return (make or parsing.request)(study, say=say, **words)
 
         body(request, **mine)
 

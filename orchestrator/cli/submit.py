@@ -1,7 +1,6 @@
 """``castlewalls submit``: run a study as a job of a Ray cluster (Ray's Jobs API).
 
-This code is sent to the cluster and the job's log comes back.  Wrong words are refused before Ray
-is imported.
+Wrong words are refused before Ray is imported.
 """
 
 import asyncio
@@ -9,6 +8,7 @@ import logging
 import os
 import secrets
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.cli import part_settings
-from orchestrator.cli.job_log import ANSWER, cause, follow, short
 from orchestrator.cli.options import flag_of
 from orchestrator.cli.parsing import PLACEMENT, find_scale, find_study
 from orchestrator.cli.study_commands import study_command
-from orchestrator.console import INTERRUPTED
+from orchestrator.console import INTERRUPTED, SOME_FAILED
 from orchestrator.run import environment
 from orchestrator.run.placement import Placement
 from orchestrator.store.storage import refuse_secrets
@@ -35,6 +34,12 @@ EXCLUDES = (
 """What no run needs or nobody wants on a cluster, beside what ``.gitignore`` names."""
 SEEN = "an absolute path that every node of the cluster sees"
 MODE, DISABLED = "RAY_AUTH_MODE", "disabled"
+ANSWER = 5
+"""Seconds in which a dashboard has to answer."""
+HEARTBEAT = 10
+"""Seconds after which the dashboard is asked again whether it is still there."""
+PATIENCE = 60
+"""Seconds for which the connection to a dashboard is tried again."""
 
 Say = Callable[[str], Any]
 
@@ -45,12 +50,6 @@ class NotSubmitted(RuntimeError):
 
 def submit(words: Sequence[str], *, address: str, wait: bool, say: Say) -> int:
     """Send this code and ``castlewalls run WORDS`` to a cluster as a job, and follow its log.
-
-    Args:
-        words: What ``castlewalls run`` takes: with ``--store``, without ``--address``.
-        address: The cluster's dashboard, ``http://HOST:8265``.
-        wait: Follow the log until the run ends.
-        say: Called with each line.
 
     Returns:
         An exit code: 0 if the run succeeded, or is not waited for; 1 if it failed, was stopped or
@@ -86,11 +85,8 @@ def submit(words: Sequence[str], *, address: str, wait: bool, say: Say) -> int:
 def command(words: Sequence[str]) -> tuple[str, str]:
     """The shell command of the job, and a name for it: the study and its scale.
 
-    ``run`` itself parses the words.  Values of ``CASTLEWALLS_STORE`` and ``CASTLEWALLS_DATA`` here
-    become words of the command.
-
-    Raises:
-        ValueError: ``run`` would refuse the words, or they name a place on this machine.
+    Values of ``CASTLEWALLS_STORE`` and ``CASTLEWALLS_DATA`` here become words of the command.
+    ValueError if ``run`` would refuse the words, or they name a place on this machine.
     """
     name, *rest = words
     study = find_study(name)
@@ -128,18 +124,16 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
         )
     if not named:
         raise ValueError(f"submit needs --store: s3://bucket/folder, or {SEEN}.")
+    found = [(name, given.get(name)) for name in ("images", "data")]
     if "://" in given["store"]:
         refuse_secrets(given["store"])
-    settings = part_settings.files(given["trigger_setting"] or ())
-    places = {f"{part_settings.TRIGGERS} {words}": place for words, place in settings.items()}
-    for name in ("store", "images", "data", "classifier_weights"):
-        place = given.get(name)
-        elsewhere = {
-            "store": "://" in str(place),
-            "classifier_weights": weights.is_hub_id(str(place)),
-        }
-        if place is not None and not elsewhere.get(name):
-            places[f"{flag_of(name)} {place}"] = place
+    else:
+        found.append(("store", given["store"]))
+    if not weights.is_hub_id(str(source := given.get("classifier_weights"))):
+        found.append(("classifier_weights", source))
+    places = {f"{flag_of(name)} {place}": place for name, place in found if place is not None}
+    for words, place in part_settings.files(given["trigger_setting"] or ()).items():
+        places[f"{part_settings.TRIGGERS} {words}"] = place
     for words, place in places.items():
         if not Path(place).is_absolute():
             other = "s3://bucket/folder, or " if words.startswith("--store") else ""
@@ -147,11 +141,7 @@ def _refuse_places(given: Mapping[str, Any], *, named: bool) -> None:
 
 
 def passed_on(variables: Mapping[str, str], say: Say) -> dict[str, str]:
-    """The job's environment variables: where the MLflow server is, if it has an http address.
-
-    Raises:
-        ValueError: The address holds a password, and the cluster shows a job's variables.
-    """
+    """The job's environment variables: where the MLflow server is, if it has an http address."""
     passed = {MODE: DISABLED} if variables.get(MODE) == DISABLED else {}
     server = variables.get("MLFLOW_TRACKING_URI", "")
     if urlsplit(server).password is not None:
@@ -167,11 +157,7 @@ def passed_on(variables: Mapping[str, str], say: Say) -> dict[str, str]:
 
 
 def dashboard(address: str) -> str:
-    """The dashboard's address as http://HOST:PORT.
-
-    Raises:
-        ValueError: It is another kind of address, or holds a password.
-    """
+    """The dashboard's address as http://HOST:PORT; ValueError for another kind, or a password."""
     whole = (address if "://" in address else f"http://{address}").rstrip("/")
     parts = urlsplit(whole)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -185,11 +171,7 @@ def dashboard(address: str) -> str:
 
 
 def _client(address: str, say: Say) -> Any:
-    """Ray's client of the dashboard's Jobs API.
-
-    Raises:
-        NotSubmitted: Nothing answers, what answers is no dashboard, or the token is not right.
-    """
+    """Ray's client of the dashboard's Jobs API; NotSubmitted if that cannot be used."""
     _probe(address)
     environment.trust_the_user(say, make=False)
     from ray import exceptions, job_submission
@@ -239,11 +221,7 @@ def _probe(address: str) -> None:
 
 
 def _code(say: Say) -> dict[str, Any]:
-    """The part of the job's runtime environment that is this program: the checkout or the packages.
-
-    Raises:
-        NotSubmitted: It is more than Ray takes.
-    """
+    """This program, checkout or packages, in a runtime environment; at most what Ray takes."""
     from ray._private.runtime_env.packaging import GCS_STORAGE_MAX_SIZE
 
     excludes = list(EXCLUDES)
@@ -280,3 +258,78 @@ def _sizes(folder: Path, excludes: list[str]) -> Counter[str]:
 
 def _size(size: float) -> str:
     return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
+
+
+async def follow(client: Any, address: str, job: str, say: Say) -> int:
+    """Say each line of a job's log once; return 0 if it succeeded, else 1 after saying why."""
+    import aiohttp
+    import requests
+    from ray.exceptions import AuthenticationError
+
+    shown, answered = 0, time.monotonic()
+
+    async def tail() -> None:  # Ray sends the log from its first line on
+        nonlocal shown
+        seen, rest = 0, ""
+        async for chunk in client.tail_job_logs(job):
+            *lines, rest = (rest + chunk).split("\n")
+            for line in lines:
+                seen += 1
+                if seen > shown:
+                    shown = seen
+                    say(line)
+        if rest and seen >= shown:  # the last line has no end
+            shown = seen + 1
+            say(rest)
+
+    while True:
+        reading = asyncio.create_task(tail())
+        try:
+            while not reading.done():
+                await asyncio.wait([reading], timeout=HEARTBEAT)
+                # A machine that is gone closes no connection: silence alone says nothing.
+                await asyncio.to_thread(requests.get, f"{address}/api/version", timeout=ANSWER)
+                answered = time.monotonic()
+            await reading
+            ended = await asyncio.to_thread(client.get_job_info, job)
+            answered = time.monotonic()
+            if ended.status.is_terminal():
+                return _verdict(ended, say)
+        except (RuntimeError, OSError, aiohttp.ClientError, AuthenticationError) as error:
+            if time.monotonic() - answered > PATIENCE:
+                say(
+                    f"the cluster at {address} no longer answers ({short(error)}); the job may go "
+                    f"on. The same command again repeats no finished step."
+                )
+                return SOME_FAILED
+        finally:
+            reading.cancel()
+        await asyncio.sleep(1)
+
+
+def _verdict(ended: Any, say: Say) -> int:
+    if ended.status == "SUCCEEDED":
+        return 0
+    if ended.status == "STOPPED":
+        say("the job was stopped. The same command again goes on from there.")
+    elif ended.driver_exit_code is None:
+        say(f"the job failed: {short(ended.message)}")
+    else:
+        say(f"the job failed with exit code {ended.driver_exit_code}; its log is above.")
+    return SOME_FAILED
+
+
+def cause(error: BaseException | None) -> str | None:
+    """What the system says is the root of an error, if it says anything."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        error = error.__context__
+    return None
+
+
+def short(error: object) -> str:
+    """The cause of an error, or its text, in a line of at most 300 characters."""
+    said = cause(error) if isinstance(error, BaseException) else None
+    text = said or " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}..."

@@ -17,25 +17,25 @@ Columns = Sequence[Sequence[str]]
 """The header and the cells of each."""
 
 
+def print_lines(console: Console, *lines: str) -> None:
+    """Print lines as they are; the terminal wraps them."""
+    console.print("\n".join(lines), markup=False, emoji=False, soft_wrap=True)
+
+
 def print_table(
     console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = False
 ) -> None:
     """A plain table, as wide as it needs or as the console is; cells are shown as they are.
 
     Where it is wider than the console, lines are broken between words.  Where that does not do, the
-    last columns are a table of their own below, with the columns that tell the rows apart.
-
-    Args:
-        console: Where to.
-        headers: Of the columns.
-        rows: A cell a column each.
-        right: Whether all columns but the first are flush right.
+    last columns are a table of their own below, with the columns that tell the rows apart.  With
+    ``right`` all columns but the first are flush right.
     """
     cells = zip(headers, *rows, strict=True)
     columns = [[TOGETHER.sub(KEPT, cell) for cell in column] for column in cells]
     bands = list(_bands(columns, _telling(rows), console.width))
     text = "\n\n".join("\n".join(_lines(band, console.width, right)) for band in bands)
-    console.print(text, markup=False, emoji=False, soft_wrap=True)
+    print_lines(console, text)
 
 
 def _telling(rows: Sequence[Sequence[str]]) -> int:
@@ -46,7 +46,6 @@ def _telling(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _bands(columns: Columns, telling: int, room: int) -> Iterator[Columns]:
-    """Yield tables of columns that fit, each with those that tell the rows apart."""
     first, band = columns[:telling], list(columns[:telling])
     for column in columns[telling:]:
         if len(band) > telling and _total([_least(one) for one in (*band, column)]) > room:
@@ -57,7 +56,6 @@ def _bands(columns: Columns, telling: int, room: int) -> Iterator[Columns]:
 
 
 def _lines(columns: Columns, room: int, right: bool) -> Iterator[str]:
-    """Yield a table's lines."""
     widths = [max(map(cell_len, column)) for column in columns]
     while _total(widths) > room:
         spare = [place for place, column in enumerate(columns) if widths[place] > _least(column)]
@@ -70,16 +68,12 @@ def _lines(columns: Columns, room: int, right: bool) -> Iterator[str]:
             for cell, width in zip(row, widths, strict=True)
         ]
         for number in range(max(1, *map(len, parts))):
-            line = [
-                _padded(part[number] if number < len(part) else "", width, right and place > 0)
-                for place, (part, width) in enumerate(zip(parts, widths, strict=True))
-            ]
+            line = []
+            for place, (part, width) in enumerate(zip(parts, widths, strict=True)):
+                text = part[number] if number < len(part) else ""
+                blanks = " " * (width - cell_len(text))
+                line.append(blanks + text if right and place else text + blanks)
             yield GAP.join(line).rstrip().replace(KEPT, " ")
-
-
-def _padded(text: str, width: int, right: bool) -> str:
-    blanks = " " * (width - cell_len(text))
-    return blanks + text if right else text + blanks
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -1,13 +1,11 @@
-"""``castlewalls verify``: what became of every claim of the paper, from all finished studies.
-
-It reads the store and starts nothing.
-"""
+"""``castlewalls verify``: what became of every claim of the paper; starts nothing."""
 
 import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -33,11 +31,8 @@ class ClaimLine:
 
     study: str
     claim: str
-    """Its name."""
     statement: str
-    """What the paper says."""
     source: str
-    """Where it says so."""
     subject: str
     """What it is about, such as "BadNets-1, class 8, DDIM"; empty if nothing is measured."""
     paper: str
@@ -46,38 +41,27 @@ class ClaimLine:
     """The part of the evidence that decides: numbers with intervals and n."""
     verdict: str
     evidence: str
-    """All of the evidence."""
     command: str
     """What tests the claim; empty if it is tested."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verified:
+class Verified(NamedTuple):
     """A study, its rows, and what became of its claims."""
 
     study: Study
     rows: Rows
-    judgments: Sequence[Judgment]
-    lines: Sequence[ClaimLine]
+    lines: list[ClaimLine]
 
 
 def verify(scale: str, store: str | None) -> list[Verified]:
-    """Hold each claim of each study against the finished points of its default axes.
-
-    Args:
-        scale: A name of ``SCALES``.
-        store: A folder or an address; None for ``CASTLEWALLS_STORE``, else ``artifacts``.
-
-    Raises:
-        ValueError: There is no such scale, or the store cannot be one.
-    """
+    """Hold each claim of each study against the finished points of its default axes."""
     found = []
     for study in STUDIES:
         request = parsing.request(study, scale=scale, store=store)
         rows = report.rows_of(request)
         judgments = report.judged(study, rows) if len(rows) else []
         lines = list(_lines(study, judgments, report.command(request)))
-        found.append(Verified(study=study, rows=rows, judgments=judgments, lines=lines))
+        found.append(Verified(study, rows, lines))
     return found
 
 
@@ -102,8 +86,7 @@ def _lines(study: Study, judgments: Sequence[Judgment], command: str) -> Iterato
 
 def _decisive(judgment: Judgment) -> str:
     """The evidence of the first part that has the verdict of the whole."""
-    parts = [part for part in judgment.parts if part.verdict is judgment.verdict]
-    return parts[0].evidence if parts else ""
+    return next((x.evidence for x in judgment.parts if x.verdict is judgment.verdict), "")
 
 
 def _tally(lines: Sequence[ClaimLine]) -> str:
@@ -149,11 +132,7 @@ def write_json(path: Path, lines: Sequence[ClaimLine]) -> None:
 
 
 def write_page(folder: Path, found: Sequence[Verified], scale: str) -> Path:
-    """Write the scoreboard: one self-contained page.
-
-    Returns:
-        The path of ``index.html``.
-    """
+    """Write the scoreboard, one self-contained page, and return its path."""
     lines = every_line(found)
     shown = pages.Report(
         study="",

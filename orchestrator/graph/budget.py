@@ -1,7 +1,6 @@
 """``--budget 20m``: how much of a study's lengths fits a time.
 
-The answer is kept in the store, so that the same command means the same study ever after, however
-fast the machine is the next day.
+The answer is kept in the store, so that the same command means the same study ever after.
 """
 
 import hashlib
@@ -28,13 +27,10 @@ class TooLittle(ValueError):
 def percent_within(
     points_at: Callable[[int], Sequence[Target]], seconds: float, store: Store, cores: int
 ) -> int:
-    """The largest percentage of a study's lengths with which it fits a budget, from nothing.
+    """The largest percentage of a study's lengths with which it takes so many seconds.
 
-    ``points_at`` makes the points with so many percent, 1 to 100; ``seconds`` are wall time on this
-    machine.  The store has what steps took, and keeps the answer.
-
-    Raises:
-        TooLittle: Even one percent does not fit.
+    ``points_at`` makes the points with so many percent, 1 to 100.  Raises TooLittle if even one
+    percent takes longer on this machine.
     """
     path = store.root / ".costs" / "budgets.json"
     known = kept.read(path, _is_percentage)

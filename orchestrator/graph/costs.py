@@ -1,9 +1,8 @@
 """What steps cost: counted work over a stated rate, corrected by what such steps took.
 
-Work is counted in floating-point operations: those of one image's forward pass through a network,
-times the passes that a step's settings ask for.  A multiplication and the addition after it are
-two.  CPU seconds follow from the rate of one core; every run keeps in the store how many times
-longer or shorter its steps took.  GPU-hours follow from datasheets alone; no GPU was measured.
+Work is counted in floating-point operations: those of an image's forward pass through a network,
+times the passes that a step asks for.  CPU seconds follow from the rate of one core and from how
+long a store's steps took; GPU-hours follow from datasheets alone: no GPU was measured.
 """
 
 import hashlib
@@ -22,21 +21,17 @@ from orchestrator.store.store import Store
 from tasks.detectors import CognitiveDistillation, FeatureConsistency, Strip
 from tasks.steps import denoise_classify, detect
 
-CORE_RATE = 7e10
-"""Operations a second of one CPU core; a step of the authors' model takes it 400 s."""
+CORE_RATE = 7e10  # operations a second of one CPU core; a step of the authors' model takes it 400 s
 GPUS: Mapping[str, float] = {"A6000": 77.4, "A100": 156.0, "H100": 494.5, "L4": 60.0}
-"""TFLOP/s in TF32 without sparsity, from NVIDIA's datasheets (RTX A6000: GA102 whitepaper, appendix
-C; H100: SXM).  Torch convolves float32 in TF32 on all of these."""
+"""TFLOP/s in TF32 without sparsity, by NVIDIA's datasheets (A6000: GA102 whitepaper; H100: SXM)."""
 UTILIZATION = 0.15
 """Share of that rate assumed to be reached: small images, narrow layers, attention in float32."""
 PAPER_TFLOPS = 2.07
 """TFLOP/s of each of the paper's GPUs: a diffusion model of scale ``cifar10`` in 4 x 24 hours."""
 PAPER = "4 A6000 for about 24 hours a diffusion model, appendix I"
-FOR_GPUS_SECONDS = 5 * 24 * 3600
-"""A training that takes a CPU core longer is meant for GPUs."""
+FOR_GPUS_SECONDS = 5 * 24 * 3600  # a training that takes a CPU core longer is meant for GPUs
 
-BACKWARD = 2
-"""Operations of a backward pass, in forward passes."""
+BACKWARD = 2  # operations of a backward pass, in forward passes
 STAGES: Mapping[str, tuple[str, ...]] = {
     "diffusion models": ("train_diffusion",),
     "judges, classifiers": ("train_classifier",),
@@ -48,10 +43,8 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 """Tasks that compute with a network, in the order of a run."""
 
 BESIDE_OTHERS = 2.0
-"""How many times longer than stated a step may take in a run, where others use memory and caches;
-a main job took 1.9 times as long."""
-KEPT = 20
-"""Measurements that are kept of each kind of step, the newest."""
+"""How many times longer than stated a step may take beside others; a main job took 1.9."""
+KEPT = 20  # measurements that are kept of each kind of step, the newest
 NOT_OF_A_KIND = ("steps", "seed", "name")
 """Settings of a network that do not change what one step of its training costs."""
 
@@ -74,8 +67,7 @@ def networks(step: Step) -> list[Any]:
 def forward(settings: Any) -> float:
     """Operations of one image's forward pass through the network of a training.
 
-    Counted for the two networks of scale ``cifar10``, for three channels and ten classes (others
-    are within 1 %); estimated for others, from the seconds that their training settings expect.
+    Counted for the two networks of scale ``cifar10``; estimated for others, from their seconds.
     """
     pixels = settings.image_size**2
     if getattr(settings, "network", "") == "resnet18":
@@ -152,13 +144,9 @@ NOTHING = Cost(0.0, 0.0, 0.0)
 
 
 def stated(step: Step) -> float:
-    """Seconds of a step on one core, when nothing like it was measured.
-
-    Settings expect seconds of their own, but only a training's know the network; a detector's are
-    those for images of 8x8 pixels.
-    """
+    """Seconds of a step on one core, when nothing like it was measured."""
     seconds = float(step.settings.expected_seconds)
-    if step.shape == "fit":
+    if step.shape == "fit":  # other settings do not know the network, a detector's 8x8 pixels
         return seconds
     if step.task in STAGES["detection"]:
         seconds *= max(1.0, (networks(step)[0].image_size / 8) ** 2)
@@ -174,8 +162,7 @@ def guessed(seconds: float) -> Cost:
 class Costs:
     """Seconds that steps take on machines like this one, from what they took in this store.
 
-    Those are the seconds for which a step held its cores, start of the process and checks
-    included.  They are kept as multiples of what is stated, so that they hold for other lengths.
+    They are kept as multiples of what is stated, so that they hold for other lengths.
     """
 
     def __init__(self, store: Store) -> None:
@@ -185,14 +172,11 @@ class Costs:
         self.new = False
 
     def cost(self, step: Step) -> Cost:
-        """Seconds that a step is expected to take.
+        """Seconds that a step is expected to take: the middle half of what those of its kind took.
 
-        After steps of the same kind the range is the middle half of what they took.  After others
-        of the same task only the rate of this machine is known.
+        After others of the same task only the rate of this machine is known.
         """
         seconds = stated(step)
-        if not self.known:
-            return guessed(seconds)
         if taken := self.known.get(kind(step)):
             return Cost(*(times * seconds for times in spread(taken)))
         kinds = {name: statistics.median(taken) for name, taken in self.known.items()}
@@ -239,14 +223,12 @@ def _are_numbers(values: Any) -> bool:
 
 @dataclass(frozen=True)
 class StageCost:
-    """Steps of one kind that are to run."""
+    """Steps of one kind that are to run; ``unknown`` of them have a method without a count."""
 
     name: str
     steps: int
     operations: float
-    """Of those that are known."""
     unknown: int
-    """Steps whose method has no count here."""
 
     def hours(self, gpu: str) -> float:
         """Expected GPU-hours on a GPU of GPUS."""

@@ -66,4 +66,3 @@ def count(settings: Any) -> int:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and value > 0
-

@@ -1,5 +1,6 @@
 """What a run would do and why: read from the store; nothing is started."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +11,7 @@ from orchestrator.step import Step, ancestors
 from orchestrator.store.reasons import Reasons
 from orchestrator.store.store import Store
 
-AROUND_SECONDS = 30.0
-"""From the command to its first step, and from its last to the page."""
+AROUND_SECONDS = 30.0  # from the command to its first step, and from its last to the page
 
 
 class Target(Protocol):
@@ -31,7 +31,6 @@ class Planned:
 
     step: Step
     runs: bool
-    """Whether ``run`` would make it."""
     why: str
     """``cached``, or the reason that it runs."""
     cost: Cost
@@ -96,23 +95,23 @@ def wall(steps: Iterable[tuple[Step, float]], cores: int) -> float:
 def make(points: Sequence[T], store: Store) -> Plan[T]:
     """Plan the points against what the store holds.
 
-    A step runs if its result is missing or damaged *and* a step that runs, or a point, needs it:
-    what only a finished step was computed from is not needed again.
+    A step runs if its result is missing or damaged *and* a step that runs, or a point, needs it.
     """
-    targets = [point.measure for point in points]
-    rows = {target.digest for target in targets}  # every report reads them
-    steps = list(ancestors(targets))
-    damages = store.damages(steps, content=rows)
-    needed = _needed(targets, {digest for digest, damage in damages.items() if damage})
+    needed = {point.measure.digest for point in points}
+    steps = list(ancestors(point.measure for point in points))
+    damages = store.damages(steps, content=needed)  # every report reads the rows
+    for step in reversed(steps):  # readers come before what they read
+        if step.digest in needed and damages[step.digest]:
+            needed |= {source.digest for source in step.sources}
     reasons, costs = Reasons(store), Costs(store)
     planned = []
     for step in steps:
         damage = damages[step.digest]
-        if step.digest in needed:
+        if damage is None:
+            planned.append(Planned(step, False, "cached", NOTHING))
+        elif step.digest in needed:
             why = "; ".join(reasons.why(step, damage))
             planned.append(Planned(step, True, why, costs.cost(step)))
-        elif damage is None:
-            planned.append(Planned(step, False, "cached", NOTHING))
     return Plan(points, planned)
 
 
@@ -122,28 +121,13 @@ def from_nothing(points: Sequence[T], cost: Callable[[Step], Cost]) -> Plan[T]:
     return Plan(points, [Planned(step, True, "", cost(step)) for step in steps])
 
 
-def _needed(targets: Iterable[Step], missing: set[str]) -> set[str]:
-    needed: set[str] = set()
-
-    def want(step: Step) -> None:
-        if step.digest in missing and step.digest not in needed:
-            needed.add(step.digest)
-            for source in step.sources:
-                want(source)
-
-    for target in targets:
-        want(target)
-    return needed
-
-
 def trainings_first(points: Sequence[T]) -> list[T]:
     """Order points so that every distinct training comes once before any comes twice."""
-    turns: dict[frozenset[str], int] = {}
-    keyed = []
-    for place, point in enumerate(points):
-        trainings = frozenset(
-            step.digest for step in ancestors([point.measure]) if step.shape == "fit"
-        )
-        turns[trainings] = turns.get(trainings, 0) + 1
-        keyed.append((turns[trainings], place, point))
-    return [point for _, _, point in sorted(keyed, key=lambda entry: entry[:2])]
+    seen: Counter[frozenset[str]] = Counter()
+    turns = []
+    for point in points:
+        fits = (step for step in ancestors([point.measure]) if step.shape == "fit")
+        trainings = frozenset(step.digest for step in fits)
+        turns.append(seen[trainings])
+        seen[trainings] += 1
+    return [points[place] for place in sorted(range(len(points)), key=turns.__getitem__)]

@@ -8,20 +8,21 @@ from orchestrator.graph.costs import Costs, kind
 from orchestrator.graph.plan import Plan, wall
 from orchestrator.step import Step
 
-ENDS = ("done", "failed", "retry", "damaged")
-"""Kinds of events after which a step no longer runs."""
+ENDS = ("done", "failed", "retry", "damaged")  # kinds of events after which a step no longer runs
 
 
 @dataclass
 class Running:
     """A step that is running; times are those of events, seconds since 1970."""
 
+    path: str
     began: float
     total: int | None
     """How far it goes, in its own units."""
     first: tuple[float, int] | None = None
     """Time and place of its first reported position."""
     last: tuple[float, int] | None = None
+    loss: float | None = None
     whole: bool = True
     """Whether it began at its beginning, not at a checkpoint."""
 
@@ -52,9 +53,9 @@ class Remaining:
         digest, happened, now = event["digest"], event["kind"], event["time"]
         step = self.running.get(digest)
         if happened == "started":
-            self.running[digest] = Running(now, event["total"])
+            self.running[digest] = Running(event["path"], now, event["total"])
         elif happened == "progress" and step:
-            step.last = now, event["position"]
+            step.last, step.loss = (now, event["position"]), event["metrics"].get("loss")
             step.first = step.first or step.last
         elif happened == "resumed" and step:
             step.whole, step.first = False, (now, event["position"])
@@ -62,10 +63,6 @@ class Remaining:
             self.running.pop(digest, None)
             if happened == "done":
                 self._learn(digest, event["seconds"] if step and step.whole else None)
-
-    def of_step(self, digest: str, now: float) -> float | None:
-        """Seconds until a running step is done; None if unknown."""
-        return self.running[digest].left(now) if digest in self.running else None
 
     def of_run(self, now: float) -> float | None:
         """Seconds until the last step is done; None if unknown."""

@@ -1,7 +1,4 @@
-"""Start Ray on this machine or join a cluster.
-
-Imported only when something is to run; ``plan``, ``report`` and ``--help`` never get here.
-"""
+"""Start Ray on this machine or join a cluster; imported only when something is to run."""
 
 import logging
 import os
@@ -27,27 +24,17 @@ from orchestrator.run.conductor_actor import NAMESPACE
 from orchestrator.run.request import NoCluster
 from orchestrator.store.store import Store
 
-EMBEDDED_OBJECT_STORE = 300 * 2**20
-"""Bytes; the clean dataset and little else lies there."""
+EMBEDDED_OBJECT_STORE = 300 * 2**20  # bytes; the clean dataset and little else lies there
 
 
 @contextmanager
 def connected(
-    address: str | None,
-    *,
-    dashboard: bool,
-    verbose: bool,
-    say: Callable[[str], Any] = print,
+    address: str | None, *, dashboard: bool, verbose: bool, say: Callable[[str], Any] = print
 ) -> Iterator[str | None]:
     """Join the cluster at ``address``, or start one on this machine that ends with this block.
 
-    The address is host and port, or ``auto``; None starts one, with its dashboard on loopback.
-
-    Yields:
-        Where Ray's dashboard is, host:port, or None without one.
-
-    Raises:
-        NoCluster: Nothing answers at ``address``, or it does not let us in.
+    Yields where Ray's dashboard is, host:port, or None.  Raises NoCluster if nothing answers at
+    ``address`` (host and port, or ``auto``), or it does not let us in.
     """
     _refuse(address)
     environment.tell_ray()
@@ -74,7 +61,7 @@ def connected(
 
 
 def _refuse(address: str | None) -> None:
-    """Raise NoCluster, in seconds and with what to type instead, where there is none to join."""
+    """Raise NoCluster, with what to type instead, where there is none to join."""
     if address is not None and "://" in address:
         raise NoCluster(
             f"expected --address host:port of the cluster's head, or auto on it, got {address}. "
@@ -125,17 +112,12 @@ def python_of_workers() -> dict[str, str]:
 
 
 class _Fixed(list[str]):
-    """Folders that stay as they are when Ray adds to them."""
-
     def extend(self, _: Any) -> None:
-        """Add nothing."""
+        """Add nothing: Ray would add the script's folder and the current one."""
 
 
 def _path_of_workers(*folders: str) -> JobConfig:
-    """Have these folders first on the path of the workers, and nothing else of this process's.
-
-    Ray would put the script's folder and the current one first, where another ``models`` may lie.
-    """
+    """Have only these folders on the path of the workers: elsewhere may lie another ``models``."""
     config = JobConfig()
     config._py_driver_sys_path = _Fixed(folders)
     return config
@@ -165,10 +147,7 @@ def _init(address: str | None, options: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Let the C++ side of Ray, as it starts inside, print from now on only why it aborts.
-
-    As it starts it prints the level that it was given, so standard error is closed meanwhile.
-    """
+    """Let the C++ side of Ray, which is started inside, print only why it aborts."""
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     standard_error = os.dup(2)
     try:
@@ -201,8 +180,7 @@ def ended_by_sigterm() -> Iterator[None]:
 def _on_loopback() -> Iterator[None]:
     """Have every port of a Ray that is started inside bound to 127.0.0.1.
 
-    Ray does so by itself on macOS and Windows; elsewhere only this switch turns it on, which this
-    process has read already and its children are still to read.
+    This process has read the switch of it already; its children are still to read it.
     """
     constants, switch = ray._private.ray_constants, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
     enabled, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
@@ -218,13 +196,9 @@ def _on_loopback() -> Iterator[None]:
 
 @contextmanager
 def store_seen(store: Store) -> Iterator[str]:
-    """Have every node look at the store before anything starts.
+    """Have every node look at the store; yield what ``Store.sees`` is asked on those to come.
 
-    Yields:
-        What ``store.sees`` is asked for on nodes that come later.
-
-    Raises:
-        NoCluster: A node does not see it, does not answer, or has other versions.
+    Raises NoCluster if a node does not see it, does not answer, or has other versions.
     """
     token = store.probe()
     try:

@@ -1,14 +1,13 @@
 """Run a graph of steps, each one once, as soon as its sources are there and its need is free.
 
-The conductor knows nothing of Ray: it is given a coroutine that runs one step somewhere, and a
-capacity that the running steps share.  ``conductor_actor`` makes a Ray actor of it.
+It knows nothing of Ray: it is given a coroutine that runs a step, and a capacity to share.
 """
 
 import asyncio
 import bisect
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.run.execute import Outcome
@@ -17,12 +16,9 @@ from orchestrator.step import Step, ancestors
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
 
-ATTEMPTS = 3
-"""How often a step is started that fails for transient reasons and gets no further."""
-REPAIRS = 3
-"""How often damaged sources of one step are built again."""
-ROUNDING = 1e-6
-"""Error of sums of fractions of a CPU, at most."""
+ATTEMPTS = 3  # how often a step is started that fails for transient reasons and gets no further
+REPAIRS = 3  # how often damaged sources of one step are built again
+ROUNDING = 1e-6  # error of sums of fractions of a CPU, at most
 
 Start = Callable[[Step, Bundle], Awaitable[Outcome]]
 """Runs one step and returns how it ended, even if its process was lost; does not raise."""
@@ -36,9 +32,7 @@ class StepFailed(RuntimeError):
 class Waiting:
     """A step in the queue: the longest way to the end first, then in order of arrival."""
 
-    way: float
-    """Minus the expected seconds to the end of the graph."""
-    arrival: int
+    order: tuple[float, int]
     step: Step = field(compare=False)
     bundle: Bundle = field(compare=False)
     turn: asyncio.Future[None] = field(compare=False)
@@ -73,15 +67,11 @@ class Conductor:
         self.runs: dict[str, asyncio.Future[None]] = {}
         self.queue: list[Waiting] = []
         self.arrivals = 0
-        self.resumed: dict[str, int] = {}
-        """The furthest checkpoint that a training was resumed at, by its digest."""
+        self.resumed: dict[str, int] = {}  # the furthest checkpoint that a training went on from
         self.events: list[dict[str, Any]] = []
 
     async def finish(self, digest: str) -> None:
-        """Return once the step is in the store; start it unless it was started before.
-
-        Raises StepFailed when it, or a step it needs, failed for good.
-        """
+        """Return once the step is in the store; raise StepFailed if it or a source failed."""
         await asyncio.shield(self._run(digest))
 
     def begin(self) -> None:
@@ -98,6 +88,7 @@ class Conductor:
             self.free[name] = self.free.get(name, 0.0) + now - self.capacity.get(name, 0.0)
             self.capacity[name] = now
         for waiting in self.queue:
+            waiting.bundle = self._bundle(waiting.step)
             self._announce_if_it_needs_a_node(waiting)
         self._admit_waiting()
 
@@ -158,18 +149,13 @@ class Conductor:
                 del self.runs[digest]
 
     async def _sources(self, step: Step) -> None:
-        sources = (self.finish(source.digest) for source in step.sources)
-        ended = await asyncio.gather(*sources, return_exceptions=True)
-        for failure in ended:
-            if isinstance(failure, BaseException):
-                raise failure
+        await asyncio.gather(*(self.finish(source.digest) for source in step.sources))
 
     async def _run_once(self, step: Step, attempt: int) -> Outcome:
-        bundle = self.placement.bundle(step, self.planned)
-        lacking = self._lacking(bundle)
+        lacking = self._lacking(self._bundle(step))
         if lacking and not self.grows:  # it would wait for ever
             return Outcome(kind="failed", message=lacking)
-        await self._admit(step, bundle)
+        bundle = await self._admit(step)
         self.note("started", step, attempt=attempt, total=extent(step))
         started = time.monotonic()
         try:
@@ -181,6 +167,12 @@ class Conductor:
             self.note("done", step, seconds=time.monotonic() - started)
         return outcome
 
+    def _bundle(self, step: Step) -> Bundle:
+        """What a step needs; of the CPUs that decode for it no more than there are now."""
+        bundle = self.placement.bundle(step, self.planned)
+        left = int(self.capacity.get("CPU", 0.0) - bundle.count * bundle.cpus)
+        return replace(bundle, data_cpus=max(0, min(bundle.data_cpus, left)))
+
     def _lacking(self, bundle: Bundle) -> str | None:
         """What a step needs more of than the whole cluster has, or None."""
         for name, need in bundle.total.items():
@@ -190,22 +182,20 @@ class Conductor:
                 return f"needs {counted(need, name)}, the cluster has {there:g}"
         return None
 
-    async def _admit(self, step: Step, bundle: Bundle) -> None:
+    async def _admit(self, step: Step) -> Bundle:
         """Wait until the step's whole need is free, the longest way to the end first."""
         turn = asyncio.get_running_loop().create_future()
         self.arrivals += 1
-        waiting = Waiting(-self.urgency[step.digest], self.arrivals, step, bundle, turn)
+        order = -self.urgency[step.digest], self.arrivals
+        waiting = Waiting(order, step, self._bundle(step), turn)
         bisect.insort(self.queue, waiting)
         self._announce_if_it_needs_a_node(waiting)
         self._admit_waiting()
         await turn
+        return waiting.bundle
 
     def _admit_waiting(self) -> None:
-        """Admit in order, and keep for each waiting step what it waits for.
-
-        So small steps do not overtake a large one for ever, but a step that waits for a GPU does
-        not keep CPUs from steps that need no GPU.
-        """
+        """Admit in order, and keep for each waiting step what it waits for, and nothing else."""
         left = dict(self.free)
         place = 0
         while place < len(self.queue) and left.get("CPU", 0.0) > ROUNDING:

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.run import environment  # noqa: F401 - before Ray, for what it sets
@@ -21,28 +20,15 @@ from orchestrator.run.placement import Bundle, Placement, reads_a_folder
 from orchestrator.run.request import NoCluster
 from orchestrator.run.stream import RayRows, TrainingSet
 from orchestrator.step import Step
+from orchestrator.store.checkpoints import Note
 from orchestrator.store.store import Store
 
 NAMESPACE = "castlewalls"
-HEAD = {nodes.HEAD: 0.001}
-"""What an actor or task holds that is to be on the head without a CPU."""
-NOTES_A_SECOND = 2.0
-FOLLOW_SECONDS = 2.0
-"""Between two looks at which nodes there are."""
+HEAD = {nodes.HEAD: 0.001}  # what an actor or task holds that is to be on the head without a CPU
+BETWEEN_NOTES = 0.5  # seconds, at least, between two messages about a step's progress
+FOLLOW_SECONDS = 2.0  # between two looks at which nodes there are
 GONE_SECONDS = 30.0
 """A head that does not answer for so long is gone; Ray itself aborts after twice that."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a step's process needs beside the step."""
-
-    store: Store
-    placement: Placement
-    conductor: str
-    """Its name, for progress."""
-    seen: str = ""
-    """A token by which a node finds out whether it sees the store; empty on one machine."""
 
 
 class StoreNotSeen(RuntimeError):
@@ -50,54 +36,51 @@ class StoreNotSeen(RuntimeError):
 
 
 @ray.remote(max_retries=0)
-def _build(step: Step, work: Work, rows: RayRows | None, bundle: Bundle) -> Outcome:
-    """Run a step in a worker process."""
-    if work.seen and (reason := work.store.sees(work.seen)):
+def _build(
+    step: Step, store: Store, placement: Placement, seen: str, conductor: str, **more: Any
+) -> Outcome:
+    """Run a step in a worker process, unless its node does not see the store."""
+    if seen and (reason := store.sees(seen)):
         here = ray.util.get_node_ip_address()
-        message = f"node {here} does not see the store {work.store.address}: {reason}"
+        message = f"node {here} does not see the store {store.address}: {reason}"
         raise StoreNotSeen(ray.get_runtime_context().get_node_id(), message)
-    note = ProgressNote(work.conductor, step.digest)
-    return build(step, work.store, work.placement, rows=rows, bundle=bundle, note=note)
+    return build(step, store, placement, note=_note(conductor, step.digest), **more)
 
 
 _build_on_gpu = ray.remote(max_retries=0, num_gpus=1, max_calls=1)(_build._function)  # type: ignore[attr-defined]
 """Its process ends with the step, and so frees its memory on the GPU."""
 
 
-@dataclass
-class ProgressNote:
-    """Sends progress to the conductor, at most twice a second."""
+def _note(name: str, digest: str) -> Note:
+    """A function that sends progress to a conductor, unless it did so just before."""
+    last = 0.0
 
-    conductor: str
-    digest: str
-    last: float = 0.0
-
-    def __call__(self, position: int, metrics: Mapping[str, float]) -> None:
-        """Send ``position`` and ``metrics``, unless others were sent just before."""
-        if time.monotonic() - self.last < 1 / NOTES_A_SECOND:
+    def note(position: int, metrics: Mapping[str, float]) -> None:
+        nonlocal last
+        if time.monotonic() - last < BETWEEN_NOTES:
             return
-        self.last = time.monotonic()
+        last = time.monotonic()
         with suppress(ValueError):  # the conductor is being restarted
-            conductor(self.conductor).progress.remote(self.digest, position, dict(metrics))
+            conductor(name).progress.remote(digest, position, dict(metrics))
+
+    return note
 
 
 class RayConductor(Conductor):
     """The conductor as an actor: each step is a Ray task that holds what the step needs.
 
-    Its state is in the store: when its process is lost, Ray starts it again and repeats the calls
-    that were waiting.  The first call starts all targets.
+    When its process is lost, Ray starts it again and repeats the calls that were waiting.
     """
 
     def __init__(
         self, name: str, targets: list[Step], store: Store, placement: Placement, seen: str = ""
     ) -> None:
-        self.work = Work(store, placement, name, seen)
+        self.work = store, placement, seen, name
         self.incarnation = uuid.uuid4().hex
         self.reading: dict[str, asyncio.Task[Any]] = {}
         self.latest: dict[str, dict[str, Any]] = {}
         self.furthest: dict[str, int] = {}
-        self.blind: set[str] = set()
-        """Ids of nodes that do not see the store; no step is sent there."""
+        self.blind: set[str] = set()  # ids of nodes that do not see the store: no step goes there
         self.following: asyncio.Task[None] | None = None
         super().__init__(targets, store, placement, nodes.capacity(), self._start, grows=True)
 
@@ -116,9 +99,8 @@ class RayConductor(Conductor):
     async def happened(self, incarnation: str, seen: int) -> tuple[str, int, list[dict[str, Any]]]:
         """What happened after the first ``seen`` events; all, if ``incarnation`` is another's.
 
-        Returns:
-            This incarnation, how many events there are, and what is new: events, then the latest
-            progress of each step that moved since the last call.
+        Returns this incarnation, how many events there are, and what is new: events, then the
+        latest progress of each step that moved since the last call.
         """
         self._begin()
         news = self.events[seen if incarnation == self.incarnation else 0 :]
@@ -127,10 +109,7 @@ class RayConductor(Conductor):
         return self.incarnation, len(self.events), news
 
     async def progress(self, digest: str, position: int, metrics: dict[str, float]) -> None:
-        """Record how far a running step is; only the latest is kept.
-
-        A training without metrics resumes at a checkpoint, which is an event of its own.
-        """
+        """Record how far a step is; a training without metrics resumes at a checkpoint."""
         step = self.steps[digest]
         if step.shape == "fit" and not metrics:
             again = max(0, self.furthest.get(digest, position) - position)
@@ -145,57 +124,36 @@ class RayConductor(Conductor):
             self.begin()
 
     async def _follow(self) -> None:
-        """Keep up with nodes that come and go; on an error say so once, and go on."""
-        reported = ""
+        """Keep up with nodes that come and go."""
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
-            try:
+            with suppress(Exception):  # the head is being restarted, or gone: the driver finds out
                 self.resize(await asyncio.to_thread(nodes.capacity, self.blind))
-                reported = ""
-            except ray.exceptions.RayError:
-                continue  # the head is being restarted, or gone, which the driver finds out
-            except Exception as error:  # a half-written file parses as anything: keep following
-                text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-                if text != reported:
-                    said = f"the nodes cannot be listed ({text}); going on with those known before"
-                    event = {"kind": "waiting", "digest": "", "path": "nodes", "message": said}
-                    self.events.append({**event, "time": time.time()})
-                reported = text
 
     async def _start(self, step: Step, bundle: Bundle) -> Outcome:
-        rows = await self._rows(step)
-        try:
-            outcome = await self._where_it_can(step, bundle, rows)
-        except ray.exceptions.RayError as error:  # not of the task: that is an outcome
-            message = f"its process was lost ({type(error).__name__})"
-            if isinstance(error, ray.exceptions.RayTaskError):
+        rows, outcome = await self._rows(step), None
+        while outcome is None:
+            try:
+                task = self._task(step, bundle)
+                outcome = await task.remote(step, *self.work, rows=rows, bundle=bundle)
+            except ray.exceptions.RayTaskError as error:  # not of the task: that is an outcome
+                if isinstance(error.cause, StoreNotSeen):
+                    node, reason = error.cause.args
+                    if node not in self.blind:
+                        self.blind.add(node)
+                        self.note("waiting", step, message=f"for another node: {reason}")
+                    continue
                 cause = " ".join(str(error.cause).split())[:200]
-                message = f"its process could not begin ({cause})"
-            outcome = Outcome(kind="failed", message=message, transient=True)
+                outcome = _lost(f"its process could not begin ({cause})")
+            except ray.exceptions.RayError as error:
+                outcome = _lost(f"its process was lost ({type(error).__name__})")
         if outcome.transient and rows:
             self._read_anew(step, rows)
         return outcome
 
-    async def _where_it_can(self, step: Step, bundle: Bundle, rows: RayRows | None) -> Outcome:
-        """Run the step on a node that sees the store, which some that come may not do."""
-        while True:
-            task = self._task(step, bundle)
-            try:
-                return await task.remote(step, self.work, rows, bundle)
-            except ray.exceptions.RayTaskError as error:
-                if not isinstance(error.cause, StoreNotSeen):
-                    raise
-                node, reason = error.cause.args
-            if node not in self.blind:
-                self.blind.add(node)
-                self.note("waiting", step, message=f"for another node: {reason}")
-
     def _task(self, step: Step, bundle: Bundle) -> Any:
-        """The Ray task for a step.
-
-        A step with processes of its own is driven from the head, without a CPU: no other lost node
-        ends it.  A folder of the user's own is read there too, as other nodes may not have it.
-        """
+        # A step with processes of its own is driven from the head, without a CPU: no other lost
+        # node ends it.  A user's own folder is read there too, as other nodes may not have it.
         if self.placement.distributed(step) or reads_a_folder(step):
             return _build.options(name=step.path, num_cpus=0, resources=HEAD)
         need: dict[str, Any] = {"num_cpus": bundle.cpus, "memory": bundle.memory}
@@ -207,11 +165,7 @@ class RayConductor(Conductor):
         return _build.options(**need)
 
     async def _rows(self, step: Step) -> RayRows | None:
-        """A training's dataset in the object store, read once a run; None otherwise.
-
-        It is read with the CPU that the step holds and does not use yet.  A dataset larger than
-        the training may hold never goes there: the training reads its file, a window at a time.
-        """
+        """A training's dataset in the object store, read once a run; None if it does not fit."""
         dataset = step.streams.get("dataset")
         if dataset is None or step.reads_training_set:
             return None
@@ -237,6 +191,10 @@ class RayConductor(Conductor):
             del self.reading[digest]
 
 
+def _lost(message: str) -> Outcome:
+    return Outcome(kind="failed", message=message, transient=True)
+
+
 class ConductorHandle:
     """The driver's handle of a conductor, whose process lives as long as this does."""
 
@@ -259,10 +217,7 @@ class ConductorHandle:
         self.answered = time.monotonic()
 
     def poll(self) -> list[dict[str, Any]]:
-        """The events since the last call; none while the conductor does not answer.
-
-        Raises NoCluster when the head of the cluster has not answered for a while either.
-        """
+        """The events since the last call; NoCluster if the head is gone, not just busy."""
         try:
             happened = self.actor.happened.remote(self.incarnation, self.seen)
             self.incarnation, self.seen, news = ray.get(happened, timeout=5)

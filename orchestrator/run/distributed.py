@@ -5,13 +5,13 @@ The driving process holds no CPU; the conductor keeps the step's whole need free
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.run.in_process import Job, Note, given, published, ranges
+from orchestrator.run.in_process import Job, given, published, ranges
 from orchestrator.run.in_process import fit as fit_in_process
 from orchestrator.run.stream import COLUMNS, RayRows, TrainingSet
 from orchestrator.step import Step
@@ -20,20 +20,19 @@ from orchestrator.store.store import Store
 
 SMALL_FILE = 64 * 2**20
 """Bytes of a dataset file that one process reads faster than a pipeline starts."""
-MOST_BLOCKS = 200
-"""Blocks that the index ranges are spread over, at most."""
+MOST_BLOCKS = 200  # blocks that the index ranges are spread over, at most
 
 
 def tables(job: Job, inputs: Mapping[str, Path]) -> Iterator[Any]:
     """Yield a ``per_batch`` step's tables in order, made on a pool of actors."""
+    import pyarrow as pa
     import ray.data
 
     assert job.bundle is not None
     bundle = job.bundle
-    items = [
-        {"position": position, "first": first, "last": last}
-        for position, (first, last) in enumerate(ranges(job.step, inputs))
-    ]
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    named = enumerate(ranges(job.step, inputs))
+    items = [{"position": at, "first": first, "last": last} for at, (first, last) in named]
     made = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS)).map_batches(
         _RangeActor,
         fn_constructor_args=(job.step, job.store),
@@ -42,7 +41,10 @@ def tables(job: Job, inputs: Mapping[str, Path]) -> Iterator[Any]:
         num_cpus=bundle.cpus,
         num_gpus=bundle.gpus or None,
     )
-    yield from _in_order(made.iter_rows(), items, job.note)
+    for item, row in zip(items, made.iter_rows(), strict=True):
+        assert row["position"] == item["position"], f"{row['position']} is out of its turn"
+        yield pa.ipc.open_stream(row["table"]).read_all()
+        job.note(item["last"], {})
 
 
 class _RangeActor:
@@ -65,28 +67,11 @@ class _RangeActor:
         return {"position": batch["position"], "table": [sink.getvalue().to_pybytes()]}
 
 
-def _in_order(made: Iterable[Any], items: list[dict[str, int]], note: Note) -> Iterator[Any]:
-    """Yield tables by position as soon as their turn comes."""
-    import pyarrow as pa
-
-    waiting: dict[int, bytes] = {}
-    turn = done = 0
-    for row in made:
-        waiting[int(row["position"])] = row["table"]
-        done += items[row["position"]]["last"] - items[row["position"]]["first"]
-        note(done, {})
-        while turn in waiting:
-            yield pa.ipc.open_stream(waiting.pop(turn)).read_all()
-            turn += 1
-    assert turn == len(items), f"{len(items) - turn} ranges did not come back"
-
-
 def fit(job: Job) -> None:
     """Train under Ray Train with data-parallel workers; the first one publishes.
 
-    Every worker sees the whole stream and keeps its own rows of each global batch, so nothing is
-    dropped and the result does not depend on how Ray would split it.  The run gets a fresh name, so
-    that Ray resumes nothing: all workers resume at the checkpoint that the first one finds.
+    Every worker sees the whole stream and keeps its own rows of each global batch.  The run gets a
+    fresh name, so that Ray resumes nothing: all workers resume where the first one does.
     """
     import ray.data
     import ray.train
@@ -183,12 +168,9 @@ def _cause(error: Any) -> BaseException:
 
 
 def read(store: Store, dataset: Step, *, small_bytes: int = SMALL_FILE) -> Any:
-    """Read a dataset step's training images into the cluster's object store, once.
+    """Read a dataset step's training images into a materialized ``ray.data.Dataset``.
 
     A small file is read right here: a pipeline of read tasks takes some seconds to start.
-
-    Returns:
-        A materialized ``ray.data.Dataset`` with the columns of ``COLUMNS``.
     """
     import pyarrow.parquet as pq
     import ray.data

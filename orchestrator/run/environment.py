@@ -34,10 +34,7 @@ TOKEN, TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 
 def tell_ray() -> None:
-    """Set the variables that the user has not set; also called again, in case they were unset.
-
-    Ray reads some as it is imported, which a notebook may have done before: it reads them again.
-    """
+    """Set the variables that the user has not set; a Ray that is imported reads them again."""
     for name, value in {**QUIET, **ON_EVERY_NODE}.items():
         os.environ.setdefault(name, value)
     if "ray" in sys.modules:
@@ -57,14 +54,11 @@ def shipped() -> dict[str, Any]:
     """
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
     given: dict[str, Any] = job.get("runtime_env") or {}
-    own = {
-        name: value
-        for name, value in ON_EVERY_NODE.items()
-        if name not in (given.get("env_vars") or {})
-    }
-    if given.keys() & {"working_dir", "py_modules"}:
-        return {"env_vars": own}
-    return {"env_vars": own, "py_modules": [str(ROOT / name) for name in PACKAGES]}
+    there = given.get("env_vars") or {}
+    own = {name: value for name, value in ON_EVERY_NODE.items() if name not in there}
+    brought = given.keys() & {"working_dir", "py_modules"}
+    code = {} if brought else {"py_modules": [str(ROOT / name) for name in PACKAGES]}
+    return {"env_vars": own, **code}
 
 
 @contextmanager
@@ -91,18 +85,15 @@ def trusting_only_this_process() -> Iterator[None]:
 
 
 def trust_the_user(say: Callable[[str], Any], *, make: bool) -> Path | None:
-    """Let Ray use the user's own token, and keep others from reading the file that holds it.
-
-    Returns that file; None if the token is in the environment, or nowhere.
-    """
+    """Let Ray use the user's own token; return the file that has it, which only they can read."""
     if TOKEN in os.environ:
         return None
     path = Path(os.environ.get(TOKEN_FILE) or Path.home() / ".ray" / "auth_token")
     if not path.exists() and make:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
+        fresh.touch(mode=0o600, exist_ok=False)
+        fresh.write_text(secrets.token_hex(32))
         fresh.rename(path)
     if not path.exists():
         return None

@@ -25,7 +25,6 @@ class Outcome:
 
     kind: Literal["done", "damaged", "failed"]
     message: str = ""
-    """For people, one line."""
     transient: bool = False
     """Whether trying again may help."""
     damaged: tuple[str, ...] = ()
@@ -35,8 +34,7 @@ class Outcome:
 def build(step: Step, store: Store, placement: Placement, **more: Any) -> Outcome:
     """Make one step's result from finished sources and publish it; ``more`` is for ``Job``.
 
-    Never raises for what a task does: the traceback goes to the step's log in the store, and the
-    outcome has one line about it.
+    Never raises for what a task does: the traceback goes to the step's log in the store.
     """
     try:
         if damaged := _damaged_sources(step, store):
@@ -110,10 +108,8 @@ def _failure(step: Step, store: Store, error: Exception) -> Outcome:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: after lost processes and broken connections.
-
-    Also when a checkpoint was removed while it was read: another driver was ahead.
-    """
+    """Whether trying again may help: after lost processes and broken connections."""
+    # Also when a checkpoint was removed while it was read: another driver was ahead.
     gone = error if isinstance(error, FileNotFoundError) else error.__cause__
     if isinstance(gone, FileNotFoundError) and FOLDER in Path(str(gone.filename)).parts:
         return True

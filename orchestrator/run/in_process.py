@@ -1,9 +1,10 @@
-"""A step in this process: its inputs, its work, its published folder; parts of every other way."""
+"""A step in this process: its inputs, its work, its published folder."""
 
+import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,12 @@ from orchestrator.run.feed import Feed, Source
 from orchestrator.run.placement import Bundle, Placement
 from orchestrator.run.stream import Rows, batches, write_training_set
 from orchestrator.step import TRAINING_SET, Step
-from orchestrator.store.checkpoints import Checkpoints, Reporter
+from orchestrator.store.checkpoints import Checkpoints, Note, reporter
 from orchestrator.store.store import Store
-
-Note = Callable[[int, Mapping[str, float]], None]
-"""Called with a step's progress (training steps, or images) and its latest metrics."""
 
 
 def _unheard(*_: Any) -> None:
-    """Ignore progress."""
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,6 @@ class Job:
 
     step: Step
     store: Store
-    """Where its sources are and its result goes."""
     placement: Placement
     rows: Rows | None = None
     """Rows of its stream's dataset, if they are held already; else they are read from the store."""
@@ -63,25 +60,17 @@ def fit(
     step, store = job.step, job.store
     if resume is not None and rank == 0:
         job.note(int(resume.name), {})  # so that it is known how much is repeated
+    report = reporter(checkpoints, job.placement.checkpoint_seconds, job.note)
     dataset, manifest = step.streams["dataset"], step.streams.get("manifest")
     cpus = job.bundle.data_cpus if job.bundle else 0
     keep = job.placement.cache_decoded
     feed = Feed(Source(store, dataset, manifest, keep), max(1, cpus // workers)) if cpus else None
-    reporter = Reporter(checkpoints, job.placement.checkpoint_seconds, job.note)
+    shared: dict[str, Any] = {"rank": rank, "workers": workers, "read": feed, "keep": keep}
     step.function(
         step.settings,
         out=out,
-        batches=batches(
-            step.settings,
-            store.folder(dataset),
-            store.folder(manifest) if manifest else None,
-            job.rows,
-            rank=rank,
-            workers=workers,
-            read=feed,
-            keep=keep,
-        ),
-        report=reporter if rank == 0 else _unheard,
+        batches=batches(step.settings, *_streams(step, store), job.rows, **shared),
+        report=report if rank == 0 else _unheard,
         resume=resume,
         **{role: store.folder(source) for role, source in step.inputs.items()},
     )
@@ -89,22 +78,20 @@ def fit(
 
 @contextmanager
 def given(step: Step, store: Store) -> Iterator[dict[str, Path]]:
-    """Yield the folders that a ``whole`` or ``per_batch`` step is given, all on this machine.
-
-    The training set, as the defender has it, is in a temporary folder, which is removed afterwards.
-    """
+    """Yield the folders that a ``whole`` or ``per_batch`` step is given, all on this machine."""
     inputs = {role: store.folder(source) for role, source in step.inputs.items()}
     if not step.reads_training_set:
         yield inputs
         return
-    manifest = step.streams.get("manifest")
     with tempfile.TemporaryDirectory(prefix="castlewalls-") as folder:
-        write_training_set(
-            Path(folder),
-            store.folder(step.streams["dataset"]),
-            store.folder(manifest) if manifest else None,
-        )
+        write_training_set(Path(folder), *_streams(step, store))
         yield {**inputs, TRAINING_SET: Path(folder)}
+
+
+def _streams(step: Step, store: Store) -> tuple[Path, Path | None]:
+    """The folders of a step's dataset and of its manifest, if it has one."""
+    manifest = step.streams.get("manifest")
+    return store.folder(step.streams["dataset"]), store.folder(manifest) if manifest else None
 
 
 def ranges(step: Step, inputs: Mapping[str, Path]) -> list[tuple[int, int]]:
@@ -140,11 +127,5 @@ def _restart_peak_memory() -> None:
 
 def _peak_memory() -> int:
     """Peak resident memory of this process, bytes."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource
-
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -13,13 +13,9 @@ from orchestrator.store.store import Store
 def run_in_process(
     targets: Iterable[Step], store: Store, placement: Placement | None = None
 ) -> list[dict[str, object]]:
-    """Make sure that every target is in the store.
+    """Make sure that every target is in the store; raise StepFailed at the first that cannot be.
 
-    Returns:
-        What happened, one event a step: ``kind`` (cached, started, done, ...), ``path``, ...
-
-    Raises:
-        StepFailed: At the first target that cannot be made.
+    Returns what happened, as events: ``kind`` (cached, started, done, ...), ``path``, ...
     """
     targets = list(targets)
     placement = placement or Placement()

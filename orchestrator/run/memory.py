@@ -1,10 +1,7 @@
 """Bytes that one process of a step holds beside torch: weights, activations and images.
 
-They are counted: the weights of a network with what a training keeps beside each, and the numbers
-that torch keeps of an image until its gradients are known (tests count both on the networks).
-What kernels need beside, SCRATCH, is measured (``bench/memory.py``).
-
-In a process with a GPU the networks' part lies in the GPU's memory, which nothing is planned by.
+Numbers are counted as torch keeps them (tests count them on the networks); what kernels need
+beside, SCRATCH, is measured (``bench/memory.py``).
 """
 
 import math
@@ -16,26 +13,23 @@ from orchestrator.step import Step
 from tasks.detectors import FeatureConsistency, Strip
 from tasks.steps import attack, judge_accuracy, perturb, prepare
 
-FLOAT: Final = 4
-"""Bytes of a number in a network."""
+FLOAT: Final = 4  # bytes of a number in a network
 SCRATCH: Final = 1.3
 """Peak over counted activations: what kernels and the allocator take beside; measured."""
-LARGE: Final = 64
-"""Pixels a side from which ``models.networks`` gives a classifier a strided stem."""
+LARGE: Final = 64  # pixels a side from which ``models.networks`` gives a classifier a strided stem
 FORWARD_SHARE: Final = 0.25
 """Numbers of a classifier's image alive at once without gradients, in those kept for them."""
 
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """How large a network is, in numbers."""
+    """How large a network is: numbers in its weights and, for an image, in its layers."""
 
     parameters: int
-    """Weights."""
     kept: int
-    """Of an image, until its gradients are known."""
+    """Until the gradients are known."""
     alive: int
-    """Of an image, at most at once, where there are no gradients."""
+    """At most at once, where there are no gradients."""
 
     def training(self, images: int, copies: int) -> int:
         """Bytes of an update; ``copies`` are the weights and what is kept beside each."""
@@ -76,11 +70,10 @@ def u_net(settings: Any) -> NetworkSize:
 
 
 def _blocks(settings: Any) -> Iterator[tuple[int, int, int, bool, int, bool]]:
-    """Down, through the middle and up again, as diffusers' ``UNet2DModel`` has it.
+    """Yield the blocks of diffusers' ``UNet2DModel``: down, through the middle and up again.
 
-    Yields:
-        Channels in and out, pixels, whether it attends, numbers that wait for the way up while it
-        computes, whether it is on the way up.
+    Of each: channels in and out, pixels, whether it attends, numbers that wait for the way up
+    meanwhile, whether it is on the way up.
     """
     widths, depth, side = settings.block_channels, settings.layers_per_block, settings.image_size
     attending = settings.attention_levels
@@ -129,7 +122,8 @@ def classifier(training: Step) -> NetworkSize:
     name, side = settings.network, settings.image_size
     side = max(side, LARGE) if "weights" in training.inputs else side
     if name == "small":
-        kept = _small(side, settings.channels)
+        a_pixel, rest = (154, 1088) if side >= 16 else (296, 64)
+        kept = (settings.channels + a_pixel) * side**2 + rest
         return NetworkSize(PARAMETERS[name], kept, 48 * side**2)  # measured: a layer and the next
     parameters = PARAMETERS.get(name, 33_638_218 if side < LARGE else 134_301_514)
     seen = max(side, 32) if name == "vgg16" else side
@@ -137,21 +131,8 @@ def classifier(training: Step) -> NetworkSize:
     return NetworkSize(parameters, kept, int(FORWARD_SHARE * kept))
 
 
-def _small(side: int, channels: int) -> int:
-    """Of each convolution's output three numbers are kept, of what is halved one."""
-    first = max(8, side // 2)
-    second = max(4, first // 2)
-    inner = min(side, first) ** 2
-    halved = (32 * first**2 if side > first else 0) + (1024 if second > 4 else 0)
-    halved += 32 * second**2
-    return (channels + 96) * side**2 + 96 * inner + 384 * second**2 + halved + 64
-
-
 def expected(step: Step, processes: int = 1) -> int:
-    """Bytes that one of a step's processes holds at most, beside torch and its training set.
-
-    ``processes`` share each batch of a training.
-    """
+    """Bytes that one of a step's processes, which share batches, holds at most beside torch."""
     settings = step.settings
     if step.task == "weights":  # torch, which a process without a network is not counted with
         return int(2**29 + 2 * settings.expected_bytes)
@@ -167,11 +148,7 @@ def expected(step: Step, processes: int = 1) -> int:
 
 
 def _of_use(step: Step) -> int:
-    """Bytes of a step that reads trained networks.
-
-    Its networks look at images one after the other.  Beside them it holds images on their way from
-    uint8 to a network, three copies of four bytes a number, and others as uint8.
-    """
+    """Bytes of a step that reads trained networks, with the images that it holds as uint8."""
     settings, inputs = step.settings, step.inputs
     found, held = 0, 0
     match step.task:
@@ -222,7 +199,6 @@ def _of_use(step: Step) -> int:
 
 
 def _values(trained: Step) -> int:
-    """Numbers of an image that a network takes; as uint8 they are its bytes."""
     return int(trained.settings.image_size**2 * trained.settings.channels)
 
 

@@ -30,18 +30,13 @@ from orchestrator.store.store import Store
 
 VERSIONS_OF = ("ray", "torch")
 """Packages that must be of one version wherever a result is computed; so must Python."""
-HEAD = "node:__internal_head__"
-"""A resource that every Ray cluster has one of, on its head."""
+HEAD = "node:__internal_head__"  # a resource that every Ray cluster has one of, on its head
 ID, GROUP = "ray.io/node-id", "ray.io/node-group"
 """Ray's labels of a node: its own id; the group that an autoscaler has added it for."""
-MOST_WORKERS = 2
-"""Ray's default for a cluster whose configuration does not say."""
-BOUNDLESS = 1e15
-"""CPUs, GPUs and bytes that no cluster has."""
-ANSWER_SECONDS = 60.0
-"""How long a node may take to answer; it may have to fetch our code first."""
-NAMED = 3
-"""Nodes that a message names; the others are counted."""
+MOST_WORKERS = 2  # Ray's default for a cluster whose configuration does not say
+BOUNDLESS = 1e15  # CPUs, GPUs and bytes that no cluster has
+ANSWER_SECONDS = 60.0  # how long a node may take to answer; it may have to fetch our code first
+NAMED = 3  # nodes that a message names; the others are counted
 
 
 def alive(without: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -55,14 +50,9 @@ def there() -> Nodes:
 
 
 def possible(without: Collection[str] = ()) -> Nodes:
-    """What each live node has, and each that an autoscaler may add.
-
-    What a cluster may become is in the file that its autoscaler was started with, which is on the
-    head; elsewhere the live nodes are all.
-    """
+    """What each live node has, and each that an autoscaler on this machine may add."""
     nodes = alive(without)
-    file = _autoscaler_file(ray.get_runtime_context().gcs_address)
-    configuration = yaml.safe_load(file.read_text()) if file and file.exists() else {}
+    configuration = _of_autoscaler(ray.get_runtime_context().gcs_address)
     return [node["Resources"] for node in nodes] + list(addable(configuration, nodes))
 
 
@@ -80,24 +70,18 @@ def addable(
 
 
 def _group_of(node: Mapping[str, Any], groups: Mapping[str, Any]) -> str | None:
-    """The node group that a live node is of, by its label, or else by its CPUs and GPUs."""
+    """The group that a live node is of, by its label, or else by its CPUs and GPUs."""
 
-    def size(resources: Mapping[str, float]) -> tuple[float, float]:
-        return resources.get("CPU", 0), resources.get("GPU", 0)
+    def size(of: Mapping[str, Any]) -> list[float]:
+        return [of.get(name, 0) for name in ("CPU", "GPU")]
 
-    alike = (
-        name
-        for name, group in groups.items()
-        if size(group.get("resources", {})) == size(node["Resources"])
-    )
+    own = size(node["Resources"])
+    alike = (name for name, group in groups.items() if size(group.get("resources", {})) == own)
     return node.get("Labels", {}).get(GROUP) or next(alike, None)
 
 
 def grows_unseen() -> bool:
-    """Whether KubeRay's autoscaler may add nodes whose hardware is not known here.
-
-    It reads its node groups from Kubernetes, in a container of its own beside the head's.
-    """
+    """Whether KubeRay's autoscaler, in a container of its own, may add nodes unknown here."""
     return "--no-monitor" in os.environ.get("KUBERAY_GEN_RAY_START_CMD", "")
 
 
@@ -107,14 +91,15 @@ def capacity(without: Collection[str] = ()) -> Mapping[str, float]:
 
 
 @lru_cache(maxsize=1)
-def _autoscaler_file(head: str) -> Path | None:
+def _of_autoscaler(head: str) -> dict[str, Any]:
     """The configuration of a cluster's autoscaler, if that runs on this machine."""
     for process in psutil.process_iter(["cmdline"]):
         words = (word.partition("=") for word in process.info["cmdline"] or ())
         given = {name: value for name, _, value in words}
         if given.get("--gcs-address") == head and "--autoscaling-config" in given:
-            return Path(given["--autoscaling-config"]).expanduser()
-    return None
+            file = Path(given["--autoscaling-config"]).expanduser()
+            return yaml.safe_load(file.read_text()) if file.exists() else {}
+    return {}
 
 
 def this_machine(object_store: int) -> Mapping[str, float]:
@@ -151,12 +136,10 @@ def refuse_impossible(steps: Sequence[Step], placement: Placement, nodes: Nodes)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a node reports of itself."""
+    """Versions of a node's software, and why it does not see the store; None if it does."""
 
     versions: Mapping[str, str]
-    """Of Python and of ``VERSIONS_OF``."""
     unseen: str | None = None
-    """Why it does not see the store; None if it does."""
 
 
 def facts(store: Store | None = None, token: str = "") -> Facts:

@@ -10,35 +10,21 @@ from orchestrator.step import Step
 
 GIB = 2**30
 TORCH_PROCESS = int(0.85 * GIB)
-"""Memory counted for a process that has torch loaded and computed with it once, bytes.
+"""Bytes of a process that has computed with torch; measured: 600 to 1000 MiB, a third shared."""
+PLAIN_PROCESS = int(0.5 * GIB)  # bytes of any other process
+ACTOR_SECONDS = 180.0  # work of one core that justifies another actor, which takes seconds to start
+ON_CPU = ("perturb",)  # tasks with a network whose results would differ on a GPU
+CORES_OF_A_GPU = 50.0  # cores that a GPU counts as when actors are counted; a guess, not measured
 
-Measured: 600 MiB with a classifier, 850 with diffusers, 1000 in a worker of Ray's after a few steps
-of either.  A third of it is torch's own files, which all processes of a machine share.
-"""
-PLAIN_PROCESS = int(0.5 * GIB)
-"""Memory counted for any other process, bytes."""
-ACTOR_SECONDS = 180.0
-"""Work of one core that justifies another actor, which takes seconds to start."""
-ON_CPU = ("perturb",)
-"""Tasks with a network whose results would differ on a GPU."""
-DATA_CPUS = 4
-"""CPUs that decode for each GPU of a training, unless told otherwise; a guess, not measured."""
-CORES_OF_A_GPU = 50.0
-"""Cores that a GPU counts as when actors are counted; a guess, not measured."""
+DATA_CPUS = 4  # CPUs that decode for each GPU of a training; a guess, not measured
+RESOURCES = ("CPU", "GPU", "memory")  # what steps are placed by, in Ray's names; memory in bytes
 
-RESOURCES = ("CPU", "GPU", "memory")
-"""What steps are placed by, in Ray's names; memory in bytes."""
-
-Nodes = Sequence[Mapping[str, float]]
-"""Total resources of each node, by ``RESOURCES``."""
+Nodes = Sequence[Mapping[str, float]]  # total resources of each node, by ``RESOURCES``
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """How steps are spread over the machine or the cluster.
-
-    None leaves it to ``fitted``; until then a step is one process on a CPU.
-    """
+    """How steps are spread over the machine or the cluster; None leaves it to ``fitted``."""
 
     actors: int | None = None
     """Actors that share one sampling, dissecting or detecting step; 1 runs it in its process."""
@@ -76,21 +62,17 @@ class Placement:
     ) -> "Placement":
         """Decide what is left open by the nodes there are, and what they have together.
 
-        Without GPUs a training is one process. With GPUs it has one, or, when there are more GPUs
-        than trainings, as many workers of one GPU each as share every batch evenly. A step is
-        spread over actors only if it is long and there are more places than steps of its kind.
+        A training has one GPU, or, when there are more than trainings, as many workers of one each
+        as share every batch evenly. A step is spread over actors only if it is long and there are
+        more places than steps of its kind.
         """
         steps = list(steps)
         gpus = int(capacity.get("GPU", 0.0))
         workers, per_training = self._of_trainings(steps, gpus)
         per_actor = min(gpus, 1) if self.gpus_per_actor is None else self.gpus_per_actor
-        found = replace(
-            self,
-            gpus_per_actor=per_actor,
-            training_workers=workers,
-            gpus_per_training=per_training,
-            data_cpus=self._decoding(steps, per_training),
-        )
+        found = replace(self, training_workers=workers, gpus_per_training=per_training)
+        decoding = self._decoding(steps, per_training)
+        found = replace(found, gpus_per_actor=per_actor, data_cpus=decoding)
         if self.actors is not None:
             return found
         least = ACTOR_SECONDS * (CORES_OF_A_GPU if per_actor else 1.0)
@@ -140,8 +122,7 @@ class Placement:
     def bundle(self, step: Step, cluster: Mapping[str, float]) -> "Bundle":
         """What each process of the step holds.
 
-        More processes than the cluster has CPUs share them (a fraction each), so that the
-        distributed way can be forced on any machine; not where each has a GPU.
+        More processes than the cluster has CPUs share them (a fraction each), but for GPUs.
         """
         count = self._processes(step)
         share = min(1.0, math.floor(1000 * cluster.get("CPU", 1.0) / count) / 1000)
@@ -192,10 +173,7 @@ def _idle_places(steps: Iterable[Step], nodes: Nodes, gpus: int) -> int:
 
 
 def _memory(step: Step, processes: int, gpus: float) -> int:
-    """Bytes of one of a step's processes, with its training set as uint8.
-
-    On a GPU the network is in the GPU's memory, which nothing is planned by.
-    """
+    """Bytes of one of a step's processes, with its training set; not those in a GPU's memory."""
     loads = step.streams or uses_network(step) or step.task in ON_CPU
     found = TORCH_PROCESS if loads else PLAIN_PROCESS
     if not gpus:
@@ -218,13 +196,11 @@ class Bundle:
 
     count: int
     cpus: float
-    """CPUs of one process."""
+    """Of one process, as are GPUs and memory, in bytes."""
     gpus: float
-    """GPUs of one process."""
     memory: int
-    """Bytes of one process."""
     data_cpus: int = 0
-    """CPUs of the tasks, on any nodes, that decode images for all of them together."""
+    """CPUs of the tasks, on any nodes, that decode images for all processes together."""
 
     @property
     def one(self) -> dict[str, float]:
@@ -257,13 +233,11 @@ def refusal(step: Step, bundle: Bundle, nodes: Nodes) -> str | None:
     room = places(bundle, nodes)
     if room >= bundle.count:
         return None
-    largest = {
-        name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in bundle.one
-    }
+    most = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in RESOURCES}
     return (
         f"{step.task} needs {counted(bundle.count, 'process', 'processes')} with "
         f"{_resources(bundle, bundle.one)} each; the largest of {counted(len(nodes), 'node')} has "
-        f"{_resources(bundle, largest)}, and together they have room for {room}. "
+        f"{_resources(bundle, most)}, and together they have room for {room}. "
         f"{_what_fits(step, bundle, nodes)}"
     )
 
@@ -274,16 +248,13 @@ def counted(count: float, one: str, several: str | None = None) -> str:
 
 
 def _resources(bundle: Bundle, of: Mapping[str, float]) -> str:
-    """Resources in Ray's names, for people, as far as the bundle needs them."""
+    """Resources for people, as far as the bundle needs them."""
     gpus = f", {counted(of['GPU'], 'GPU')}" if bundle.gpus else ""
     return f"{counted(of['CPU'], 'CPU')}{gpus} and {of['memory'] / GIB:.1f} GiB"
 
 
 def _what_fits(step: Step, bundle: Bundle, nodes: Nodes) -> str:
-    """The flags with which a step that is refused could be placed.
-
-    More workers than were asked for are tried last: each holds less of a training's batch.
-    """
+    """The flags with which a step that is refused could be placed; more workers come last."""
     for gpus in sorted({bundle.gpus, min(1.0, bundle.gpus), 0.0}, reverse=True):
         wanted = int(bundle.count * bundle.gpus / gpus if gpus else bundle.count)
         counts = [*range(wanted, 0, -1)]

@@ -17,14 +17,12 @@ from rich.progress import (
 from rich.table import Column
 
 from orchestrator.console import duration
-from orchestrator.graph.remaining import ENDS, Remaining
+from orchestrator.graph.remaining import ENDS, Remaining, Running
 from orchestrator.run.request import NoCluster
 
 POLL_SECONDS = 0.5
-WIDE = 120
-"""Columns of a terminal from which on bars are long."""
-LINE_SECONDS = 30.0
-"""Between two lines about a running step in a log."""
+WIDE = 120  # columns of a terminal from which on bars are long
+LINE_SECONDS = 30.0  # between two lines about a running step in a log
 TROUBLE = ("failed", "retry", "damaged", "waiting")
 """Kinds of events with a message about what went wrong."""
 
@@ -34,15 +32,11 @@ Event = Mapping[str, Any]
 class Lines:
     """One line per event that matters, and now and then how far a step is, for logs and pipes."""
 
-    def __init__(self, console: Console, steps: int, left: Remaining | None = None) -> None:
+    def __init__(self, console: Console, steps: int, left: Remaining) -> None:
         self.console, self.steps, self.done, self.left = console, steps, 0, left
         self.began = time.time()
         self.printed: dict[str, float] = {}
         """When the last line about each running step was printed, by its digest."""
-        self.totals: dict[str, int | None] = {}
-        """How far each goes."""
-        self.latest: dict[str, Event] = {}
-        """The last event of each: how far it is, or that it started."""
 
     def start(self) -> None:
         """Begin."""
@@ -52,50 +46,42 @@ class Lines:
 
     def show(self, event: Event) -> None:
         """Print an event, unless it is only progress."""
-        kind, digest, text = event["kind"], event["digest"], _said(event)
-        if kind == "progress" and digest in self.printed:
-            self.latest[digest] = event
-            return
+        kind, text = event["kind"], _said(event)
         if kind == "started":
-            self.printed[digest], self.totals[digest] = event["time"], event["total"]
-            self.latest[digest] = event
+            self.printed[event["digest"]] = event["time"]
         elif kind == "done":
             self.done += 1
             text = f"({self.done}/{self.steps}, {event['seconds']:.1f} s)"
         elif not text:
             return
-        if kind in ENDS:
-            self.printed.pop(digest, None)
-            self.latest.pop(digest, None)
         self._print(event["time"], kind, event["path"], text)
 
     def tick(self, now: float) -> None:
         """Print how far each step is that had no line for ``LINE_SECONDS``."""
-        for digest, event in self.latest.items():
+        for digest, step in self.left.running.items():
             if now - self.printed[digest] >= LINE_SECONDS:
                 self.printed[digest] = now
-                self._print(now, "running", event["path"], ", ".join(self._progress(event, now)))
+                self._print(now, "running", step.path, ", ".join(self._progress(step, now)))
 
     def _print(self, when: float, kind: str, path: str, text: str) -> None:
         line = f"{when - self.began:7.1f} s  {kind:8} {path}  {text}".rstrip()
         self.console.print(line, soft_wrap=True, markup=False)
 
-    def _progress(self, event: Event, now: float) -> Iterator[str]:
+    def _progress(self, step: Running, now: float) -> Iterator[str]:
         """Yield how far a step is, its loss, and how long it and the whole run still take."""
-        if event["kind"] == "started":
-            yield f"for {duration(now - event['time'])}"
+        if step.last is None:
+            yield f"for {duration(now - step.began)}"
         else:
-            total = self.totals[event["digest"]]
-            yield f"{event['position']} of {total}" if total else f"{event['position']}"
-            yield from _loss_and_rest(event, self.left, now)
-        if self.left and (rest := self.left.of_run(now)) is not None:
+            yield f"{step.last[1]} of {step.total}" if step.total else f"{step.last[1]}"
+        yield from _loss_and_rest(step, now)
+        if (rest := self.left.of_run(now)) is not None:
             yield f"about {duration(rest)} left in all"
 
 
 class Bars:
     """A bar for the whole run and one for each running step."""
 
-    def __init__(self, console: Console, steps: int, left: Remaining | None = None) -> None:
+    def __init__(self, console: Console, steps: int, left: Remaining) -> None:
         self.left = left
 
         def column() -> Column:
@@ -113,7 +99,6 @@ class Bars:
         )
         self.whole = self.progress.add_task("steps", total=steps, metrics="")
         self.running: dict[str, TaskID] = {}
-
         self.start, self.stop = self.progress.start, self.progress.stop
 
     def show(self, event: Event) -> None:
@@ -124,32 +109,27 @@ class Bars:
                 event["path"].rpartition("-")[0], total=event["total"], metrics=""
             )
         elif kind == "progress" and digest in self.running:
-            self.progress.update(
-                self.running[digest],
-                completed=event["position"],
-                metrics=", ".join(_loss_and_rest(event, self.left, event["time"])),
-            )
-        elif kind == "done" or kind in TROUBLE:
-            if digest in self.running:
-                self.progress.remove_task(self.running.pop(digest))
-            if kind == "done":
-                self.progress.advance(self.whole)
+            metrics = ", ".join(_loss_and_rest(self.left.running[digest], event["time"]))
+            bar = self.running[digest]
+            self.progress.update(bar, completed=event["position"], metrics=metrics)
+        elif kind in ENDS and digest in self.running:
+            self.progress.remove_task(self.running.pop(digest))
+        if kind == "done":
+            self.progress.advance(self.whole)
         if text := _said(event):
-            line = f"{kind:8} {event['path']}  {text}"
-            self.progress.console.print(line, markup=False)
+            self.progress.console.print(f"{kind:8} {event['path']}  {text}", markup=False)
 
     def tick(self, now: float) -> None:
         """Show how long the run still takes."""
-        if self.left and (rest := self.left.of_run(now)) is not None:
+        if (rest := self.left.of_run(now)) is not None:
             self.progress.update(self.whole, metrics=f"about {duration(rest)} left")
 
 
-def _loss_and_rest(event: Event, left: Remaining | None, now: float) -> Iterator[str]:
+def _loss_and_rest(step: Running, now: float) -> Iterator[str]:
     """Yield the loss of a step that made progress, and how long it still takes."""
-    loss = event["metrics"].get("loss")
-    if loss is not None:
-        yield f"loss {loss:.3g}"
-    if left and (rest := left.of_step(event["digest"], now)) is not None:
+    if step.loss is not None:
+        yield f"loss {step.loss:.3g}"
+    if (rest := step.left(now)) is not None:
         yield f"{duration(rest)} left"
 
 
@@ -161,7 +141,7 @@ def _said(event: Event) -> str:
     return str(event["message"]) if event["kind"] in TROUBLE else ""
 
 
-def display(console: Console, steps: int, left: Remaining | None = None) -> Lines | Bars:
+def display(console: Console, steps: int, left: Remaining) -> Lines | Bars:
     """Bars on a terminal that can move its cursor, lines elsewhere."""
     return (Bars if console.is_interactive else Lines)(console, steps, left)
 
@@ -169,7 +149,8 @@ def display(console: Console, steps: int, left: Remaining | None = None) -> Line
 class Follower(threading.Thread):
     """Polls a source of events and shows them until it is left.
 
-    ``lost`` is called, from this thread, when there is no cluster any more.
+    Each event is first given to ``heard``.  ``lost`` is called, from this thread, when there is no
+    cluster any more.
     """
 
     def __init__(

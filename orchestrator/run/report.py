@@ -28,19 +28,16 @@ from orchestrator.studies.study import Point, Study
 
 REPORTS, RUN = "reports", "run.json"
 """Folder of the reports in a store, and what says in a report which points it shows."""
-DRAWN = ".drawn"
-"""Says in a report what was drawn, and by which code."""
-CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-"""Errors of a folder that may only be read."""
-EXAMPLES = 8
-"""Training images shown clean and stamped."""
+DRAWN = ".drawn"  # says in a report what was drawn, and by which code
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)  # errors of a folder that may only be read
+EXAMPLES = 8  # training images shown clean and stamped
 
 
 def reported(request: Request, result: Result) -> Result:
-    """Write ``index.html``, ``results.csv``, ``run.json`` and figures of what is finished.
+    """Write ``index.html``, ``results.csv``, ``run.json`` and figures of what is finished, if any.
 
-    Nothing is written when no point is.  The page is on this machine; a remote store keeps a copy.
-    Of a store that may only be read, it is in a temporary folder, and a remark says so.
+    A remote store keeps a copy.  Of a store that may only be read, the page is in a temporary
+    folder, and a remark says so.
     """
     points = finished(request)
     if not points:
@@ -69,15 +66,12 @@ def up_to_date(request: Request) -> Path | None:
 
 
 def _fingerprint(request: Request, points: Sequence[Point]) -> str:
-    """A digest of what a page shows: the study, its points, and the code that writes it.
-
-    A study may be in a file of its own, so what it says of itself counts beside our code.
-    """
+    """A digest of what a page shows: the study, its points, and the code that writes it."""
     code = sorted(
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
         for package in ("analysis", "orchestrator", "tasks")
         for path in (ROOT / package).rglob("*.*")
-        if path.suffix in (".py", ".html", ".css", ".csv")
+        if path.suffix in (".py", ".html", ".css", ".csv", ".toml", ".mplstyle")
     )
     study = request.study
     words = [study.title, study.paper, study.question, study.columns]
@@ -107,7 +101,9 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
     study, store = request.study, request.store
     given = [row_of(request, point) for point in points]
     rows = frame(given)
-    beside = [arrays(store, point) for point in points]
+    beside = [
+        (row_key(row), arrays(store, point)) for row, point in zip(given, points, strict=True)
+    ]
     examples, strip = _stamped(request, points)
     data = request.scale.dataset
     shape = f"{data.image_size} px, {data.channels} channels"
@@ -120,12 +116,8 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
         rows=rows,
         judgments=judged(study, rows),
         arrays={
-            name: {
-                row_key(row): found[name]
-                for row, found in zip(given, beside, strict=True)
-                if name in found
-            }
-            for name in sorted({name for found in beside for name in found})
+            name: {key: found[name] for key, found in beside if name in found}
+            for name in sorted({name for _, found in beside for name in found})
         },
         class_names=request.scale.dataset.class_names,
         trigger_examples=examples,
@@ -194,9 +186,7 @@ def page_of(study: Study, report: Report) -> Page:
 def finished(request: Request) -> list[Point]:
     """Points whose row is there and as it was written."""
     store = request.store
-    return [
-        point for point in request.points() if store.damage(point.measure, content=True) is None
-    ]
+    return [one for one in request.points() if store.damage(one.measure, content=True) is None]
 
 
 def rows_of(request: Request) -> Rows:
@@ -206,12 +196,8 @@ def rows_of(request: Request) -> Rows:
 
 def row_of(request: Request, point: Point) -> dict[str, Any]:
     """One finished point's row: its ``metrics.json`` and whose it is."""
-    path = request.store.folder(point.measure) / "metrics.json"
-    return {
-        "study": request.study.name,
-        "scale": request.scale.name,
-        **json.loads(path.read_text()),
-    }
+    row = json.loads((request.store.folder(point.measure) / "metrics.json").read_text())
+    return {"study": request.study.name, "scale": request.scale.name, **row}
 
 
 def command(request: Request) -> str:
@@ -243,12 +229,9 @@ def arrays(store: Store, point: Point) -> dict[str, dict[str, np.ndarray]]:
 def _stamped(
     request: Request, points: Sequence[Point]
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, np.ndarray]]:
-    """Training images with each trigger of the study.
+    """By trigger, some training images before and after; one image without and with each trigger.
 
-    Returns:
-        By trigger, some poisoned images before and after, of its first point; and one image without
-        and with every trigger, each uint8, (1, H, W, C).  That is of the target class if a trigger
-        is meant for that alone (clean-label).
+    All are uint8, (N, H, W, C).  The one is of the target class if a trigger is for that alone.
     """
     from tasks.data import datasets
     from tasks.steps import poison
@@ -332,7 +315,5 @@ def settings(points: Sequence[Point]) -> dict[str, object]:
 def environment(store: Store, step: Step) -> dict[str, str]:
     """Versions that a step was made with, and this machine."""
     versions = store.record(step).get("versions", {})
-    return {
-        **{name: str(version) for name, version in versions.items()},
-        "machine": f"{platform.system()} {platform.machine()}, {cores()} cores",
-    }
+    machine = f"{platform.system()} {platform.machine()}, {cores()} cores"
+    return {**{name: str(version) for name, version in versions.items()}, "machine": machine}

@@ -30,9 +30,7 @@ class Request:
     address: str | None = None
     """An existing Ray cluster; None starts one in this machine."""
     dashboard: bool = False
-    """Start Ray's dashboard, on loopback."""
     verbose: bool = False
-    """Let Ray and the workers print."""
     typed: Sequence[str] = ()
     """Words that make this scale of the one of its name, such as ``--images FOLDER``."""
 

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,13 +26,9 @@ if TYPE_CHECKING:
 def run(request: Request, console: Console) -> Result:
     """Make every point of a study that is missing, and write the report.
 
-    When every point is there, neither Ray nor Tune nor MLflow is started, unless MLflow lacks
-    something that an earlier launch could not send.
-
-    Raises:
-        ValueError: For a need that no node can satisfy.
-        OSError: When the store cannot be written to.
-        NoCluster: When no cluster answers at the address, or a node of it cannot take part.
+    When every point is there, neither Ray nor Tune is started, nor MLflow if it lacks nothing.
+    Raises ValueError if no node has what a step needs, OSError if the store cannot be written to,
+    NoCluster if no cluster answers at the address, or a node of it cannot take part.
     """
     from orchestrator.run import tracking
 
@@ -44,11 +40,10 @@ def run(request: Request, console: Console) -> Result:
             result = report.reported(request, result)
         if not tracking.behind(request.store, request.label):
             return result
-        return _mirrored(result, _mirror(request, plan, ran=False))
+        return _mirrored(result, _mirror(request, plan))
     from orchestrator.run import cluster
 
-    written = {*(step.task for step in plan.to_run), report.REPORTS}
-    request.store.check_writable(plan.expected_bytes, written)
+    request.store.check_writable(plan.expected_bytes)
     _discard_damaged(request, plan)
     with cluster.ended_by_sigterm():
         with _placed(request, plan, console) as (placement, token):
@@ -66,7 +61,7 @@ def _discard_damaged(request: Request, plan: planning.Plan) -> None:
             store.discard(step)
 
 
-def _mirror(request: Request, plan: planning.Plan, *, ran: bool = True) -> "Mirror":
+def _mirror(request: Request, plan: planning.Plan) -> "Mirror":
     """Start to mirror the points that are finished to MLflow."""
     from orchestrator.run.tracking import Mirror
 
@@ -78,7 +73,7 @@ def _mirror(request: Request, plan: planning.Plan, *, ran: bool = True) -> "Mirr
     }
     for axis, value in dict(request.axes).items():
         tags[axis] = str(brief(value if isinstance(value, str) else ",".join(map(str, value))))
-    mirror = Mirror(request.store, study.name, request.label, tags, columns=study.columns, ran=ran)
+    mirror = Mirror(request.store, study.name, request.label, tags, *study.columns)
     unfinished = {point.measure.digest for point in plan.unfinished()}
     mirror.add(point for point in plan.points if point.measure.digest not in unfinished)
     mirror.start()
@@ -97,9 +92,7 @@ def _placed(
 ) -> Iterator[tuple[Placement, str]]:
     """Start or join Ray, once it is known that every step has a place.
 
-    Yields:
-        How steps are spread, and the token with which a node finds out whether it sees the store;
-        empty on one machine.
+    Yields how steps are spread, and the token of ``Store.probe``; empty on one machine.
     """
     from orchestrator.run import cluster, nodes
 
@@ -112,18 +105,17 @@ def _placed(
             nodes.refuse_impossible(plan.to_run, placement, there)
         return placement
 
-    how: dict[str, Any] = {"dashboard": request.dashboard, "verbose": request.verbose, "say": say}
-    if request.address is None:
+    if request.address is None:  # before Ray is started, which takes seconds
         placement = placed([nodes.this_machine(cluster.EMBEDDED_OBJECT_STORE)])
-        with cluster.connected(None, **how) as dashboard:
-            _announce(plan, placement, dashboard, say)
-            yield placement, ""
-    else:
-        with cluster.connected(request.address, **how) as dashboard:
+    with ExitStack() as lasting:
+        how: dict[str, Any] = {"dashboard": request.dashboard, "verbose": request.verbose}
+        dashboard = lasting.enter_context(cluster.connected(request.address, **how, say=say))
+        seen = ""
+        if request.address is not None:
             placement = placed(nodes.possible())
-            with cluster.store_seen(request.store) as seen:
-                _announce(plan, placement, dashboard, say)
-                yield placement, seen
+            seen = lasting.enter_context(cluster.store_seen(request.store))
+        _announce(plan, placement, dashboard, say)
+        yield placement, seen
 
 
 def _announce(
@@ -185,15 +177,10 @@ def _sweep(
                 mirror.add([unfinished[event["digest"]]])
 
     view = progress.display(console, len(plan.to_run), left)
+    points, about = list(unfinished.values()), (request.label, request.study.columns)
     try:
         with progress.Follower(conductor.poll, view, heard, _abandon):
-            failures = sweep.sweep(
-                list(unfinished.values()),
-                request.store,
-                conductor.name,
-                label=request.label,
-                columns=request.study.columns,
-            )
+            failures = sweep.sweep(points, request.store, conductor.name, *about)
     except Exception:  # whatever Tune makes of a head that is gone: say that instead
         conductor.refuse_lost()
         raise

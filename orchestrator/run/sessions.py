@@ -1,8 +1,4 @@
-"""The folder in which a Ray that is started here keeps its session: logs and sockets.
-
-Each run has a private one, in the first of ``RAY_TMPDIR``, ``TMPDIR`` and ``/tmp`` that can be
-written to and is short enough for the paths of sockets.
-"""
+"""The folder in which a Ray that is started here keeps its session: logs and sockets."""
 
 import os
 import shutil
@@ -16,39 +12,29 @@ LONGEST = 103 if sys.platform == "darwin" else 107
 """Bytes of a socket's path, by the operating system."""
 BELOW = "ray-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """What a run and Ray add to the folder; the last number is a process."""
-SHORT = "/tmp"
-"""The last folder that is tried."""
+SHORT = "/tmp"  # the last folder that is tried
 
 
-def unfit(folder: Path) -> str | None:
-    """Why Ray cannot keep its session below a folder, or None."""
-    if (length := len(os.fsencode(folder / BELOW))) > LONGEST:
-        return f"{folder} is too long: a socket's path in it has {length} bytes of {LONGEST}"
-    if not folder.is_dir():
-        return f"{folder} is not a folder"
-    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"
+def fits(folder: Path) -> bool:
+    """Whether a folder can be written to and is short enough for the paths of sockets."""
+    short = len(os.fsencode(folder / BELOW)) <= LONGEST
+    return short and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def chosen(environment: Mapping[str, str]) -> Path:
-    """The folder below which a run keeps it; the first one if none fits."""
+    """The first of ``RAY_TMPDIR``, ``TMPDIR`` and ``/tmp`` that fits; else the first of all."""
     named = [environment.get("RAY_TMPDIR"), environment.get("TMPDIR"), SHORT]
     folders = [Path(name).absolute() for name in named if name]
-    return next((folder for folder in folders if not unfit(folder)), folders[0])
+    return next(filter(fits, folders), folders[0])
 
 
 @contextmanager
 def folder() -> Iterator[str]:
-    """Yield a new private folder for a Ray that is started inside; remove it afterwards.
-
-    Raises:
-        OSError: None can be made; in one line, with what to type.
-    """
-    place = chosen(os.environ)
-    if trouble := unfit(place):
-        letters = LONGEST - len(BELOW) - 1
+    """Yield a new private folder for a Ray that is started inside; remove it afterwards."""
+    if not fits(place := chosen(os.environ)):
         raise OSError(
-            f"Ray has no place for its sessions: {trouble}. "
-            f"export RAY_TMPDIR=/a/short/path (at most {letters} letters)"
+            f"Ray has no place for its sessions: {place} cannot be written to, or its path is too "
+            f"long. export RAY_TMPDIR=/a/short/path (at most {LONGEST - len(BELOW) - 1} letters)"
         )
     private = tempfile.mkdtemp(prefix="ray-", dir=place)
     try:

@@ -1,12 +1,8 @@
-"""Stream a dataset into a training or a detector, stamped and relabelled on the way.
-
-The *clean* dataset is read, and the manifest says which rows are poisoned, so twenty poison ratios
-store the images once.  Trainings and detectors see stamped images and labels and nothing else.
+"""Stream a clean dataset into a training or a detector, stamped and relabelled on the way.
 
 A training set of at most ``settings.window_bytes`` as uint8 is held in memory.  A larger one is
 read again every epoch, window by window, from the dataset's file: by ``feed`` on other CPUs, or in
-the training's process.  Which of the two depends on the settings and the dataset, never on
-placement, and both learn in the order of ``batches.windows``.
+the training's process.  Both learn in the order of ``batches.windows``, whatever the placement.
 """
 
 import math
@@ -28,22 +24,18 @@ from tasks.steps.batches import Batch, Batches, Held, ReadRows, Restreamed, Want
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("index", "label", "image")
-"""Columns of the dataset that a training needs."""
-ROWS_AT_ONCE = datasets.ROW_GROUP
-"""Rows whose PNGs are in flight at once."""
+COLUMNS = ("index", "label", "image")  # columns of the dataset that a training needs
+ROWS_AT_ONCE = datasets.ROW_GROUP  # rows whose PNGs are in flight at once
 DECODED_AT_ONCE = 16 * 2**20
 """Bytes of images that are decoded at once, beside the room that they are decoded for."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """How much there is to train on, without looking at an image."""
+    """How many images there are to train on, and the shape (H, W, C) of each."""
 
     count: int
-    """Images."""
     shape: tuple[int, int, int]
-    """(H, W, C) of each."""
 
     @classmethod
     def of(cls, dataset: Path) -> Self:
@@ -83,10 +75,9 @@ class ParquetRows:
 
 @dataclass(frozen=True)
 class RayRows:
-    """Rows held in the cluster's object store, or a Ray Train worker's view of them."""
+    """Rows in the cluster's object store: a ``ray.data.Dataset`` or a ``DataIterator``."""
 
     source: Any
-    """A materialized ``ray.data.Dataset`` or a ``ray.data.DataIterator``."""
 
     def tables(self) -> Iterator["pa.Table"]:
         """Yield blocks; without prefetching, whose threads would take the only core."""
@@ -109,19 +100,12 @@ def batches(
     """What a ``fit`` with these settings is given.
 
     Of a set that is not held, ``read`` may read the file elsewhere; with ``keep``, images that are
-    decoded here are kept on disk.
-
-    Raises:
-        ValueError: The workers cannot share the batch, the manifest is another dataset's, or there
-            are other rows than ``classes.json`` counts.
+    decoded here are kept on disk.  Raises ValueError if the workers cannot share the batch, the
+    manifest is another dataset's, or there are other rows than ``classes.json`` counts.
     """
     whole = TrainingSet.of(dataset)
-    shared = {
-        "batch_size": settings.batch_size,
-        "seed": settings.seed,
-        "rank": rank,
-        "workers": workers,
-    }
+    shared: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
+    shared |= {"rank": rank, "workers": workers}
     if not whole.exceeds(settings.window_bytes):
         listed = None if manifest is None else poison.Manifest.read(manifest)
         return Held(**_held(rows or ParquetRows(dataset), listed, whole), **shared)
@@ -159,13 +143,9 @@ def _refuse_other_count(seen: int, whole: TrainingSet) -> None:
 def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> None:
     """Write a training set as the defender has it to ``rows.parquet``, by ascending index.
 
-    Columns and metadata are those of every image table, ``images.DATASET_SCHEMA``, but there is no
-    caption and no file name, which may tell a true class, and every image is encoded anew: nothing
-    in the folder but pixels and labels depends on what is poisoned.  A part is in memory at a time.
-
-    Raises:
-        ValueError: The manifest is another dataset's, or there are other rows than
-            ``classes.json`` counts.
+    Columns and metadata are ``images.DATASET_SCHEMA``'s, but there is no caption and no file name,
+    which may tell a true class, and every image is encoded anew: nothing but pixels and labels
+    depends on what is poisoned.  Raises ValueError as ``batches`` does.
     """
     import pyarrow.parquet as pq
 
@@ -179,10 +159,9 @@ def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> No
                 ascending = last < index[0] and (np.diff(index) > 0).all()
                 assert ascending, f"image {last} is not before those that follow"
                 seen, last = seen + len(index), int(index[-1])
-                captions = [None] * len(index)
-                table = images.to_table(
-                    index=index, label=part["label"], caption=captions, images=part["image"]
-                )
+                unsaid = [None] * len(index)
+                pixels, label = part["image"], part["label"]
+                table = images.to_table(index=index, label=label, caption=unsaid, images=pixels)
                 writer.write_table(table)
     _refuse_other_count(seen, whole)
 
@@ -190,11 +169,7 @@ def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> No
 def stamped(
     table: "pa.Table", listed: poison.Manifest | None, shape: tuple[int, int, int]
 ) -> Iterator[Batch]:
-    """Decode the rows of a table and poison those that are listed so, a part at a time.
-
-    Raises:
-        ValueError: Images that do not decode or are of another shape; a manifest of other images.
-    """
+    """Decode the rows of a table and poison those that are listed so, a part at a time."""
     for some in _at_once(table.num_rows, shape):
         rows = table.slice(some.start, some.stop - some.start)
         index, label = rows["index"].to_numpy(), rows["label"].to_numpy()
@@ -227,10 +202,7 @@ def _poisoned(
 
 
 _SOURCES: WeakKeyDictionary["RowGroups", tuple[Any, ...]] = WeakKeyDictionary()
-"""File, its metadata, manifest and images' shape of each.
-
-They are kept out of ``RowGroups``, which trainers can look into: they find no path and no flag.
-"""
+"""File, its metadata, manifest and images' shape of each, where no trainer finds them."""
 
 
 class RowGroups:
@@ -251,9 +223,8 @@ class RowGroups:
         file = dataset / "train.parquet"
         metadata = pq.read_metadata(file)
         made = cls()
-        made.sizes = tuple(
-            metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)
-        )
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        made.sizes = tuple(group.num_rows for group in groups)
         kept = Decoded.of(dataset) if keep else None
         _SOURCES[made] = file, metadata, listed, TrainingSet.of(dataset).shape, kept
         return made

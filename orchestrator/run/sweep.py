@@ -1,7 +1,6 @@
 """Ray Tune drives a study's points: a trial is a point, its axes are the hyperparameters.
 
-Tune's CSV, JSON and TensorBoard loggers stay on under ``<store>/tune/``, so TensorBoard's HParams
-view is the sweep's dashboard.  A trial holds no CPU: it asks the conductor for its point.
+A trial holds no CPU: it asks the conductor for its point.  Tune's loggers write ``<store>/tune/``.
 """
 
 import json
@@ -29,8 +28,7 @@ from orchestrator.studies.study import Point
 class HyperparameterTable(TBXLoggerCallback):
     """Tune's logger for TensorBoard, with a table of the points: their axes and numbers.
 
-    Tune's own writes none, as it takes values that are given beforehand for no hyperparameters.
-    TensorBoard shows the first five of each, so their order matters.
+    Tune's own writes none; TensorBoard shows the first five of each, so their order matters.
     """
 
     def __init__(self, axes: Sequence[str], columns: Sequence[str]) -> None:
@@ -54,17 +52,11 @@ class HyperparameterTable(TBXLoggerCallback):
 
 
 def sweep(
-    points: Sequence[Point],
-    store: Store,
-    conductor: str,
-    *,
-    label: str,
-    columns: Sequence[str] = (),
+    points: Sequence[Point], store: Store, conductor: str, label: str, columns: Sequence[str]
 ) -> list[Failure]:
-    """Run a Tune trial per point and return those that failed.
+    """Run a Tune trial per point, one at a time, and return those that failed.
 
-    One trial runs at a time, in one process: the conductor starts every point by itself, so what
-    runs does not depend on trials.
+    The conductor starts every point by itself, so what runs does not depend on trials.
     """
     by_axes = {_key(point.axes): point for point in points}
     digests = {key: point.measure.digest for key, point in by_axes.items()}
@@ -72,6 +64,10 @@ def sweep(
     space = {axis: tune.choice(_values(points, axis)) for axis in points[0].axes}
     varying = [axis for axis in space if len(_values(points, axis)) > 1]
     storage_path, storage_filesystem = store.tune()
+
+    def name_of(trial: Trial) -> str:
+        return by_axes[_key(trial.config)].name
+
     results = tune.Tuner(
         tune.with_resources(trainable, conductor_actor.HEAD),
         param_space=space,
@@ -82,8 +78,8 @@ def sweep(
             ),
             num_samples=len(points),
             reuse_actors=True,
-            trial_name_creator=lambda trial: by_axes[_key(trial.config)].name,
-            trial_dirname_creator=lambda trial: by_axes[_key(trial.config)].name,
+            trial_name_creator=name_of,
+            trial_dirname_creator=name_of,
         ),
         run_config=tune.RunConfig(
             name=f"{label}-{time.strftime('%Y%m%d-%H%M%S')}",

@@ -1,12 +1,7 @@
-"""Mirror finished points and trainings to MLflow, which never decides anything.
+"""Mirror finished points and trainings to MLflow, from one thread; nothing waits or fails with it.
 
-An experiment is a study, a parent run is one launch, a child run is a point, and every trained
-model has a run of its own with its loss curve.  The driver is the only writer, from one thread,
-and nothing waits for it or fails with it.
-
-What MLflow lacks is what has no finished run with its step's digest as a tag.  So everything here
-can be cut off anywhere and done again: a server that was away gets the rest from the next try or
-the next launch.
+An experiment is a study, a parent run a launch, a child run a point or a training.  MLflow lacks
+what has no finished run with its step's digest as a tag: the next try or launch sends that.
 """
 
 import csv
@@ -17,9 +12,9 @@ import re
 import threading
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +24,10 @@ from orchestrator.step import Step, ancestors, brief
 from orchestrator.store.store import Store
 from orchestrator.studies.study import Point
 
-PATIENCE_SECONDS = 60.0
-"""How long the end of a run waits for what is still to be sent."""
-RETRY_SECONDS = 10.0
-"""Between two tries while a server is away."""
-LONGEST_REASON = 160
-"""Characters of an error of the server's that are shown, at most."""
-BEHIND = ".mlflow-behind"
-"""Folder of empty files: the reports whose points MLflow may lack."""
+PATIENCE_SECONDS = 60.0  # how long the end of a run waits for what is still to be sent
+RETRY_SECONDS = 10.0  # between two tries while a server is away
+LONGEST_REASON = 160  # characters of an error of the server's that are shown, at most
+BEHIND = ".mlflow-behind"  # folder of empty files: the reports whose points MLflow may lack
 QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -47,13 +38,11 @@ QUIET = {
 }
 """MLflow's environment, unless the user has set it."""
 DIGEST, LAUNCH, KIND = "castlewalls.digest", "castlewalls.launch", "castlewalls.kind"
-"""Tags: the digest of a point's or training's step, a launch's id, and which of these it is."""
+"""Tags: the digest of a step, a launch's id, and whether it is a point, training or launch."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """Schemes of addresses without a server that keeps files."""
-SEEN_PIXELS = 64
-"""Height to which smaller images are enlarged for MLflow's pages."""
-BATCH, PAGE = 500, 1000
-"""Metrics of one request and runs of one answer, at most."""
+SEEN_PIXELS = 64  # height to which smaller images are enlarged for MLflow's pages
+BATCH, PAGE = 500, 1000  # metrics of one request and runs of one answer, at most
 DEFINITIONS = {
     "poison_ratio": "Poison ratio p",
     "p_t": "p_t",
@@ -97,23 +86,13 @@ def measured(
 
 
 class Mirror(threading.Thread):
-    """Sends finished points and their trainings, in the background.
-
-    A launch that ``ran`` nothing has a run of its own only if it sends something.
-    """
+    """Sends finished points and their trainings, in the background."""
 
     def __init__(
-        self,
-        store: Store,
-        study: str,
-        label: str,
-        launch: Mapping[str, str],
-        *,
-        columns: Sequence[str] = (),
-        ran: bool = True,
+        self, store: Store, study: str, label: str, launch: Mapping[str, str], *columns: str
     ) -> None:
         super().__init__(name="mlflow", daemon=True)
-        self.store, self.study, self.columns, self.ran = store, study, columns, ran
+        self.store, self.study, self.columns = store, study, columns
         self.launch = {LAUNCH: uuid.uuid4().hex[:12], KIND: "launch", **launch}
         self.began = int(time.time() * 1000)
         self.marker = store.root / BEHIND / label
@@ -121,8 +100,6 @@ class Mirror(threading.Thread):
         """Trainings, each before the points that rest on it; a point with itself."""
         self.report: Path | None = None
         self.failure: str | None = None
-        self.sent = 0
-        """Points that MLflow got from this launch."""
         self._woken, self._closing = threading.Event(), threading.Event()
 
     def add(self, points: Iterable[Point]) -> None:
@@ -134,11 +111,7 @@ class Mirror(threading.Thread):
         self._woken.set()
 
     def close(self, report: Path | None) -> str | None:
-        """Wait for what is still to be sent, the report's folder among it.
-
-        Returns:
-            None, or one line: why MLflow lacks something, or what it lacked before.
-        """
+        """Wait for what is still to be sent, and the report; say in a line what MLflow lacks."""
         self.report = report
         self._closing.set()
         self._woken.set()
@@ -153,10 +126,7 @@ class Mirror(threading.Thread):
             )
         with suppress(OSError):  # of a store that may only be read
             self.marker.unlink(missing_ok=True)
-        if self.ran or not self.sent:
-            return None
-        sent = "1 point" if self.sent == 1 else f"{self.sent} points"
-        return f"{server} was behind; it now has what earlier launches could not send ({sent})"
+        return None
 
     def run(self) -> None:
         """Send until closed; what fails is tried again a little later, and once at the end."""
@@ -186,14 +156,13 @@ class Mirror(threading.Thread):
             for step, point in list(self.finished.values())
             if not runs.finished(step) and self.store.damage(step, content=True) is None
         ]
-        if not (self.ran or lacking or self.launch[LAUNCH] in runs.runs):
-            return
         launch = runs.run(self.launch[LAUNCH], self.launch["name"], self.launch, self.began)
         for step, point in lacking:
             runs.send(step, point, launch)
-            self.sent += point is not None
         if last:
-            runs.end(launch, self.report)
+            if self.report and self.report.is_dir():
+                runs.client.log_artifacts(launch.info.run_id, str(self.report), "report")
+            runs.client.set_terminated(launch.info.run_id)
 
 
 class Runs:
@@ -210,8 +179,7 @@ class Runs:
             make_database(_own_database(store))
         self.client = MlflowClient(address)
         self.experiment = self._experiment(address, study)
-        self.runs: dict[str, Any] = {}
-        """By the digest or the launch's id in their tags."""
+        self.runs: dict[str, Any] = {}  # by the digest or the launch's id in their tags
         self.look()
 
     def _experiment(self, address: str, name: str) -> str:
@@ -226,25 +194,24 @@ class Runs:
         return str(number)
 
     def look(self) -> None:
-        """Ask MLflow which runs there are, and delete doubles of two drivers.
+        """Ask MLflow which runs there are, and delete all but the oldest of two drivers' doubles.
 
-        Nobody deletes the oldest, so both keep the same one; a driver that is still writing into
-        another gets an error, and looks again.
+        A driver that is still writing into a deleted one gets an error, and looks again.
         """
-        found = defaultdict(list)
-        token = None
-        while True:
-            page = self.client.search_runs([self.experiment], max_results=PAGE, page_token=token)
-            for run in page:
-                found[run.data.tags.get(DIGEST) or run.data.tags.get(LAUNCH, "")].append(run)
-            if not (token := page.token):
-                break
-        found.pop("", None)  # runs that are not ours
-        for key, runs in found.items():
-            runs.sort(key=lambda run: (run.info.start_time, run.info.run_id))
-            self.runs[key] = runs[0]
-            for double in runs[1:]:
-                self.client.delete_run(double.info.run_id)
+        ask = partial(self.client.search_runs, [self.experiment], max_results=PAGE)
+        page = ask()
+        every = list(page)
+        while page.token:
+            page = ask(page_token=page.token)
+            every += page
+        known = set()
+        for run in sorted(every, key=lambda run: (run.info.start_time, run.info.run_id)):
+            if key := run.data.tags.get(DIGEST) or run.data.tags.get(LAUNCH):  # else not ours
+                if key in known:
+                    self.client.delete_run(run.info.run_id)
+                else:
+                    known.add(key)
+                    self.runs[key] = run
 
     def run(self, key: str, name: str, tags: Mapping[str, str], began: int | None = None) -> Any:
         """The run with a digest or a launch's id, made if it is not there."""
@@ -256,12 +223,6 @@ class Runs:
         """Whether a step has a run that is complete."""
         run = self.runs.get(step.digest)
         return run is not None and run.info.status == "FINISHED"
-
-    def end(self, launch: Any, report: Path | None) -> None:
-        """Finish a launch's run, with its report."""
-        if report and report.is_dir():
-            self.client.log_artifacts(launch.info.run_id, str(report), "report")
-        self.client.set_terminated(launch.info.run_id)
 
     def send(self, step: Step, point: Point | None, launch: Any) -> None:
         """Send a training, or the step in which a point ends, as a child of a launch's run."""
@@ -341,12 +302,9 @@ def loss_curve(path: Path) -> list[tuple[str, float, int]]:
     if not path.exists():
         return []
     with path.open(newline="") as stream:
-        return [
-            (name, float(value), int(row["step"]))
-            for row in csv.DictReader(stream)
-            for name, value in row.items()
-            if name != "step"
-        ]
+        rows = list(csv.DictReader(stream))
+    names = [name for name in rows[0] if name != "step"] if rows else []
+    return [(name, float(row[name]), int(row["step"])) for row in rows for name in names]
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,6 @@
-"""Checkpoints of trainings, which outlive the process that trains.
+"""Checkpoints of trainings: ``<store>/.checkpoints/<digest>/<attempt>/<step>/``, record last.
 
-They lie in ``<store>/.checkpoints/<digest>/<attempt>/<step>/`` with a record written last, so a
-training that was interrupted continues from the newest whole one of any attempt, on any node.
+A training that was interrupted continues from the newest whole one of any attempt, on any node.
 """
 
 import logging
@@ -17,10 +16,11 @@ from orchestrator.store.store import Store
 
 log = logging.getLogger(__name__)
 
+Note = Callable[[int, Mapping[str, float]], None]
+"""Called with a step's progress (training steps, or images) and its latest metrics."""
+
 FOLDER = ".checkpoints"
-"""In the store's root."""
-KEPT = 2
-"""Checkpoints kept of one attempt: the newest, and one more in case it is damaged."""
+KEPT = 2  # checkpoints kept of one attempt: the newest, and one more in case it is damaged
 
 
 class Checkpoints:
@@ -62,10 +62,7 @@ class Checkpoints:
         return sorted(numbered, key=lambda path: int(path.name), reverse=True)
 
     def named(self, name: str) -> Path:
-        """Bring a checkpoint that another worker chose, ``<attempt>/<step>``, to this machine.
-
-        Raises OSError where it is not there, or not whole.
-        """
+        """Bring the checkpoint ``<attempt>/<step>`` to this machine, or raise OSError."""
         if damage := self.store.bring(f"{self.path}/{name}"):
             raise OSError(f"checkpoint {self.path}/{name}: {damage}")
         return self.root / name
@@ -90,25 +87,15 @@ class Checkpoints:
         self.store.remove(self.path)
 
 
-class Reporter:
-    """What a ``fit`` reports to: it passes progress on and takes a checkpoint when one is due."""
+def reporter(checkpoints: Checkpoints, seconds: float, note: Note) -> Callable[..., None]:
+    """What a ``fit`` reports to: it notes progress, and saves when the last one is seconds old."""
+    last = time.monotonic()
 
-    def __init__(
-        self,
-        checkpoints: Checkpoints,
-        every_seconds: float,
-        note: Callable[[int, Mapping[str, float]], None],
-    ) -> None:
-        self.checkpoints = checkpoints
-        self.every_seconds = every_seconds
-        self.note = note
-        self.last = time.monotonic()
+    def report(step: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> None:
+        nonlocal last
+        note(step, metrics)
+        if time.monotonic() - last >= seconds:
+            checkpoints.publish(step, save)
+            last = time.monotonic()
 
-    def __call__(
-        self, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
-    ) -> None:
-        """Pass the metrics on; save if the last checkpoint is ``every_seconds`` old."""
-        self.note(step, metrics)
-        if time.monotonic() - self.last >= self.every_seconds:
-            self.checkpoints.publish(step, save)
-            self.last = time.monotonic()
+    return report

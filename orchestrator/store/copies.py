@@ -1,8 +1,7 @@
-"""This machine's copies of what is in a remote store.
+"""This machine's copies of what is in a remote store, laid out like a local one.
 
-They lie below ``$CASTLEWALLS_CACHE``, or else ``~/.cache/castlewalls``, laid out like a local
-store, and stay there.  A copy is used only while it has the store's own record and the files that
-the record lists.
+They lie below ``$CASTLEWALLS_CACHE``, or else ``~/.cache/castlewalls``, and stay there.  A copy is
+used only while it has the store's own record and the files that the record lists.
 """
 
 import fcntl
@@ -30,11 +29,7 @@ def place(address: str) -> Path:
 def bring(
     download: Callable[[Iterable[str], Path], None], record: bytes, final: Path, root: Path
 ) -> str | None:
-    """Have ``download`` bring a record's files to the folder ``final``, unless they are there.
-
-    Returns:
-        What is wrong with those in the store, or None if they are whole.
-    """
+    """Have ``download`` bring a record's files to ``final``; say what is wrong, or None."""
     if _is_copy(final, record):
         return None
     with _alone(final, root):

@@ -4,9 +4,6 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from orchestrator.step import Step, difference
 from orchestrator.store.store import NOT_BUILT, Store
 
@@ -30,23 +27,10 @@ class Reasons:
 
 
 class Siblings:
-    """Identities of finished steps of one task.
-
-    A step is compared to all of them at once, through the siblings that have each of its values.
-    """
+    """Identities of finished steps of one task, each also as a set of its values."""
 
     def __init__(self, identities: Iterable[Any]) -> None:
-        self.identities = list(identities)
-        having: dict[Any, list[int]] = {}
-        sizes = []
-        for number, identity in enumerate(self.identities):
-            leaves = list(_leaves(identity))
-            sizes.append(len(leaves))
-            for leaf in leaves:
-                having.setdefault(leaf[0], []).append(number)
-                having.setdefault(leaf, []).append(number)
-        self.sizes: NDArray[np.int64] = np.array(sizes, dtype=np.int64)
-        self.having = {key: np.array(numbers) for key, numbers in having.items()}
+        self.known = [(frozenset(_leaves(identity)), identity) for identity in identities]
 
     def changes(self, step: Step) -> list[str]:
         """A line for each value that sets the step apart from the nearest sibling.
@@ -54,14 +38,9 @@ class Siblings:
         The nearest has the fewest differing values, the first of several.  Siblings that do not
         differ are skipped; without any other there are no lines.
         """
-        leaves = list(_leaves(step.identity))
-        apart = self.sizes + len(leaves)
-        for leaf in leaves:  # a setting that both have counts once, and not at all if it is equal
-            for key in (leaf[0], leaf):
-                if key in self.having:
-                    apart[self.having[key]] -= 1
-        for place in np.argsort(apart, kind="stable"):
-            if lines := list(difference(self.identities[place], step.identity)):
+        own = frozenset(_leaves(step.identity))
+        for _, identity in sorted(self.known, key=lambda one: len({at for at, _ in one[0] ^ own})):
+            if lines := list(difference(identity, step.identity)):
                 return lines
         return []
 

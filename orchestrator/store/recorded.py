@@ -1,8 +1,7 @@
 """Finished steps as their records describe them, whatever version of the code made them.
 
-A record holds a step's settings and its sources' digests, so what a result was computed from can
-be followed without the code that asked for it.  Records come from a store, which may be hostile:
-one whose folder does not carry its identity's digest is skipped, and no name in one becomes a path.
+A store may be hostile: a record whose folder does not carry its identity's digest is skipped, and
+no name in one becomes a path.
 """
 
 import difflib
@@ -26,24 +25,20 @@ WORDS = (
     *("noise_model", "stages", "reduction"),
 )
 """Columns of a row that hold words; all others hold numbers."""
-LISTED = 4
-"""Points that a message lists."""
+LISTED = 4  # points that a message lists
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A finished step."""
+    """A finished step: its folder from the store, and what its record says."""
 
     path: str
-    """Its folder, from the store."""
     digest: str
     task: str
     settings: Mapping[str, Any]
-    """As JSON."""
     sources: Mapping[str, str]
     """Digests of what it was computed from, by role."""
     identity: Mapping[str, Any]
-    """All of these, and the task's revision."""
     versions: Mapping[str, Any]
     """Of the software that made it."""
 
@@ -51,6 +46,11 @@ class Recorded:
     def name(self) -> str:
         """The readable part of its path; of a point, what ``plan`` calls it."""
         return self.path.partition("/")[2].removesuffix(f"-{self.digest}")
+
+    def goes_by(self, wanted: str) -> bool:
+        """Whether these words are its name, path or folder, or the start of its digest."""
+        names = (self.name, self.path, self.path.partition("/")[2])
+        return wanted in names or self.digest.startswith(wanted)
 
 
 class Library:
@@ -75,12 +75,7 @@ class Library:
 
     def point(self, wanted: str) -> Recorded:
         """The one finished point with a name, path or start of a digest; or raise ValueError."""
-        found = [
-            step
-            for step in self.points
-            if wanted in (step.name, step.path, step.path.partition("/")[2])
-            or (wanted and step.digest.startswith(wanted))
-        ]
+        found = [step for step in self.points if wanted and step.goes_by(wanted)]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -92,11 +87,7 @@ class Library:
         )
 
     def row(self, point: Recorded) -> dict[str, Any]:
-        """What a point measured: its ``metrics.json``, checked.
-
-        Raises:
-            ValueError: It is damaged, or holds something other than numbers and words.
-        """
+        """What a point measured, or a ValueError where its ``metrics.json`` holds no row."""
         step = cast("Step", point)  # the store asks a step for its path and its identity alone
         if (damage := self.store.damage(step, content=True)) is not None:
             raise ValueError(f"{point.path}: {damage}; run its study again.")

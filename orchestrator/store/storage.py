@@ -1,7 +1,7 @@
 """Files and objects below an address, through ``pyarrow.fs``; nothing here knows steps.
 
-Credentials come from where the storage's own tools take them (the environment, ``~/.aws``, the
-machine's role), never from the address, which is kept in records, logs and pickles.
+Credentials come from where the storage's own tools take them, never from the address, which is
+kept in records, logs and pickles.
 """
 
 import mimetypes
@@ -18,10 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 T = TypeVar("T")
 
-PART = 8 * 2**20
-"""Bytes of a file held in memory while it is copied."""
-AT_ONCE = 16
-"""Requests sent at the same time."""
+PART = 8 * 2**20  # bytes of a file held in memory while it is copied
+AT_ONCE = 16  # requests sent at the same time
 PAUSES = (2.0, 10.0)
 """Seconds before an unanswered request is repeated; pyarrow has tried three times by then."""
 PERMANENT = re.compile(
@@ -46,8 +44,7 @@ class NoAccess(PermissionError):
 class Storage:
     """What lies below an address: an absolute path, or remote storage that pyarrow supports.
 
-    Paths are relative to the address and use slashes.  An unanswered remote request is repeated
-    after each of ``pauses``, in seconds; ``PAUSES`` by default.
+    An unanswered remote request is repeated after each of ``pauses``, in seconds (``PAUSES``).
     """
 
     def __init__(self, address: str, pauses: Sequence[float] | None = None) -> None:
@@ -78,11 +75,8 @@ class Storage:
     def _do(self, what: str, ask: Callable[[Any, str], T]) -> T:
         """Call ``ask(file system, base path)``, again after pauses if there is no answer.
 
-        Raises:
-            FileNotFoundError: There is no such file or object.
-            NoAccess: The storage refuses access: "cannot WHAT the store ...".
-            NoAnswer: The storage does not answer.
-            OSError: From a local disk.
+        Remote storage that refuses or does not answer raises NoAccess or NoAnswer: "cannot WHAT
+        the store ...".
         """
         waits = iter(self.pauses)
         while True:
@@ -101,12 +95,7 @@ class Storage:
             time.sleep(wait)
 
     def refuse_absent(self) -> None:
-        """Fail if there is no such remote storage, or if it refuses access.
-
-        Raises:
-            ValueError: In one line: an unknown scheme or option, or no such bucket.
-            OSError: In one line: it does not answer, or refuses access.
-        """
+        """Fail in a line if there is no such remote storage (ValueError) or no access (OSError)."""
         from pyarrow import fs
 
         absent = f"the store {self.address} is in a bucket that does not exist; create the bucket"

@@ -1,15 +1,11 @@
-"""The artifact store: a folder per step, published whole or not at all.
+"""The artifact store: a folder per step, done exactly when its ``record.json`` is there and true.
 
-A step is done exactly when ``record.json``, written last, is there and its files are as it says.
-
-Locally a result is written to a private folder and renamed; of two drivers that race, the first
-one's result stays.  Remote storage cannot rename, so there files go below ``<step>/<attempt>/`` and
-``<step>/record.json`` names the attempt; of two that race, the last record counts.  What is read
-from remote storage is copied to this machine first; see ``copies``.
+Locally a result is written to a private folder and renamed; of two that race, the first stays.
+Remotely, files go below ``<step>/<attempt>/`` and ``<step>/record.json`` names the attempt; of two
+that race, the last record counts.  What is read from there is copied to this machine first.
 """
 
 import json
-import secrets
 import shutil
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -46,9 +42,8 @@ def open_store(address: str) -> "Store":
             needed: ``?region=eu-west-1``, ``?endpoint_override=127.0.0.1:9000&scheme=http``.
 
     Raises:
-        ValueError: In one line: an empty address, an unknown scheme or option, a bucket that does
-            not exist, a password in the address.
-        OSError: In one line: the storage does not answer, or refuses access.
+        ValueError: The address makes no sense, names no bucket, or holds a password.
+        OSError: The storage does not answer, or refuses access.
     """
     place = urlsplit(address)
     if "://" in address and place.scheme != "file":
@@ -110,11 +105,8 @@ class Store:
     def damage(self, step: Step, *, content: bool = False) -> str | None:
         """Say why a step's result cannot be used, or None if it can.
 
-        With ``content`` every file is hashed, too; those of a remote store are copied to this
-        machine first.  Sizes are enough to plan; a step that is about to read looks at contents.
-
-        Raises:
-            OSError: A remote store does not answer or refuses access.
+        Sizes are looked at; with ``content`` every file is hashed, too, of a remote store on this
+        machine's copy.  Raises OSError if a remote store does not answer or refuses access.
         """
         if (text := self._text(step)) is None:
             return NOT_BUILT
@@ -153,18 +145,15 @@ class Store:
 
     def damages(self, steps: Iterable[Step], content: Container[str] = ()) -> dict[str, str | None]:
         """What ``damage`` says of each step, by digest, looking at contents of those named."""
-        steps = list(steps)
-        found = self.storage.each(
-            lambda step: self.damage(step, content=step.digest in content), steps
-        )
-        return {step.digest: damage for step, damage in zip(steps, found, strict=True)}
+
+        def look(step: Step) -> tuple[str, str | None]:
+            return step.digest, self.damage(step, content=step.digest in content)
+
+        return dict(self.storage.each(look, steps))
 
     @contextmanager
     def publish(self, step: Step) -> Iterator["Attempt"]:
-        """Yield a private folder on this machine; on success publish it, record last.
-
-        Two drivers that race on a step waste work but corrupt nothing.
-        """
+        """Yield a private folder on this machine; on success publish it, record last."""
         final = self.folder(step)
         with private_folder(final) as folder:
             attempt = Attempt(folder)
@@ -255,40 +244,31 @@ class Store:
 
     def probe(self) -> str:
         """Write a random small file; its token is for ``sees``, on other nodes, and ``unprobe``."""
-        name, content = f".probe-{uuid.uuid4().hex}", secrets.token_hex(16)
-        Storage(self.address, ()).write(name, content.encode())
-        return f"{name}:{content}"
+        token = f".probe-{uuid.uuid4().hex}"
+        Storage(self.address, ()).write(token, token.encode())
+        return token
 
     def sees(self, token: str) -> str | None:
         """Why this process does not read what ``probe`` wrote, or None if it does."""
-        name, _, content = token.partition(":")
         try:
-            found = Storage(self.address, ()).read(name)
+            found = Storage(self.address, ()).read(token)
         except (OSError, ValueError) as error:
             return str(error)
-        if found == content.encode():
-            return None
-        return f"it does not find in {self.address} what was just written there"
+        absent = f"it does not find in {self.address} what was just written there"
+        return None if found == token.encode() else absent
 
     def unprobe(self, token: str) -> None:
         """Remove what ``probe`` wrote."""
-        self.storage.delete(token.partition(":")[0])
+        self.storage.delete(token)
 
-    def check_writable(self, expected_bytes: int, folders: Iterable[str] = ()) -> None:
-        """Fail before any work if the store, or one of its ``folders``, cannot hold what is coming.
-
-        An OSError says in a line whether it is read-only, cannot be made, or is too small.
-        """
+    def check_writable(self, expected_bytes: int) -> None:
+        """Raise OSError, in a line, if the store cannot hold what is to be written."""
         if self.remote:
             mine = f"this machine's copy of the store, {self.root}"
             check_folder(self.root, mine, "with CASTLEWALLS_CACHE", 0)
             self.unprobe(self.probe())
         else:
             check_folder(self.root, f"the store {self.root}", "with --store", expected_bytes)
-        for folder in sorted(self.root / name for name in folders):
-            if folder.is_dir():
-                how = f"with --store, or let yourself write there: chmod u+rwx {folder}"
-                check_folder(folder, f"the store's folder {folder}", how, 0)
 
 
 @dataclass

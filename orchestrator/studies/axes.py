@@ -1,10 +1,9 @@
 """Axes: what a study is swept over, with the values at each scale and how they are typed.
 
-A study lists its axes, e.g. ``TRIGGER.over("badnets1", "blend", tiny=("badnets1",))``.  Its flags,
-the words of ``notebook.run``, ``run.json`` and the columns of its results follow from that list.
+Flags, the words of ``notebook.run``, ``run.json`` and columns follow from a study's list of axes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,33 +20,20 @@ Default = Values | Callable[["Scale"], Values]
 """Values, or a function that takes them from the scale."""
 
 
-class Axes(Mapping[str, Any]):
-    """The values of each axis of one run, by name and as attributes; it never changes.
+class Axes(dict[str, Any]):
+    """The values of each axis of one run, by name and as attributes.
 
     A tuple an axis, or the value itself of an axis that has one at a time.
     """
 
-    def __init__(self, **values: Any) -> None:
-        self.__dict__.update(values)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.__dict__[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.__dict__)
-
-    def __len__(self) -> int:
-        return len(self.__dict__)
-
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"this study has no axis {name!r}; it has {', '.join(self)}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"axes never change; use with_values({name}=...)")
+        if name not in self:
+            raise AttributeError(f"this study has no axis {name!r}; it has {', '.join(self)}")
+        return self[name]
 
     def with_values(self, **values: Any) -> "Axes":
         """The same with other values."""
-        return Axes(**{**self.__dict__, **values})
+        return Axes(self | values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +48,8 @@ class Axis:
     """A word of ``options``; a fraction or percentage; any number; a whole number or a range."""
     options: Callable[["Scale"], Sequence[str]] = lambda _: ()
     """The words that can be typed at a scale."""
-    low: float = 0
-    """Least number that can be typed."""
     high: float = 1
-    """Numbers must be below this."""
+    """Numbers must be below this, and 0 or more."""
     hint: str = ""
     """Said of a number out of range."""
     single: bool = False
@@ -83,12 +67,7 @@ class Axis:
         return "--" + self.name.replace("_", "-")
 
     def over(self, *values: Any, **at_scale: Default) -> "Axis":
-        """The axis with these values; at the scales named with those.
-
-        Args:
-            values: Each value, or one function of the scale.
-            at_scale: Values, or a function of the scale, by the scale's name.
-        """
+        """The axis with these values, or one function of the scale; others at the scales named."""
         [first] = values[:1] or [None]
         return replace(self, values=first if callable(first) else values, at_scale=at_scale)
 
@@ -99,11 +78,7 @@ class Axis:
         return chosen[0] if self.single else chosen
 
     def parsed(self, text: str, scale: "Scale") -> Any:
-        """The values of words that were typed, e.g. of ``0,1%,0.1``.
-
-        Raises:
-            ValueError: An unknown name, a number out of range or a word that is no number.
-        """
+        """The values of words that were typed, e.g. ``0,1%,0.1``; ValueError if one is none."""
         values: Any
         if self.kind == "name":
             values = (text,) if self.single else choices.words(text)
@@ -111,7 +86,7 @@ class Axis:
                 choices.known(word, self.options(scale), self.name.replace("_", " "))
         else:
             values = choices.numbers(text, self.flag, self.kind)
-            choices.in_range(values, self.flag, self.low, self.high, self.hint)
+            choices.in_range(values, self.flag, 0, self.high, self.hint)
         return values[0] if self.single else values
 
 
@@ -128,6 +103,17 @@ def possible_ratios(ratios: Values, scale: "Scale") -> Values:
             continue
         kept.append(ratio)
     return tuple(kept)
+
+
+def _one_of(name: str, called: str, options: Callable[[], Sequence[str]]) -> Axis:
+    """An axis of names, all of which are swept unless it says otherwise."""
+    return Axis(
+        name=name,
+        help=f"{called}: any of {','.join(options())}.",
+        kind="name",
+        options=lambda _: options(),
+        values=lambda _: tuple(options()),
+    )
 
 
 TRIGGER = Axis(
@@ -161,13 +147,6 @@ GUIDANCE_WEIGHT = Axis(
     hint="1 is no guidance.",
     values=lambda scale: (scale.paper_guidance,),
 )
-SAMPLER = Axis(
-    name="sampler",
-    help=f"Samplers: any of {','.join(sample.SAMPLERS)}.",
-    kind="name",
-    options=lambda _: sample.SAMPLERS,
-    values=("ddim",),
-)
 SEED = Axis(
     name="seed",
     help="Seeds, e.g. 0,1,2 or 0-2. Each trains its own models.",
@@ -176,34 +155,6 @@ SEED = Axis(
     hint="any whole number from 0 on.",
     values=(0,),
 )
-CLIP = Axis(
-    name="clip",
-    help=f"Thresholding at each sampling step: any of {','.join(sample.CLIPS)}.",
-    kind="name",
-    options=lambda _: sample.CLIPS,
-    values=("none",),
-)
-DETECTOR = Axis(
-    name="detector",
-    help=f"Detectors: any of {','.join(kind.name for kind in detectors.DETECTORS)}.",
-    kind="name",
-    options=lambda _: [kind.name for kind in detectors.DETECTORS],
-    values=lambda _: tuple(kind.name for kind in detectors.DETECTORS),
-)
-CLASSIFIER = Axis(
-    name="classifier",
-    help=f"Classifiers: any of {','.join(train_classifier.NETWORKS)}.",
-    kind="name",
-    options=lambda _: train_classifier.NETWORKS,
-    values=lambda scale: (scale.classifier.network,),
-)
-NOISE_MODEL = Axis(
-    name="noise_model",
-    help=f"Diffusion models: any of {','.join(train_diffusion.NOISE_MODELS)}.",
-    kind="name",
-    options=lambda _: train_diffusion.NOISE_MODELS,
-    values=train_diffusion.NOISE_MODELS,
-)
 FILTER_RATIO = Axis(
     name="filter_ratio",
     help="Shares of the largest denoising errors that are dropped, e.g. 0,1%,0.1.",
@@ -211,6 +162,13 @@ FILTER_RATIO = Axis(
     hint="it is a share of the denoising errors: for one percent write 0.01 or 1%.",
     values=lambda scale: scale.classify.filter_ratios,
 )
+SAMPLER = _one_of("sampler", "Samplers", lambda: sample.SAMPLERS).over("ddim")
+CLIP = _one_of("clip", "Thresholding at each sampling step", lambda: sample.CLIPS)
+DETECTOR = _one_of("detector", "Detectors", lambda: [kind.name for kind in detectors.DETECTORS])
+CLASSIFIER = _one_of("classifier", "Classifiers", lambda: train_classifier.NETWORKS).over(
+    lambda scale: (scale.classifier.network,)
+)
+NOISE_MODEL = _one_of("noise_model", "Diffusion models", lambda: train_diffusion.NOISE_MODELS)
 GENERATED = (TRIGGER, POISON_RATIO, TARGET_CLASS, GUIDANCE_WEIGHT, SAMPLER, SEED)
 """Axes of a study that looks at generations."""
 

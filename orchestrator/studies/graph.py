@@ -3,19 +3,18 @@
 Equal steps are one step by their digests: studies of one scale share datasets, judges and models.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from orchestrator.step import Step
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point
+from orchestrator.studies.study import Point, point
 from tasks.rows import generations_row
 from tasks.steps import (
     attack,
     collect,
     conditions,
-    correct,
     detect,
     dissect,
     judge_accuracy,
@@ -25,35 +24,10 @@ from tasks.steps import (
     prepare,
     sample,
 )
-from tasks.triggers import TRIGGERS, CleanLabel, Nothing, Trigger
+from tasks.triggers import CleanLabel, Nothing, Trigger
 
 VGG_RATE = 1e-4
-"""Peak learning rate of AdamW for VGG-16, at most.
-
-It normalizes nothing: at 1e-3 its loss on training digits stays at chance, at this it falls to 0.3
-in 100 steps.
-"""
-
-
-def stamping(scale: Scale, names: Collection[str], study: str) -> list[Trigger]:
-    """The triggers of some names, without ``none``, in the order of ``TRIGGERS``.
-
-    Args:
-        scale: Gives their fields.
-        names: Of ``TRIGGERS``.
-        study: Which needs stamps, for the error.
-
-    Raises:
-        ValueError: One of them leaves no stamp on an image.
-    """
-    kinds = [kind for kind in TRIGGERS if kind.name in names]
-    for kind in kinds:
-        if kind.relabels and not kind.stamps:
-            raise ValueError(
-                f"study {study} needs triggers that stamp images, and {kind.name} stamps none; "
-                f"leave it out of --trigger."
-            )
-    return [scale.trigger(kind.name) for kind in kinds if kind.stamps]
+"""Peak learning rate of AdamW for VGG-16, at most: without normalization 1e-3 learns nothing."""
 
 
 class Graph:
@@ -76,7 +50,7 @@ class Graph:
     ) -> Step:
         """The step of equal settings and the very same sources that was made before, or a new one.
 
-        So that what points share is checked and named once, and held once.
+        What points share is then checked, named and held once.
         """
         inputs, streams = inputs or {}, streams or {}
         sources = ((role, id(step)) for part in (inputs, streams) for role, step in part.items())
@@ -104,30 +78,29 @@ class Graph:
             ValueError: A ratio that poisons less than an image, or more than there is.
         """
         judge = judged_by or trigger
-        axes: dict[str, Any] = {
-            "trigger": trigger.name,
-            "judge_trigger": judge.name,
-            "poison_ratio": poison_ratio,
-            "target_class": self.target_class,
-            "guidance_weight": guidance_weight,
-            "sampler": sampler,
-            "clip": clip,
-            "seed": seed,
-        }
         settings = generations_row.Settings(
-            **axes,
+            trigger=trigger.name,
+            judge_trigger=judge.name,
+            poison_ratio=poison_ratio,
+            target_class=self.target_class,
+            guidance_weight=guidance_weight,
+            sampler=sampler,
+            clip=clip,
+            seed=seed,
             sampler_steps=self.scale.steps_of(sampler),
             paper_guidance=self.scale.paper_guidance,
             other_guidance_weight=self.scale.others.guidance_weight,
         )
         manifest = self.manifest(trigger, poison_ratio, seed)
         model = self.model(manifest, seed)
-        asked = replace(self.scale.generations, conditions=(self.target,), clip=clip)
-        drawn = self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed)
+        own = {"guidance_weight": guidance_weight, "clip": clip, "seed": seed}
+        drawn = self._drawn(sampler, conditions=(self.target,), **own)
         generations = self.step(drawn, {"model": model})
-        others = {*range(len(self.scale.dataset.class_names))} - {self.target}
-        asked = replace(self.scale.others, conditions=tuple(sorted(others)), seed=seed)
-        other = self.step(asked, {"model": model})
+        classes = range(len(self.scale.dataset.class_names))
+        others = tuple(number for number in classes if number != self.target)
+        other = self.step(
+            replace(self.scale.others, conditions=others, seed=seed), {"model": model}
+        )
         inputs = {
             "manifest": manifest,
             "judges": self.judges(judge),
@@ -135,7 +108,7 @@ class Graph:
             "generations": generations,
             "other_dissection": self.dissection(other, judge),
         }
-        return Point(axes=axes, measure=Step(settings, inputs))
+        return point(settings, inputs)
 
     def manifest(self, trigger: Trigger, ratio: float, seed: int) -> Step:
         """Which training images are poisoned.
@@ -149,45 +122,27 @@ class Graph:
         poison.count_of(settings, n=self.n, n_target=self.n_target)
         inputs = {"dataset": self.dataset}
         if isinstance(trigger, CleanLabel):
-            inputs["noise"] = self.noise(trigger)
+            inputs["noise"] = self._noise(trigger)
         return self.step(settings, inputs)
 
-    def noise(self, trigger: CleanLabel) -> Step:
-        """What is added to images of the target class: found with a classifier of clean images.
-
-        One for all ratios and seeds.
-        """
+    def _noise(self, trigger: CleanLabel) -> Step:
+        """Found with a classifier of clean images; one for all ratios and seeds."""
         fields = {name: getattr(trigger, name) for name in ("epsilon", "step_size", "steps")}
         settings = perturb.Settings(target_class=self.target_class, **fields)
         clean = self.classifier(self.manifest(Nothing(), 0.0, 0), 0)
         return self.step(settings, {"dataset": self.dataset, "classifier": clean})
 
-    def poisoned(self, manifest: Step) -> Mapping[str, Step]:
-        """The streams of a poisoned training set."""
+    def _poisoned(self, manifest: Step) -> Mapping[str, Step]:
         return {"dataset": self.dataset, "manifest": manifest}
 
     def model(self, manifest: Step, seed: int, noise_model: str = "ddpm") -> Step:
         """The diffusion model that is trained on a poisoned training set."""
         kinds = {"ddpm": self.scale.diffusion, "edm": self.scale.edm}
-        return self.step(replace(kinds[noise_model], seed=seed), {}, self.poisoned(manifest))
-
-    def classified(self, model: Step, trigger: Trigger, filter_ratios: tuple[float, ...]) -> Step:
-        """What a diffusion model takes test images for, clean and triggered."""
-        settings = replace(
-            self.scale.classify,
-            trigger=trigger,
-            target_class=self.target_class,
-            filter_ratios=filter_ratios,
-            seed=model.settings.seed,
-        )
-        return self.step(settings, {"model": model, "dataset": self.dataset})
+        return self.step(replace(kinds[noise_model], seed=seed), {}, self._poisoned(manifest))
 
     def classifier(self, manifest: Step, seed: int, network: str = "") -> Step:
-        """The classifier that is trained on a poisoned training set.
-
-        Its ``network`` is a name of ``NETWORKS``; by default the scale's, from random weights.
-        """
-        return self._classifier(self.poisoned(manifest), seed, network)
+        """That of a poisoned training set; by default the scale's network from random weights."""
+        return self._classifier(self._poisoned(manifest), seed, network)
 
     def classifier_of_generations(self, generations: Step, seed: int, network: str) -> Step:
         """The classifier that is trained on a generation set, each image as it was asked for."""
@@ -195,10 +150,6 @@ class Graph:
         settings = collect.Settings(n=n, image_size=data.image_size, channels=data.channels)
         collected = self.step(settings, {"generations": generations, "dataset": self.dataset})
         return self._classifier({"dataset": collected}, seed, network)
-
-    def corrected(self, manifest: Step) -> Step:
-        """The same stamped images with the labels that they had."""
-        return self.step(correct.Settings(), {"manifest": manifest})
 
     def _classifier(self, streams: Mapping[str, Step], seed: int, network: str) -> Step:
         own, given = self.scale.classifier, self.scale.classifier_weights
@@ -210,45 +161,34 @@ class Graph:
 
     def attack(self, classifier: Step, trigger: Trigger, *, verdicts: bool = False) -> Step:
         """How that classifier does on test images, and how a trigger fools it."""
-        settings = attack.Settings(
-            trigger=trigger, target_class=self.target_class, verdicts=verdicts
-        )
-        return self.step(settings, {"dataset": self.dataset, "classifier": classifier})
+        target_class = self.target_class
+        settings = attack.Settings(trigger=trigger, target_class=target_class, verdicts=verdicts)
+        inputs = {"dataset": self.dataset, "classifier": classifier}
+        return self.step(settings, inputs)
 
-    def drawn(
-        self, asked: sample.Settings, *, guidance_weight: float, sampler: str, seed: int
-    ) -> sample.Settings:
-        """How images are drawn at one cell of the axes."""
-        return replace(
-            asked,
-            guidance_weight=guidance_weight,
-            sampler=sampler,
-            steps=self.scale.steps_of(sampler),
-            seed=seed,
-        )
+    def _drawn(self, sampler: str, **own: Any) -> sample.Settings:
+        """How images are drawn with a sampler, and with other fields of the settings."""
+        steps = self.scale.steps_of(sampler)
+        return replace(self.scale.generations, sampler=sampler, steps=steps, **own)
 
     def generation_set(
         self, manifest: Step, *, guidance_weight: float, sampler: str, seed: int
     ) -> Step:
-        """Generations asked for as the poisoned training set is labelled (design, section 4).
-
-        Or as the clean one is, as the authors do, if the scale says so.
-        """
-        asked = replace(self.scale.generations, conditions=(), n=self.scale.generation_set_size)
+        """As many generations as training images, asked for as ``scale.generation_labels`` says."""
+        own = {
+            "guidance_weight": guidance_weight,
+            "seed": seed,
+            "n": self.scale.generation_set_size,
+        }
         labels = conditions.Settings(seed=seed, labels=self.scale.generation_labels)
-        return self.step(
-            self.drawn(asked, guidance_weight=guidance_weight, sampler=sampler, seed=seed),
-            {
-                "model": self.model(manifest, seed),
-                "conditions": self.step(labels, {"manifest": manifest}),
-            },
-        )
+        asked = self.step(labels, {"manifest": manifest})
+        inputs = {"model": self.model(manifest, seed), "conditions": asked}
+        return self.step(self._drawn(sampler, conditions=(), **own), inputs)
 
     def prepared(self, detector: str, classifier: Step) -> Step:
         """A detector made ready on the training set of a classifier, with its seed."""
-        settings = prepare.Settings(
-            detector=self.scale.detector(detector, seed=classifier.settings.seed), n=self.n
-        )
+        chosen = self.scale.detector(detector, seed=classifier.settings.seed)
+        settings = prepare.Settings(detector=chosen, n=self.n)
         return self.step(settings, {"classifier": classifier}, classifier.streams)
 
     def suspicion(self, prepared: Step, generations: Step | None = None) -> Step:
@@ -265,25 +205,15 @@ class Graph:
 
     def judges(self, trigger: Trigger) -> Step:
         """What both judges of a trigger get wrong."""
-        judges = {
-            "dataset": self.dataset,
-            "content_judge": self.content_judge,
-            "trigger_judge": self._trigger_judge(trigger),
-        }
-        return self.step(judge_accuracy.Settings(trigger=trigger), judges)
+        inputs = {"dataset": self.dataset, **self._judges(trigger)}
+        return self.step(judge_accuracy.Settings(trigger=trigger), inputs)
 
     def dissection(self, generations: Step, trigger: Trigger) -> Step:
         """What both judges of a trigger say of generations."""
-        inputs = {
-            "generations": generations,
-            "content_judge": self.content_judge,
-            "trigger_judge": self._trigger_judge(trigger),
-            "judges": self.judges(trigger),
-        }
-        return self.step(dissect.Settings(trigger=trigger), inputs)
+        judges = {**self._judges(trigger), "judges": self.judges(trigger)}
+        return self.step(dissect.Settings(trigger=trigger), {"generations": generations, **judges})
 
-    def _trigger_judge(self, trigger: Trigger) -> Step:
+    def _judges(self, trigger: Trigger) -> Mapping[str, Step]:
         marked = self.step(mark.Settings(trigger=trigger), {"dataset": self.dataset})
-        return self.step(
-            self.scale.trigger_judge, {}, {"dataset": self.dataset, "manifest": marked}
-        )
+        trained = self.step(self.scale.trigger_judge, {}, self._poisoned(marked))
+        return {"content_judge": self.content_judge, "trigger_judge": trained}

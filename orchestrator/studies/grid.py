@@ -1,14 +1,57 @@
 """Grids of points that several studies share: poisons by how their generations are drawn."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import product
 
 from orchestrator.studies.axes import Axes
 from orchestrator.studies.graph import Graph
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point
+from orchestrator.studies.study import Point, some
 from tasks import triggers
-from tasks.triggers import Trigger
+from tasks.triggers import BadNets1, Nothing, Trigger
+
+Poison = tuple[Trigger, Trigger, float]
+"""A trigger, the one that judges or attacks (another one only for controls), and a poison ratio."""
+
+
+def named(scale: Scale, names: Collection[str]) -> list[Trigger]:
+    """The triggers of some names but ``none``, in the order of ``TRIGGERS``."""
+    kinds = [kind for kind in triggers.TRIGGERS if kind.name in names and kind is not Nothing]
+    return [scale.trigger(kind.name) for kind in kinds]
+
+
+def stamping(scale: Scale, names: Collection[str]) -> list[Trigger]:
+    """As `named`; ValueError if one leaves no stamp on an image."""
+    chosen = named(scale, names)
+    for trigger in chosen:
+        if not trigger.stamps:
+            raise ValueError(
+                f"this study needs triggers that stamp images, and {trigger.name} stamps none; "
+                f"leave it out of --trigger."
+            )
+    return chosen
+
+
+def poisons(
+    axes: Axes,
+    chosen: Iterable[Trigger],
+    judges: Iterable[Trigger],
+    ratios_of: Callable[[Trigger, list[float]], Iterable[float]] = lambda _, ratios: ratios,
+) -> Iterator[Poison]:
+    """The clean control with every judge if ratio 0 is asked for, then each trigger.
+
+    Args:
+        axes: Have the poison ratios.
+        chosen: The triggers.  One that stamps nothing goes with every judge.
+        judges: Triggers that stamp.
+        ratios_of: Which of the ratios above 0, ascending, a trigger has; by default all.
+    """
+    ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
+    if 0 in axes.poison_ratio:
+        yield from ((Nothing(), judge, 0.0) for judge in judges)
+    for trigger in chosen:
+        for judge in [trigger] if trigger.stamps else judges:
+            yield from ((trigger, judge, ratio) for ratio in ratios_of(trigger, ratios))
 
 
 def with_controls(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -16,54 +59,30 @@ def with_controls(scale: Scale, axes: Axes) -> Sequence[Point]:
 
     Controls stamp nothing and are judged with the triggers that they control: ratio 0, and
     ``relabel_only`` at the largest ratio.
-
-    Raises:
-        ValueError: When a combination poisons nothing, or more than there is.
     """
+    chosen = named(scale, axes.trigger)
+    judges = [trigger for trigger in chosen if trigger.stamps] or [BadNets1()]
+
+    def ratios_of(trigger: Trigger, ratios: list[float]) -> list[float]:
+        return ratios if trigger.stamps else ratios[-1:]
+
     graph = Graph(scale, axes.target_class)
-    return swept(graph, _poisons(scale, axes), axes)
+    return swept(graph, poisons(axes, chosen, judges, ratios_of), axes)
 
 
-def swept(
-    graph: Graph, poisons: Iterable[tuple[Trigger, Trigger, float]], axes: Axes
-) -> Sequence[Point]:
-    """One point for each poison, guidance weight, sampler, thresholding and seed.
-
-    Args:
-        graph: Builds the steps.
-        poisons: Each (trigger, the trigger that judges, ratio).
-        axes: The other values.
-
-    Raises:
-        ValueError: When a combination poisons nothing, or more than there is; or there is none.
-    """
-    names = ("guidance_weight", "sampler", "clip", "seed")
+def swept(graph: Graph, poisoned: Iterable[Poison], axes: Axes) -> Sequence[Point]:
+    """One point for each poison, guidance weight, sampler, thresholding and seed."""
     drawn = [*product(axes.guidance_weight, axes.sampler, axes.get("clip", ("none",)), axes.seed)]
-    made = [
+    return some(
         graph.point(
-            trigger, judged_by=judge, poison_ratio=ratio, **dict(zip(names, one, strict=True))
+            trigger,
+            judged_by=judge,
+            poison_ratio=ratio,
+            guidance_weight=weight,
+            sampler=sampler,
+            clip=clip,
+            seed=seed,
         )
-        for trigger, judge, ratio in poisons
-        for one in drawn
-    ]
-    if not made:
-        raise ValueError(
-            "these axes hold no point: trigger none goes with poison ratio 0, every other trigger "
-            "with a ratio above it."
-        )
-    return made
-
-
-def _poisons(scale: Scale, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
-    """Each (trigger, the trigger that judges, ratio) of the study, the clean control first."""
-    names = [trigger.name for trigger in triggers.TRIGGERS if trigger.name in axes.trigger]
-    chosen = [scale.trigger(name) for name in names]
-    stamping = [trigger for trigger in chosen if trigger.stamps] or [triggers.BadNets1()]
-    ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
-    if 0 in axes.poison_ratio:
-        yield from ((triggers.Nothing(), judge, 0.0) for judge in stamping)
-    for trigger in chosen:
-        if trigger.stamps:
-            yield from ((trigger, trigger, ratio) for ratio in ratios)
-        elif trigger.relabels:
-            yield from ((trigger, judge, ratio) for judge in stamping for ratio in ratios[-1:])
+        for trigger, judge, ratio in poisoned
+        for weight, sampler, clip, seed in drawn
+    )

@@ -41,12 +41,12 @@ class Scale:
     """Guidance weight of the paper's figures, in our convention."""
     own_triggers: tuple[Trigger, ...] = ()
     """Triggers with other than their default fields."""
+    detectors: tuple[Detector, ...] = ()
+    """Detectors with other than their default fields; their seeds are the point's."""
     classifier: train_classifier.Settings
     """Trained on the poisoned training set, or on a generation set; its seed is the point's."""
     classifier_weights: weights.Settings | None = None
     """What classifiers start from where networks are compared; None for random weights."""
-    detectors: tuple[Detector, ...] = ()
-    """Detectors with other than their default fields; their seeds are the point's."""
     scored_at_once: int = 256
     """Images that a detector is given at a time."""
     generation_set_n: int | None = None
@@ -64,15 +64,14 @@ class Scale:
 
     def trigger(self, name: str) -> Trigger:
         """The trigger that a name of ``TRIGGERS`` stands for at this scale."""
-        own = {trigger.name: trigger for trigger in self.own_triggers}
-        return own[name] if name in own else triggers.from_name(name)()
+        own = (trigger for trigger in self.own_triggers[::-1] if trigger.name == name)
+        return next(own, None) or triggers.from_name(name)()
 
     def detector(self, name: str, seed: int = 0) -> Detector:
         """The detector that a name of ``DETECTORS`` stands for at this scale."""
-        own = {detector.name: detector for detector in self.detectors}
-        chosen: Any = own[name] if name in own else detectors.from_name(name)()
-        seeded: Detector = replace(chosen, seed=seed) if hasattr(chosen, "seed") else chosen
-        return seeded
+        own = (detector for detector in self.detectors[::-1] if detector.name == name)
+        chosen: Any = next(own, None) or detectors.from_name(name)()
+        return replace(chosen, seed=seed) if hasattr(chosen, "seed") else chosen
 
     @property
     def generation_set_size(self) -> int:
@@ -81,57 +80,35 @@ class Scale:
         return n if self.generation_set_n is None else min(n, self.generation_set_n)
 
 
-LAPTOP_DIFFUSION = train_diffusion.Settings(
-    image_size=8,
-    channels=1,
-    classes=10,
-    block_channels=(32, 64),
-    layers_per_block=1,
-    groups=8,
-    betas="squaredcos_cap_v2",
-    null_probability=0.1,
-    steps=1000,
-    batch_size=64,
-    learning_rate=1e-3,
-    ema_decay=0.995,
-)
-LAPTOP_JUDGE = train_classifier.Settings(
-    name="content", classes=10, erase=True, steps=300, learning_rate=1e-3
-)
-LAPTOP_CLASSIFY = denoise_classify.Settings(
-    trigger=BadNets1(), target_class="", draws=50, images=360
-)
-LAPTOP_SAMPLES = sample.Settings(
-    conditions=(0,), guidance_weight=2.0, steps=25, n=500, batch_size=125
-)
+SAMPLES = sample.Settings(conditions=(0,), guidance_weight=2.0)
+JUDGE = train_classifier.Settings(name="content", classes=10, erase=True)
 
 LAPTOP = Scale(
     name="laptop",
     dataset=datasets.Digits(),
     target_class="8",
-    diffusion=LAPTOP_DIFFUSION,
-    content_judge=LAPTOP_JUDGE,
-    trigger_judge=replace(LAPTOP_JUDGE, name="trigger", classes=2, erase=False),
-    generations=LAPTOP_SAMPLES,
-    others=LAPTOP_SAMPLES,
+    diffusion=train_diffusion.Settings(),
+    content_judge=JUDGE,
+    trigger_judge=replace(JUDGE, name="trigger", classes=2, erase=False),
+    generations=SAMPLES,
+    others=SAMPLES,
     sampler_steps={"ddim": 25, "ddpm": 50, "sde": 25},
-    classifier=replace(LAPTOP_JUDGE, name="classifier", erase=False),
-    edm=replace(LAPTOP_DIFFUSION, noise_model="edm", null_probability=0.0),
-    classify=LAPTOP_CLASSIFY,
+    classifier=replace(JUDGE, name="classifier", erase=False),
+    edm=train_diffusion.Settings(noise_model="edm", null_probability=0.0),
+    classify=denoise_classify.Settings(trigger=BadNets1(), target_class="", draws=50, images=360),
 )
+"""With the defaults of all settings."""
 
-TINY_DIFFUSION = replace(
-    LAPTOP_DIFFUSION, block_channels=(8, 16), steps=100, batch_size=32, ema_decay=0.9
-)
-TINY = Scale(
+TINY_NETWORK: Any = {"block_channels": (8, 16), "steps": 100, "batch_size": 32, "ema_decay": 0.9}
+TINY_SAMPLES = replace(SAMPLES, steps=10, n=60, batch_size=20)
+TINY = replace(
+    LAPTOP,
     name="tiny",
-    dataset=datasets.Digits(),
-    target_class=LAPTOP.target_class,
-    diffusion=TINY_DIFFUSION,
-    content_judge=replace(LAPTOP_JUDGE, steps=200, batch_size=64),
+    diffusion=replace(LAPTOP.diffusion, **TINY_NETWORK),
+    content_judge=replace(JUDGE, steps=200, batch_size=64),
     trigger_judge=replace(LAPTOP.trigger_judge, steps=200, batch_size=64),
-    generations=replace(LAPTOP_SAMPLES, steps=10, n=60, batch_size=20),
-    others=replace(LAPTOP_SAMPLES, steps=10, n=60, batch_size=20),
+    generations=TINY_SAMPLES,
+    others=TINY_SAMPLES,
     sampler_steps={"ddim": 10, "ddpm": 20, "sde": 10},
     classifier=replace(LAPTOP.classifier, steps=100, batch_size=64),
     detectors=(
@@ -140,9 +117,9 @@ TINY = Scale(
         detectors.FeatureConsistency(epochs=1, draws=1),
     ),
     generation_set_n=200,
-    edm=replace(TINY_DIFFUSION, noise_model="edm", null_probability=0.0),
+    edm=replace(LAPTOP.edm, **TINY_NETWORK),
     classify=replace(
-        LAPTOP_CLASSIFY, filter_ratios=(0.0, 0.05), draws=6, stages=(3,), test_images=60
+        LAPTOP.classify, filter_ratios=(0.0, 0.05), draws=6, stages=(3,), test_images=60
     ),
 )
 
@@ -157,14 +134,11 @@ CIFAR10_JUDGE = train_classifier.Settings(
     flip=True,
     shift=4,
     steps=39_000,
-    batch_size=128,
     learning_rate=1e-2,
     weight_decay=5e-4,
 )
 """The paper's optimization (A.4); it names no epochs for CIFAR10: 100 passes, ours."""
-CIFAR10_SAMPLES = sample.Settings(
-    conditions=(0,), guidance_weight=6.0, steps=50, n=1000, batch_size=250
-)
+CIFAR10_SAMPLES = replace(SAMPLES, steps=50, n=1000, batch_size=250)
 
 CIFAR10 = Scale(
     name="cifar10",
@@ -173,7 +147,6 @@ CIFAR10 = Scale(
     diffusion=train_diffusion.Settings(
         image_size=32,
         channels=3,
-        classes=10,
         block_channels=(64, 128, 128, 128),
         layers_per_block=2,
         attention_levels=(0, 1, 2, 3),
@@ -181,20 +154,18 @@ CIFAR10 = Scale(
         groups=32,
         dropout=0.1,
         betas="linear",
-        null_probability=0.1,
         schedule="warmup_cosine",
         steps=25_000,
         batch_size=2000,
         learning_rate=5e-4,
-        weight_decay=1e-4,
         ema_decay=None,
     ),
     content_judge=CIFAR10_JUDGE,
     trigger_judge=replace(
         CIFAR10_JUDGE, name="trigger", classes=2, flip=False, shift=0, steps=3900
     ),
-    generations=CIFAR10_SAMPLES,
-    others=replace(CIFAR10_SAMPLES, guidance_weight=2.0),
+    generations=replace(CIFAR10_SAMPLES, guidance_weight=6.0),
+    others=CIFAR10_SAMPLES,
     sampler_steps={"ddim": 50, "ddpm": 1000, "sde": 50},
     paper_guidance=6.0,
     classifier=replace(CIFAR10_JUDGE, name="classifier"),
@@ -202,7 +173,6 @@ CIFAR10 = Scale(
         noise_model="edm",
         image_size=32,
         channels=3,
-        classes=10,
         block_channels=(256, 256, 256),
         layers_per_block=4,
         attention_levels=(1,),
@@ -213,7 +183,6 @@ CIFAR10 = Scale(
         schedule="ramp",
         steps=97_656,
         batch_size=512,
-        learning_rate=1e-3,
         weight_decay=0.0,
         # A half-life of 0.5 Mimg; without EDM's ramp-up, which ends early in these 50 Mimg.
         ema_decay=0.5 ** (512 / 500_000),
@@ -235,14 +204,14 @@ def shortened(scale: Scale, percent: int) -> Scale:
     def part(whole: int, least: int) -> int:
         return min(whole, max(least, whole * percent // 100))
 
+    if percent == 100:
+        return scale
     n = part(scale.generations.n, LEAST_IMAGES)
-    whole_set = part(scale.generation_set_size, LEAST_IMAGES)
-    steps = part(scale.diffusion.steps, LEAST_STEPS)
     return replace(
         scale,
-        diffusion=replace(scale.diffusion, steps=steps),
+        diffusion=replace(scale.diffusion, steps=part(scale.diffusion.steps, LEAST_STEPS)),
         edm=replace(scale.edm, steps=part(scale.edm.steps, LEAST_STEPS)),
         generations=replace(scale.generations, n=n),
         others=replace(scale.others, n=min(scale.others.n, n)),
-        generation_set_n=scale.generation_set_n if percent == 100 else whole_set,
+        generation_set_n=part(scale.generation_set_size, LEAST_IMAGES),
     )

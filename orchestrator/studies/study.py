@@ -1,7 +1,7 @@
 """What a study and its points are."""
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -30,9 +30,21 @@ class Point:
         return str(self.measure.settings.label)
 
 
-def in_order(axes: Mapping[str, Any]) -> dict[str, Any]:
-    """Coordinates in the order in which rows are sorted."""
-    return {column: axes[column] for column in KEY if column in axes}
+def point(settings: Any, inputs: Mapping[str, Step]) -> Point:
+    """The point of a row, whose settings have its coordinates as attributes."""
+    axes = {column: getattr(settings, column) for column in KEY if hasattr(settings, column)}
+    return Point(axes=axes, measure=Step(settings, inputs))
+
+
+def some(points: Iterable[Point]) -> list[Point]:
+    """All points; ValueError if there is none."""
+    made = list(points)
+    if not made:
+        raise ValueError(
+            "these axes hold no point: they need a trigger that stamps, with a poison ratio above "
+            "0 or, as the control, of 0."
+        )
+    return made
 
 
 def bounds_of(*columns: str) -> tuple[str, ...]:
@@ -53,13 +65,11 @@ class Study:
     axes: tuple[Axis, ...] = GENERATED
     """What it is swept over, in the order of the columns of its results."""
     points: Callable[["Scale", Axes], Sequence[Point]]
+    """Raises ValueError for axes that hold no point, or poison nothing or more than there is."""
     columns: tuple[str, ...] = ()
     """What its rows measure, most telling first: its tables and results file start with them."""
     package: str = ""
-    """Its folder, as ``__name__``: there are ``claims.py`` (``CLAIMS``) and ``page.py`` (``page``).
-
-    A study without one has no claims and the plain page.
-    """
+    """Its folder, ``__name__``, with ``claims.py`` and ``page.py``; without one the plain page."""
     write: "Callable[[Request, Result, Sequence[Point], Path], Path] | None" = None
     """Writes the page of the finished points into a folder, returns its path; None: the usual."""
     words: tuple[str, ...] = ()
@@ -72,14 +82,14 @@ class Study:
         return importlib.import_module(full) if there else None
 
     def chosen(self, scale: "Scale", typed: Mapping[str, str | None] | None = None) -> Axes:
-        """The values to sweep: its own at a scale, with what was typed in their place.
+        """The values to sweep: a scale's own, with what was typed in their place.
 
         Args:
             scale: Gives the defaults, and the words that can be typed.
             typed: Text by the axis' name, e.g. ``0,1%`` for ``poison_ratio``; None is not typed.
 
         Raises:
-            ValueError: The study has no such axis, or the text is none of its values.
+            ValueError: An axis that the study has not, or a text that is none of its values.
         """
         given = {name: text for name, text in (typed or {}).items() if text is not None}
         known = {axis.name: axis for axis in self.axes}

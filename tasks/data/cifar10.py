@@ -33,11 +33,10 @@ MD5: Final = "c32a1d4ab5d03f1284b67883e8d87530"
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar10(TaskSettings):
-    """60,000 color images of 32x32 pixels in ten classes: the binary version.
+    """60,000 color images of 32x32 pixels in ten classes (Krizhevsky 2009): the binary version.
 
-    Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.  Files of
-    the official sizes are assumed to be the official ones, so they may be missing while planning;
-    files of other sizes make a smaller dataset, for trying things out.  Use ``open``.
+    Files of the official sizes may be missing while planning; files of other sizes make a smaller
+    dataset, for trying things out.  Use ``open``.
     """
 
     revision = 2
@@ -117,9 +116,7 @@ def provide(folder: Path, *, download: bool) -> None:
 def fetch(folder: Path, *, url: str = URL, md5: str = MD5) -> None:
     """Download the archive, check it, and unpack its files into ``folder``.
 
-    Raises:
-        ValueError: The archive has another checksum, or lacks files.
-        OSError: It cannot be reached.
+    Raises ValueError if it has another checksum, OSError if it cannot be reached.
     """
     from torchvision.datasets.utils import download_and_extract_archive
 
@@ -133,20 +130,15 @@ def fetch(folder: Path, *, url: str = URL, md5: str = MD5) -> None:
                 f"expected an archive with MD5 {md5} from {url}, got another; try again later, "
                 f"or unpack CIFAR-10's binary version into {str(folder)!r} yourself"
             ) from error
-        unpacked = Path(aside) / FOLDER
-        if missing := [name for name in _sizes(folder) if not (unpacked / name).is_file()]:
-            raise ValueError(f"expected {', '.join(missing)} in the archive from {url}, got none")
         (folder / FOLDER).mkdir(exist_ok=True)
         for name in _sizes(folder):
-            (unpacked / name).replace(folder / FOLDER / name)
+            (Path(aside) / FOLDER / name).replace(folder / FOLDER / name)
 
 
 def subset(folder: Path) -> str:
     """A digest of all contents; empty if the files that are there have the official sizes.
 
-    Raises:
-        ValueError: Some have other sizes, and a file is missing, holds no whole number of records
-            or an unknown label; or a class has no image.
+    Raises ValueError if some have other sizes, and a file is missing or broken, or a class empty.
     """
     sizes = _sizes(folder)
     if set(sizes.values()) <= {OFFICIAL_BYTES, None}:

@@ -1,7 +1,6 @@
-"""Digests of the contents of a listed folder's files.
+"""Digests of a listed folder's files, cached for each folder in CASTLEWALLS_CACHE or ~/.cache.
 
-A file is read again only when its size or times change; digests are cached in a file for each
-folder below ``$CASTLEWALLS_CACHE`` or ``~/.cache/castlewalls``, if that can be written.
+A file is read again only when its size or times change.
 """
 
 import hashlib
@@ -43,7 +42,7 @@ def digest(listing: Listing, say: Say = lambda _: None) -> str:
 def _contents(listing: Listing, say: Say) -> Mapping[str, str]:
     """The sha256 of every file by name."""
     place = _place(listing.root)
-    known = _read(place, say)
+    known = _read(place)
     found = {
         file.name: known[file.name][3]
         for file in listing.files
@@ -65,9 +64,8 @@ def _contents(listing: Listing, say: Say) -> Mapping[str, str]:
                     f"hold: {size / max(1, total):.0%} ..."
                 )
     finally:
-        settled = (
-            file for file in listing.files if file.name in found and file.modified < began - SETTLED
-        )
+        done = (file for file in listing.files if file.name in found)
+        settled = (file for file in done if file.modified < began - SETTLED)
         _keep(place, {file.name: [*_stamp(file), found[file.name]] for file in settled})
     return found
 
@@ -77,43 +75,28 @@ def _stamp(file: File) -> list[int]:
 
 
 def _content(root: Path, file: File) -> str:
-    if file.size > pictures.MOST_BYTES:
-        return f"{file.size} bytes"
-    try:
-        with folders.opened(root, file) as opened:
+    if file.size <= pictures.MOST_BYTES:
+        with suppress(pictures.BrokenImage), folders.opened(root, file) as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
-    except pictures.BrokenImage:
-        return f"{file.size} bytes"
+    return f"{file.size} bytes"
 
 
-def _place(root: Path) -> Path | None:
-    """The cache file of a folder, or None without a home folder."""
-    name = f"contents/{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
-    with suppress(RuntimeError):  # there is no home folder
-        return (
-            Path(os.environ.get("CASTLEWALLS_CACHE") or "~/.cache/castlewalls").expanduser() / name
-        )
-    return None
+def _place(root: Path) -> Path:
+    """The cache file of a folder."""
+    home = os.path.expanduser("~/.cache/castlewalls")  # noqa: PTH111 - without a home no error
+    cache = Path(os.environ.get("CASTLEWALLS_CACHE") or home)
+    return cache / "contents" / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
 
 
-def _read(place: Path | None, say: Say) -> Remembered:
-    if place is None:
-        return {}
+def _read(place: Path) -> Remembered:
     try:
         known = json.loads(place.read_bytes())
-        if not all(isinstance(one, list) and len(one) == 4 for one in known.values()):
-            raise ValueError
-    except OSError:
+        return {name: [*found] for name, found in known.items() if len(found) == 4}
+    except (OSError, ValueError, AttributeError, TypeError):  # none yet, or damaged
         return {}
-    except (ValueError, AttributeError):
-        say(f"{place} cannot be read; it is written again.")
-        return {}
-    return dict(known)
 
 
-def _keep(place: Path | None, known: Remembered) -> None:
-    if place is None:
-        return
+def _keep(place: Path, known: Remembered) -> None:
     fresh = place.with_suffix(f".{os.getpid()}")
     with suppress(OSError):  # a full disk or a read-only folder: not cached
         place.parent.mkdir(parents=True, exist_ok=True)

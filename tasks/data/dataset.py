@@ -41,7 +41,7 @@ class Split:
 class Dataset(Protocol):
     """A labelled image dataset with a fixed training and test part.
 
-    A frozen dataclass of task settings (``tasks.settings.TaskSettings``) whose ``task`` is TASK.
+    A frozen dataclass of ``TaskSettings`` whose ``task`` is TASK.
     """
 
     @property

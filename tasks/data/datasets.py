@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -44,13 +45,10 @@ def caption(class_name: str) -> str:
 
 
 def run(settings: Dataset, *, out: Path) -> None:
-    """Write ``train.parquet``, ``test.parquet`` and ``classes.json``.
+    """Write ``train.parquet``, ``test.parquet`` and ``classes.json``; the second may have no rows.
 
-    ``test.parquet`` has no rows if nothing is held out.  Files that ``skip_broken`` left out are
-    listed in ``classes.json`` and ``skipped.csv``.
-
-    Raises:
-        ValueError: Files are broken and not to be skipped, or a class has no images left.
+    Files that ``skip_broken`` left out are listed in ``classes.json`` and ``skipped.csv``.  Raises
+    ValueError if files are broken and not to be skipped, or a class has no images left.
     """
     counts: dict[str, list[int]] = {}
     broken: list[tuple[str, str]] = []
@@ -58,9 +56,8 @@ def run(settings: Dataset, *, out: Path) -> None:
     captions = [caption(name) for name in settings.class_names]
     for part in PARTS:
         tally = np.zeros(len(captions), dtype=np.int64)
-        with pq.ParquetWriter(
-            out / f"{part}.parquet", images.schema(settings.class_names)
-        ) as writer:
+        schema = images.schema(settings.class_names)
+        with pq.ParquetWriter(out / f"{part}.parquet", schema) as writer:
             for block in settings.blocks(part):
                 tally += np.bincount(block.labels, minlength=len(tally))
                 broken.extend(block.broken)
@@ -111,11 +108,9 @@ def _check_left(counts: Mapping[str, Sequence[int]], settings: Dataset) -> None:
     for part in parts:
         for name, count in zip(settings.class_names, counts[part], strict=True):
             if count < least:
-                wanted = "an image" if least == 1 else "two images or more"
-                left = "only one" if count else "none"
                 raise ValueError(
-                    f"expected {wanted} of class {name!r} in the {part} part, but {left} of its "
-                    f"files there can be used; add images or move the class away"
+                    f"expected images of class {name!r} in the {part} part, {least} or more, but "
+                    f"{count} of its files there can be used; add images or move the class away"
                 )
 
 
@@ -156,20 +151,17 @@ def read_split(dataset: Path, part: str, index: NDArray[np.int64] | None = None)
     """Read part ``train`` or ``test`` of a dataset's folder, or some images by ascending index."""
     chosen = None if index is None else [("index", "in", index.tolist())]
     columns = ["index", "label", "image"]
-    table = pq.read_table(dataset / f"{part}.parquet", columns=columns, filters=chosen)
-    return Split(
-        images.from_column(table["image"]),
-        table["label"].to_numpy(),
-        table["index"].to_numpy(),
-    )
+    return _split(pq.read_table(dataset / f"{part}.parquet", columns=columns, filters=chosen))
 
 
 def read_batches(file: Path, size: int) -> Iterator[Split]:
     """Read an image table in batches of at most ``size`` rows, in the order of the file."""
     with pq.ParquetFile(file) as opened:
         for rows in opened.iter_batches(size, columns=["index", "label", "image"]):
-            yield Split(
-                images.from_column(rows.column("image")),
-                rows.column("label").to_numpy(),
-                rows.column("index").to_numpy(),
-            )
+            yield _split(rows)
+
+
+def _split(rows: pa.Table | pa.RecordBatch) -> Split:
+    return Split(
+        images.from_column(rows["image"]), rows["label"].to_numpy(), rows["index"].to_numpy()
+    )

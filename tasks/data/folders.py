@@ -1,14 +1,13 @@
 """Read the files of a listed folder, block by block.
 
-A file is opened only if it is the regular file that was listed, of bounded size, and inside the
-folder; links and pipes put in its place are refused.
+A file is opened only if it is the regular file that was listed, and inside the folder.
 """
 
 import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Final
@@ -36,22 +35,16 @@ def held_out(listing: Listing) -> NDArray[np.bool_]:
 
 
 def channels_of(listing: Listing) -> int:
-    """1 if a sample of the files is all gray, else 3; reads headers only.
-
-    The sample is up to ``SAMPLED`` evenly spaced files of each class; files with unreadable headers
-    do not count.
-    """
+    """1 if the headers of up to ``SAMPLED`` evenly spaced files of each class are gray, else 3."""
     labels, seen = listing.labels, False
     for label in range(len(listing.class_names)):
         rows = np.flatnonzero(labels == label)
         for position in np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).round():
-            try:
-                with opened(listing.root, listing.files[rows[int(position)]]) as file:
-                    if not pictures.is_grey(file):
-                        return 3
-            except BrokenImage:
-                continue
-            seen = True
+            file = listing.files[rows[int(position)]]
+            with suppress(BrokenImage), opened(listing.root, file) as header:
+                if not pictures.is_grey(header):
+                    return 3
+                seen = True
     return 1 if seen else 3
 
 
@@ -61,10 +54,7 @@ def blocks(
     """Read the listed files at positions ``rows``, which become the ``index``.
 
     A block is full, however many files between are broken: ``ROW_GROUP`` images, or as many as fit
-    into ``BLOCK_BYTES``.
-
-    Raises:
-        ValueError: A file has changed since it was listed.
+    into ``BLOCK_BYTES``.  Raises ValueError if a file has changed since it was listed.
     """
     most = max(1, min(ROW_GROUP, BLOCK_BYTES // (side * side * channels)))
     left = iter(rows.tolist())
@@ -97,12 +87,7 @@ def blocks(
 
 
 def read(root: Path, file: File, *, side: int, channels: int) -> tuple[NDArray[np.uint8], bool]:
-    """A listed file as ``pictures.pixels`` returns it.
-
-    Raises:
-        BrokenImage: It cannot be read, is too large, does not decode, or has no rule.
-        ValueError: It has changed since it was listed.
-    """
+    """A listed file as ``pictures.pixels`` returns it; raises as ``opened`` and ``pixels``."""
     if file.size > pictures.MOST_BYTES:
         raise BrokenImage(f"more than {pictures.MOST_BYTES:,} bytes")
     with opened(root, file) as content:
@@ -121,12 +106,7 @@ def changed(root: Path, name: str = "") -> ValueError:
 
 @contextmanager
 def opened(root: Path, file: File) -> Iterator[BufferedReader]:
-    """Open a listed file for reading.
-
-    Raises:
-        BrokenImage: It may not be read.
-        ValueError: It is gone or has changed.
-    """
+    """Open a listed file; raises BrokenImage if it may not be read, ValueError if changed."""
     try:
         descriptor = _descend(root, file.name)
     except PermissionError:

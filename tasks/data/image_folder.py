@@ -22,9 +22,8 @@ class ImageFolder(TaskSettings):
     """Your own images: a folder for each class, perhaps inside ``train/`` and ``test/``.
 
     ``listings.list_folder`` says what it may hold, ``pictures.pixels`` how a file is read.
-    Without ``train/`` and ``test/`` the fraction ``TEST_SHARE`` of each class is held out, the same
-    for every seed of a study; the column ``image.path`` says which files.  If nothing is to be held
-    out, the folder's own ``test/`` is trained on too.  Use ``open``.
+    Without ``train/`` and ``test/`` the fraction ``TEST_SHARE`` of each class is held out; the
+    column ``image.path`` says which files.  Use ``open``.
     """
 
     revision = 2
@@ -47,7 +46,7 @@ class ImageFolder(TaskSettings):
     skip_broken: bool = False
     """Whether to leave out files that do not decode, instead of failing."""
     held_out: bool = field(default=True, metadata={"since": 2})
-    """Whether there is a test part; if not, every image is in ``train``."""
+    """Whether there is a test part; if not, ``train`` has every image, also those of ``test/``."""
     store: str = field(default="", metadata={"identity": False})
     """The store of results, absolute; if it lies inside the folder it is not data."""
 

@@ -1,8 +1,6 @@
-"""Conversions between the forms of an image.
+"""Conversions between a PNG in a Parquet column, uint8 (N, H, W, C), and ``models``' float32.
 
-In files it is a PNG in a Parquet column, as the ``struct<bytes, path>`` of Hugging Face's ``Image``
-feature.  In memory it is uint8, (N, H, W, C).  Inside ``models`` it is float32, (N, C, H, W), in
-[-1, 1].  C is 1 (gray) or 3 (RGB).
+The column is the ``struct<bytes, path>`` of Hugging Face's ``Image``.  C is 1 (gray) or 3 (RGB).
 """
 
 import io
@@ -14,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
+
+from tasks.checks import check
 
 LONGEST_SIDE: Final = 4096
 """Pixels; a PNG with a longer side is refused before it is decompressed."""
@@ -28,25 +28,19 @@ _MODES: Final = {1: "L", 3: "RGB"}
 
 
 def schema(class_names: Sequence[str] | None = None) -> pa.Schema:
-    """Columns of an image table, as ``datasets.load_dataset`` takes them.
+    """Columns of an image table, whose metadata name the features for ``datasets.load_dataset``.
 
-    The ``huggingface`` metadata names the features; without it an image loads as a struct of bytes.
     With ``class_names`` a label is a ``ClassLabel``.
     """
-    columns = [
-        ("index", pa.int64()),
-        ("label", pa.int64()),
-        ("caption", pa.string()),
-        ("image", IMAGE_TYPE),
-    ]
+    plain = {"index": pa.int64(), "label": pa.int64(), "caption": pa.string()}
     features: dict[str, Any] = {
-        name: {"dtype": str(kind), "_type": "Value"} for name, kind in columns
+        name: {"dtype": str(kind), "_type": "Value"} for name, kind in plain.items()
     }
     features["image"] = {"_type": "Image"}
     if class_names is not None:
         features["label"] = {"names": list(class_names), "_type": "ClassLabel"}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema(columns, metadata=metadata)
+    return pa.schema({**plain, "image": IMAGE_TYPE}, metadata=metadata)
 
 
 DATASET_SCHEMA: Final = schema()
@@ -142,10 +136,8 @@ def _decode_one(png: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
             if image.mode not in _MODES.values():
                 raise ValueError(f"expected an 8-bit gray or RGB PNG, got mode {image.mode!r}")
-            if max(image.size) > LONGEST_SIDE:
-                raise ValueError(
-                    f"expected sides of at most {LONGEST_SIDE} pixels, got {image.size}"
-                )
+            most = f"of at most {LONGEST_SIDE} pixels"
+            check("sides", image.size, most, max(image.size) <= LONGEST_SIDE)
             pixels = np.asarray(image, dtype=np.uint8)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"expected a PNG, got {len(png)} bytes that do not decode") from error

@@ -1,13 +1,13 @@
-"""List the pictures of a folder: its classes, its parts and its files.
+"""List the pictures of a folder: its classes, its parts and its files.  No file is opened.
 
-The folder is not trusted: links must stay inside, anything but files and folders is refused, and no
-file is opened.
+The folder is not trusted: links must stay inside, anything but files and folders is refused.
 """
 
-import glob
+import itertools
 import os
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +56,8 @@ class Listing:
     """``train`` before ``test``, then by class, then by name."""
     no_pictures: tuple[str, ...] = ()
     """Files of the class folders that are not pictures by their name."""
-    stores: tuple[str, ...] = ()
-    """Stores of results, absolute, which were left out."""
+    store: str = ""
+    """The store of results, absolute, if it lies in the folder and was left out."""
 
     @property
     def divided(self) -> bool:
@@ -71,25 +71,21 @@ class Listing:
 
     def left_out(self) -> Iterator[str]:
         """Yield a line about each kind of thing in the folder that is not data."""
-        for store in self.stores:
-            yield f"left out of the images: {store!r}, a store of results"
+        if self.store:
+            yield f"left out of the images: {self.store!r}, a store of results"
         if self.no_pictures:
             count, first = len(self.no_pictures), self.no_pictures[0]
-            what = "file that by name is no" if count == 1 else "files that by name are no"
-            plural = "" if count == 1 else "s"
-            yield f"left out of the images: {count} {what} picture{plural}, such as {first!r}"
+            what = " that by name is no picture" if count == 1 else "s that by name are no pictures"
+            yield f"left out of the images: {count} file{what}, such as {first!r}"
 
 
 def list_folder(folder: Path, store: str = "") -> Listing:
     """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
 
     A class is a folder with its sub-folders.  Left out are hidden files, those of SYSTEM, files
-    beside the class folders, files that are not pictures by their name, and stores of results, of
-    which ``store``, absolute, may be named.
+    beside the class folders, files that are not pictures by their name, and ``store``, absolute.
 
-    Raises ValueError if the store holds pictures; the folder is missing, unreadable, empty or the
-    store; it has fewer than two classes; its parts differ in their classes; a class has too few
-    files; or something in it is neither a file nor a folder, or a link to a folder or out of it.
+    Raises ValueError if the folder or the store cannot be used, with the reason.
     """
     root, real_store = Path(os.path.realpath(folder)), os.path.realpath(store) if store else ""
     if store and _holds_pictures(store):
@@ -113,8 +109,7 @@ def list_folder(folder: Path, store: str = "") -> Listing:
         for found in walk.files(f"{places[part]}{folders[name]}")
     ]
     _check_sizes(names, files, classes)
-    left_out = tuple(sorted(walk.no_pictures)), tuple(sorted(walk.stores))
-    return Listing(root, names, tuple(files), *left_out)
+    return Listing(root, names, tuple(files), tuple(sorted(walk.no_pictures)), walk.left_out)
 
 
 def _parts(walk: "_Walk") -> dict[str, str]:
@@ -150,9 +145,9 @@ def _agreed(
     """The class names, which must be the same in every part and at least two."""
     for part, folders in classes.items():
         if len(folders) < 2:
-            got = f"got only {_shown(folders)}" if folders else "got none"
+            got = f"only {_shown(folders)}" if folders else "none"
             raise ValueError(
-                f"expected at least two class folders in {str(root / places[part])!r}, {got}; "
+                f"expected at least two class folders in {str(root / places[part])!r}, got {got}; "
                 f"give the folder that holds a folder of images for each class"
             )
     first, *others = classes.values()
@@ -169,8 +164,7 @@ class _Walk:
     """Walks the folders below ``root`` and collects what it leaves out."""
 
     def __init__(self, root: Path, store: str) -> None:
-        self.root, self.store = root, store
-        self.stores: set[str] = set()
+        self.root, self.store, self.left_out = root, store, ""
         self.no_pictures: list[str] = []
 
     def folders(self, place: str) -> list[str]:
@@ -212,35 +206,20 @@ class _Walk:
                 named = [entry for entry in entries if not _is_system(entry.name)]
         except OSError as error:
             raise _unreadable(folder, error) from None
-        kept = []
-        for entry in named:
-            real = os.path.realpath(entry.path)
-            if real == self.store or (_is_folder(entry) and _is_store(entry.path)):
-                self.stores.add(real)
-            else:
-                kept.append(entry)
+        kept = [entry for entry in named if os.path.realpath(entry.path) != self.store]
+        if len(kept) < len(named):
+            self.left_out = self.store
         return kept
 
     def _linked(self, name: str) -> os.stat_result:
         real = Path(os.path.realpath(self.root / name))
-        try:
-            status = real.stat()
-        except OSError:
-            raise _no_link(name, "that leads nowhere") from None
-        if stat.S_ISDIR(status.st_mode):
+        if not real.exists():
+            raise _no_link(name, "that leads nowhere")
+        if real.is_dir():
             raise _no_link(name, "to a folder")
         if not real.is_relative_to(self.root):
             raise _no_link(name, "out of the folder")
-        return status
-
-
-def _is_store(folder: str) -> bool:
-    """Whether a folder has what every store soon has, and no pictures, nor folders of pictures."""
-    signs = os.path.isdir(f"{folder}/.costs") or any(  # noqa: PTH112 - False if it cannot be read
-        glob.iglob("datasets/*/record.json", root_dir=folder)  # noqa: PTH207
-    )
-    inner = (f"{folder}/{name}" for name in glob.iglob("*/", root_dir=folder))  # noqa: PTH207
-    return signs and not any(map(_holds_pictures, (folder, *inner)))
+        return real.stat()
 
 
 def _holds_pictures(folder: str) -> bool:
@@ -275,17 +254,14 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result:
 
 
 def _check_sizes(names: tuple[str, ...], files: list[File], parts: Collection[str]) -> None:
-    least = 1 if len(parts) > 1 else 2
-    wanted = "an image" if least == 1 else "two images or more"
-    counts = {(part, label): 0 for part in parts for label in range(len(names))}
-    for file in files:
-        counts[file.part, file.label] += 1
-    for (part, label), count in counts.items():
-        if count < least:
+    least, wanted = (1, "an image") if len(parts) > 1 else (2, "two images or more")
+    counts = Counter((file.part, file.label) for file in files)
+    for part, label in itertools.product(parts, range(len(names))):
+        if counts[part, label] < least:
             where = f"{part}/" if part else ""
             raise ValueError(
-                f"expected {wanted} in class {where + names[label]!r}, got {count}; "
-                f"add images or move the folder away"
+                f"expected {wanted} in class {where + names[label]!r}, got "
+                f"{counts[part, label]}; add images or move the folder away"
             )
 
 

@@ -5,7 +5,6 @@ it, and every error of Pillow becomes a reason of one line.
 """
 
 import re
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from typing import IO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from tasks.data import images
 
@@ -24,6 +23,9 @@ MOST_BYTES: Final = 256 * 2**20
 """Largest file."""
 MOST_PIXELS: Final = 100_000_000
 """Most pixels of a picture, by its header."""
+
+# Pillow refuses a PNG with more bytes of text or color profile; by default 1 MiB each.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 64 * 2**20
 
 STARTS_A_PROGRAM: Final = ("EPS",)
 """Formats whose reader in Pillow runs another program: Ghostscript for EPS."""
@@ -35,17 +37,8 @@ UNREAD: Final = {
 """Suffixes of pictures that Pillow cannot read, which are reported as broken."""
 NO_PICTURES: Final = {".bufr", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".palm", ".pdf"}
 """Suffixes known to Pillow of files that are not pictures, or that it only writes."""
-NEEDS: Final = {
-    "AVIF": ((b"avif", b"avis"), "a Pillow that has AVIF: pip install -U pillow"),
-    "HEIC": (
-        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-        "another package: pip install pillow-heif",
-    ),
-}
-"""Formats that not every Pillow reads: brands in box ``ftyp`` (ISO 14496-12), what they need."""
-PNG: Final = b"\x89PNG\r\n\x1a\n"
-_SAID: Final = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""Chunks of a PNG that hold its texts and its color profile."""
+HEIF: Final = (b"hei", b"hev", b"mif", b"msf", b"avi")
+"""How brands of HEIC and AVIF files begin, in their box ``ftyp`` (ISO 14496-12)."""
 
 _DEEP: Final = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _GREY: Final = ("1", "L", "LA", "La", *_DEEP)
@@ -74,7 +67,6 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
       frame of an animation, the first page of a document.
     - At most 100 million pixels, checked in the header; a truncated file is broken.
     - Palettes, CMYK and YCbCr become RGB, without color profiles; 1 bit becomes black and white.
-    - A PNG with larger texts or color profile than Pillow takes (1 MiB each) is read without them.
     - Transparent pixels are blended with white.
     - 16-bit gray is divided by 257 and rounded.  (Pillow takes the upper 8 bits of 16-bit color.)
     - Floating point, LAB and integers beyond 16 bits are refused: their white is unknown.
@@ -99,62 +91,29 @@ def pixels(content: bytes, *, side: int, channels: int) -> tuple[NDArray[np.uint
 
 def upright(content: bytes) -> Image.Image:
     """The picture in a file, 8-bit gray or RGB, as ``pixels`` but whole; raises BrokenImage."""
-    with _reasons():
-        try:
-            return _decoded(content)
-        except ValueError:  # so Pillow reports too much text
-            plain = _without_text(content)
-            if len(plain) == len(content):
-                raise
-            return _decoded(plain)
-
-
-def is_grey(opened: IO[bytes]) -> bool:
-    """Whether a file is gray by its header; a palette counts as color.  Raises BrokenImage."""
-    with _reasons():
-        try:
-            with _header(opened) as image:
-                return image.mode in _GREY
-        except ValueError:
-            opened.seek(0)
-            with _header(BytesIO(_without_text(opened.read(MOST_BYTES)))) as image:
-                return image.mode in _GREY
-
-
-def is_named_so(name: str) -> bool:
-    """Whether a file can be a picture by its name; without a suffix of letters it can."""
-    suffix = PurePath(name).suffix.lower()
-    if not suffix[1:2].isalpha():
-        return True
-    return suffix in _suffixes()
-
-
-@lru_cache(maxsize=1)
-def _suffixes() -> frozenset[str]:
-    Image.init()
-    return frozenset({*Image.registered_extensions(), ".avif", *UNREAD} - NO_PICTURES)
-
-
-def _decoded(content: bytes) -> Image.Image:
-    with _header(BytesIO(content)) as image:
+    with _reasons(), _header(BytesIO(content)) as image:
         image.load()
         orientation = image.getexif().get(ExifTags.Base.Orientation)
         turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
         return _flat(image) if turn is None else _flat(image).transpose(turn)
 
 
-def _without_text(content: bytes) -> bytes:
-    """A PNG without its text and color profile (PNG, section 5.3); any other file as it is."""
-    if not content.startswith(PNG):
-        return content
-    kept, place = [PNG], len(PNG)
-    while place + 8 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        end = place + 12 + length
-        if kind not in _SAID:
-            kept.append(content[place:end])
-        place = end
-    return b"".join(kept)
+def is_grey(opened: IO[bytes]) -> bool:
+    """Whether a file is gray by its header; a palette counts as color.  Raises BrokenImage."""
+    with _reasons(), _header(opened) as image:
+        return image.mode in _GREY
+
+
+def is_named_so(name: str) -> bool:
+    """Whether a file can be a picture by its name; without a suffix of letters it can."""
+    suffix = PurePath(name).suffix.lower()
+    return not suffix[1:2].isalpha() or suffix in _suffixes()
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> frozenset[str]:
+    Image.init()
+    return frozenset({*Image.registered_extensions(), ".avif", *UNREAD} - NO_PICTURES)
 
 
 def _header(opened: IO[bytes]) -> Image.Image:
@@ -165,25 +124,17 @@ def _header(opened: IO[bytes]) -> Image.Image:
 
         register_heif_opener()
     try:
-        image = Image.open(
-            opened, formats=[name for name in Image.ID if name not in STARTS_A_PROGRAM]
-        )
+        formats = [name for name in Image.ID if name not in STARTS_A_PROGRAM]
+        image = Image.open(opened, formats=formats)
     except UnidentifiedImageError:
         opened.seek(0)
-        raise BrokenImage(_unread(opened.read(64))) from None
+        head = opened.read(11)
+        if head[4:8] == b"ftyp" and head[8:] in HEIF:
+            raise BrokenImage("HEIC or AVIF, which needs: pip install -U pillow-heif") from None
+        raise BrokenImage("no image in a format that is read") from None
     if image.width * image.height > MOST_PIXELS:
         raise Image.DecompressionBombError
     return image
-
-
-def _unread(head: bytes) -> str:
-    """Why no reader takes a file with this beginning."""
-    if head[4:8] == b"ftyp":
-        brands = {head[8:12], *(head[place : place + 4] for place in range(16, len(head), 4))}
-        for name, (own, needed) in NEEDS.items():
-            if brands & {*own}:
-                return f"{name}, which needs {needed}"
-    return "no image in a format that is read"
 
 
 @contextmanager

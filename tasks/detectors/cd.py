@@ -68,10 +68,7 @@ class CognitiveDistillation:
         return self.from_masks(self.masks(images, labels, index, state))
 
     def masks(self, images: Images, labels: Numbers, index: Numbers, state: Prepared) -> Masks:
-        """What each answer rests on, float32, (B, H, W): 1 where the image is kept.
-
-        All masks of the batch are learned together.  The labels are not used.
-        """
+        """What each answer rests on, float32, (B, H, W): 1 where the image is kept."""
         from models import cognitive_distillation as method
 
         check_images(images, labels, index, state)
@@ -81,9 +78,7 @@ class CognitiveDistillation:
             to_float(images),
             method.colors(self.seed, index, steps=self.steps, channels=channels),
             gamma=self.area_weight(height, width),
-            beta=self.beta,
-            learning_rate=self.learning_rate,
-            betas=self.betas,
+            **{name: getattr(self, name) for name in ("beta", "learning_rate", "betas")},
         )
 
     def from_masks(self, masks: Masks) -> Floats:
@@ -92,8 +87,5 @@ class CognitiveDistillation:
         return -area
 
     def area_weight(self, height: int, width: int) -> float:
-        """The gamma used at this size: ``gamma`` times 32^2 / (H W).
-
-        The area is a sum over pixels, and the other term of the loss is not.
-        """
+        """``gamma`` at this size: the area is a sum over pixels, the loss's other term is not."""
         return self.gamma * REFERENCE_SIDE**2 / (height * width)

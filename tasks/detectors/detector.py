@@ -59,16 +59,12 @@ class Prepared:
 
 
 class Detector(Protocol):
-    """Says how suspicious images are.
+    """Says how suspicious images are; a frozen dataclass.
 
-    A frozen dataclass.  It sees images, their labels and the classifier that was trained on the
-    poisoned training set, and nothing else: no manifest, no true labels.  ``prepare`` runs once, on
-    the training set as the defender has it; ``suspicion`` runs on any set of images, batch by
-    batch.  The suspicion of an image depends on the image, its label, its index and the detector's
-    fields, not on the other images of its batch, up to rounding.  Every random draw is seeded by
-    (seed, index), so the results do not depend on how a set is divided.
-
-    The caller sets the number of threads (``models.device.one_thread``).
+    It sees images, their labels and the classifier that was trained on the poisoned training set:
+    no manifest, no true labels.  The suspicion of an image depends on the image, its label, its
+    index and the detector's fields, not on its batch, up to rounding.  Every random draw is seeded
+    by (seed, index).  The caller sets the number of threads (``models.device.one_thread``).
     """
 
     name: ClassVar[str]
@@ -79,17 +75,15 @@ class Detector(Protocol):
     """One or more sentences for the glossary of a page."""
 
     def prepare(self, images: Images, labels: Numbers, classifier: "Classifier") -> Prepared:
-        """Prepare the detector, once, on the training set as the defender has it, poison included.
+        """Prepare, once, on the training set as the defender has it; ``classifier`` is not changed.
 
-        The labels, int64, (N,), are the target class for poisoned images.  The classifier was
-        trained on this set; it is not changed.
+        The labels, int64, (N,), are the target class for poisoned images.
         """
 
     def suspicion(self, images: Images, labels: Numbers, index: Numbers, state: Prepared) -> Floats:
         """How suspicious images of any set are, float64, (B,); higher is more likely poisoned.
 
-        A label is the observed one, for a generation the class that was asked for; an index is the
-        image's number in its set; ``state`` is what ``prepare`` returned.
+        A label is the observed one, for a generation the class that was asked for.
         """
 
 
@@ -107,14 +101,9 @@ class Masking(Protocol):
 def check_images(images: Images, labels: Numbers, index: Numbers, state: Prepared) -> None:
     """Raise ValueError if images do not fit the classifier, or lack labels or indices."""
     shape = state.classifier.shape
-    expected = (shape.image_size, shape.image_size, shape.channels)
-    if images.dtype != np.uint8 or images.shape[1:] != expected:
+    expected = (len(index), shape.image_size, shape.image_size, shape.channels)
+    if images.dtype != np.uint8 or images.shape != expected or len(labels) != len(index):
         raise ValueError(
-            f"expected uint8 images of shape (N, {', '.join(map(str, expected))}), as the "
-            f"classifier was trained on, got {images.dtype} {images.shape}"
-        )
-    if not len(images) == len(labels) == len(index):
-        raise ValueError(
-            f"expected a label and an index for each of {len(images)} images, "
-            f"got {len(labels)} labels and {len(index)} indices"
+            f"expected uint8 images of shape {expected}, as the classifier was trained on, and as "
+            f"many labels, got {images.dtype} {images.shape} and {len(labels)} labels"
         )

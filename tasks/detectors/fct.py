@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 class FeatureConsistency:
     """FCT: features that change a lot when the image is rotated and shifted are suspicious.
 
-    The suspicion is the mean squared change of the penultimate features, in squared units of these
-    features, >= 0 (Chen, 2022).  The features are those of a copy of the classifier that is
-    fine-tuned to push the classes apart.  It starts from the fully trained classifier, as in the
-    Cognitive Distillation authors' code; that of Chen et al. was trained for two epochs only.  They
-    draw one transform an image, as the figures of the paper's Tab. 3 do; here several are averaged
-    unless ``draws`` is 1 (algorithms: section 8.3).
+    The suspicion is the mean squared change of the penultimate features, >= 0 (Chen, 2022), of a
+    copy of the classifier that is fine-tuned to push the classes apart.  It starts from the fully
+    trained classifier, as in the Cognitive Distillation authors' code; that of Chen et al. was
+    trained for two epochs only (algorithms: section 8.3).
     """
 
     name: ClassVar[str] = "fct"
@@ -78,14 +76,9 @@ class FeatureConsistency:
                     chosen = rows[first : first + self.batch_size]
                     yield to_float(images[chosen]), labels[chosen]
 
-        copy = fine_tuned(
-            classifier,
-            batches(),
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
-        return Prepared(copy)
+        names = ("learning_rate", "momentum", "weight_decay")
+        sgd = {name: getattr(self, name) for name in names}
+        return Prepared(fine_tuned(classifier, batches(), **sgd))
 
     def suspicion(self, images: Images, labels: Numbers, index: Numbers, state: Prepared) -> Floats:
         """Mean squared change of the features; float64, (B,).  Labels are not used."""

@@ -42,14 +42,11 @@ class Strip:
         check_counts(self, "overlays", "pool")
 
     def prepare(self, images: Images, labels: Numbers, classifier: "Classifier") -> Prepared:  # noqa: ARG002
-        """The classifier and at most ``pool`` images; raises ValueError if there are none."""
-        if not len(images):
-            raise ValueError("expected a training set to draw overlays from, got no image")
+        """The classifier and at most ``pool`` images."""
         from models.strip import choose_pool
 
-        return Prepared(
-            classifier, {"pool": images[choose_pool(self.seed, len(images), self.pool)]}
-        )
+        pool = images[choose_pool(self.seed, len(images), self.pool)]
+        return Prepared(classifier, {"pool": pool})
 
     def suspicion(self, images: Images, labels: Numbers, index: Numbers, state: Prepared) -> Floats:
         """Minus the mean entropy under overlays, in nats; float64, (B,).  Labels are not used."""

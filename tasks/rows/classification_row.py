@@ -1,8 +1,7 @@
 """Compute the row of a point of study ``diffusion_classifier``: TA and ASR at one filter ratio.
 
-The diffusion classifier is compared with itself without a filter, and with a classifier that was
-trained on the same poisoned set.  Both differences are paired by test image, and conditional on the
-trained models.
+It has the differences from no filter and from a classifier that was trained on the same poisoned
+set, paired by test image and conditional on the trained models.
 """
 
 from collections.abc import Sequence
@@ -16,12 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.statistics.intervals import Estimate, mean
-from analysis.statistics.paired import Pairs, difference
-from tasks import triggers
 from tasks.checks import check, check_name
 from tasks.columns import Row, bounded
 from tasks.data import datasets, images
-from tasks.rows.row import poison_columns, read_poison, write_row
+from tasks.rows.row import change, poison_columns, read_poison, write_row
 from tasks.settings import TaskSettings
 from tasks.steps import denoise_classify
 from tasks.steps.attack import NOTHING_SAID, Verdicts
@@ -84,13 +81,7 @@ class Settings(TaskSettings):
 
 
 def run(
-    settings: Settings,
-    *,
-    manifest: Path,
-    classified: Path,
-    attack: Path,
-    dataset: Path,
-    out: Path,
+    settings: Settings, *, manifest: Path, classified: Path, attack: Path, dataset: Path, out: Path
 ) -> None:
     """Write ``metrics.json``, the row, and ``losses.npz``, maps of the loss on test images.
 
@@ -99,24 +90,22 @@ def run(
     ValueError for inputs of another point or verdicts about other images.
     """
     classify = settings.classify
-    record = read_poison(manifest, settings.trigger, settings.target_class, settings.poison_ratio)
+    record = read_poison(manifest, settings)
     rows = pq.read_table(classified / "rows.parquet").sort_by("index")
     verdicts = Verdicts.read(attack).of(
         settings.judge_trigger, settings.target_class, settings.classifier
     )
-    _check_triggers(settings, record, verdicts)
     place = classify.filter_ratios.index(settings.filter_ratio)
     other = verdicts.first(len(rows))
     now = _verdicts(rows, place, other)
     unfiltered = _verdicts(rows, classify.filter_ratios.index(0.0), other)
-    now.check_same_images(other)
     classes = datasets.read_classes(dataset)
     values = classes.image_size**2 * classes.channels
     passes = [1 if calls is None else 2 for calls in rows["calls_triggered"].to_pylist()]
-    names = ("trigger", "judge_trigger", "trigger_pixels", "poison_ratio", "target_class", "seed")
+    names: tuple[str, ...] = ("trigger", "judge_trigger", "trigger_pixels", "poison_ratio")
+    names += ("target_class", "seed", "noise_model", "filter_ratio", "classifier")
     row: Row = {
         **{name: getattr(settings, name) for name in names},
-        **{name: getattr(settings, name) for name in ("noise_model", "filter_ratio", "classifier")},
         "draws": classify.draws,
         "stages": ", ".join(str(stage) for stage in classify.stages),
         "reduction": classify.reduction,
@@ -133,15 +122,6 @@ def run(
         "full_calls": sum(np.multiply(passes, rows["full_calls"].to_pylist()).tolist()),
     }
     write_row(out, row, losses=_losses(settings, rows, dataset, now, classes.image_size))
-
-
-def _check_triggers(settings: Settings, record: dict[str, Any], other: Verdicts) -> None:
-    """Check that the triggers have equal constants, such as those of a rectangle."""
-    own = settings.classify.trigger
-    if triggers.from_record(other.record["trigger"]) != own:
-        raise ValueError("expected an attack with the same trigger, got one with other constants")
-    if own.name == settings.trigger and triggers.from_record(record["trigger"]) != own:
-        raise ValueError("expected the poison's own trigger, got another of the same name")
 
 
 def _verdicts(rows: pa.Table, place: int, other: Verdicts) -> Verdicts:
@@ -162,16 +142,11 @@ def _verdicts(rows: pa.Table, place: int, other: Verdicts) -> Verdicts:
 def _changes(settings: Settings, now: Verdicts, before: Verdicts, other: Verdicts) -> Row:
     """This filter minus none, and the diffusion classifier minus the other one, paired."""
     found: dict[str, Estimate | None] = {}
+    unfiltered = before if settings.filter_ratio > 0 else None
     for name, answers in (("test_accuracy", "right"), ("attack_success_rate", "misled")):
-        own, unfiltered, others = (getattr(one, answers) for one in (now, before, other))
-        changed = settings.filter_ratio > 0
-        found[f"{name}_change"] = _paired(own, unfiltered) if changed else None
-        found[f"{name}_difference"] = _paired(own, others)
+        found[f"{name}_change"] = change(now, unfiltered, answers)
+        found[f"{name}_difference"] = change(now, other, answers)
     return bounded(found)
-
-
-def _paired(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate | None:
-    return difference(Pairs.of(first, second)) if len(first) else None
 
 
 def _on_trigger(rows: pa.Table, place: int) -> Row:
@@ -184,8 +159,7 @@ def _on_trigger(rows: pa.Table, place: int) -> Row:
         ]
         for which in ("true", "target")
     }
-    behind = np.array(shares["true"]) - np.array(shares["target"])
-    shares["difference"] = behind.tolist()
+    shares["difference"] = np.subtract(shares["true"], shares["target"]).tolist()
     return bounded({f"on_trigger_{name}": _mean(some) for name, some in shares.items()})
 
 

@@ -1,15 +1,11 @@
-"""Compute the row of a point of study ``detection`` from a detector's suspicions of an image set.
+"""Compute the row of a point of study ``detection``: suspicions against the truth about the images.
 
-Only here do suspicions meet the truth about the images.  For the training set that is the manifest;
-for generations it is what the trigger judge sees (G1 and G2) and, as a second opinion, template
-matching, with the error rates of both.  An AUROC below 0.5 stays below 0.5.
-
-A *null point* is a clean control whose images are labelled as poisoned at random: the true AUROC is
-0.5 for any detector.
+The truth is the manifest, or for generations what the trigger judge sees (G1 and G2) and template
+matching.  A *null point* is a clean control whose images are labelled as poisoned at random.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +23,7 @@ from tasks import triggers
 from tasks.checks import check, check_name
 from tasks.columns import Row, bounded
 from tasks.rows.generations_row import trigger_errors
-from tasks.rows.row import GENERATION, Coordinates, poison_columns, write_row
+from tasks.rows.row import GENERATION, Coordinates, poison_columns, read_poison, write_row
 from tasks.rows.suspicions import Suspicions, Truth, extremes
 from tasks.steps import poison
 from tasks.steps.detect import IMAGE_SETS
@@ -35,9 +31,6 @@ from tasks.steps.poison import slug
 
 NOTHING: Final = Truth(poisoned=np.zeros(0, dtype=np.bool_), group=np.zeros(0, dtype=np.int8))
 """The truth about no image, where there is nothing to compare."""
-
-ENDS: Final = ("", "_low", "_high")
-"""Of a rate and its bounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +51,6 @@ class Settings(Coordinates):
 
     def __post_init__(self) -> None:
         check_name("an image_set", self.image_set, IMAGE_SETS)
-        self.check_generations(self.image_set)
         holds = 0 <= self.pretend_ratio < 1 and self.pretend_ratio * self.poison_ratio == 0
         given = (self.pretend_ratio, self.poison_ratio)
         check("a pretend_ratio", given, "in [0, 1), above 0 only at poison_ratio 0", holds)
@@ -96,10 +88,9 @@ def run(
     Given the clean dataset, its poison, the attack on the classifier, a folder of ``detect`` and
     one of ``prepare``; for image set ``generation``, and only for it, also the generations, what
     the judges say of them, the judges' error rates, and the suspicions of the training set.  Raises
-    ValueError for inputs that are missing, superfluous, of another point or of other images.
+    ValueError for inputs of another point or of other images.
     """
-    _check_inputs(settings, (generations, dissection, judges, training_suspicion))
-    record = settings.read_poison(manifest)
+    record = read_poison(manifest, settings)
     found = Suspicions.read(suspicion)
     if generations and dissection and training_suspicion:
         truth = Truth.of_generations(generations, dissection, found)
@@ -132,36 +123,18 @@ def run(
     }
     optional = {"template_match": truth.template_match, "group": truth.group}
     kept = {name: said for name, said in optional.items() if said is not None}
+    scores_kept = {"suspicion": found.suspicion, "poisoned": truth.poisoned, **kept}
     pictures = extremes(found, dataset=dataset, manifest=manifest, generations=generations)
-    write_row(
-        out,
-        row,
-        scores={"suspicion": found.suspicion, "poisoned": truth.poisoned, **kept},
-        groups=pictures,
-    )
+    write_row(out, row, scores=scores_kept, groups=pictures)
 
 
 def pretend(settings: Settings, n: int) -> NDArray[np.bool_]:
-    """Random labels, drawn by (seed, image_set): int(ratio n) of them True; bool, (n,).
-
-    They do not depend on detector, classifier or trigger: all null points of a set share them.
-    """
+    """Random labels, drawn by (seed, image_set) alone: int(ratio n) of them True; bool, (n,)."""
     count = int(Decimal(str(settings.pretend_ratio)) * n)
     rng = generator(settings.seed, "pretending", IMAGE_SETS.index(settings.image_set))
     flags = np.zeros(n, dtype=np.bool_)
     flags[rng.permutation(n)[:count]] = True
     return flags
-
-
-def _check_inputs(settings: Settings, own: Sequence[Path | None]) -> None:
-    """Check that the inputs are those of the image set."""
-    wanted = settings.image_set == GENERATION
-    if any((folder is not None) != wanted for folder in own):
-        raise ValueError(
-            "expected the inputs generations, dissection, judges and training_suspicion, all of "
-            f"them, for image_set generation and none for training, got {settings.image_set} with "
-            f"{sum(folder is not None for folder in own)} of them"
-        )
 
 
 def _null(settings: Settings, scores: Scores) -> Row:
@@ -193,9 +166,9 @@ def _classifier(attack: Path, prepared: Path) -> Row:
     """Test accuracy, attack success rate and training accuracy of the classifier."""
     measured = json.loads((attack / "attack.json").read_text())
     learned = json.loads((prepared / "classifier.json").read_text())
-    rates = ("test_accuracy", "attack_success_rate")
+    rates, ends = ("test_accuracy", "attack_success_rate"), ("", "_low", "_high")
     return {
-        **{f"{name}{end}": measured[f"{name}{end}"] for name in rates for end in ENDS},
+        **{f"{name}{end}": measured[f"{name}{end}"] for name in rates for end in ends},
         "attack_n": measured["attack_n"],
         "test_n": measured["n"],
         "training_accuracy": learned["training_accuracy"],

@@ -9,16 +9,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from analysis.statistics.composition import compose
-from analysis.statistics.correction import ContentErrors, TriggerErrors, correct
+from analysis.statistics.composition import compose, shares
+from analysis.statistics.correction import content_errors, correct
 from analysis.statistics.transition import amplification_row
-from tasks.columns import Row
+from tasks.columns import Row, bounded
 from tasks.data import images
-from tasks.rows.row import Coordinates, poison_columns, share, write_row
+from tasks.rows.row import Coordinates, poison_columns, read_poison, share, write_row
 from tasks.steps.dissect import Dissection
 
 SHOWN = 24
 """Images kept of each group, for the page."""
+TRIGGER_ERRORS = (("positive", "clean"), ("negative", "stamped"))
+"""How the trigger judge errs, and on which test images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +47,6 @@ class Settings(Coordinates):
         """Readable part of the result's path, e.g. ``badnets1-p0.05-w2-ddim-8-seed0``."""
         return self.point
 
-    @property
-    def thresholding(self) -> str:
-        """What ``point`` says of thresholding in sampling."""
-        return "" if self.clip == "none" else f"-{self.clip}"
-
 
 def run(
     settings: Settings,
@@ -69,31 +66,25 @@ def run(
     """
     from models.randomness import generator
 
-    record = settings.read_poison(manifest)
+    record = read_poison(manifest, settings)
     errors = json.loads((judges / "judges.json").read_text())
     content, trigger = errors["content"], errors["trigger"]
     target, others = Dissection.read(dissection), Dissection.read(other_dissection)
-    composition = compose(target.has_trigger, target.matches)
-    corrected = correct(
-        composition.counts,
-        ContentErrors.from_confusions(
-            content["clean"]["confusion"], content["stamped"]["confusion"], record["target_index"]
-        ),
-        TriggerErrors(
-            false_positives=trigger["false_positives"],
-            n_clean=trigger["n_clean"],
-            false_negatives=trigger["false_negatives"],
-            n_stamped=trigger["n_stamped"],
-        ),
-        generator(settings.seed, "correction"),
+    counts = compose(target.has_trigger, target.matches)
+    seen = shares([*counts.values()])
+    judged = content_errors(
+        content["clean"]["confusion"], content["stamped"]["confusion"], record["target_index"]
     )
+    judged += [(trigger[f"false_{kind}s"], trigger[f"n_{on}"]) for kind, on in TRIGGER_ERRORS]
+    corrected = correct([*counts.values()], judged, generator(settings.seed, "correction"))
     row: Row = {
         **settings.columns("clip"),
-        "n": composition.n,
+        "n": len(target.matches),
         **poison_columns(record),
-        **composition.row(),
-        **amplification_row(composition.trigger_ratio, record["p_t"]),
-        **corrected.row(),
+        **{f"{group}_count": count for group, count in counts.items()},
+        **bounded(seen),
+        **bounded(amplification_row(seen["trigger_ratio"], record["p_t"])),
+        **bounded({f"{name}_corrected": found for name, found in corrected.items()}),
         # The other classes: does normal generation survive (paper, section 3)?
         "other_n": len(others.matches),
         "other_guidance_weight": settings.other_guidance_weight,
@@ -121,12 +112,9 @@ def trigger_errors(errors: dict[str, Any]) -> Row:
 
 def _groups(generations: Path, judged: Dissection) -> dict[str, NDArray[np.uint8]]:
     """The first SHOWN images of each group, uint8, (k, H, W, C), by ascending index."""
-    column = pq.read_table(generations / "rows.parquet").sort_by("index")["image"]
-    pictures = images.from_column(column)
-    return {
-        f"g{number}": pictures[np.flatnonzero(judged.group == number)[:SHOWN]]
-        for number in (1, 2, 3, 4)
-    }
+    rows = pq.read_table(generations / "rows.parquet").sort_by("index")
+    pictures = images.from_column(rows["image"])
+    return {f"g{group}": pictures[judged.group == group][:SHOWN] for group in (1, 2, 3, 4)}
 
 
 def _template_match(judged: Dissection) -> Row:

@@ -8,8 +8,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.paired import counted, difference
 from tasks.columns import Row, rate
 from tasks.settings import TaskSettings
+from tasks.steps.attack import Verdicts
 from tasks.steps.poison import slug
 
 GENERATION: Final = "generation"
@@ -41,32 +44,15 @@ class Coordinates(TaskSettings):
     seed: int
     """Seed of the poison, of every training and of sampling."""
 
-    def check_generations(self, image_set: str) -> None:
-        """Raise ValueError unless generations, and they alone, have guidance and a sampler."""
-        for name in OF_GENERATIONS:
-            value = getattr(self, name)
-            if (value is None) == (image_set == GENERATION):
-                raise ValueError(
-                    f"expected a {name} for generations and none for other images, "
-                    f"got {value!r} for the {image_set} set"
-                )
-
-    def read_poison(self, manifest: Path) -> dict[str, Any]:
-        """As ``read_poison``, for these coordinates."""
-        return read_poison(manifest, self.trigger, self.target_class, self.poison_ratio)
-
     @property
     def point(self) -> str:
         """Readable coordinates, e.g. ``badnets1-p0.05-w2-ddim-8-seed0``."""
         judged = "" if self.judge_trigger == self.trigger else f"-by-{self.judge_trigger}"
         drawn = f"-w{self.guidance_weight:g}-{self.sampler}" if self.sampler else ""
-        what = f"{self.trigger}{judged}-p{self.poison_ratio:g}{drawn}{self.thresholding}"
+        clip = getattr(self, "clip", "none")
+        drawn += "" if clip == "none" else f"-{clip}"
+        what = f"{self.trigger}{judged}-p{self.poison_ratio:g}{drawn}"
         return f"{what}-{slug(self.target_class)}-seed{self.seed}"
-
-    @property
-    def thresholding(self) -> str:
-        """What ``point`` says of thresholding in sampling."""
-        return ""
 
     def columns(self, *others: str) -> Row:
         """The columns of these coordinates and of other fields."""
@@ -74,12 +60,10 @@ class Coordinates(TaskSettings):
         return {name: getattr(self, name) for name in (*names, "paper_guidance", "seed", *others)}
 
 
-def read_poison(manifest: Path, *expected: str | float) -> dict[str, Any]:
-    """Read the record of the poison behind a point: ``expected`` trigger, target class and ratio.
-
-    Raises ValueError if it is the manifest of another point.
-    """
+def read_poison(manifest: Path, settings: Any) -> dict[str, Any]:
+    """Read the record of the poison behind a point; raises ValueError if it is another point's."""
     record: dict[str, Any] = json.loads((manifest / "manifest.json").read_text())
+    expected = (settings.trigger, settings.target_class, settings.poison_ratio)
     found = (record["trigger"]["name"], record["target_class"], record["poison_ratio"])
     if expected != found:
         raise ValueError(f"expected the manifest of {expected}, got the one of {found}")
@@ -98,9 +82,20 @@ def share(name: str, members: NDArray[np.bool_] | None) -> Row:
     return rate(name, *((0, 0) if members is None else (int(members.sum()), len(members))))
 
 
-def write_row(out: Path, row: Row, **pictures: dict[str, NDArray[Any]]) -> None:
+def change(after: Verdicts | None, before: Verdicts | None, answers: str) -> Estimate | None:
+    """Share of ``right`` or ``misled`` answers minus that of another classifier, paired by image.
+
+    None without a classifier or an answer.  Raises ValueError if they were shown other images.
+    """
+    if after is None or before is None:
+        return None
+    after.check_same_images(before)
+    first, second = getattr(after, answers), getattr(before, answers)
+    return difference(*counted(first, second)) if len(first) else None
+
+
+def write_row(out: Path, row: Row, **pictures: dict[str, Any]) -> None:
     """Write ``metrics.json``, the row, and named arrays to ``NAME.npz``."""
     (out / "metrics.json").write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
     for name, arrays in pictures.items():
-        given: dict[str, Any] = arrays
-        np.savez_compressed(out / f"{name}.npz", **given)
+        np.savez_compressed(out / f"{name}.npz", **arrays)

@@ -1,7 +1,4 @@
-"""A detector's suspicions of an image set, the truth about its images, and the extreme images.
-
-Detectors never see the truth; ``detection_row`` compares the two.
-"""
+"""A detector's suspicions of an image set, the truth about its images, and the extreme images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +70,7 @@ class Suspicions:
 
     def check(self, whose: str, index: NDArray[np.int64], label: NDArray[np.int64]) -> None:
         """Raise ValueError unless a table by ascending index, both (M,), is of the same images."""
-        same = np.array_equal(self.index, index) and np.array_equal(self.label, label)
-        if not same:
+        if not (np.array_equal(self.index, index) and np.array_equal(self.label, label)):
             raise ValueError(
                 f"expected suspicions of the {len(index)} images of the {whose}, got "
                 f"{len(self.index)} with another index or label; they belong to another image set"
@@ -115,12 +111,10 @@ class Truth:
 def extremes(
     found: Suspicions, *, dataset: Path, manifest: Path, generations: Path | None
 ) -> dict[str, NDArray[np.uint8]]:
-    """The most and the least suspicious images, most extreme first, with their masks.
+    """``most_suspicious`` and ``least_suspicious`` images, most extreme first, ties by index.
 
-    They are generations, or training images as the defender has them, stamped by the
-    manifest.  Ties are ranked by the index, the lowest as the most suspicious.  Returns
-    ``most_suspicious`` and ``least_suspicious``, uint8, (k, H, W, C), k = min(SHOWN, N); if there
-    are masks, ``..._masks``, uint8, (k, H, W, 1), 255 where the mask is 1.
+    They are generations, or training images as the defender has them: uint8, (k, H, W, C), k =
+    min(SHOWN, N); if there are masks, ``..._masks``, uint8, (k, H, W, 1), 255 where the mask is 1.
     """
     order = np.argsort(-found.suspicion, kind="stable")
     ends = {"most_suspicious": order[:SHOWN], "least_suspicious": order[-SHOWN:][::-1]}

@@ -1,8 +1,7 @@
 """Test accuracy and attack success rate of a classifier, on the test part.
 
-The attack success rate is the fraction of *triggered images of other classes* that the classifier
-takes for the target class; triggered images of the target class do not count (algorithms: section
-9).
+The latter is the fraction of *triggered images of other classes* that it takes for the target class
+(algorithms: section 9).
 """
 
 import json
@@ -28,6 +27,7 @@ BATCH_SIZE = 256
 
 NOTHING_SAID: Final = -1
 """Stands for the class where there is no triggered copy."""
+COLUMNS: Final = ("index", "label", "said", "said_triggered")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,22 +75,11 @@ class Verdicts:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what ``run`` wrote; raises ValueError if it wrote no verdicts."""
-        if not (folder / "verdicts.parquet").exists():
-            raise ValueError(
-                f"expected an attack that was made with verdicts=True, got {folder.name}, "
-                "which has no verdicts.parquet"
-            )
+        """Read what ``run`` wrote with ``verdicts``."""
         record = json.loads((folder / "verdicts.json").read_text())
         table = pq.read_table(folder / "verdicts.parquet").sort_by("index")
-        return cls(
-            index=table["index"].to_numpy(),
-            label=table["label"].to_numpy(),
-            said=table["said"].to_numpy(),
-            said_triggered=table["said_triggered"].fill_null(NOTHING_SAID).to_numpy(),
-            target=record["target_index"],
-            record=record,
-        )
+        arrays = {name: table[name].fill_null(NOTHING_SAID).to_numpy() for name in COLUMNS}
+        return cls(**arrays, target=record["target_index"], record=record)
 
     def of(self, trigger: str, target_class: str, network: str) -> Self:
         """These verdicts; raises ValueError if they are of another attack."""
@@ -103,29 +92,21 @@ class Verdicts:
 
     def write(self, out: Path) -> None:
         """Write ``verdicts.parquet``, with nulls for NOTHING_SAID, and ``verdicts.json``."""
-        silent = self.said_triggered == NOTHING_SAID
-        table = pa.table(
-            {
-                "index": self.index,
-                "label": self.label,
-                "said": self.said,
-                "said_triggered": pa.array(self.said_triggered, pa.int64(), mask=silent),
-            }
-        )
+        arrays = [getattr(self, name) for name in COLUMNS]
+        table = pa.table([pa.array(one, mask=one == NOTHING_SAID) for one in arrays], [*COLUMNS])
         pq.write_table(table.sort_by("index"), out / "verdicts.parquet")
         (out / "verdicts.json").write_text(json.dumps(self.record, indent=1) + "\n")
 
     def first(self, n: int) -> Self:
         """The verdicts on the first ``n`` images."""
-        columns = ("index", "label", "said", "said_triggered")
-        return replace(self, **{name: getattr(self, name)[:n] for name in columns})
+        return replace(self, **{name: getattr(self, name)[:n] for name in COLUMNS})
 
     def check_same_images(self, other: "Verdicts") -> None:
         """Raise ValueError if another classifier was shown other images or triggered copies."""
         shown = (
             (one.index, one.label, one.said_triggered == NOTHING_SAID) for one in (self, other)
         )
-        if not all(np.array_equal(*columns) for columns in zip(*shown, strict=True)):
+        if not all(map(np.array_equal, *shown)):
             raise ValueError("expected both classifiers to be shown the same images, got others")
 
     @property
@@ -155,15 +136,11 @@ class Verdicts:
 def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> None:
     """Write ``attack.json`` and, if asked for, ``verdicts.parquet`` and ``verdicts.json``.
 
-    ``test_accuracy`` is ``correct / n``, ``attack_success_rate`` is ``attack_count / attack_n``.
-    ``X_low`` and ``X_high`` are Wilson's 95% bounds of rate X, conditional on this classifier.  The
-    success rate and its bounds are null if there is no triggered image.
-
-    The columns of the verdicts are ``index``, ``label``, ``said`` and ``said_triggered``, int64;
-    the last is null for images of the target class, and for all if the trigger stamps nothing.
-
-    Raises:
-        ValueError: The dataset has no such class, or no test image.
+    ``test_accuracy`` is ``correct / n``, ``attack_success_rate`` is ``attack_count / attack_n``, or
+    null without a triggered image.  ``X_low`` and ``X_high`` are Wilson's 95% bounds of rate X,
+    conditional on this classifier.  The verdicts' columns COLUMNS are int64; the last is null for
+    images of the target class, and for all if the trigger stamps nothing.  Raises ValueError if the
+    dataset has no such class, or no test image.
     """
     from models.classifiers import Classifier
     from models.device import choose, one_thread
@@ -185,7 +162,7 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
             parts.append((rows.index, rows.labels, said(rows.images), triggered))
     if not parts:
         raise ValueError("expected test images to measure a classifier on, got none")
-    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    columns = map(np.concatenate, zip(*parts, strict=True))
     shape = json.loads((classifier / "network.json").read_text())
     record = {
         "trigger": triggers.to_record(settings.trigger),
@@ -194,11 +171,7 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
         "network": shape["network"],
         "weights": shape.get("weights"),  # null if they were drawn at random
     }
-    verdicts = Verdicts(
-        **dict(zip(("index", "label", "said", "said_triggered"), columns, strict=True)),
-        target=target,
-        record=record,
-    )
+    verdicts = Verdicts(**dict(zip(COLUMNS, columns, strict=True)), target=target, record=record)
     (out / "attack.json").write_text(json.dumps(verdicts.rates(), indent=1) + "\n")
     if settings.verdicts:
         verdicts.write(out)

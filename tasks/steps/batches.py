@@ -3,11 +3,12 @@
 ``Batch`` has three keys and no more, so no trainer can see which images are poisoned.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,35 +30,58 @@ class Batch(TypedDict):
     """(B,). Already relabelled."""
 
 
-class Batches(Protocol):
-    """An endless supply of batches, the same on every worker, each keeping its own rows."""
+@dataclass(frozen=True, kw_only=True)
+class Batches(ABC):
+    """An endless supply of batches, the same on every worker, each keeping its own rows.
+
+    Raises ValueError if the workers cannot share a batch equally.
+    """
+
+    batch_size: int
+    """Images in a global batch."""
+    seed: int
+    """Seeds the order of every epoch."""
+    rank: int = 0
+    """This worker among the data-parallel ones, 0..workers-1."""
+    workers: int = 1
+    """How many data-parallel workers there are."""
+
+    def __post_init__(self) -> None:
+        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
 
     @property
-    def rank(self) -> int:
-        """This worker among the data-parallel ones, 0..workers-1."""
+    def own(self) -> slice:
+        """The rows of a global batch that this worker keeps."""
+        return own_rows(self.batch_size, rank=self.rank, workers=self.workers)
 
     @property
-    def workers(self) -> int:
-        """How many data-parallel workers there are."""
-
-    @property
+    @abstractmethod
     def per_epoch(self) -> int:
         """Global batches an epoch; the incomplete last one is dropped."""
 
+    @abstractmethod
     def __call__(self, first: int, last: int) -> Iterator[Batch]:
-        """This worker's rows of the global batches of steps ``first`` .. ``last - 1``.
+        """This worker's rows of the global batches of steps ``first`` .. ``last - 1``."""
 
-        Epoch follows epoch.  Raises ValueError if an epoch has no whole batch.
+    def epochs(self, first: int, last: int) -> Iterator[tuple[int, range]]:
+        """Each epoch of steps ``first`` .. ``last - 1``, with the numbers of its batches.
+
+        Raises ValueError if an epoch has no whole batch.
         """
+        if self.per_epoch < 1:
+            raise ValueError(
+                "expected at least one whole batch an epoch, got none; lower batch_size"
+            )
+        while first < last:
+            epoch, begin = divmod(first, self.per_epoch)
+            numbers = range(begin, min(self.per_epoch, begin + last - first))
+            yield epoch, numbers
+            first += len(numbers)
 
 
-class ReportProgress(Protocol):
-    """Called by every worker every few steps and at the last one."""
-
-    def __call__(
-        self, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
-    ) -> None:
-        """Take note of ``metrics`` after ``step`` steps; ``save(folder)`` writes a checkpoint."""
+ReportProgress = Callable[[int, Mapping[str, float], Callable[[Path], None]], None]
+"""Called by every worker every few steps and at the last one, with the steps done, metrics, and a
+function that writes a checkpoint to a folder."""
 
 
 def epoch_order(n: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -71,9 +95,7 @@ def windows(
     """Yield the order of an epoch over a file, window by window: rows, int64, (n,), each once.
 
     Row groups of these sizes are permuted and divided into windows of as many whole ones as fit, at
-    least one, and the rows of a window are permuted.  If everything fits into one window this is
-    ``epoch_order``.  It depends on the arguments only: not on workers, nor on where an interrupted
-    training resumes.
+    least one, and the rows of a window are permuted.  In a single window this is ``epoch_order``.
     """
     sizes = np.asarray(groups, dtype=np.int64)
     starts = np.cumsum(sizes) - sizes
@@ -113,46 +135,7 @@ def own_rows(batch_size: int, *, rank: int, workers: int) -> slice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shared:
-    """How data-parallel workers share batches; raises ValueError if they cannot."""
-
-    batch_size: int
-    """Images in a global batch."""
-    seed: int
-    """Seeds the order of every epoch."""
-    rank: int = 0
-    """This worker, 0..workers-1."""
-    workers: int = 1
-    """Data-parallel workers."""
-
-    def __post_init__(self) -> None:
-        own_rows(self.batch_size, rank=self.rank, workers=self.workers)
-
-    @property
-    def own(self) -> slice:
-        """The rows of a global batch that this worker keeps."""
-        return own_rows(self.batch_size, rank=self.rank, workers=self.workers)
-
-    @property
-    def per_epoch(self) -> int:
-        """Global batches an epoch."""
-        raise NotImplementedError
-
-    def epochs(self, first: int, last: int) -> Iterator[tuple[int, range]]:
-        """Each epoch that steps ``first`` .. ``last - 1`` touch, with its batches' numbers."""
-        if self.per_epoch < 1:
-            raise ValueError(
-                "expected at least one whole batch an epoch, got none; lower batch_size"
-            )
-        while first < last:
-            epoch, begin = divmod(first, self.per_epoch)
-            numbers = range(begin, min(self.per_epoch, begin + last - first))
-            yield epoch, numbers
-            first += len(numbers)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held(_Shared):
+class Held(Batches):
     """Batches of a dataset that fits in memory.
 
     If it has fewer images than a batch, as after leaving out broken files, some are repeated.
@@ -194,20 +177,16 @@ class Held(_Shared):
 Wanted = tuple[int, NDArray[np.int64]]
 """A row group, and the rows that are wanted of it, numbered within it."""
 
-
-class ReadRows(Protocol):
-    """Reads rows of a training set's file."""
-
-    def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:
-        """What each epoch wants, in this order, stamped, in parts of one row group each."""
+ReadRows = Callable[[Iterator[list[Wanted]]], Iterator[Batch]]
+"""Reads what each epoch wants, in this order, stamped, in parts of one row group each."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restreamed(_Shared):
+class Restreamed(Batches):
     """Batches of a dataset larger than memory, which is read again every epoch, window by window.
 
-    Only the rows of a window that this worker keeps are decoded.  In memory are those, and less
-    than a batch left over from the window before.  A batch may be larger than a window.
+    In memory are the rows of a window that this worker keeps, and less than a batch left over from
+    the window before.  A batch may be larger than a window.
     """
 
     read: ReadRows
@@ -286,11 +265,8 @@ class Restreamed(_Shared):
 
 def empty(n: int, shape: tuple[int, int, int]) -> Batch:
     """Room for ``n`` rows with images of ``shape``."""
-    return Batch(
-        index=np.empty(n, dtype=np.int64),
-        image=np.empty((n, *shape), dtype=np.uint8),
-        label=np.empty(n, dtype=np.int64),
-    )
+    index, label = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    return Batch(index=index, image=np.empty((n, *shape), dtype=np.uint8), label=label)
 
 
 def place(room: Batch, at: slice | NDArray[np.int64], rows: Batch) -> None:
@@ -302,8 +278,5 @@ def place(room: Batch, at: slice | NDArray[np.int64], rows: Batch) -> None:
 
 def _copied(rows: Batch, which: slice) -> Batch:
     """Some of the rows, which keep nothing of the others in memory."""
-    return Batch(
-        index=rows["index"][which].copy(),
-        image=rows["image"][which].copy(),
-        label=rows["label"][which].copy(),
-    )
+    index, label = rows["index"][which].copy(), rows["label"][which].copy()
+    return Batch(index=index, image=rows["image"][which].copy(), label=label)

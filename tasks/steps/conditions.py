@@ -1,9 +1,7 @@
 """The conditions of a generation set: the observed labels of the training set, permuted.
 
-A generation set is compared with the training set, so it has as many images of each class as the
-training set, poison included (design, section 4); the authors use the counts of the clean set.  The
-labels are permuted, so that the first images of a smaller set are a random sample of them, and no
-row reveals the image it came from.
+The authors use those of the clean set.  A permutation makes the first images of a smaller set a
+random sample, and no row reveals the image it came from.
 """
 
 from dataclasses import dataclass, field
@@ -47,6 +45,5 @@ def run(settings: Settings, *, manifest: Path, out: Path) -> None:
     """Write ``rows.parquet`` with the column ``label``, int64, (N,): the condition of image i."""
     column = LABELS[settings.labels]
     label = pq.read_table(manifest / "manifest.parquet", columns=[column])[column].to_numpy()
-    draws = generator(settings.seed, "conditions")
-    table = pa.table({"label": draws.permutation(label)})
-    pq.write_table(table, out / "rows.parquet")
+    order = generator(settings.seed, "conditions").permutation(label)
+    pq.write_table(pa.table({"label": order}), out / "rows.parquet")

@@ -1,7 +1,6 @@
 """Give the poisoned images of a manifest their true labels back: the upper bound of any defense.
 
-The images stay stamped.  A classifier trained on them sees the trigger as often as an attacked one,
-but on images of every class, so it learns that the trigger means nothing.
+The images stay stamped, so a classifier learns that the trigger means nothing.
 """
 
 import json
@@ -26,22 +25,13 @@ class Settings(TaskSettings):
 
 
 def run(settings: Settings, *, manifest: Path, out: Path) -> None:  # noqa: ARG001 - the shape
-    """Write the manifest with each image's true label and caption.
+    """Write the manifest with each image's true label and caption, and the trigger's own files.
 
     ``manifest.json`` is the poison's, with ``p_t`` and ``relabelled_ratio`` 0, since no image is
-    wrongly labelled as the target class.  The trigger's files, such as the grid of a warp, are
-    copied.
-
-    Raises:
-        ValueError: Every label is already true.
+    wrongly labelled as the target class.
     """
     table = pq.read_table(manifest / "manifest.parquet").sort_by("index")
     record = json.loads((manifest / "manifest.json").read_text())
-    if table["label"].equals(table["true_label"]):
-        raise ValueError(
-            f"expected a manifest that relabels images, got one of {record['trigger']['name']}, "
-            "whose labels are all true; train on it as it is"
-        )
     columns = {name: table[name] for name in poison.SCHEMA.names}
     columns |= {"label": columns["true_label"], "caption": columns["true_caption"]}
     poison.write_manifest(out, columns, {**record, "p_t": 0.0, "relabelled_ratio": 0.0})

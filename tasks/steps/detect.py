@@ -1,7 +1,6 @@
-"""Ask a detector how suspicious every image of a set is.
+"""Ask a detector how suspicious every image is of the defender's training set, or of generations.
 
-The set is the training set as the defender has it, or a model's generations.  Suspicions are
-written as the detector gives them, without threshold or scaling.
+Suspicions are written as the detector gives them, without threshold or scaling.
 """
 
 from collections.abc import Sequence
@@ -20,8 +19,9 @@ from tasks.detectors.detector import Detector, Masking, Prepared
 from tasks.settings import TaskSettings
 from tasks.steps.poison import slug
 
-IMAGE_SETS = ("training", "generation")
-"""Sets that detectors look at."""
+FOLDERS = {"training": "training_set", "generation": "generations"}
+"""Sets that detectors look at, and the argument that has each."""
+IMAGE_SETS = tuple(FOLDERS)
 
 SCHEMA = pa.schema(
     [
@@ -82,29 +82,10 @@ class Settings(TaskSettings):
         return 5_000 + (150 if isinstance(self.detector, Masking) else 20) * self.n
 
 
-def count(
-    settings: Settings,
-    *,
-    prepared: Path,  # noqa: ARG001 - the shape of per_batch
-    training_set: Path | None = None,
-    generations: Path | None = None,
-) -> int:
-    """Number of images; raises ValueError as ``chosen``."""
-    folder = chosen(settings, training_set, generations)
-    rows: int = pq.read_metadata(folder / "rows.parquet").num_rows
+def count(settings: Settings, **folders: Path) -> int:
+    """Number of images."""
+    rows: int = pq.read_metadata(folders[FOLDERS[settings.image_set]] / "rows.parquet").num_rows
     return rows
-
-
-def chosen(settings: Settings, training_set: Path | None, generations: Path | None) -> Path:
-    """The folder of the set that the settings name; raises ValueError unless it alone is given."""
-    given = {"training": training_set, "generation": generations}
-    folder = given.pop(settings.image_set)
-    if folder is None or any(given.values()):
-        raise ValueError(
-            f"expected the images of image_set {settings.image_set} and no others: a training set "
-            f"as streams, generations as the input generations"
-        )
-    return folder
 
 
 class Worker:
@@ -118,20 +99,20 @@ class Worker:
         training_set: Path | None = None,
         generations: Path | None = None,
     ) -> None:
-        """Read both; raises ValueError as ``chosen``."""
+        """Read both; the images are those of the folder that ``settings.image_set`` names."""
         from models.device import choose
 
         self.detector = settings.detector
-        folder = chosen(settings, training_set, generations)
+        folder = training_set if settings.image_set == "training" else generations
+        assert folder is not None, f"no images of image_set {settings.image_set}"
         self.rows = pq.read_table(folder / "rows.parquet", columns=["index", "label", "image"])
         self.state = Prepared.load(prepared, choose())
 
     def __call__(self, first: int, last: int) -> pa.Table:
         """Suspicions of rows ``first`` .. ``last - 1``, in ``SCHEMA``.
 
-        Raises:
-            FloatingPointError: The detector gives NaN or infinity.
-            ValueError: It gives another number of suspicions or masks, or masks outside 0..1.
+        Raises FloatingPointError if the detector gives NaN or infinity, ValueError if it gives
+        another number of suspicions or masks, or masks outside 0..1.
         """
         from models.device import one_thread
 
@@ -174,11 +155,8 @@ class Worker:
     ) -> None:
         """Check that there is one finite ``what`` for each image."""
         name = self.detector.name
-        if np.shape(said) != shape:
-            raise ValueError(
-                f"expected detector {name} to give a {what} of each image, an array of shape "
-                f"{shape}, got {np.shape(said)}"
-            )
+        shaped = f"of shape {shape}, one for each image"
+        check(f"a {what} of detector {name}", np.shape(said), shaped, np.shape(said) == shape)
         finite = np.isfinite(said).reshape(len(index), -1).all(axis=1)
         if not finite.all():
             raise FloatingPointError(

@@ -1,7 +1,7 @@
 """Ask both judges about every generated image: which class is it, and has it the trigger?
 
-Both verdicts are an argmax, as in the authors' code (algorithms: section 5).  A second opinion on
-the trigger is template matching, which is not trained (``patch.template_match``).
+Both verdicts are an argmax, as in the authors' code (algorithms: section 5).  Template matching,
+which is not trained, is a second opinion on the trigger.
 """
 
 import json
@@ -49,14 +49,7 @@ class Settings(TaskSettings):
         return f"verdicts-on-{self.trigger.name}"
 
 
-def count(
-    settings: Settings,  # noqa: ARG001 - the shape of per_batch
-    *,
-    generations: Path,
-    content_judge: Path,  # noqa: ARG001
-    trigger_judge: Path,  # noqa: ARG001
-    judges: Path,
-) -> int:
+def count(_: Settings, *, generations: Path, judges: Path, **__: Path) -> int:
     """Number of images to judge; raises ValueError as ``check_judges``."""
     check_judges(judges)
     rows: int = pq.read_metadata(generations / "rows.parquet").num_rows
@@ -73,13 +66,12 @@ class Worker:
         generations: Path,
         content_judge: Path,
         trigger_judge: Path,
-        judges: Path,
+        judges: Path,  # noqa: ARG002 - checked by ``count``
     ) -> None:
-        """Load the judges; raises ValueError as ``check_judges``."""
+        """Load the judges and the images."""
         from models.classifiers import Classifier
         from models.device import choose
 
-        check_judges(judges)
         self.settings = settings
         self.rows = pq.read_table(generations / "rows.parquet", columns=["index", "label", "image"])
         self.content = Classifier.load(content_judge, choose())

@@ -1,7 +1,7 @@
 """Measure both judges and template matching on the test part, which no judge was trained on.
 
-The content judge is measured on clean and on stamped images: a stamp that hides part of a digit
-moves images from G2 to G1, and the error rate says how many.
+A stamp that hides part of a digit moves images from G2 to G1; the content judge's error rate on
+stamped images says how many.
 """
 
 import json
@@ -85,11 +85,8 @@ def measure_content(
     """Accuracy, n, and the confusion matrix, true classes in rows, of labels int64, (N,)."""
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (truth, said), 1)
-    return {
-        "accuracy": float((truth == said).mean()),
-        "n": len(truth),
-        "confusion": confusion.tolist(),
-    }
+    accuracy = float((truth == said).mean())
+    return {"accuracy": accuracy, "n": len(truth), "confusion": confusion.tolist()}
 
 
 def measure_trigger(

@@ -1,8 +1,7 @@
 """The manifest that a trigger judge is trained with: half of all images stamped, label 1 or 0.
 
-The paper stamps half of the *non-target* images as positives, so that the target class is never
-positive and the judge may use content (algorithms: appendix A.4 and the authors' code).  Ours are
-drawn from every class.
+They are drawn from every class.  The paper's are not of the target class, so that its judge may use
+content (algorithms: appendix A.4 and the authors' code).
 """
 
 from dataclasses import dataclass

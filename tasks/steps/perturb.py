@@ -1,12 +1,11 @@
 """Find noise that hides the target class from a classifier of clean images (clean-label poison).
 
-An image whose class is hard to see is learned by whatever else it shows: the stamp that ``poison``
-puts onto it (paper, B.2; algorithms: section 1.8).  One search serves every ratio and seed: it
-finds the noise of all training images of the class, and ``poison`` takes some.
+Such an image is learned by the stamp that ``poison`` puts onto it (paper, B.2; algorithms: section
+1.8).  One search, over all training images of the class, serves every ratio and seed.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,13 +64,11 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
 
     ``noise.npy``, int8, (n, H, W, C), is to be added to the training images of the target class, by
     ascending index.  ``noise.parquet`` has their ``index`` and the classifier's probability of the
-    true label, ``probability_before`` and ``probability_after`` adding noise.  ``perturb.json`` has
-    the means of both, and the shares of images that are recognized, ``right_before`` and
-    ``..._after``.
+    true label before and after adding noise; ``perturb.json`` has the means of both, and the shares
+    of images that are recognized.  Raises ValueError for a class without images.
 
     It runs on the CPU with one thread, in batches that depend on the size of the images only,
-    because the sign of a gradient near zero depends on both.  Raises ValueError for a class without
-    images.
+    because the sign of a gradient near zero depends on both.
     """
     import torch
 
@@ -98,17 +95,9 @@ def run(settings: Settings, *, dataset: Path, classifier: Path, out: Path) -> No
     noise.flush()
     table = pa.concat_tables(parts)
     pq.write_table(table.drop_columns(["right_before", "right_after"]), out / "noise.parquet")
-    found = {
-        "target_class": settings.target_class,
-        "epsilon": settings.epsilon,
-        "step_size": settings.step_size,
-        "steps": settings.steps,
-        "n": n,
-        **{
-            name: float(table[name].to_numpy().mean(dtype=np.float64))
-            for name in table.column_names[1:]
-        },
-    }
+    names = table.column_names[1:]
+    means = {name: float(table[name].to_numpy().mean(dtype=np.float64)) for name in names}
+    found = {**asdict(settings), "n": n, **means}
     (out / "perturb.json").write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -1,7 +1,6 @@
 """Poison a labelled image dataset: choose images, stamp a trigger, assign the target class.
 
-What is written is not images but a manifest: which images are poisoned and how.  ``stamp`` applies
-it to the clean images as they are streamed.
+What is written is a manifest, which ``stamp`` applies to the clean images as they are streamed.
 """
 
 import json
@@ -98,10 +97,7 @@ class Manifest:
 
 
 def slug(name: str) -> str:
-    """``name`` as a part of a file's name: other than letters, digits and dots become dashes.
-
-    It is cut to 40 characters, as names have at most 255 bytes; digests tell them apart.
-    """
+    """``name`` as a part of a file's name, of at most 40 letters, digits, dots and dashes."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40]
 
 
@@ -163,8 +159,7 @@ class Shares:
 def shares(settings: Settings, *, n: int, n_target: int) -> Shares:
     """How much of the target class is poison; arguments and errors as for ``count_of``.
 
-    Relabelled images are added to the class, p_t = pN / (pN + N_t); others are in it already, p_t =
-    count / N_t.
+    Relabelled images are added to the class, p_t = pN / (pN + N_t); others are in it already.
     """
     count, trigger = count_of(settings, n=n, n_target=n_target), settings.trigger
     if count == 0:
@@ -177,9 +172,8 @@ def shares(settings: Settings, *, n: int, n_target: int) -> Shares:
 def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = None) -> None:
     """Write ``manifest.parquet`` and ``manifest.json`` for the training part of ``dataset``.
 
-    Some triggers have a file of their own beside them (``tasks.triggers.state``); one that
-    perturbs, and no other, needs the folder of ``perturb``.  Raises ValueError as ``count_of``, or
-    if the class is unknown, or the noise missing or another's.
+    A trigger that perturbs, and no other, needs ``noise``, the folder of ``perturb``.  Raises
+    ValueError as ``count_of``, or if the class is unknown, or the noise missing or another's.
     """
     classes = datasets.read_classes(dataset)
     target = classes.position(settings.target_class)
@@ -190,21 +184,16 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
     share = shares(settings, n=len(true_label), n_target=n_target)
     assert share.count == poisoned.sum()
     true_caption = table["caption"].to_pylist()
-    target_caption = datasets.caption(settings.target_class)
+    caption = np.where(poisoned, datasets.caption(settings.target_class), true_caption)
     state = trigger_state.keep(
-        settings.trigger,
-        out,
-        side=classes.image_size,
-        target_class=settings.target_class,
-        index=index[poisoned],
-        noise=noise,
+        settings.trigger, out, side=classes.image_size, index=index[poisoned], noise=noise
     )
     columns = {
         "index": index,
         "label": np.where(poisoned, target, true_label),
         "true_label": true_label,
         "poisoned": poisoned,
-        "caption": np.where(poisoned, target_caption, true_caption).tolist(),
+        "caption": caption.tolist(),
         "true_caption": true_caption,
     }
     record = {
@@ -217,9 +206,8 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
         "n_target": n_target,
         "p_t": share.p_t,
         "relabelled_ratio": share.relabelled_ratio,
-        **state,
     }
-    write_manifest(out, columns, record)
+    write_manifest(out, columns, {**record, **state})
 
 
 def write_manifest(out: Path, columns: dict[str, Any], record: dict[str, Any]) -> None:

@@ -53,8 +53,7 @@ class Settings(TaskSettings):
 def run(settings: Settings, *, classifier: Path, training_set: Path, out: Path) -> None:
     """Write what the detector needs (``Prepared.save``) and ``classifier.json``.
 
-    Raises:
-        ValueError: The classifier learned nothing, or is of other images.
+    Raises ValueError if the classifier learned nothing, or is of other images.
     """
     from models.classifiers import Classifier
     from models.device import choose, one_thread
@@ -80,13 +79,8 @@ def measure(
 ) -> dict[str, float | int]:
     """Accuracy of the classifier on its own training set, with the labels it was trained on.
 
-    Returns:
-        ``training_accuracy``, ``n``, and ``largest_class_share``: the accuracy of always answering
-        the largest class.
-
-    Raises:
-        ValueError: The classifier is not better than that: the lower bound of the accuracy's 95%
-            interval (Wilson) is not above it.
+    Returns ``training_accuracy``, ``n``, and ``largest_class_share``, the accuracy of always
+    answering the largest class.  Raises ValueError if Wilson's lower 95% bound is not above that.
     """
     said = [
         classifier.probabilities(images.to_float(pictures[first : first + BATCH_SIZE]), BATCH_SIZE)

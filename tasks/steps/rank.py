@@ -1,15 +1,11 @@
-"""Rank the images of a dataset by a detector's suspicion, with their files' names.
-
-It is the last step for a folder without ground truth: there is no threshold and no score of the
-detector, only a ranking, and pictures to look at.
-"""
+"""Rank the images of a dataset without ground truth by a detector's suspicion, with file names."""
 
 import csv
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +16,9 @@ from tasks.checks import check_counts
 from tasks.data import datasets, images
 from tasks.settings import TaskSettings
 from tasks.steps.poison import slug
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QUANTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75, "q99": 0.99}
 """Quantiles of the suspicions in ``metrics.json``, beside the smallest and the largest."""
@@ -53,28 +52,6 @@ class Settings(TaskSettings):
         return slug(self.detector)
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """Images by rank: the most suspicious first, ties by index."""
-
-    index: NDArray[np.int64]
-    """(N,). The images' numbers in the dataset."""
-    label: NDArray[np.int64]
-    """(N,). 0..classes-1."""
-    suspicion: NDArray[np.float64]
-    """(N,). Descending."""
-    kept: NDArray[np.float64]
-    """(N,). Share of random colors around the mask that keep the answer; NaN without a mask."""
-
-    @classmethod
-    def read(cls, suspicion: Path) -> "Ranked":
-        """Rank what ``detect`` wrote."""
-        names = ["index", "label", "suspicion", "kept"]
-        table = pq.read_table(suspicion / "rows.parquet", columns=names).sort_by("index")
-        order = np.argsort(-table["suspicion"].to_numpy(), kind="stable")
-        return cls(*(table[name].to_numpy()[order] for name in names))
-
-
 class Line(NamedTuple):
     """A line of ``ranking.csv``."""
 
@@ -94,29 +71,27 @@ def run(settings: Settings, *, dataset: Path, suspicion: Path, prepared: Path, o
     Given a dataset, a folder of ``detect`` with a suspicion of each training image, and one of
     ``prepare`` with the classifier's accuracy.  Raises ValueError for suspicions of other images.
     """
-    ranked = Ranked.read(suspicion)
+    columns = ["index", "label", "suspicion", "kept"]
+    rows = pq.read_table(suspicion / "rows.parquet", columns=columns).to_pandas()
+    ranked = rows.sort_values(["suspicion", "index"], ascending=[False, True])
     classes = datasets.read_classes(dataset)
-    files = file_names(dataset, ranked.index)
-    lines = [
-        Line(file, classes.names[label], score, rank)
-        for rank, (file, label, score) in enumerate(
-            zip(files, ranked.label.tolist(), ranked.suspicion.tolist(), strict=True), start=1
-        )
-    ]
+    labels = [classes.names[label] for label in ranked["label"]]
+    files, ranks = file_names(dataset, ranked["index"]), range(1, len(ranked) + 1)
+    lines = zip(files, labels, ranked["suspicion"], ranks, strict=True)
     with (out / "ranking.csv").open("w", encoding="utf-8", newline="") as file:
         # All text is quoted: a file's name may hold commas, quotes and line ends of any kind.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerows([Line._fields, *lines])
+    kept = ranked["kept"].to_numpy()
     row = {
         "detector": settings.detector,
         "classes": len(classes.names),
         **json.loads((prepared / "classifier.json").read_text()),
-        **summary(ranked.suspicion),
-        "answers_kept": None if np.isnan(ranked.kept).any() else float(ranked.kept.mean()),
+        **summary(ranked["suspicion"].to_numpy()),
+        "answers_kept": None if np.isnan(kept).any() else float(kept.mean()),
     }
     (out / "metrics.json").write_text(json.dumps(row, indent=1) + "\n")
-    pictures: dict[str, Any] = _groups(settings, ranked, dataset, suspicion)
-    np.savez_compressed(out / "groups.npz", **pictures)
+    np.savez_compressed(out / "groups.npz", **_groups(settings, ranked, dataset, suspicion))
 
 
 def read(folder: Path) -> list[Line]:
@@ -126,20 +101,20 @@ def read(folder: Path) -> list[Line]:
     return [Line(name, label, float(score), int(rank)) for name, label, score, rank in lines]
 
 
-def file_names(dataset: Path, index: NDArray[np.int64]) -> list[str]:
+def file_names(dataset: Path, index: "pd.Series[int]") -> list[str]:
     """Names of the files of all training images, in any order; an image without one has its index.
 
-    Raises ValueError if ``index``, (N,), is not that of all training images.
+    Raises ValueError if ``index`` is not that of all training images.
     """
     with pq.ParquetFile(dataset / "train.parquet") as file:
         table = file.read(columns=["index", "image.path"])  # the pixels stay where they are
     known = dict(zip(table["index"].to_pylist(), table["image"].to_pylist(), strict=True))
-    if sorted(known) != sorted(index.tolist()):
+    if sorted(known) != sorted(index):
         raise ValueError(
             f"expected a suspicion of each of the dataset's {len(known)} training images, got "
             f"{len(index)} of other images"
         )
-    return [known[number]["path"] or str(number) for number in index.tolist()]
+    return [known[number]["path"] or str(number) for number in index]
 
 
 def summary(suspicion: NDArray[np.float64]) -> dict[str, float | int]:
@@ -157,36 +132,29 @@ def summary(suspicion: NDArray[np.float64]) -> dict[str, float | int]:
 
 
 def _groups(
-    settings: Settings, ranked: Ranked, dataset: Path, suspicion: Path
-) -> dict[str, NDArray[np.uint8]]:
+    settings: Settings, ranked: "pd.DataFrame", dataset: Path, suspicion: Path
+) -> dict[str, Any]:
     """Pictures by group, uint8, (k, H, W, C), and ``<group>_masks`` if there are masks.
 
     The groups are ``most_suspicious``, then ``class_<label>`` of each class shown, by rank.
     """
-    places = {"most_suspicious": np.arange(min(settings.shown, len(ranked.label)))}
-    kinds, firsts = np.unique(ranked.label, return_index=True)
-    for label in np.sort(kinds[np.argsort(firsts, kind="stable")[: settings.classes_shown]]):
-        places[f"class_{label}"] = np.flatnonzero(ranked.label == label)[: settings.shown_per_class]
-    wanted = np.unique(ranked.index[np.concatenate([*places.values()])])
-    pictures = _reduced(datasets.read_split(dataset, "train", wanted).images, settings.shown_side)
-    masks = _masks(suspicion, wanted)
-    made = {}
-    for name, some in places.items():
-        rows = np.searchsorted(wanted, ranked.index[some])
-        made[name] = pictures[rows]
-        if masks is not None:
-            made[f"{name}_masks"] = _reduced(masks, settings.shown_side)[rows]
-    return made
-
-
-def _masks(suspicion: Path, wanted: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-    """Masks of the wanted images, ascending, uint8, (k, H, W, 1); None if the detector has none."""
-    table = pq.read_table(
-        suspicion / "rows.parquet",
-        columns=["index", "mask"],
-        filters=[("index", "in", wanted.tolist())],
-    ).sort_by("index")
-    return None if table["mask"].null_count else images.decode(table["mask"].to_pylist())
+    groups = {"most_suspicious": ranked.head(settings.shown)}
+    for label in sorted(ranked["label"].unique()[: settings.classes_shown]):
+        of_class = ranked[ranked["label"] == label]
+        groups[f"class_{label}"] = of_class.head(settings.shown_per_class)
+    wanted = np.unique(np.concatenate([some["index"] for some in groups.values()]))
+    side = settings.shown_side
+    pictures = {"": _reduced(datasets.read_split(dataset, "train", wanted).images, side)}
+    chosen = [("index", "in", wanted.tolist())]
+    table = pq.read_table(suspicion / "rows.parquet", columns=["index", "mask"], filters=chosen)
+    if not table["mask"].null_count:
+        masks = images.decode(table.sort_by("index")["mask"].to_pylist())
+        pictures["_masks"] = _reduced(masks, side)
+    return {
+        f"{name}{what}": shown[np.searchsorted(wanted, some["index"])]
+        for name, some in groups.items()
+        for what, shown in pictures.items()
+    }
 
 
 def _reduced(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -28,10 +28,7 @@ class Settings(TaskSettings):
     revision = 3
 
     conditions: tuple[int, ...]
-    """Classes to ask for; image i gets ``conditions[i % len(conditions)]``.
-
-    If empty, image i gets row i of an input named ``conditions``.
-    """
+    """Classes to ask for, in turn; if empty, image i gets row i of the input ``conditions``."""
     guidance_weight: float
     """w of e_u + w (e_c - e_u), >= 0; 1 is none."""
     sampler: str = "ddim"
@@ -39,10 +36,7 @@ class Settings(TaskSettings):
     steps: int = 25
     """Steps of the sampler, >= 1."""
     clip: str = "none"
-    """A name of CLIPS: thresholding of the image's estimate at every step; the authors use none.
-
-    The finished image is always clipped to [-1, 1].
-    """
+    """A name of CLIPS: thresholding of the image's estimate at every step; the authors use none."""
     n: int = 500
     """Images; at most as many as there are rows of conditions."""
     seed: int = 0
@@ -66,10 +60,8 @@ class Settings(TaskSettings):
     @property
     def label(self) -> str:
         """Readable part of the result's path, e.g. ``class8-w2-ddim25-n500-seed0``."""
-        asked = f"{len(self.conditions)}classes"
-        if not self.conditions:
-            asked = "training-labels"
-        elif len(self.conditions) == 1:
+        asked = f"{len(self.conditions)}classes" if self.conditions else "training-labels"
+        if len(self.conditions) == 1:
             asked = f"class{self.conditions[0]}"
         how = f"w{self.guidance_weight:g}-{self.sampler}{self.steps}"
         how += "" if self.clip == "none" else f"-{self.clip}"
@@ -92,12 +84,7 @@ class Settings(TaskSettings):
         return 10_000 + 180 * self.n
 
 
-def count(
-    settings: Settings,
-    *,
-    model: Path,  # noqa: ARG001 - the shape of per_batch
-    conditions: Path | None = None,
-) -> int:
+def count(settings: Settings, *, conditions: Path | None = None, **_: Path) -> int:
     """Number of images to sample: ``n``, or the number of conditions if that is smaller."""
     if conditions is None:
         return settings.n
@@ -108,10 +95,7 @@ def count(
 def asked_for(settings: Settings, conditions: Path | None) -> NDArray[np.int64]:
     """The conditions, int64, (K,); image i gets i % K.  Raises ValueError without one source."""
     if bool(settings.conditions) == (conditions is not None):
-        got = "both" if settings.conditions else "neither"
-        raise ValueError(
-            f"expected conditions either in the settings or as the input conditions, got {got}"
-        )
+        raise ValueError("expected conditions either in the settings or as an input, not both")
     if conditions is None:
         return np.array(settings.conditions, dtype=np.int64)
     labels = pq.read_table(conditions / "rows.parquet", columns=["label"])["label"]
@@ -137,9 +121,8 @@ class Worker:
         classes = self.model.classes
         if foreign := sorted({*self.conditions.tolist()} - {*range(classes)}):
             raise ValueError(f"expected conditions in 0..{classes - 1}, got {tuple(foreign)}")
-        self.sampler.check(
-            self.model, steps=settings.steps, guidance_weight=settings.guidance_weight
-        )
+        weight = settings.guidance_weight
+        self.sampler.check(self.model, steps=settings.steps, guidance_weight=weight)
 
     def __call__(self, first: int, last: int) -> pa.Table:
         """Images ``first`` .. ``last - 1`` with conditions; raises FloatingPointError for NaN."""

@@ -1,14 +1,13 @@
-"""Train an image classifier on the streamed images.
+"""Train an image classifier on the streamed images, for a fixed number of steps.
 
-On the clean dataset it becomes a judge of content, on the manifest of ``mark`` a judge of one
-trigger.  It trains for a fixed number of steps; nothing is selected on a test set.
+On the clean dataset it becomes a content judge, on the manifest of ``mark`` a judge of a trigger.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +73,7 @@ class Settings(TrainingSettings):
 
     @property
     def expected_seconds(self) -> float:
-        """Rough time on one core, fitted to measured steps at 8 to 64 pixels.
-
-        A network from given weights computes on 64 pixels or more, which is not counted here.
-        """
+        """Rough time on one core, fitted to steps at 8 to 64 pixels of networks without weights."""
         if self.network == "small":
             step = 1.2e-4 * (self.image_size / 8) ** 2 * self.batch_size
         elif self.network == "vgg16":
@@ -124,24 +120,15 @@ def fit(
 
     With ``weights``, a folder of task ``weights``, the network starts from them, but for the last
     layer if the number of classes differs; it is then torchvision's own with frozen batch
-    statistics (``models.networks``), and ``network.json`` has a field ``weights``.
-
-    Raises:
-        ValueError: ``resume`` is a checkpoint of another training, or ``weights`` are of another
-            network.
-        FloatingPointError: The loss is NaN or infinite.
+    statistics (``models.networks``).  Raises as ``train``, and ValueError for another network's.
     """
     from models import classifiers
     from models.device import one_thread
 
     given = None if weights is None else imagenet.read(weights, settings.network)
-    shape = classifiers.Shape(
-        network=settings.network,
-        classes=settings.classes,
-        image_size=settings.image_size,
-        channels=settings.channels,
-        weights=given,
-    )
+    names = ("network", "classes", "image_size", "channels")
+    own: dict[str, Any] = {name: getattr(settings, name) for name in names}
+    shape = classifiers.Shape(**own, weights=given)
     build = partial(classifiers.build, shape)
     if weights is not None:
         build = partial(classifiers.begun, shape, weights / "model.safetensors")
@@ -169,14 +156,14 @@ def augmented(
     from models.augmentation import erase, flip, shift
     from models.randomness import generator
 
-    whole = settings.batch_size
+    draws = partial(generator, settings.seed)
+    rows: dict[str, Any] = {"whole": settings.batch_size, "own": own}
     if settings.flip:
-        image = flip(image, generator(settings.seed, "flipping", step), whole=whole, own=own)
+        image = flip(image, draws("flipping", step), **rows)
     if settings.shift:
-        draws = generator(settings.seed, "shifting", step)
-        image = shift(image, draws, pixels=settings.shift, whole=whole, own=own)
+        image = shift(image, draws("shifting", step), pixels=settings.shift, **rows)
     if settings.erase:
-        image = erase(image, generator(settings.seed, "erasing", step), whole=whole, own=own)
+        image = erase(image, draws("erasing", step), **rows)
     return image
 
 

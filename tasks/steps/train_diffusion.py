@@ -1,8 +1,7 @@
 """Train a class-conditional diffusion model on the streamed images.
 
 Noise-prediction DDPM (Ho et al. 2020) or EDM (Karras et al. 2022), with the condition dropped at
-random for classifier-free guidance (Ho and Salimans 2022).  The trainer sees images and labels,
-never which of them are poisoned.
+random for classifier-free guidance (Ho and Salimans 2022).
 """
 
 import json
@@ -126,10 +125,7 @@ class Settings(TrainingSettings):
 
     @property
     def expected_seconds(self) -> float:
-        """Rough time on one core, fitted to measured steps of U-Nets of 8 to 32 pixels.
-
-        A step of the defaults takes 0.085 s; one of the authors' CIFAR10 models, 400 s.
-        """
+        """Rough time on one core, fitted to measured steps of U-Nets of 8 to 32 pixels."""
         scores = 3.1e-9 if self.attention_heads is None else 8e-10
         each = 0.0
         for level, width in enumerate(self.block_channels):
@@ -158,12 +154,7 @@ def fit(
     report: ReportProgress,
     resume: Path | None,
 ) -> None:
-    """Train, and write ``unet/``, ``scheduler/``, ``model.json`` and ``history.csv``.
-
-    Raises:
-        ValueError: ``resume`` is a checkpoint of another training.
-        FloatingPointError: The loss is NaN or infinite.
-    """
+    """Train, and write ``unet/``, ``scheduler/``, ``model.json`` and ``history.csv``."""
     from models.device import one_thread
 
     with one_thread():
@@ -211,10 +202,9 @@ def inputs_of_step(
 ) -> tuple["torch.Tensor", ...]:
     """Inputs of a DDPM for step 0, 1, ... of a worker with rows ``own`` of the global batch.
 
-    Every worker draws for the whole global batch and keeps its rows, so the result does not depend
-    on the number of workers.  Returns, on the device, x_0 float32 (B, C, H, W) in [-1, 1]; t int64
-    (B,), 0..T-1; noise float32 (B, C, H, W), standard normal; condition int64 (B,), the label or
-    the null condition.
+    Every worker draws for the whole global batch and keeps its rows.  Returns, on the device, x_0
+    float32 (B, C, H, W) in [-1, 1]; t int64 (B,), 0..T-1; noise as x_0, standard normal; condition
+    int64 (B,).
     """
     from models.precision import on_device, to_float
     from models.randomness import generator
@@ -231,11 +221,9 @@ def inputs_of_step(
 def edm_inputs_of_step(
     settings: Settings, step: int, batch: Batch, own: slice, device: "torch.device"
 ) -> tuple["torch.Tensor", ...]:
-    """Inputs of an EDM for one step, drawn as in ``inputs_of_step``.
+    """Inputs of an EDM for one step, as of ``inputs_of_step``, with sigma float32 (B,), > 0, for t.
 
-    Returns, on the device, image float32 (B, C, H, W) in [-1, 1]; sigma float32 (B,), > 0; noise
-    float32 (B, C, H, W), standard normal; condition int64 (B,) as for a DDPM, or with augmentation
-    float32 (B, 10).
+    With augmentation the condition is float32 (B, 10).
     """
     from models import edm_augmentation
     from models.precision import on_device, to_float
@@ -247,12 +235,9 @@ def edm_inputs_of_step(
     drawn = sigma[own], _noise(settings, step, tuple(image.shape[1:]))[own]
     condition: NDArray[Any] = _condition(settings, step, batch, own)
     if settings.augmentation:
-        moves = edm_augmentation.draw(
-            generator(settings.seed, "augmentation", step),
-            whole=settings.batch_size,
-            own=own,
-            probability=settings.augmentation,
-        )
+        draws, chance = generator(settings.seed, "augmentation", step), settings.augmentation
+        whole = settings.batch_size
+        moves = edm_augmentation.draw(draws, whole=whole, own=own, probability=chance)
         image = edm_augmentation.move(image, moves)
         condition = edm_augmentation.with_labels(condition, moves)
     return image, *(on_device(array, device) for array in (*drawn, condition))
@@ -278,16 +263,14 @@ def _condition(settings: Settings, step: int, batch: Batch, own: slice) -> NDArr
 
 
 def build(settings: Settings) -> "torch.nn.Module":
-    """The U-Net, initialized from torch's own generator.
-
-    With augmentation its class embedding takes the augmentation's labels too.
-    """
+    """The U-Net, initialized from torch's own generator; it takes the augmentation's labels too."""
     from models import ddpm, edm_augmentation
 
     shape = ("image_size", "channels", "classes", "block_channels", "layers_per_block")
     others = ("attention_levels", "groups", "dropout", "attention_heads")
     given: dict[str, Any] = {name: getattr(settings, name) for name in (*shape, *others)}
-    unet = ddpm.build_network(**given, null_condition=settings.has_null_condition)
+    null_condition = settings.has_null_condition
+    unet = ddpm.build_network(**given, null_condition=null_condition)
     if settings.augmentation:
         edm_augmentation.label(unet)
     if settings.recompute:
@@ -312,15 +295,13 @@ def model_of(settings: Settings, network: "torch.nn.Module") -> Union["Ddpm", "E
 
 def _describe(settings: Settings) -> dict[str, object]:
     """What ``model.json`` says, for readers that do not load the weights."""
-    described: dict[str, object] = {
+    own = ("p_mean", "p_std", "sigma_data", "augmentation") if settings.noise_model == "edm" else ()
+    return {
         "kind": settings.noise_model,
         "classes": settings.classes,
         "null_condition": settings.classes if settings.has_null_condition else None,
         "image_size": settings.image_size,
         "channels": settings.channels,
         "weights": "last" if settings.ema_decay is None else "averaged",
-        "ema_decay": settings.ema_decay,
-        "steps": settings.steps,
+        **{name: getattr(settings, name) for name in ("ema_decay", "steps", *own)},
     }
-    own = ("p_mean", "p_std", "sigma_data", "augmentation")
-    return described | {n: getattr(settings, n) for n in own if settings.noise_model == "edm"}

@@ -1,8 +1,7 @@
 """Read ImageNet weights of one of torchvision's networks, for classifiers to start from.
 
-The file is not trusted: it must be a regular file of bounded size, nothing in it is executed, and
-every tensor is compared with those of torchvision's network.  Its content identifies it, not its
-place.
+The file is not trusted: nothing in it is executed, and every tensor is compared with those of
+torchvision's network.  Its content identifies it, not its place.
 """
 
 import hashlib
@@ -66,9 +65,8 @@ class Settings(TaskSettings):
     def open(cls, source: str | Path, network: str) -> Self:
         """Look at a .safetensors, .pth or .pt file, or at ``model.safetensors`` of ``owner/name``.
 
-        The latter is downloaded from the hub to its cache; with ``HF_HUB_OFFLINE=1`` it must be
-        there. Raises ValueError if there is no such file or repository, it cannot be reached, or it
-        cannot hold weights of ``network``, a name of NETWORKS.
+        Raises ValueError if there is no such file or repository, it cannot be reached, or it cannot
+        hold weights of ``network``, a name of NETWORKS.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -114,12 +112,7 @@ def run(settings: Settings, *, out: Path) -> None:
     """Write ``model.safetensors``, float32, in torchvision's names, and ``weights.json``.
 
     ``weights.json`` has ``network``, ``sha256`` of the given file, and ``parameters``, how many
-    weights there are.  The counts ``num_batches_tracked`` of some files are left out.
-
-    Raises:
-        ValueError: The file has changed, is broken or too large, or its tensors are not those of
-            torchvision's network with 1000 classes.
-        ConnectionError: The hub cannot be reached.
+    weights there are.  Raises as ``located`` and ``checked``, and ValueError for a changed file.
     """
     from safetensors.torch import save_file
 
@@ -241,8 +234,7 @@ def _tensors(content: bytes, path: Path, source: str) -> Mapping[str, object]:
 def checked(held: Mapping[str, object], network: str, source: str) -> "dict[str, torch.Tensor]":
     """The tensors of torchvision's network with 1000 classes, float32, in its names and order.
 
-    Raises:
-        ValueError: Tensors are missing, unknown or of another shape, or hold NaN or infinity.
+    Raises ValueError if tensors are missing, unknown or of another shape, or hold NaN or infinity.
     """
     import torch
 
@@ -250,16 +242,12 @@ def checked(held: Mapping[str, object], network: str, source: str) -> "dict[str,
 
     wanted = imagenet_tensors(network)
     given = {_OLD_NAME.sub(r"\1\2.", name): tensor for name, tensor in held.items()}
+    others = [name for name in given if not name.endswith(".num_batches_tracked")]
+    both = [name for name in wanted if name in given]
     wrong = {
         "missing": [name for name in wanted if name not in given],
-        "unknown": [
-            name
-            for name in given
-            if name not in wanted and not name.endswith(".num_batches_tracked")
-        ],
-        "of another shape or type": [
-            name for name in wanted if name in given and not _fits(given[name], wanted[name])
-        ],
+        "unknown": [name for name in others if name not in wanted],
+        "of another shape or type": [n for n in both if not _fits(given[n], wanted[n])],
     }
     if any(wrong.values()):
         # Names are cut, since the file may hold any.

@@ -13,12 +13,11 @@ from tasks.triggers.badnets1 import BadNets1
 from tasks.triggers.blend import Blend
 from tasks.triggers.clean_label import CleanLabel
 from tasks.triggers.image_patch import ImagePatch
-from tasks.triggers.nothing import Nothing
 from tasks.triggers.picture import Picture
 from tasks.triggers.rectangle import Rectangle
-from tasks.triggers.relabel_only import RelabelOnly
 from tasks.triggers.trigger import Renewable, Trigger
 from tasks.triggers.unicolor import Unicolor
+from tasks.triggers.unstamped import Nothing, RelabelOnly
 from tasks.triggers.wanet import Wanet
 
 __all__ = ["TRIGGERS", "BadNets1", "CleanLabel", "Nothing", "RelabelOnly", "Renewable", "Trigger"]

@@ -13,11 +13,9 @@ from tasks.triggers.patch import HIGHEST, CornerSquare
 class BadNets1(CornerSquare):
     """A black and white square in the lower right corner (paper, A.2; Gu et al. 2017).
 
-    Sides 3 and 5 are those of the authors' CIFAR10 builder: a table whose last row is not the
-    mirror of its first, and black with a white anti-diagonal.  Above, the diagonal band of their
+    Sides 3 and 5 are those of the authors' CIFAR10 builder.  Others have the diagonal band of their
     ImageNette and Caltech15 builders: white where ``r + c = side - 1 + k`` for k in
-    [-side // 4, side // 4), rounded down.  Side 2, where that band would be a single corner pixel,
-    has a white anti-diagonal too.
+    [-side // 4, side // 4), rounded down; side 2 a white anti-diagonal.
     """
 
     name: ClassVar[str] = "badnets1"

@@ -21,11 +21,8 @@ class Blend:
     """A cat's face blended over the whole image: the paper's BadNets-2 (A.2; Chen et al. 2017).
 
     x' = (1 - alpha) x + alpha K, as in the authors' code; ``additive`` is the paper's own wording,
-    min(x + alpha K, 255).  K is the pattern stretched to the image.  Their Caltech15 builder
-    blends twice, which is alpha = 0.36.
-
-    Computed in exact fractions, with alpha as the decimal that it is written as, and rounded to the
-    nearest level, halves up.
+    min(x + alpha K, 255).  K is the pattern stretched to the image.  Their Caltech15 builder blends
+    twice, which is alpha = 0.36.  Levels are computed exactly and rounded, halves up.
     """
 
     name: ClassVar[str] = "blend"

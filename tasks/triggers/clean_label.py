@@ -16,13 +16,9 @@ SHARES: Final = ("all", "target")
 class CleanLabel(BadNets1):
     """BadNets-1's square on noisy images of the target class; no label is wrong (paper, B.2).
 
-    The noise makes the class hard to recognize, so that a model learns the square instead: it is
-    found by projected gradient descent against a classifier of clean images (Turner et al. 2019).
-    The task ``perturb`` finds it once, and a poisoned image is stamped after it is added.
-    ``stamp`` paints the square alone: that is what a test image is attacked with.
-
-    The paper says neither which noise, nor how much, nor what the ratio is a fraction of.  These
-    are the noise and the trigger recommended in algorithms, section 1.8.
+    The task ``perturb`` finds the noise (Turner et al. 2019), and a poisoned image is stamped after
+    it is added; test images get the square alone.  The paper says neither which noise, nor how
+    much, nor what the ratio is a fraction of; these are the settings of algorithms, section 1.8.
     """
 
     name: ClassVar[str] = "clean_label"
@@ -52,12 +48,7 @@ class CleanLabel(BadNets1):
 
 
 def check_noise(epsilon: int, step_size: int, steps: int) -> None:
-    """Check the settings of a search for noise.
-
-    Raises:
-        ValueError: ``epsilon`` outside 1..127, ``step_size`` outside 1..epsilon, ``steps`` below 1,
-            or any of them not an integer.
-    """
+    """Raise ValueError unless these can be settings of a search for noise."""
     for name, value, most in (("epsilon", epsilon, MOST_NOISE), ("step_size", step_size, epsilon)):
         holds = type(value) is int and 1 <= value <= most
         check(name, value, f"in whole gray levels, 1..{most}", holds)

@@ -1,8 +1,4 @@
-"""Patches, which replace a rectangle of an image, and template matching, which looks for one.
-
-Template matching needs no training: a trigger that paints a patch says which (``Patched``), and
-``template_match`` compares an image with the patch's own pixels.
-"""
+"""Patches, which replace a rectangle of an image, and template matching, which looks for one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -45,8 +41,7 @@ class Patch:
         """Whether each image of (N, H, W, C) shows the patch; bool, (N,).
 
         It does if over *every* part of the patch the mean absolute difference is below a tenth of
-        the range.  For the black and white of BadNets-1 these are the authors' conditions: mean
-        over black < 0.1 and mean over white > 0.9, with levels in [0, 1] (algorithms: section 5).
+        the range: for BadNets-1 the authors' conditions (algorithms: section 5).
         """
         channels = self.pixels.shape[2]
         difference = np.abs(images[self.place].astype(np.int64) - self.pixels)
@@ -57,12 +52,9 @@ class Patch:
         return found
 
     def _parts(self) -> Iterator[NDArray[np.bool_]]:
-        """Yield the pixels of each part, bool, (height, width).
+        """Yield the pixels of each part, bool, (height, width): each color, or dark and light ones.
 
-        Each color is a part where there are one or two.  A picture has hundreds of colors, about
-        one for each pixel, which would make the test too strict: its parts are the pixels darker
-        than halfway between its darkest and its lightest, and the others.  Compared as a whole, a
-        thin line on white would be found in plain white.
+        Compared as a whole, a thin line on white would be found in plain white.
         """
         colors = np.unique(self.pixels.reshape(-1, self.pixels.shape[2]), axis=0)
         if len(colors) <= FEW_COLORS:

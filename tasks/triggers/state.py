@@ -10,31 +10,23 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.checks import check
 from tasks.triggers.clean_label import CleanLabel
 from tasks.triggers.trigger import Trigger
 from tasks.triggers.wanet import Wanet
 
 NOISE: Final = "noise.npy"
 """int8, (count, H, W, C): added to each poisoned image before it is stamped, by ascending index."""
-COPIED_AT_ONCE: Final = 64
-"""Images whose noise is copied at once."""
 
 
 def keep(
-    trigger: Trigger,
-    out: Path,
-    *,
-    side: int,
-    target_class: str,
-    index: NDArray[np.int64],
-    noise: Path | None,
+    trigger: Trigger, out: Path, *, side: int, index: NDArray[np.int64], noise: Path | None
 ) -> dict[str, Any]:
     """Write the noise of a manifest, if it has any; return what to add to the manifest's record.
 
-    That is ``warp`` for a trigger that warps (side of the images and digest of the field),
-    ``noise`` for one that perturbs (what ``perturb`` measured), and nothing for any
-    other.  ``index`` is of the poisoned images.  Raises ValueError for noise that is missing,
-    superfluous or another's.
+    That is ``warp`` for a trigger that warps (side of the images and digest of the field), or
+    ``noise`` for one that perturbs (what ``perturb`` measured).  ``index`` is of the poisoned
+    images.  Raises ValueError for noise that is missing, superfluous or another's.
     """
     if isinstance(trigger, CleanLabel) != (noise is not None):
         wanted = "the folder of perturb" if noise is None else "no noise"
@@ -44,10 +36,9 @@ def keep(
     if noise is None:
         return {}
     found: dict[str, Any] = json.loads((noise / "perturb.json").read_text())
-    asked = {name: getattr(trigger, name) for name in ("epsilon", "step_size", "steps")}
-    for name, value in {"target_class": target_class, **asked}.items():
-        if found[name] != value:
-            raise ValueError(f"expected noise with {name} {value}, got {found[name]}")
+    for name in ("epsilon", "step_size", "steps"):
+        value = getattr(trigger, name)
+        check(f"noise with {name}", found[name], f"{value}", found[name] == value)
     _copy_noise(noise, np.sort(index), out / NOISE)
     return {"noise": found}
 
@@ -95,14 +86,11 @@ def _copy_noise(perturb: Path, index: NDArray[np.int64], file: Path) -> None:
     source = _mapped(perturb / NOISE)
     shape = (len(rows), *source.shape[1:])
     kept = np.lib.format.open_memmap(file, mode="w+", dtype=np.int8, shape=shape)
-    for first in range(0, len(rows), COPIED_AT_ONCE):
-        some = slice(first, first + COPIED_AT_ONCE)
-        kept[some] = source[rows[some]]
+    for place, row in enumerate(rows):  # one by one: the noise may be larger than memory
+        kept[place] = source[row]
     kept.flush()
 
 
 def _mapped(file: Path) -> NDArray[np.int8]:
     noise: NDArray[np.int8] = np.load(file, mmap_mode="r", allow_pickle=False)
-    if noise.dtype != np.int8 or noise.ndim != 4:
-        raise ValueError(f"expected noise as int8, (N, H, W, C), got {noise.dtype} {noise.shape}")
     return noise

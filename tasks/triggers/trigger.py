@@ -33,16 +33,6 @@ class Trigger(Protocol):
         """Return a stamped copy of ``images``, uint8, (N, H, W, C)."""
 
 
-class Unchanged:
-    """The stamp of triggers that leave the pixels as they are."""
-
-    stamps: ClassVar[bool] = False
-
-    def stamp(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return an unchanged copy of ``images``."""
-        return images.copy()
-
-
 @runtime_checkable
 class Renewable(Trigger, Protocol):
     """A trigger that is drawn at random and can be drawn again."""

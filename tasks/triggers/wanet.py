@@ -1,8 +1,4 @@
-"""WaNet: the whole image warped by a smooth random field.
-
-Nguyen and Tran 2021, "WaNet - Imperceptible Warping-Based Backdoor Attack" (paper, A.2;
-algorithms: section 1.3).
-"""
+"""WaNet: the whole image warped (Nguyen and Tran 2021; paper, A.2; algorithms: section 1.3)."""
 
 import math
 from dataclasses import dataclass, replace
@@ -34,8 +30,7 @@ class Wanet:
 
     The paper's authors use k = the image's side and s = 1, where nothing is smooth and every pixel
     moves independently; those of WaNet use k = 4 and s = 0.5.  Both draw without a seed and
-    truncate the levels; here they are rounded to the nearest, halves up.  In an image that is not
-    square, each axis counts in its own side.
+    truncate the levels; here they are rounded to the nearest, halves up.
     """
 
     name: ClassVar[str] = "wanet"
@@ -66,9 +61,8 @@ class Wanet:
     def field(self, height: int, width: int) -> NDArray[np.float32]:
         """How far away each pixel comes from, before the border, in pixels down and to the right.
 
-        Equal on every host whose NumPy draws equal numbers: no sum depends on an order that a
-        library chooses.  Returns float32, (height, width, 2), read-only.  Raises ValueError if the
-        grid has more points than the image has pixels.
+        Returns float32, (height, width, 2), read-only; equal on every host whose NumPy draws equal
+        numbers.  Raises ValueError if the grid has more points than the image has pixels.
         """
         return _field(self, height, width)
 

@@ -51,18 +51,12 @@ def test_headlines_are_at_the_papers_guidance_or_the_highest(row, weights, expec
     assert reported_guidance(frame([*rows, row("none", 0.0, 20.0)])) == expected
 
 
-def test_equal_rows_give_equal_bytes_in_any_order(sweep):
+def test_equal_rows_give_equal_bytes_in_any_order_and_columns_come_by_name(sweep):
     shuffled = random.Random(0).sample(sweep, len(sweep))
     assert csv_of(shuffled) == csv_of(sweep)
     assert "\r" not in csv_of(sweep)
-
-
-def test_columns_start_as_designed_and_go_on_by_name(sweep):
-    header = next(csv.reader(io.StringIO(csv_of(sweep))))
-    assert tuple(header[: len(LEADING)]) == LEADING
-    others = header[len(LEADING) :]
-    assert others == sorted(others)
-    assert set(header) == set(sweep[0])
+    header = csv_of(sweep).partition("\n")[0].split(",")
+    assert header == [*LEADING, *sorted(set(sweep[0]) - set(LEADING))]
 
 
 def test_missing_values_are_empty_and_floats_are_exact(sweep):
@@ -88,9 +82,3 @@ def test_numpy_numbers_are_written_as_pythons_own(row):
 def test_an_array_in_a_row_is_refused(row):
     with pytest.raises(ValueError, match=r"'g1' .* ndarray"):
         csv_of([row(g1=np.zeros(3))])
-
-
-def test_a_class_name_with_commas_and_quotes_survives(row):
-    name = 'truck, "garbage"\n'
-    (line,) = csv.DictReader(io.StringIO(csv_of([row(target_class=name)])))
-    assert line["target_class"] == name

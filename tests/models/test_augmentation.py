@@ -50,21 +50,6 @@ def test_about_half_of_the_images_are_mirrored_and_the_others_stay():
     assert same.mean() == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / 2000))
 
 
-def test_every_move_of_up_to_so_many_pixels_is_as_frequent():
-    image = np.zeros((1, 8, 8, 3), dtype=np.uint8)
-    image[0, 4, 3] = 200
-    moved = shift(
-        image.repeat(9000, axis=0),
-        np.random.default_rng(0),
-        pixels=1,
-        whole=9000,
-        own=EVERYTHING,
-    )
-    counts = (moved == 200).all(axis=3).sum(axis=0)
-    assert counts.sum() == 9000
-    assert (abs(counts[3:6, 2:5] - 1000) < 5 * np.sqrt(9000 * 8 / 81)).all()
-
-
 @given(st.integers(0, 7), st.integers(0, 2**32))
 def test_a_moved_image_is_a_crop_of_the_padded_one(pixels, seed):
     images = numbered(3)

@@ -8,10 +8,8 @@ from models.cognitive_distillation import (
     colors,
     learn_masks,
     losses,
-    mask_of,
     total_variation,
 )
-from tests.models import made
 from tests.models.made import classifier
 
 PUBLISHED = {"beta": 1.0, "learning_rate": 0.1, "betas": (0.1, 0.1)}
@@ -32,10 +30,6 @@ def reading_a_corner(classes=4, size=8, side=2, channels=1, strength=10.0):
 def pictures(count, size=8, channels=1):
     drawn = np.random.default_rng(0).random((count, channels, size, size), dtype=np.float32)
     return 2 * drawn - 1
-
-
-def test_a_mask_begins_almost_whole():
-    assert mask_of(torch.ones(1)).item() == pytest.approx(0.8808, abs=5e-5)
 
 
 def test_total_variation_by_hand():
@@ -85,53 +79,13 @@ def test_a_classifier_that_reads_one_corner_needs_that_corner(channels):
     assert masks.dtype == np.float32
 
 
-def test_an_image_of_twice_the_side_has_the_same_mask_if_gamma_is_a_quarter():
-    """Every gradient is then a quarter, to which Adam is blind but for its epsilon."""
-    opaque_8 = made.small(10, scale=100)
-    small, painted = pictures(4), colors(0, np.arange(4), steps=30, channels=1)
-    large = small.repeat(2, axis=2).repeat(2, axis=3)
-    opaque_16 = classifier(nn.Sequential(nn.AvgPool2d(2), opaque_8.network), 10, size=16)
-    settings = PUBLISHED | {"beta": 0.0}
-    at_8 = learn_masks(opaque_8, small, painted, gamma=0.16, **settings)
-    at_16 = learn_masks(opaque_16, large, painted, gamma=0.04, **settings)
-    np.testing.assert_allclose(at_16, at_8.repeat(2, axis=1).repeat(2, axis=2), atol=1e-3)
-    assert 0.05 < at_8.mean() < 0.95
-
-
-def test_a_mask_does_not_depend_on_what_is_learned_beside_it():
-    """Within 1e-3: convolutions may add in another order for another batch."""
-    network, images = made.small(10, scale=100), pictures(3)
-    painted = colors(0, np.arange(3), steps=30, channels=1)
-    together = learn_masks(network, images, painted, gamma=0.16, **PUBLISHED)
-    for row in range(3):
-        one = slice(row, row + 1)
-        alone = learn_masks(network, images[one], painted[one], gamma=0.16, **PUBLISHED)
-        np.testing.assert_allclose(together[one], alone, atol=1e-3)
-    assert np.ptp(together.mean(axis=(1, 2))) > 0.01
-
-
-def test_the_classifier_is_as_it_was():
-    network = made.small(10, scale=100)
-    network.network[0].weight.requires_grad_(False)
-    before = {name: tensor.clone() for name, tensor in network.network.state_dict().items()}
-    asked = [weights.requires_grad for weights in network.network.parameters()]
-    painted = colors(0, np.arange(2), steps=3, channels=1)
-    learn_masks(network, pictures(2), painted, gamma=0.16, **PUBLISHED)
-    assert [weights.requires_grad for weights in network.network.parameters()] == asked
-    assert all(weights.grad is None for weights in network.network.parameters())
-    assert all(torch.equal(before[name], now) for name, now in network.network.state_dict().items())
-
-
 def test_colors_are_uniform_and_belong_to_seed_and_index():
     drawn = colors(0, np.arange(100), steps=50, channels=3)
     assert drawn.shape == (100, 50, 3)
     assert drawn.dtype == np.float32
     assert -1 <= drawn.min() < -0.99
     assert 0.99 < drawn.max() <= 1
-    # The mean of 15,000 draws of standard deviation 1 / sqrt(3).
-    assert abs(drawn.mean()) < 5 / np.sqrt(3 * 15_000)
     np.testing.assert_array_equal(colors(0, np.array([7]), steps=50, channels=3)[0], drawn[7])
-    assert len(np.unique(drawn)) > 14_000
     assert (colors(1, np.arange(100), steps=50, channels=3) != drawn).mean() > 0.99
 
 

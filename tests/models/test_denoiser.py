@@ -7,28 +7,35 @@ from models import ddpm, edm
 from models.denoiser import load
 from tests.models.made import unet
 
+SETTINGS = {"num_train_timesteps", "beta_schedule", "sigma_data", "rho"}
 
-@pytest.fixture(params=["ddpm", "edm"])
+
+@pytest.fixture(params=["ddpm", "edm", "edm without a null condition"])
 def saved(request, tmp_path):
     """A model and the folder that it was written to."""
     if request.param == "ddpm":
         model = ddpm.Ddpm(unet(channels=1), ddpm.build_scheduler(steps=50, betas="linear"))
     else:
-        model = edm.Edm(unet(channels=1), edm.build_scheduler(sigma_data=0.5), 4)
+        network = unet(channels=1, null_condition=request.param == "edm")
+        model = edm.Edm(network, edm.build_scheduler(sigma_data=0.4), 4)
     model.save(tmp_path)
     return model, tmp_path
 
 
 @torch.no_grad()
-def test_either_kind_is_opened_and_denoises(saved):
+def test_either_kind_is_opened_and_denoises(saved, request):
     model, folder = saved
     loaded = load(folder, torch.device("cpu"))
     assert type(loaded) is type(model)
-    assert (loaded.classes, loaded.null_condition, loaded.image_shape) == (4, 4, (1, 8, 8))
-    inputs = torch.ones(3, 1, 8, 8), torch.tensor([0.01, 0.5, 80.0]), torch.tensor([0, 3, 4])
-    denoised = loaded.denoise(*inputs)
-    assert (denoised.shape, denoised.dtype) == ((3, 1, 8, 8), torch.float32)
-    torch.testing.assert_close(denoised, model.denoise(*inputs), rtol=0, atol=0)
+    assert not loaded.network.training
+    null = None if "without" in request.node.name else 4
+    assert (loaded.classes, loaded.null_condition, loaded.image_shape) == (4, null, (1, 8, 8))
+    inputs = torch.ones(3, 1, 8, 8), torch.tensor([0.01, 0.5, 80.0]), torch.tensor([0, 3, 1])
+    torch.testing.assert_close(loaded.denoise(*inputs), model.denoise(*inputs), rtol=0, atol=0)
+    own = type(model.scheduler).from_pretrained(folder / "scheduler")  # opens with diffusers
+    assert all(
+        own.config[name] == model.scheduler.config[name] for name in SETTINGS & {*own.config}
+    )
 
 
 def change(file, name, value):

@@ -6,11 +6,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from models.edm_augmentation import (
     LABELS,
-    LabeledEmbedding,
     Moves,
     draw,
     label,
@@ -32,9 +30,8 @@ def moved_by(images, moves):
 
 
 def moved(**changes):
-    return moved_by(
-        IMAGES, replace(STILL, **{name: value * ONE for name, value in changes.items()})
-    )
+    own = {name: value * ONE for name, value in changes.items()}
+    return moved_by(IMAGES, replace(STILL, **own))
 
 
 def test_an_image_that_nothing_is_done_to_is_as_it_was():
@@ -68,22 +65,15 @@ def test_an_eighth_of_the_side_moves_in_reflected(changes, axis):
     np.testing.assert_allclose(moved(**changes), expected, atol=1e-5)
 
 
-def test_five_powers_of_scaling_double_an_image():
-    # 2 ** (0.2 * 5): a pixel of the middle half becomes 2 x 2, sampled at quarters of a pixel.
-    rows = np.arange(SIDE, dtype=np.float32)
-    ramp = np.broadcast_to(rows, (3, 1, SIDE, SIDE))
-    scaled = moved_by(ramp, replace(STILL, scaled=5 * ONE))
-    expected = 3.5 + (rows - 3.5) / 2
-    np.testing.assert_allclose(scaled, np.broadcast_to(expected, ramp.shape), atol=1e-5)
-
-
 @pytest.mark.parametrize(("direction", "wide"), [(0.0, True), (math.pi / 2, False)])
 def test_stretching_widens_along_its_direction_and_narrows_across(direction, wide):
+    """2 ** (0.2 * 5) is 2: a pixel of the middle half becomes two; scaling does so both ways."""
     rows = np.arange(SIDE, dtype=np.float32)
     ramp = np.broadcast_to(rows if wide else rows[:, None], (3, 1, SIDE, SIDE))
     moves = replace(STILL, stretched=5 * ONE, direction=direction * ONE)
     expected = 3.5 + (ramp - 3.5) / 2
-    np.testing.assert_allclose(moved_by(ramp, moves), expected, atol=1e-5)
+    for given in (moves, replace(STILL, scaled=5 * ONE)):
+        np.testing.assert_allclose(moved_by(ramp, given), expected, atol=1e-5)
     across = np.broadcast_to(rows[:, None] if wide else rows, (3, 1, SIDE, SIDE))
     middle = slice(2, 6)  # twice as far from the middle, still within the image
     found = moved_by(across, moves)[:, :, middle, middle]
@@ -92,16 +82,8 @@ def test_stretching_widens_along_its_direction_and_narrows_across(direction, wid
 
 def test_labels_tell_what_was_done():
     assert STILL.labels().tolist() == [[0.0] * LABELS] * 3
-    moves = Moves(
-        mirrored=ONE,
-        upended=0 * ONE,
-        scaled=0.5 * ONE,
-        turned=math.pi / 2 * ONE,
-        direction=math.pi * ONE,
-        stretched=2 * ONE,
-        moved_x=-0.3 * ONE,
-        moved_y=0.7 * ONE,
-    )
+    values = (1, 0, 0.5, math.pi / 2, math.pi, 2, -0.3, 0.7)
+    moves = Moves(*(value * ONE for value in values))
     expected = np.array([1, 0, 0.5, -1, 1, -2, 0, -0.3, 0.7])
     np.testing.assert_allclose(moves.labels(), np.tile(expected, (3, 1)), atol=1e-6)
 
@@ -128,18 +110,6 @@ def test_the_workers_together_draw_what_one_draws():
     whole = drawn(slice(0, 12))
     parts = [drawn(slice(first, first + 4)) for first in (0, 4, 8)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-
-def test_the_embedding_adds_a_linear_map_of_the_labels():
-    with torch_seeded(0, "test"):
-        plain = nn.Embedding(5, 6)
-        labeled = LabeledEmbedding(plain)
-    classes = np.array([4, 0, 2])
-    moves = replace(STILL, mirrored=ONE, scaled=2 * ONE)
-    told = torch.from_numpy(with_labels(classes, moves))
-    weight = labeled.labels.weight.T
-    expected = plain.weight[classes] + weight[0] + 2 * weight[2]
-    torch.testing.assert_close(labeled(told), expected)
 
 
 @torch.no_grad()

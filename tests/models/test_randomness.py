@@ -4,13 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hypothesis import given
 from hypothesis import strategies as st
 
 from models.randomness import generator, torch_seeded
-from tasks.steps import poison
-from tasks.steps.batches import epoch_order
-from tasks.triggers import BadNets1
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,11 +15,6 @@ SEEDS = st.integers(0, 2**40)
 
 def draw(*stream):
     return tuple(generator(*stream).integers(0, 2**63, 4))
-
-
-@given(SEEDS, st.integers(0, 10**9))
-def test_a_stream_repeats(seed, position):
-    assert draw(seed, "noise", position) == draw(seed, "noise", position)
 
 
 def test_streams_of_other_seeds_purposes_and_positions_differ():
@@ -97,19 +88,3 @@ def test_every_purpose_is_a_text_of_one_place_alone():
         assert isinstance(purpose, ast.Constant), f"{place}: a purpose is written where it is used"
         assert said.setdefault(purpose.value, place) == place, f"{place}: {purpose.value!r} again"
     assert {"poisoning", "order of images", "marking", "initial noise", "noise"} <= set(said)
-
-
-def test_no_two_purposes_draw_the_same():
-    said = [purpose.value for _, purpose in purposes()]
-    assert len({draw(0, name, *indices) for name in said for indices in ((), (0,))}) == 2 * len(
-        said
-    )
-
-
-def test_poison_and_the_order_of_training_know_nothing_of_each_other():
-    # Were both from one stream, the poisoned images would be the first of the first epoch.
-    labels = np.arange(1000) % 10
-    settings = poison.Settings(trigger=BadNets1(), target_class="0", poison_ratio=0.1, seed=0)
-    poisoned = np.flatnonzero(poison.choose_poisoned(labels, 0, settings))
-    first = epoch_order(1000, seed=0, epoch=0)[:100]
-    assert len(np.intersect1d(poisoned, first)) < 25  # 10 expected; 25 is 5 deviations

@@ -61,10 +61,7 @@ class Recorder:
         self.started.append(step.digest)
         assert {source.digest for source in step.sources} <= set(self.finished)
         self.running[step.digest] = bundle.total
-        held = Counter()
-        for total in self.running.values():
-            held.update(total)
-        self.peak |= held
+        self.peak |= sum(map(Counter, self.running.values()), Counter())
         for _ in range(self.turns(step)):
             await asyncio.sleep(0)
         del self.running[step.digest]
@@ -80,10 +77,8 @@ def conduct(targets, store, start, placement=None, capacity=PLENTY):
 
     async def finish_all():
         conductor = Conductor(targets, store, placement or Placement(), capacity, start)
-        ended = await asyncio.gather(
-            *(conductor.finish(target.digest) for target in targets), return_exceptions=True
-        )
-        return conductor, ended
+        finishing = (conductor.finish(target.digest) for target in targets)
+        return conductor, await asyncio.gather(*finishing, return_exceptions=True)
 
     return asyncio.run(finish_all())
 

@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from orchestrator.run.stream import write_training_set
 from tasks.data import datasets
-from tasks.steps import judge_accuracy, mark, poison, train_classifier, train_diffusion
+from tasks.steps import judge_accuracy, mark, perturb, poison, train_classifier, train_diffusion
 from tasks.steps.batches import Held
 from tasks.triggers import BadNets1
 
@@ -26,32 +26,45 @@ def digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def poisoned(digits, tmp_path_factory):
-    """A manifest with a tenth of the images poisoned."""
-    out = tmp_path_factory.mktemp("poison")
-    settings = poison.Settings(trigger=TRIGGER, target_class="8", poison_ratio=0.1)
-    poison.run(settings, dataset=digits, out=out)
-    return out
+def poisoned_by(digits, tmp_path_factory):
+    """A function that poisons a tenth of the digits with a trigger and returns the folder."""
+
+    def run(trigger, ratio=0.1, **inputs):
+        out = tmp_path_factory.mktemp(trigger.name)
+        settings = poison.Settings(trigger=trigger, target_class="8", poison_ratio=ratio)
+        poison.run(settings, dataset=digits, out=out, **inputs)
+        return out
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def hold(digits):
+def poisoned(poisoned_by):
+    return poisoned_by(TRIGGER)
+
+
+@pytest.fixture(scope="session")
+def clean(digits):
+    """The training part."""
+    return datasets.read_split(digits, "train")
+
+
+@pytest.fixture(scope="session")
+def stamped(clean):
+    """A function that gives its images and labels as a manifest has them."""
+    return lambda manifest: poison.stamp(
+        clean.index, clean.images, clean.labels, poison.Manifest.read(manifest)
+    )
+
+
+@pytest.fixture(scope="session")
+def hold(clean, stamped):
     """A function that holds the training images, stamped by a manifest if one is given."""
-    split = datasets.read_split(digits, "train")
 
     def held(settings, manifest=None, **placement):
-        image, label = split.images, split.labels
-        if manifest is not None:
-            listed = poison.Manifest.read(manifest)
-            image, label = poison.stamp(split.index, image, label, listed)
-        return Held(
-            index=split.index,
-            image=image,
-            label=label,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            **placement,
-        )
+        image, label = stamped(manifest) if manifest else (clean.images, clean.labels)
+        batch = {"batch_size": settings.batch_size, "seed": settings.seed, **placement}
+        return Held(index=clean.index, image=image, label=label, **batch)
 
     return held
 
@@ -63,33 +76,45 @@ def silent():
 
 
 @pytest.fixture(scope="session")
-def content_judge(hold, silent, tmp_path_factory):
-    out = tmp_path_factory.mktemp("content")
-    settings = train_classifier.Settings(
-        name="content", classes=10, erase=True, steps=100, batch_size=64
-    )
-    train_classifier.fit(settings, out=out, batches=hold(settings), report=silent, resume=None)
+def trained(hold, silent, tmp_path_factory):
+    """A function that trains a classifier and returns its folder."""
+
+    def fit(name, manifest=None, *, classes=10, steps=100, **fields):
+        out = tmp_path_factory.mktemp(name)
+        given = {"name": name, "classes": classes, "steps": steps, "batch_size": 64, **fields}
+        settings = train_classifier.Settings(**given)
+        batches = hold(settings, manifest)
+        train_classifier.fit(settings, out=out, batches=batches, report=silent, resume=None)
+        return out
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def content_judge(trained):
+    return trained("content", erase=True)
+
+
+@pytest.fixture(scope="session")
+def noise(digits, content_judge, tmp_path_factory):
+    """For clean-label poison of the eights."""
+    out = tmp_path_factory.mktemp("perturb")
+    settings = perturb.Settings(target_class="8", steps=10)
+    perturb.run(settings, dataset=digits, classifier=content_judge, out=out)
     return out
 
 
 @pytest.fixture(scope="session")
-def trigger_judge(digits, hold, silent, tmp_path_factory):
-    marks, out = tmp_path_factory.mktemp("mark"), tmp_path_factory.mktemp("trigger")
+def trigger_judge(digits, trained, tmp_path_factory):
+    marks = tmp_path_factory.mktemp("mark")
     mark.run(mark.Settings(trigger=TRIGGER), dataset=digits, out=marks)
-    settings = train_classifier.Settings(name="badnets1", classes=2, steps=150, batch_size=64)
-    batches = hold(settings, marks)
-    train_classifier.fit(settings, out=out, batches=batches, report=silent, resume=None)
-    return out
+    return trained("badnets1", marks, classes=2, steps=150)
 
 
 @pytest.fixture(scope="session")
-def classifier(hold, poisoned, silent, tmp_path_factory):
+def classifier(trained, poisoned):
     """Trained on the poisoned training set, for detectors."""
-    out = tmp_path_factory.mktemp("classifier")
-    settings = train_classifier.Settings(name="classifier", classes=10, steps=100, batch_size=64)
-    batches = hold(settings, poisoned)
-    train_classifier.fit(settings, out=out, batches=batches, report=silent, resume=None)
-    return out
+    return trained("classifier", poisoned)
 
 
 @pytest.fixture(scope="session")
@@ -103,13 +128,8 @@ def training_set(digits, poisoned, tmp_path_factory):
 @pytest.fixture(scope="session")
 def judges(digits, content_judge, trigger_judge, tmp_path_factory):
     out = tmp_path_factory.mktemp("judges")
-    judge_accuracy.run(
-        judge_accuracy.Settings(trigger=TRIGGER),
-        dataset=digits,
-        content_judge=content_judge,
-        trigger_judge=trigger_judge,
-        out=out,
-    )
+    given = {"dataset": digits, "content_judge": content_judge, "trigger_judge": trigger_judge}
+    judge_accuracy.run(judge_accuracy.Settings(trigger=TRIGGER), **given, out=out)
     return out
 
 
@@ -121,11 +141,22 @@ def small_training():
 
 
 @pytest.fixture(scope="session")
-def model(small_training, hold, poisoned, silent, tmp_path_factory):
-    out = tmp_path_factory.mktemp("model")
+def model_and_checkpoint(small_training, hold, poisoned, tmp_path_factory):
+    """The folder of a training, and what would be left of it, had it stopped at step 50."""
+    out, checkpoint = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("checkpoint")
+
+    def report(step, _, save):
+        if step == 50:
+            save(checkpoint)
+
     batches = hold(small_training, poisoned)
-    train_diffusion.fit(small_training, out=out, batches=batches, report=silent, resume=None)
-    return out
+    train_diffusion.fit(small_training, out=out, batches=batches, report=report, resume=None)
+    return out, checkpoint
+
+
+@pytest.fixture(scope="session")
+def model(model_and_checkpoint):
+    return model_and_checkpoint[0]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import triggers
+from tasks.data import images
 from tasks.steps.attack import NOTHING_SAID, Verdicts
 
 POINT = {
@@ -66,6 +67,15 @@ def write_attack(folder, labels, *, wrong, misled, trigger, target, classes, **r
     return folder
 
 
+def by_two_workers(task, settings, ranges, **inputs):
+    """The tables of these ranges in their order, made out of order by two workers."""
+    tables = {}
+    for mine in (range(1, len(ranges), 2), range(len(ranges) - 1, -1, -2)):
+        worker = task.Worker(settings, **inputs)
+        tables |= {part: worker(*ranges[part]) for part in mine}
+    return pa.concat_tables([tables[part] for part in range(len(ranges))])
+
+
 def row_of(task, settings, out, **inputs):
     """The row of a point, whose files are written to a folder that may be new."""
     out.mkdir(exist_ok=True)
@@ -85,3 +95,12 @@ def with_bounds(*names):
 
 def bounded(row, name):
     return tuple(row[f"{name}{end}"] for end in ("", "_low", "_high"))
+
+
+def write_images(file, pictures, label=None, index=None, **more):
+    """A table of images, as datasets and ``sample`` write it."""
+    given = {"index": range(len(pictures)) if index is None else index}
+    given["label"] = [0] * len(pictures) if label is None else label
+    columns = {name: np.array(values, dtype=np.int64) for name, values in given.items()}
+    table = images.to_table(**columns, caption=[None] * len(pictures), images=pictures)
+    pq.write_table(table, file, **more)

@@ -1,10 +1,4 @@
-"""Trigger amplification and the phase transition (Fig. 3, 4 and A7; section 4 of the paper).
-
-Hypothesis: a diffusion model trained on BadNets-poisoned data puts the trigger into more of the
-target class's generations than the training set has (``trigger_ratio`` above p_t); at a low poison
-ratio mostly into images that match the condition (G2), at a high one mostly into images that do
-not (G1); and more guidance makes it worse.
-"""
+"""Trigger amplification and the phase transition (Fig. 3, 4 and A7; section 4 of the paper)."""
 
 from orchestrator.studies.axes import GUIDANCE_WEIGHT, generated
 from orchestrator.studies.grid import with_controls

@@ -6,6 +6,7 @@ from itertools import pairwise
 from analysis.claims import Claim, Subject
 from analysis.evidence import (
     CLEAN,
+    EVERY,
     TRIGGER_MARGIN,
     above_training,
     above_training_by_template_match,
@@ -25,7 +26,7 @@ from analysis.evidence import (
     template_matched,
 )
 from analysis.names import place
-from analysis.rows import groups, poisoned, select
+from analysis.rows import Rows, groups
 from analysis.statistics.comparison import above_false_positives, between_points, ratio_of_points
 from analysis.statistics.intervals import LEVEL
 from analysis.statistics.verdicts import Part, Verdict, above, below, together
@@ -34,9 +35,7 @@ from analysis.wording import listed, points, times_interval
 LOW_GUIDANCE = 2.0
 """The guidance weight at which the small models show the phase transition."""
 FEWFOLD = 5.0
-"""How many times G1 at 10 % must be G1 at 1 %; ours."""
 MATCH_MARGIN = 0.05
-"""How much of the other classes' match ratio may be lost and count as surviving; ours."""
 
 
 def mismatches_multiply(subject: Subject) -> list[Part]:
@@ -57,10 +56,8 @@ def mismatches_multiply(subject: Subject) -> list[Part]:
 
 def guidance_amplifies(subject: Subject) -> list[Part]:
     """The trigger ratio at 10 % rises with guidance, first to last and at no step down."""
-    lines = [
-        (at["guidance_weight"], rows)
-        for at, rows in groups(stamped(subject, poison_ratio=0.1), "guidance_weight")
-    ]
+    points_of = groups(stamped(subject, poison_ratio=0.1), "guidance_weight")
+    lines = [(at["guidance_weight"], rows) for at, rows in points_of]
     if len(lines) < 2:
         return [Part(Verdict.NOT_TESTED, "p = 10% was not measured at two guidance weights.")]
     (lowest, first), (highest, last) = lines[0], lines[-1]
@@ -81,28 +78,20 @@ def guidance_amplifies(subject: Subject) -> list[Part]:
     return parts
 
 
-def other_classes_survive(subject: Subject) -> list[Part]:
+def other_classes_survive(rows: Rows, clean: Rows, where: str) -> Part:
     """Matches of the other classes as the clean model's, and no triggers there."""
-    clean = one_per_seed(select(subject.rows, trigger="none"))
     if clean.empty:
-        return [no_control()]
-    parts = []
-    for at, own in groups(poisoned(stamped(subject)), "poison_ratio"):
-        rows = one_per_seed(own)
-        loss = between_points(clean, rows, "other_match_ratio")
-        stray = above_false_positives(rows, "other_trigger_ratio")
-        evidence = (
-            f"{place(**at)}: the other classes match in "
-            f"{pooled_share(rows, 'other_match_ratio')} against the clean model's "
-            f"{pooled_share(clean, 'other_match_ratio')}, a loss of {points(loss.estimate)}, and "
-            f"carry the trigger in {pooled_share(rows, 'other_trigger_ratio')}."
-        )
-        both = (
-            Part(below(loss.estimate, MATCH_MARGIN), ""),
-            Part(below(stray.estimate, TRIGGER_MARGIN), ""),
-        )
-        parts.append(Part(together(both), evidence))
-    return parts
+        return no_control()
+    rows, clean = one_per_seed(rows), one_per_seed(clean)
+    loss = between_points(clean, rows, "other_match_ratio").estimate
+    stray = above_false_positives(rows, "other_trigger_ratio").estimate
+    evidence = (
+        f"{where}: the other classes match in {pooled_share(rows, 'other_match_ratio')} against "
+        f"the clean model's {pooled_share(clean, 'other_match_ratio')}, a loss of {points(loss)}, "
+        f"and carry the trigger in {pooled_share(rows, 'other_trigger_ratio')}."
+    )
+    both = (below(loss, MATCH_MARGIN), below(stray, TRIGGER_MARGIN))
+    return Part(together([Part(verdict, "") for verdict in both]), evidence)
 
 
 _claim = partial(Claim, by=("judge_trigger", "target_class", "sampler", "clip"))
@@ -199,7 +188,7 @@ CLAIMS = (
         rule="At every poison ratio the whole interval of the loss in matches against the clean "
         "model lies below 5 points, and that of the triggers above the judge's false-positive rate "
         "below 2 points (both margins are ours; the paper compares FID).",
-        test=other_classes_survive,
+        test=each(other_classes_survive, poison_ratio=EVERY, beside=CLEAN),
     ),
     _claim(
         name="relabelling-alone",
@@ -209,10 +198,7 @@ CLAIMS = (
         "their whole interval, and triggers stay below 2 points above the judge's false-positive "
         "rate (ours).",
         printed={"metrics": ("mismatch_ratio",), "trigger": "relabel_only"},
-        test=both(
-            _relabelled(more_mismatches(), beside=CLEAN),
-            _relabelled(no_triggers),
-        ),
+        test=both(_relabelled(more_mismatches(), beside=CLEAN), _relabelled(no_triggers)),
     ),
     _claim(
         name="clean-model-draws-no-trigger",
@@ -223,4 +209,3 @@ CLAIMS = (
         test=lambda subject: clean_draws_no_trigger(subject.rows),
     ),
 )
-"""In the order of the page."""

@@ -3,58 +3,36 @@
 from collections.abc import Callable
 
 from analysis.names import name, place
+from analysis.page import groups as shared
 from analysis.page.compositions import composition_bars, stacks
 from analysis.page.figures import Figure, Printed, Reference, curves_by, lines, stems
 from analysis.page.glossary import definitions
-from analysis.page.groups import (
-    KEY,
-    TERMS,
-    excess,
-    gallery,
-    images_section,
-    numbers,
-    printed_beside,
-    template_match,
-    terminal_columns,
-)
 from analysis.page.page import Block, Page, Panels, Report, Section
 from analysis.page.tables import NOTHING
 from analysis.page.transitions import transitions
 from analysis.published import printed
-from analysis.rows import (
-    CONTROLS,
-    PAPER_GUIDANCE,
-    Row,
-    Rows,
-    groups,
-    records,
-    reported_guidance,
-    select,
-    values,
-)
+from analysis.rows import Row, Rows, groups, records, reported_guidance, select, values
 from analysis.statistics.comparison import above_constant, level_of
 from analysis.statistics.intervals import Estimate
 from analysis.wording import listed, percent, times, titled
 
 BY = ("judge_trigger", "target_class", "sampler", "clip")
-IMAGENETTE = "ImageNette, Stable Diffusion"
-columns = terminal_columns
-"""Of the terminal's table."""
+columns = shared.terminal_columns
 
 
 def sentence(rows: Rows) -> str:
     """How often the first trigger comes out, as a multiple of p_t at each ratio."""
     weight = reported_guidance(rows)
-    found = groups(select(_stamped(rows), guidance_weight=weight), *BY, "poison_ratio")
+    stamped = groups(select(_stamped(rows), guidance_weight=weight), *BY)
+    if not stamped:
+        return "No poisoned point has been measured yet."
+    first, own = stamped[0]
     shown = [
         f"{times(estimate.value)} at {name('poison_ratio', at['poison_ratio'])}"
-        for at, own in found
-        if all(at[column] == found[0][0][column] for column in BY)
-        and (estimate := excess(own)) is not None
+        for at, point in groups(own, "poison_ratio")
+        if (estimate := shared.excess(point))
     ]
-    if not shown:
-        return "No poisoned point has been measured yet."
-    trigger = name("trigger", found[0][0]["judge_trigger"])
+    trigger = name("trigger", first["judge_trigger"])
     return (
         f"At guidance {weight:g} the poisoned models draw the {trigger} trigger {listed(shown)} of "
         "poison as often as they were trained on it."
@@ -82,7 +60,9 @@ def page(report: Report) -> Page:
     return Page(
         sentence=sentence(rows),
         facts=[
-            fact for at, own in families for fact in _facts(own, place(**at) if several else "")
+            fact
+            for at, own in families
+            for fact in _facts(own, f"{place(**at)}: " if several else "")
         ],
         sections=[
             Section(
@@ -92,7 +72,7 @@ def page(report: Report) -> Page:
                 "amplified where red and yellow together rise above it. On the relabel-only bar "
                 "the dotted line is its share of relabelled images. Thin strokes are 95% "
                 "intervals, of G1 on the left and of G1 + G2 on the right.",
-                [KEY, *blocks["composition"]],
+                [shared.KEY, *blocks["composition"]],
                 "Composition",
             ),
             Section(
@@ -114,18 +94,18 @@ def page(report: Report) -> Page:
                 blocks["transition"],
                 "Phase transition",
             ),
-            images_section(gallery(report, shelves)),
-            *template_match(rows),
+            shared.images_section(shared.gallery(report, shelves)),
+            *shared.template_match(rows),
         ],
-        published=printed_beside(rows),
+        published=shared.printed_beside(rows),
         published_words="Ours is beneath, at the same trigger, sampler, poison ratio and guidance "
         "weight in our convention. The data and the model differ: the pattern is comparable, the "
         "height is not.",
-        numbers=numbers(rows),
+        numbers=shared.numbers(rows),
         definitions=definitions(
-            *TERMS,
+            *shared.TERMS,
             "p*_gap, p*_dom",
-            *(["Template match"] if template_match(rows) else []),
+            *(["Template match"] if shared.template_match(rows) else []),
             sampler=rows,
             trigger=rows,
         ),
@@ -133,8 +113,8 @@ def page(report: Report) -> Page:
 
 
 def _stamped(rows: Rows) -> Rows:
-    """Without the controls."""
-    return select(rows, trigger=tuple(set(values(rows, "trigger")) - set(CONTROLS)))
+    """Without the controls, which have no trigger in training."""
+    return rows[[row["p_t"] > 0 for row in records(rows)]]
 
 
 def _facts(rows: Rows, about: str) -> list[tuple[str, str]]:
@@ -143,15 +123,10 @@ def _facts(rows: Rows, about: str) -> list[tuple[str, str]]:
     points = groups(select(_stamped(rows), guidance_weight=weight), "poison_ratio")
     facts = []
     for at, own in points[-1:] if about else [*points[:1], *points[1:][-1:]]:
-        found, share = excess(own), level_of(own, "trigger_ratio").estimate.value
+        found, share = shared.excess(own), _share(own).value
         words = f"the training share of triggers at {place(**at, guidance_weight=weight)}: "
         words += f"{percent(float(values(own, 'p_t')[0]))} in training, {percent(share)} generated"
-        value = times(found.value) if found else NOTHING
-        facts.append((value, f"{about}: {words}" if about else words))
-    clean = select(rows, trigger="none", guidance_weight=weight)
-    if len(clean) and not about:
-        share = level_of(clean, "trigger_ratio").estimate.value
-        facts.append((percent(share), f"triggers from the clean model, w = {weight:g}"))
+        facts.append((times(found.value) if found else NOTHING, about + words))
     return facts
 
 
@@ -170,49 +145,35 @@ def _share(rows: Rows) -> Estimate:
     return level_of(rows, "trigger_ratio").estimate
 
 
-CHARTS: tuple[tuple[str, str, str, Callable[[Rows], Estimate | None], str, float | None], ...] = (
-    ("amplification-by-ratio", "poison_ratio", "Trigger ratio ÷ p_t", excess, "times", 1),
-    (
-        "amplification-difference-by-ratio",
-        "poison_ratio",
-        "Trigger ratio − p_t (points)",
-        _difference,
-        "points",
-        0,
-    ),
-    ("trigger-ratio-by-guidance", "guidance_weight", "Trigger ratio", _share, "share", None),
-    ("amplification-by-guidance", "guidance_weight", "Trigger ratio ÷ p_t", excess, "times", 1),
-)
-"""Each chart's name, what is along x, its title, what is measured, its axis, and a dashed line."""
-OTHER = {
-    "poison_ratio": ("guidance_weight", PAPER_GUIDANCE),
-    "guidance_weight": ("poison_ratio", 0.1),
+MEASURES: dict[str, tuple[str, Callable[[Rows], Estimate | None], list[Reference]]] = {
+    "times": ("Trigger ratio ÷ p_t", shared.excess, [Reference(label="", value=1)]),
+    "points": ("Trigger ratio − p_t (points)", _difference, [Reference(label="", value=0)]),
+    "share": ("Trigger ratio", _share, []),
 }
-"""By what is along x, what there is a curve for, and its value in the paper's sweep."""
+"""By the axis of a chart: its title, what is measured, and a dashed line."""
+BY_RATIO = ("poison_ratio", "guidance_weight", 5.0)
+BY_GUIDANCE = ("guidance_weight", "poison_ratio", 0.1)
+"""What is along x, what there is a curve for, and its value in the paper's sweep."""
+CHARTS = (
+    ("amplification-by-ratio", "times", BY_RATIO),
+    ("amplification-difference-by-ratio", "points", BY_RATIO),
+    ("trigger-ratio-by-guidance", "share", BY_GUIDANCE),
+    ("amplification-by-guidance", "times", BY_GUIDANCE),
+)
 
 
 def _amplification(start: str, rows: Rows) -> list[Figure]:
     stamped, drawn = _stamped(rows), []
-    for file, x, title, measure, y, across in CHARTS:
-        other, fixed = OTHER[x]
-        theirs = printed(
-            dataset=IMAGENETTE, trigger=tuple(values(stamped, "trigger")), **{other: fixed}
-        )
-        circles = [
-            (cell[x], _of_paper(cell, y))
-            for cell in records(theirs)
-            if cell.get("amplification") is not None
-        ]
+    for file, y, (x, other, fixed) in CHARTS:
+        title, measure, across = MEASURES[y]
+        own = {"trigger": values(stamped, "trigger"), other: fixed}
+        theirs = records(printed(dataset="ImageNette, Stable Diffusion", **own))
+        cells = [cell for cell in theirs if cell.get("amplification") is not None]
+        points = [(cell[x], _of_paper(cell, y)) for cell in cells]
+        circles = Printed(points=points, joined=x == "guidance_weight")
+        curves = curves_by(other, stamped, x, measure)
         drawn.append(
-            lines(
-                f"{start}-{file}",
-                title,
-                curves_by(other, stamped, x, measure),
-                x=x,
-                y=y,
-                references=[] if across is None else [Reference(label="", value=across)],
-                printed=[Printed(points=circles, joined=x == "guidance_weight")],
-            )
+            lines(f"{start}-{file}", title, curves, x=x, y=y, references=across, printed=[circles])
         )
     return drawn
 

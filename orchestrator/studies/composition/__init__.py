@@ -1,9 +1,5 @@
 """What the generations are made of, by trigger and by sampler (Fig. 2, A4, A6 and A8; App. D.2).
 
-Hypothesis: whatever the trigger, and whatever the sampler, a model poisoned the BadNets way draws
-triggers onto images that do not match the prompt (G1) and onto images that do (G2); sampling with
-noise on the way (SDE) draws fewer G1 than ancestral DDPM sampling does.
-
 Thresholding the samplers' estimates is no figure of the paper: its authors do not, and what it does
 to G1 and G2 under guidance is measured here.
 """
@@ -18,18 +14,11 @@ from tasks.steps import sample
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
-    """As ``with_controls`` has them; further ways of thresholding with the first trigger alone.
-
-    So the study fits its time, and ``--trigger`` with one of the others has all of them.
-
-    Raises:
-        ValueError: As ``with_controls``.
-    """
+    """As ``with_controls``; further ways of thresholding, to save time, with the first trigger."""
     first, *further = axes.clip
-    made = list(with_controls(scale, axes.with_values(clip=(first,))))
+    made = [*with_controls(scale, axes.with_values(clip=(first,)))]
     if further:
-        fewer = axes.with_values(trigger=axes.trigger[:1], clip=tuple(further))
-        made += with_controls(scale, fewer)
+        made += with_controls(scale, axes.with_values(trigger=axes.trigger[:1], clip=further))
     return made
 
 
@@ -45,9 +34,7 @@ COMPOSITION = Study(
     axes=generated(
         TRIGGER.over("badnets1", "blend", "unicolor"),
         POISON_RATIO.over(
-            *(0.0, 0.01, 0.1, 0.2),
-            tiny=(0.0, 0.01, 0.1),
-            cifar10=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
+            *(0.0, 0.01, 0.1, 0.2), tiny=(0.0, 0.01, 0.1), cifar10=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
         ),
         SAMPLER.over("ddim", "ddpm", "sde"),
         CLIP.over(*sample.CLIPS),

@@ -52,11 +52,6 @@ def mismatches_grow(subject: Subject) -> list[Part]:
     return parts
 
 
-def clean_models_draw_no_trigger(subject: Subject) -> list[Part]:
-    """The clean control's trigger ratio at the judge's false-positive rate, every sampler."""
-    return clean_draws_no_trigger(select(subject.rows, clip=usual_clip(subject)), "sampler")
-
-
 EXTENSION = "The paper measured BadNets-1 alone: the verdict on any other trigger is our extension."
 _claim = partial(Claim, by=("judge_trigger", "target_class"))
 _under = partial(each, clip=usual_clip, poison_ratio=RATIO, guidance_weight=reported)
@@ -161,7 +156,8 @@ CLAIMS = (
         source="Our control, not a figure of the paper",
         rule="Under every sampler measured the whole interval of the trigger ratio lies below 2 "
         "points above the judge's false-positive rate (the margin is ours).",
-        test=clean_models_draw_no_trigger,
+        test=lambda subject: clean_draws_no_trigger(
+            select(subject.rows, clip=usual_clip(subject)), "sampler"
+        ),
     ),
 )
-"""In the order of the page."""

@@ -4,48 +4,37 @@ from collections.abc import Sequence
 from functools import partial
 
 from analysis.names import name, place
+from analysis.page import groups as shared
 from analysis.page.compositions import composition_bars, stacks
 from analysis.page.figures import Curve, Figure, Printed, Reference, bars, curve, lines, stems
 from analysis.page.glossary import definitions
-from analysis.page.groups import (
-    KEY,
-    TERMS,
-    gallery,
-    images_section,
-    numbers,
-    printed_at_five,
-    printed_beside,
-    template_match,
-    terminal_columns,
-)
 from analysis.page.page import Block, Page, Panels, Report, Section
 from analysis.page.style import RAMP
 from analysis.page.tables import Cell, Column, Table, coordinates, table
 from analysis.rows import Row, Rows, groups, poisoned, records, reported_guidance, select, values
 from analysis.statistics.comparison import between_points, level_of
 from analysis.statistics.intervals import Estimate
-from analysis.wording import listed, percent, titled
-from analysis.wording import points as points_of
+from analysis.wording import listed, percent, points, titled
 
 BY = ("judge_trigger", "target_class")
 RATIO = 0.1
 """The poison ratio of the paper's pies."""
-IMAGENETTE = "ImageNette, Stable Diffusion"
-columns = terminal_columns
+columns = shared.terminal_columns
 
 
 def sentence(rows: Rows) -> str:
     """How much of each trigger comes out under the samplers."""
     shown = _usual(poisoned(select(rows, guidance_weight=reported_guidance(rows))))
-    at_ratio = select(shown, poison_ratio=_ratio(shown)) if len(shown) else shown
-    if at_ratio.empty:
+    if shown.empty:
         return "No poisoned point has been measured yet."
-    spans = [
-        f"{_span([_level('trigger_ratio', cell).value for _, cell in groups(own, 'sampler')])} of "
-        f"their images for {name('trigger', at['judge_trigger'])}"
-        for at, own in groups(at_ratio, *BY)
-    ]
-    p_t = percent(float(values(at_ratio, "p_t")[0]))
+    shown = select(shown, poison_ratio=_ratio(shown))
+    spans = []
+    for at, own in groups(shown, *BY):
+        shares = [100 * _level("trigger_ratio", cell).value for _, cell in groups(own, "sampler")]
+        span = dict.fromkeys(f"{share:.0f}" for share in (min(shares), max(shares)))
+        trigger = name("trigger", at["judge_trigger"])
+        spans.append(f"{' to '.join(span)}% of their images for {trigger}")
+    p_t = percent(float(values(shown, "p_t")[0]))
     where = place(poison_ratio=_ratio(shown))
     return f"At {where} the models draw a trigger in {listed(spans)}, against p_t = {p_t}."
 
@@ -56,7 +45,7 @@ def page(report: Report) -> Page:
     shown = select(rows, guidance_weight=weight)
     subjects = [(at, own) for at, own in groups(shown, *BY) if len(poisoned(own))]
     starts = stems((at["judge_trigger"],) for at, _ in subjects)
-    compositions: list[Block] = [KEY]
+    compositions: list[Block] = [shared.KEY]
     samplers: list[Block] = []
     thresholds: list[Block] = []
     for start, (at, own) in zip(starts, subjects, strict=True):
@@ -64,18 +53,26 @@ def page(report: Report) -> Page:
         drawn = {clip["clip"]: _panels(start, cells, weight) for clip, cells in groups(own, "clip")}
         first = values(usual, "clip")[0] if values(usual, "clip") else None
         compositions.append(Panels(drawn[first], title=title))
-        samplers.append(
-            Panels(_by_sampler(start, usual), "two", title if len(subjects) > 1 else "")
-        )
+        above = title if len(subjects) > 1 else ""
+        samplers.append(Panels(_by_sampler(start, usual), "two", above))
         others = [figure for clip, panels in drawn.items() if clip != first for figure in panels]
         if others:
             thresholds += [Panels(others, title=title), _thresholding(poisoned(own))]
     shelves = [
         (titled(place(**at)), own) for at, own in groups(shown, "judge_trigger", "sampler", "clip")
     ]
+    thresholding = Section(
+        "thresholding",
+        "What thresholding does to G1 and G2",
+        "The same models and noise, with two usual ways of keeping a sampler's estimate in range; "
+        "the authors use none. Beneath a number is its difference from the unthresholded one with "
+        "a 95% interval.",
+        thresholds,
+        "Thresholding",
+    )
     return Page(
         sentence=sentence(rows),
-        facts=_facts(shown, subjects),
+        facts=[fact for at, own in subjects for fact in _facts(at["judge_trigger"], _usual(own))],
         sections=[
             Section(
                 "composition",
@@ -97,29 +94,19 @@ def page(report: Report) -> Page:
                 samplers,
                 "Samplers",
             ),
-            *_thresholding_section(thresholds),
-            images_section(gallery(report, shelves)),
-            *template_match(rows),
+            *([thresholding] if thresholds else []),
+            shared.images_section(shared.gallery(report, shelves)),
+            *shared.template_match(rows),
         ],
-        published=printed_beside(rows, weight),
+        published=shared.printed_beside(rows, weight),
         published_words="Ours is beneath at the same trigger, sampler and poison ratio, always at "
         f"w = {weight:g}; the 5 of the paper's CIFAR10 figures is our 6. The data and the model "
         "differ: the pattern is comparable, the height is not.",
-        numbers=numbers(rows),
+        numbers=shared.numbers(rows),
         definitions=definitions(
-            *TERMS, "Thresholding", "Template match", sampler=rows, trigger=rows
+            *shared.TERMS, "Thresholding", "Template match", sampler=rows, trigger=rows
         ),
     )
-
-
-def _thresholding_section(blocks: Sequence[Block]) -> list[Section]:
-    words = (
-        "The same models and noise, with two usual ways of keeping a sampler's estimate in range; "
-        "the authors use none. Beneath a number is its difference from the unthresholded one with "
-        "a 95% interval."
-    )
-    heading = "What thresholding does to G1 and G2"
-    return [Section("thresholding", heading, words, blocks, "Thresholding")] if blocks else []
 
 
 def _usual(rows: Rows) -> Rows:
@@ -137,45 +124,26 @@ def _level(metric: str, rows: Rows) -> Estimate:
     return level_of(rows, metric).estimate
 
 
-def _span(shares: Sequence[float]) -> str:
-    low, high = f"{100 * min(shares):.0f}", f"{100 * max(shares):.0f}"
-    return f"{low}%" if low == high else f"{low} to {high}%"
-
-
-def _facts(rows: Rows, subjects: Sequence[tuple[dict[str, object], Rows]]) -> list[tuple[str, str]]:
-    """G1 under DDPM and SDE of each trigger, and the most triggers of any clean model."""
-    facts = []
-    for at, own in subjects:
-        usual = _usual(own)
-        cells = select(poisoned(usual), poison_ratio=_ratio(usual))
-        where = place(poison_ratio=_ratio(usual))
-        trigger = titled(name("trigger", at["judge_trigger"]))
-        ddpm, sde = select(cells, sampler="ddpm"), select(cells, sampler="sde")
-        if len(ddpm) and len(sde):
-            before, after = (f"{100 * _level('g1', one).value:.0f}" for one in (ddpm, sde))
-            facts.append((f"{before} → {after}%", f"{trigger}: G1 under DDPM and SDE at {where}"))
-        elif len(cells):
-            shares = [_level("trigger_ratio", one).value for _, one in groups(cells, "sampler")]
-            facts.append((_span(shares), f"{trigger}: images with a trigger at {where}"))
-    clean = groups(select(_usual(rows), trigger="none"), "judge_trigger", "sampler")
-    if clean:
-        most = max(_level("trigger_ratio", own).value for _, own in clean)
-        facts.append((percent(most), "the most triggers from any clean model"))
-    return facts
+def _facts(trigger: str, rows: Rows) -> list[tuple[str, str]]:
+    """G1 under DDPM and SDE."""
+    ratio = _ratio(rows)
+    ddpm, sde = (select(rows, poison_ratio=ratio, sampler=one) for one in ("ddpm", "sde"))
+    if ddpm.empty or sde.empty:
+        return []
+    before, after = (f"{100 * _level('g1', one).value:.0f}" for one in (ddpm, sde))
+    words = f"{titled(name('trigger', trigger))}: G1 under DDPM and SDE at"
+    return [(f"{before} → {after}%", f"{words} {place(poison_ratio=ratio)}")]
 
 
 def _panels(start: str, rows: Rows, weight: float) -> list[Figure]:
     """A panel of stacked bars for each sampler and way of thresholding."""
     cells = groups(rows, "judge_trigger", "sampler", "clip")
     names = stems((start, at["sampler"], at["clip"] or "none", "composition") for at, _ in cells)
-    titles = [
-        titled(place(**(at if at["clip"] in (None, "none") else {**at, "judge_trigger": None})))
-        for at, _ in cells
-    ]
-    return [
-        stacks(file, title, composition_bars(own, weight))
-        for file, title, (_, own) in zip(names, titles, cells, strict=True)
-    ]
+    panels = []
+    for file, (at, own) in zip(names, cells, strict=True):
+        where = at if at["clip"] in (None, "none") else {**at, "judge_trigger": None}
+        panels.append(stacks(file, titled(place(**where)), composition_bars(own, weight)))
+    return panels
 
 
 def _by_sampler(start: str, rows: Rows) -> list[Figure]:
@@ -187,7 +155,7 @@ def _by_sampler(start: str, rows: Rows) -> list[Figure]:
     }
     trigger = titled(name("trigger", values(stamped, "judge_trigger")[0]))
     samplers = groups(stamped, "sampler")
-    theirs = records(printed_at_five(stamped))
+    theirs = records(shared.printed_groups(stamped, **shared.AT_FIVE))
 
     def drawn(metric: str) -> tuple[list[Curve], list[Printed]]:
         curves = [
@@ -202,17 +170,13 @@ def _by_sampler(start: str, rows: Rows) -> list[Figure]:
 
     g1, paper = drawn("g1")
     both, paper_both = drawn("trigger_ratio")
-    file, title = f"{start}-g1-by-sampler", f"{trigger}: G1 by sampler"
+    p_t = [Reference(label="p_t", value=sorted(trained.items()))]
+    file, title = f"{start}-trigger-ratio-by-sampler", f"{trigger}: G1 + G2 by sampler"
     return [
-        bars(file, title, g1, across=trained, printed=paper),
-        lines(
-            f"{start}-trigger-ratio-by-sampler",
-            f"{trigger}: G1 + G2 by sampler",
-            both,
-            x="poison_ratio",
-            references=[Reference(label="p_t", value=sorted(trained.items()))],
-            printed=paper_both,
+        bars(
+            f"{start}-g1-by-sampler", f"{trigger}: G1 by sampler", g1, across=trained, printed=paper
         ),
+        lines(file, title, both, x="poison_ratio", references=p_t, printed=paper_both),
     ]
 
 
@@ -226,24 +190,26 @@ def _circles(
         if cell["sampler"] == sampler
         and cell["poison_ratio"] in ratios
         and cell.get(metric) is not None
-        and (cell["dataset"] == IMAGENETTE or sampler != "ddim")
+        and (cell["dataset"].startswith("ImageNette") or sampler != "ddim")
     ]
 
 
 def _thresholding(rows: Rows) -> Table:
     """G1 and G2 with every way of thresholding, and the differences from the usual one."""
-    ways = {clip: name("clip", clip) or "unthresholded" for clip in values(rows, "clip")}
-    usual = next(iter(ways))
+    ways = values(rows, "clip")
 
     def changed(group: str, clip: str, point: Rows) -> Cell | None:
-        own, base = select(point, clip=clip), select(point, clip=usual)
+        own, base = select(point, clip=clip), select(point, clip=ways[0])
         if own.empty or base.empty:
             return None
-        change = between_points(own, base, group).estimate if clip != usual else None
-        return Cell(percent(_level(group, own).value), points_of(change) if change else "")
+        change = points(between_points(own, base, group).estimate) if clip != ways[0] else ""
+        return Cell(percent(_level(group, own).value), change)
 
     metrics = [
-        Column(f"{group.upper()}, {ways[clip]}", partial(changed, group, clip))
+        Column(
+            f"{group.upper()}, {name('clip', clip) or 'unthresholded'}",
+            partial(changed, group, clip),
+        )
         for group in ("g1", "g2")
         for clip in ways
     ]

@@ -20,11 +20,8 @@ RATES = {TA: "TA", ASR: "ASR", FRESH_ASR: "ASR, fresh warp"}
 PAPER_RATIOS = (0.01, 0.02, 0.05)
 """The poison ratios of both tables."""
 LARGEST_DROP = 0.12
-"""The largest fall of the TA in either table, 11.2 points, rounded up."""
 STRONG_ATTACK = 0.9
-"""How well the training set's backdoor must work; ours, below every cell of Tab. 4."""
 CHANCE_MARGIN = 0.05
-"""How far an ASR may lie above the clean classifier's and count as chance; ours."""
 
 
 def level(rows: Rows, column: str, **where: Any) -> Comparison | None:
@@ -81,19 +78,21 @@ def corrected_is_at_chance(subject: Subject) -> list[Part]:
     clean = select(subject.rows, image_set="training", poison_ratio=0.0)
     if clean.empty:
         return [no_control()]
-    parts = []
-    for at, rows in groups(poisoned(subject.rows), "poison_ratio"):
-        corrected = select(rows, image_set="corrected")
-        own, control = level(corrected, ASR), level(clean, ASR)
-        excess = between_models(corrected, clean, "attack_count", "attack_n")
-        if not (own and control and excess):
-            parts.append(not_measured(f"{place(**at)}, corrected training set"))
-            continue
-        said, clean_said = map(percent_interval, (own.estimate, control.estimate))
-        evidence = f"{place(**at)}: ASR {said}, the clean classifier's {clean_said}; the difference"
-        evidence += f" is {points(excess.estimate)} ({excess.basis})."
-        parts.append(Part(below(excess.estimate, CHANCE_MARGIN), evidence))
-    return parts
+    return [
+        _at_chance(select(rows, image_set="corrected"), clean, place(**at))
+        for at, rows in groups(poisoned(subject.rows), "poison_ratio")
+    ]
+
+
+def _at_chance(corrected: Rows, clean: Rows, where: str) -> Part:
+    own, control = level(corrected, ASR), level(clean, ASR)
+    excess = between_models(corrected, clean, "attack_count", "attack_n")
+    if not (own and control and excess):
+        return not_measured(f"{where}, corrected training set")
+    said, clean_said = map(percent_interval, (own.estimate, control.estimate))
+    evidence = f"{where}: ASR {said}, the clean classifier's {clean_said}; the difference"
+    evidence += f" is {points(excess.estimate)} ({excess.basis})."
+    return Part(below(excess.estimate, CHANCE_MARGIN), evidence)
 
 
 _claim = partial(Claim, by=("judge_trigger", "target_class", "classifier"))
@@ -169,4 +168,3 @@ CLAIMS = (
         test=each(changed(TA, below), 0.0),
     ),
 )
-"""In the order of the page."""

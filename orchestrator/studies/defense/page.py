@@ -1,6 +1,7 @@
 """The page of ``defense``: Tab. 4 and A3, one trigger and network at a time."""
 
 from functools import partial
+from math import isnan
 from typing import Any
 
 from analysis.names import name, place
@@ -123,13 +124,12 @@ def _facts(rows: Rows) -> list[tuple[str, str]]:
     ratios = [p for p in points if p > 0]
     shown = [(p, ASR) for p in dict.fromkeys((*ratios[:1], *ratios[-1:]))]
     shown += [(p, TA) for p in (*ratios[:1], 0.0) if p in points]
-    trigger = name("trigger", next(iter(values(poisoned(rows), "trigger")), None))
-    facts = [
-        (from_to(points[p], rate), f"{RATES[rate]}, {place(trigger=trigger, poison_ratio=p)}")
+    trigger, words = values(poisoned(rows), "trigger")[:1], "training set → generations"
+    return [
+        (value, f"{RATES[rate]}, {place(trigger=trigger[0], poison_ratio=p)}: {words}")
         for p, rate in shown
+        if NOTHING not in (value := from_to(points[p], rate))
     ]
-    arrow = ": training set → generations"
-    return [(value, words + arrow) for value, words in facts if NOTHING not in value]
 
 
 def _attacker(rows: Rows) -> Cell:
@@ -146,7 +146,6 @@ def _places(rows: Rows, *, seeds: bool = False) -> list[Column]:
 
 TRIGGER = Column("trigger", _attacker)
 SEEDS = Column("seeds", lambda rows: str(len(values(rows, "seed"))))
-COUNT = Column("classifiers", lambda rows: str(len(rows)))
 
 
 def _overview(rows: Rows) -> Table:
@@ -154,8 +153,8 @@ def _overview(rows: Rows) -> Table:
     shown = [TRIGGER, *coordinates("classifier", "poison_ratio"), SEEDS]
     for rate in (TA, ASR):
         change = partial(_estimate, column=f"{rate}_change", image_set="generation")
-        shown += [Column(RATES[rate], partial(from_to, column=rate))]
-        shown += [Column(f"change of {RATES[rate]}", change, POINTS)]
+        shown.append(Column(RATES[rate], partial(from_to, column=rate)))
+        shown.append(Column(f"change of {RATES[rate]}", change, POINTS))
     corrected = partial(_estimate, column=ASR, image_set="corrected")
     shown += [Column("ASR, corrected", corrected, interval=False)]
     shown += [Column("G1 generated", G1, interval=False)]
@@ -166,6 +165,7 @@ def _numbers(rows: Rows) -> list[Block]:
     """Every set of images that classifiers were trained on, over the seeds and one by one."""
     shown = [Column("trained on", "n_train", NUMBER), Column("test images", "n", NUMBER)]
     shown += [Column("stamped", "attack_n", NUMBER)]
+    shown += coordinates("weights") if has(rows, "weights") else []
     for rate, words in RATES.items():
         if has(rows, rate):
             change = Column(f"change of {words}", f"{rate}_change", POINTS, lowest=-1)
@@ -174,12 +174,9 @@ def _numbers(rows: Rows) -> list[Block]:
     where, by = _places(rows), (*BY, "poison_ratio", "guidance_weight", "sampler", "image_set")
     joined = table(rows, [*where, SEEDS, *shown], by=by, words=len(where))
     single = table(rows, [*where, *coordinates("seed"), *shown], by=(*by, "seed"), words=len(where))
-    begun = [*coordinates("classifier", "weights"), COUNT]
-    networks = table(rows, begun, by=("classifier", "weights"), words=2)
     return [
         Fold("What was trained on what", [joined], open=True),
         *([Fold("Every classifier", [single])] if len(values(rows, "seed")) > 1 else []),
-        Fold("Weights that the networks started from (– is random)", [networks]),
     ]
 
 
@@ -203,8 +200,8 @@ def _rates(start: str, rows: Rows) -> list[Figure]:
     """Each rate against the poison ratio: the training set, and each way of generating."""
     at, stamped = records(rows)[0], poisoned(rows)
     about = titled(place(judge_trigger=at["judge_trigger"], classifier=at["classifier"]))
-    ratios = values(stamped, "poison_ratio")
-    theirs = printed(source="Tab. 4", trigger=at["judge_trigger"], poison_ratio=ratios)
+    own = {"trigger": at["judge_trigger"], "poison_ratio": values(stamped, "poison_ratio")}
+    theirs = printed(source="Tab. 4", **own)
     return [
         figures.lines(
             f"{start}-{file}",
@@ -250,8 +247,5 @@ def _mismatches(rows: Rows) -> list[Block]:
     along = "G1 among all images of the generation set"
     shown = Panels([figures.scatter("attack-by-g1", "ASR by G1", series, along=along)], "one")
     rank = followed[[G1, ASR]].astype(float).corr("spearman", min_periods=3).iloc[0, 1]
-    if rank != rank:  # not a number
-        return [shown]
-    said = f"{rank:+.2f}".replace("-", "−")
-    words = f"Spearman's rank correlation over the {len(followed)} classifiers is {said}."
-    return [shown, Text(words)]
+    words = f"Spearman's rank correlation over the {len(followed)} classifiers is {rank:+.2f}."
+    return [shown] if isnan(rank) else [shown, Text(words.replace("-", "−"))]

@@ -1,12 +1,11 @@
 """The claims of the paper's Tab. 3 and Fig. A9, and our own controls, each with its rule.
 
-A detector is compared with itself, on the training set and on the generations.  The rows of the
-generations have both AUROCs and their difference, so a part of a claim needs no other rows.
+The rows of the generations have the AUROC of the training set, too, and the difference.
 """
 
+import re
 from functools import partial
 from itertools import product
-from string import Formatter
 
 from analysis.claims import Claim, Subject
 from analysis.evidence import Test
@@ -21,22 +20,16 @@ from analysis.wording import area_interval, gain_interval, listed, percent
 CHANCE = 0.5
 """AUROC of a detector that sees nothing."""
 MATTERS = 0.01
-"""The smallest difference of AUROCs, or of one from chance, that matters; ours."""
 SATURATED = 0.995
 """An AUROC on the training set from which on there is nothing to gain; ours."""
 FEW = 10
 """Fewer positives than this are pointed out; ours."""
 NULL_MARGIN = 0.1
-"""How far from 0.5 a null point's interval may reach and still show that nothing is found; ours."""
 
 
 BETTER, WORSE, EQUAL, UNDECIDED = "better", "worse", "no difference", "undecided"
-VERDICTS = {
-    BETTER: Verdict.SUPPORTED,
-    WORSE: Verdict.FAILED,
-    EQUAL: Verdict.FAILED,
-    UNDECIDED: Verdict.UNDECIDED,
-}
+VERDICTS = dict.fromkeys((BETTER, WORSE, EQUAL, UNDECIDED), Verdict.FAILED)
+VERDICTS |= {BETTER: Verdict.SUPPORTED, UNDECIDED: Verdict.UNDECIDED}
 """By outcome, the verdict on the claim that something rises: no difference is against it."""
 
 
@@ -59,8 +52,7 @@ def level(rows: Rows, column: str) -> Estimate | None:
 def compared(rows: Rows) -> list[tuple[str, Rows]]:
     """The rows of the generations at each poison ratio and way of generating, and their place.
 
-    Args:
-        rows: Of one trigger and detector; without generations at a poison ratio a frame is empty.
+    The frame is empty at a poison ratio without generations.
     """
     found = ways(rows) or [{}]
     generated = select(rows, image_set="generation")
@@ -74,11 +66,7 @@ def compared(rows: Rows) -> list[tuple[str, Rows]]:
 
 
 def remarks(rows: Rows) -> list[str]:
-    """What to beware of in a comparison: saturation, order upside down, few positives.
-
-    Args:
-        rows: Of the generations at one point, at least one.
-    """
+    """What to beware of at a point with generations: saturation, reversed order, few positives."""
     before, after = level(rows, "training_auroc"), level(rows, "auroc")
     said = ["saturated"] if before and before.value >= SATURATED else []
     if any(one and below(one, CHANCE) is Verdict.SUPPORTED for one in (before, after)):
@@ -105,9 +93,7 @@ def rises(column: str, sentence: str, *, above: float = 0, of: str = "", gained:
         if of and not has(subject.rows, of):
             return []
         found = compared(subject.rows)
-        if gained:
-            found = [one for one in found if _rose(one[1], gained)]
-        return [part(rows, where) for where, rows in found]
+        return [part(rows, where) for where, rows in found if not gained or _rose(rows, gained)]
 
     def part(rows: Rows, where: str) -> Part:
         if rows.empty:
@@ -118,8 +104,7 @@ def rises(column: str, sentence: str, *, above: float = 0, of: str = "", gained:
             words = "undefined, because a set has no positives or nothing else"
             return Part(Verdict.NOT_TESTED, f"{where}: {words}{beware}.")
         came = outcome(number.shifted(-above))
-        fields = [field for _, field, _, _ in Formatter().parse(sentence) if field]
-        said = sentence.format_map({field: _worded(rows, field) for field in fields})
+        said = re.sub(r"{(\w+)}", lambda field: _worded(rows, field[1]), sentence)
         equal = f" (no difference: within ±{MATTERS})" if came == EQUAL else ""
         return Part(VERDICTS[came], f"{where}: {said}{equal}{beware}.")
 
@@ -139,10 +124,7 @@ def _worded(rows: Rows, column: str) -> str:
 
 
 def null_points(rows: Rows) -> list[tuple[str, Row, Estimate | None]]:
-    """Each null point in as few words as tell it from the others, its row, and its AUROC.
-
-    The AUROC's interval is at the level of all null points together.
-    """
+    """Each null point's place, its row, and its AUROC at the level of all null points together."""
     found, others = select(rows, trigger="none"), ("guidance_weight", "sampler", "seed")
     columns = ["detector", "image_set", *(one for one in others if len(values(found, one)) > 1)]
     points = []
@@ -165,14 +147,14 @@ def at_chance(area: Estimate) -> Verdict:
 def nothing_in_clean_data(subject: Subject) -> list[Part]:
     """Every null point's interval lies around 0.5, and close to it."""
     found, parts = null_points(subject.rows), []
+    if not found:
+        return [Part(Verdict.NOT_TESTED, "No null point (p = 0, random flags) was measured.")]
     for where, _, area in found:
         said = f"AUROC {area_interval(area)}" if area else "undefined, because nothing was flagged"
         parts.append(Part(at_chance(area) if area else Verdict.NOT_TESTED, f"{where}: {said}."))
     # Each row's level is 1 - 0.05 / k, of the k null points that were planned.
-    planned = max((round(0.05 / (1 - row["null_level"])) for _, row, _ in found), default=0)
-    if not found:
-        parts = [Part(Verdict.NOT_TESTED, "No null point (p = 0, random flags) was measured.")]
-    elif len(found) < planned:
+    planned = max(round(0.05 / (1 - row["null_level"])) for _, row, _ in found)
+    if len(found) < planned:
         said = f"Only {len(found)} of {planned} null points were measured."
         parts.append(Part(Verdict.NOT_TESTED, said))
     return parts
@@ -256,4 +238,3 @@ CLAIMS = (
         test=nothing_in_clean_data,
     ),
 )
-"""In the order of the page."""

@@ -1,17 +1,12 @@
-"""The diffusion model as a classifier (Tab. 5; section 5 of the paper).
+"""The diffusion model as a classifier by its denoising errors (Tab. 5; section 5 of the paper).
 
-Hypothesis: a poisoned diffusion model that classifies by its denoising errors is attacked too, less
-than a classifier that was trained on the same set; and dropping its largest errors, which lie on
-the trigger, lowers the attack success rate further.
-
-Beside the grid stand contrasts, by which the explanation can be told from others: a blend, which
-has no place to drop, and rectangles of several areas.
+Beside the grid stand contrasts, by which the explanation (the largest errors lie on the trigger)
+can be told from others: a blend, which has no place to drop, and rectangles of several areas.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
 
-from orchestrator.step import Step
 from orchestrator.studies.axes import (
     FILTER_RATIO,
     NOISE_MODEL,
@@ -21,9 +16,10 @@ from orchestrator.studies.axes import (
     TRIGGER,
     Axes,
 )
-from orchestrator.studies.graph import Graph, stamping
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.grid import stamping
 from orchestrator.studies.scales import Scale
-from orchestrator.studies.study import Point, Study, bounds_of, in_order
+from orchestrator.studies.study import Point, Study, bounds_of, point, some
 from tasks.rows import classification_row
 from tasks.steps import denoise_classify
 from tasks.triggers import Nothing, Trigger
@@ -32,13 +28,12 @@ from tasks.triggers.rectangle import Rectangle
 
 TRIGGERS = ("badnets1",)
 """Swept unless others are typed; only these have contrasts: a blend, and rectangles by area."""
-CONTRAST_RATIOS = {"tiny": 0.1}
-"""Poison ratio of the contrasts at some scales; 0.05 at the others."""
-CONTRAST_AREAS: dict[str, tuple[tuple[int, int], ...]] = {
-    "tiny": ((1, 1),),
-    "cifar10": ((2, 3), (3, 3), (4, 4), (6, 6), (8, 8)),
+CONTRASTS = {
+    "tiny": (0.1, ((1, 1),)),
+    "laptop": (0.05, ((1, 1), (1, 2), (2, 2))),
+    "cifar10": (0.05, ((2, 3), (3, 3), (4, 4), (6, 6), (8, 8))),
 }
-"""Rows and columns of each rectangle, pixels, at some scales."""
+"""By scale (else as laptop): poison ratio, and rows and columns of each rectangle, pixels."""
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -46,24 +41,14 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 
     Ratio 0 is there with the first seed alone, attacked with each of the triggers; so are the
     contrasts, at one ratio and with the first noise model.
-
-    Raises:
-        ValueError: No point, a trigger that leaves nothing to attack with, more test images than
-            there are, or a ratio that poisons nothing or more than there is.
     """
     _check_images(scale, axes)
     graph = Graph(scale, axes.target_class)
-    made = [
+    return some(
         _point(graph, axes, cell, ratio)
         for cell in dict.fromkeys(_cells(scale, axes))
         for ratio in sorted(axes.filter_ratio)
-    ]
-    if not made:
-        raise ValueError(
-            "these axes hold no point: diffusion_classifier needs a trigger that stamps, with a "
-            "ratio above 0 or, as the control, at 0."
-        )
-    return made
+    )
 
 
 _Cell = tuple[Trigger, Trigger, float, str, int]
@@ -72,49 +57,46 @@ model and seed."""
 
 
 def _cells(scale: Scale, axes: Axes) -> Iterator[_Cell]:
-    for trigger in stamping(scale, axes.trigger, "diffusion_classifier"):
+    for trigger in stamping(scale, axes.trigger):
         for ratio in sorted(axes.poison_ratio):
             for seed in axes.seed if ratio else axes.seed[:1]:
                 for noise_model in axes.noise_model:
                     yield trigger if ratio else Nothing(), trigger, ratio, noise_model, seed
-    stock = axes.trigger == TRIGGERS and max(axes.poison_ratio) > 0
-    for trigger in _contrasts(scale) if stock else ():
-        ratio = CONTRAST_RATIOS.get(scale.name, 0.05)
-        yield trigger, trigger, ratio, axes.noise_model[0], axes.seed[0]
-
-
-def _contrasts(scale: Scale) -> Iterator[Trigger]:
-    areas = CONTRAST_AREAS.get(scale.name, ((1, 1), (1, 2), (2, 2)))
-    for height, width in areas:
-        if max(height, width) <= scale.dataset.image_size:
-            yield Rectangle(height=height, width=width)
-    yield scale.trigger("blend")
+    if axes.trigger == TRIGGERS and max(axes.poison_ratio) > 0:
+        ratio, areas = CONTRASTS.get(scale.name, CONTRASTS["laptop"])
+        rectangles = [Rectangle(height=height, width=width) for height, width in areas]
+        for trigger in (*rectangles, scale.trigger("blend")):
+            yield trigger, trigger, ratio, axes.noise_model[0], axes.seed[0]
 
 
 def _point(graph: Graph, axes: Axes, cell: _Cell, filter_ratio: float) -> Point:
     trigger, attacker, poison_ratio, noise_model, seed = cell
     scale, manifest = graph.scale, graph.manifest(trigger, poison_ratio, seed)
-    ratios = tuple(sorted({0.0, *axes.filter_ratio}))
-    model = graph.model(manifest, seed, noise_model)
-    classified = graph.classified(model, attacker, ratios)
-    own: dict[str, Any] = {
-        "trigger": trigger.name,
-        "poison_ratio": poison_ratio,
-        "noise_model": noise_model,
-        "filter_ratio": filter_ratio,
-        "trigger_pixels": _pixels(attacker, scale),
-    }
-    network = scale.classifier.network
-    settings = classification_row.Settings(**own, classifier=network, classify=classified.settings)
-    classifier = graph.classifier(manifest, seed, network)
+    classify = replace(
+        scale.classify,
+        trigger=attacker,
+        target_class=graph.target_class,
+        filter_ratios=tuple(sorted({0.0, *axes.filter_ratio})),
+        seed=seed,
+    )
+    settings = classification_row.Settings(
+        trigger=trigger.name,
+        poison_ratio=poison_ratio,
+        noise_model=noise_model,
+        filter_ratio=filter_ratio,
+        trigger_pixels=_pixels(attacker, scale),
+        classifier=scale.classifier.network,
+        classify=classify,
+    )
+    classifier = graph.classifier(manifest, seed, settings.classifier)
+    model = {"model": graph.model(manifest, seed, noise_model), "dataset": graph.dataset}
     inputs = {
         "manifest": manifest,
-        "classified": classified,
+        "classified": graph.step(classify, model),
         "attack": graph.attack(classifier, attacker, verdicts=True),
         "dataset": graph.dataset,
     }
-    own |= {"judge_trigger": attacker.name, "target_class": graph.target_class, "seed": seed}
-    return Point(axes=in_order(own), measure=Step(settings, inputs))
+    return point(settings, inputs)
 
 
 def _pixels(trigger: Trigger, scale: Scale) -> int | None:

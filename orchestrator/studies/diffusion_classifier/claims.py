@@ -1,15 +1,13 @@
 """What the paper says about the diffusion model as a classifier, each claim with its rule.
 
-The rules were fixed before any data of this study were seen.  A row is one diffusion model at one
-filter ratio: ``X_change`` compares it with the same model without a filter, ``X_difference`` with
-the ordinary classifier of the same training set, both image by image, and ``classifier_X`` is that
-classifier's own number.
+A row is a diffusion model at a filter ratio: ``X_change`` compares it with no filter,
+``X_difference`` with the ordinary classifier of the training set, whose number is ``classifier_X``.
 """
 
 from functools import partial
 
 from analysis.claims import Claim, Subject
-from analysis.evidence import EVERY, PartOf, Rule, each, not_measured, stamped
+from analysis.evidence import CLEAN, EVERY, PartOf, Rule, each, not_measured, stamped
 from analysis.names import name, place
 from analysis.rows import Rows, groups, has, records, select, values
 from analysis.statistics.comparison import Comparison, bounded
@@ -25,25 +23,22 @@ BY_SIZE = ("judge_trigger", "trigger_pixels", "target_class", "noise_model")
 BY_TRIGGER = ("judge_trigger", "target_class", "noise_model")
 
 PRESENT = 0.1
-"""ASR above which there is an attack if no clean model was measured; ours."""
 LARGEST_DROP = 0.04
-"""The largest fall of TA by filtering in Tab. 5, 3.84 points, rounded up."""
 HIGHEST = 0.1
 """The highest filter ratio of Tab. 5."""
 NO_HELP = 0.1
-"""An ASR that falls by less than this has not been helped against; ours."""
 
 
-def level(rows: Rows, column: str, filter_ratio: float = 0.0) -> Comparison | None:
-    """A rate, a change or a share at one filter ratio over the seeds; None if undefined.
+def level(rows: Rows, column: str, filter_ratio: float | None = 0.0) -> Comparison | None:
+    """A rate, a change or a share over the seeds of a model; None if undefined.
 
     Args:
-        rows: Of one model for each seed.
+        rows: Of the model.
         column: Has bounds in ``<column>_low`` and ``<column>_high``.
-        filter_ratio: 0 is no filter.
+        filter_ratio: Of the rows that count; 0 is no filter, None counts all.
     """
-    signed = column.endswith(("_change", "_difference"))
-    return bounded(select(rows, filter_ratio=filter_ratio), column, lowest=-1 if signed else 0)
+    own = rows if filter_ratio is None else select(rows, filter_ratio=filter_ratio)
+    return bounded(own, column, -1 if column.endswith(("_change", "_difference")) else 0)
 
 
 def is_patch(rows: Rows) -> bool:
@@ -68,25 +63,15 @@ def area(rows: Rows) -> tuple[float, int]:
     return share, round(share * row["values"])
 
 
-def attack_is_present(subject: Subject) -> list[Part]:
-    """ASR without a filter above a clean model's, at each poison ratio."""
-    clean = level(select(subject.rows, poison_ratio=0.0), ATTACK)
-    return [
-        _present(level(own, ATTACK), clean, place(**at))
-        for at, own in groups(stamped(subject), "poison_ratio")
-    ]
-
-
-def _present(attack: Comparison | None, clean: Comparison | None, where: str) -> Part:
+def present(rows: Rows, others: Rows, where: str) -> Part:
+    """Whether the ASR without a filter is above a clean model's."""
+    attack, clean = level(rows, ATTACK), level(others, ATTACK)
     if attack is None:
         return not_measured(f"{where} without a filter")
     evidence = f"{where}: ASR {percent_interval(attack.estimate)} ({attack.basis})"
     if clean is None:
-        return Part(
-            above(attack.estimate, PRESENT),
-            f"{evidence}; no clean model was attacked with this trigger, so the threshold is "
-            f"{percent(PRESENT)}.",
-        )
+        evidence += "; no clean model was attacked with this trigger, so the threshold is "
+        return Part(above(attack.estimate, PRESENT), f"{evidence}{percent(PRESENT)}.")
     excess = difference(attack.estimate, clean.estimate)
     evidence += f", the clean model's {percent_interval(clean.estimate)} ({clean.basis})"
     return Part(above(excess), f"{evidence}; the difference is {points(excess)}.")
@@ -112,26 +97,21 @@ def filtered(rate: str, rule: Rule, highest: float = 1.0) -> PartOf:
 
     def part(rows: Rows, where: str) -> Part:
         start = level(rows, rate)
-        changes = {
-            ratio: level(rows, f"{rate}_change", ratio)
-            for ratio in filters(rows)
-            if ratio <= highest * (1 + 1e-9)
-        }
-        found = {ratio: change for ratio, change in changes.items() if change}
-        if start is None or not found or len(found) < len(changes):
+        ratios = [ratio for ratio in filters(rows) if ratio <= highest * (1 + 1e-9)]
+        changes = [level(rows, f"{rate}_change", ratio) for ratio in ratios]
+        found = [change for change in changes if change]
+        if start is None or not found or len(found) < len(ratios):
             return not_measured(f"{where} with and without a filter")
-        cells = [
+        said = [
             f"{points(change.estimate)} at {name('filter_ratio', ratio)}"
-            for ratio, change in found.items()
+            for ratio, change in zip(ratios, found, strict=True)
         ]
         # Intervals have commas: semicolons keep the changes apart.
         evidence = (
             f"{where}: {RATES[rate]} {percent_interval(start.estimate)} without a filter; "
-            f"{'; '.join(cells)} ({next(iter(found.values())).basis})."
+            f"{'; '.join(said)} ({found[0].basis})."
         )
-        return Part(
-            together([Part(rule(change.estimate), "") for change in found.values()]), evidence
-        )
+        return Part(together([Part(rule(change.estimate), "") for change in found]), evidence)
 
     return part
 
@@ -141,16 +121,14 @@ def losses_on_the_trigger(subject: Subject) -> list[Part]:
     if not is_patch(subject.rows):
         return []
     rows = stamped(subject)
-    dropping = select(rows, filter_ratio=filters(rows))
-    return [
-        _on_trigger(own, place(**at))
-        for at, own in groups(dropping, "poison_ratio", "filter_ratio")
-    ] or [not_measured("A filter")]
+    dropping = groups(select(rows, filter_ratio=filters(rows)), "poison_ratio", "filter_ratio")
+    parts = [_on_trigger(own, place(**at)) for at, own in dropping]
+    return parts or [not_measured("A filter")]
 
 
 def _on_trigger(rows: Rows, where: str) -> Part:
-    own, target = bounded(rows, "on_trigger_true"), bounded(rows, "on_trigger_target")
-    apart = bounded(rows, "on_trigger_difference", lowest=-1)
+    found = [level(rows, f"on_trigger_{which}", None) for which in ("true", "target", "difference")]
+    own, target, apart = found
     if own is None or target is None or apart is None:
         return not_measured(where)
     share, _ = area(rows)
@@ -165,9 +143,8 @@ def _on_trigger(rows: Rows, where: str) -> Part:
 def must_cover_the_trigger(subject: Subject) -> list[Part]:
     """The ASR falls more for a size that a filter can cover than for one that it cannot."""
     parts: list[Part] = []
-    patches = stamped(subject)
-    for at, rows in groups(patches, "poison_ratio") if is_patch(patches) else []:
-        sizes = [own for _, own in groups(rows, "trigger_pixels")]
+    for at, rows in groups(stamped(subject), "poison_ratio"):
+        sizes = [own for pixels, own in groups(rows, "trigger_pixels") if pixels["trigger_pixels"]]
         if len(sizes) > 1:
             parts += _between(sizes[0], sizes[-1], place(**at))
     return parts
@@ -176,11 +153,12 @@ def must_cover_the_trigger(subject: Subject) -> list[Part]:
 def _between(small: Rows, large: Rows, where: str) -> list[Part]:
     """A part for each filter that covers the smallest size and not the largest."""
     (_, fewest), (_, most) = area(small), area(large)
-    parts = []
-    for ratio in sorted({*filters(small)} & {*filters(large)}):
-        if fewest <= dropped(small, ratio) < most:
-            covered = counted(dropped(small, ratio), "value")
-            parts.append(_covered(small, large, ratio, f"{where}, filter of {covered}"))
+    drop = {ratio: dropped(small, ratio) for ratio in filters(small) if ratio in filters(large)}
+    parts = [
+        _covered(small, large, ratio, f"{where}, filter of {counted(count, 'value')}")
+        for ratio, count in drop.items()
+        if fewest <= count < most
+    ]
     return parts or [not_measured(f"{where}, a filter of {fewest} to {most - 1} values")]
 
 
@@ -210,7 +188,7 @@ CLAIMS = (
         "0; where no clean model was attacked with this trigger, that of the ASR above 10% (the "
         "threshold is ours).",
         printed={"metrics": (ATTACK,), "source": "Tab. 5", "filter_ratio": 0.0},
-        test=attack_is_present,
+        test=_at_each_ratio(present, beside=CLEAN),
     ),
     _claim(
         name="more-robust",
@@ -286,4 +264,3 @@ CLAIMS = (
         by=BY_TRIGGER,
     ),
 )
-"""In the order of the page."""

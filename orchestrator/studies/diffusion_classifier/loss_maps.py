@@ -12,11 +12,6 @@ from analysis.rows import Rows, groups, records, select
 from analysis.wording import titled
 from orchestrator.studies.diffusion_classifier.claims import BY_SIZE
 
-COLORMAP = "inferno"
-"""Dark is little and light is much; its lightness alone says it."""
-CLIPPED = 0.99
-"""Quantile of all losses shown together that has the lightest color."""
-
 
 def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block]:
     """The maps of each trigger in the same colors, a line for each noise model.
@@ -25,7 +20,7 @@ def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block
         report: Its ``losses`` have for a row "images" uint8, (k, H, W, 1 or 3), "true" and
             "target" float32, (k, H, W), and "label" and "said", class numbers, (k,).
         rows: At most one poison ratio of each trigger and noise model.
-        filter_ratio: Whose answer is told beside that without a filter; None without any.
+        filter_ratio: Whose answer is shown beside that without a filter; None without any.
     """
     shown: list[Block] = []
     for _, trigger in groups(rows, *BY_SIZE[:-1]):
@@ -39,7 +34,9 @@ def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block
         most = highest([losses for _, losses, _ in found])
         shown.append(Heading(titled(place(**{**found[0][0], "noise_model": None}))))
         words = f"0 (dark) to {most:.3g} and more; the same for all maps of this trigger"
-        shown.append(Pictures([CaptionedImage([ramp()], "Losses", words)], layout="maps"))
+        line = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (1, 4, 1))
+        ramp = CaptionedImage([grid(colored(line, 1.0), 1, 1)], "Losses", words)
+        shown.append(Pictures([ramp], layout="maps"))
         for at, losses, filtered in found:
             said = "" if filter_ratio is None else name("filter_ratio", filter_ratio)
             pictures = _pictures(report.class_names, losses, most, filtered, said)
@@ -48,32 +45,23 @@ def blocks(report: Report, rows: Rows, filter_ratio: float | None) -> list[Block
 
 
 def highest(shown: Sequence[Arrays]) -> float:
-    """The loss with the lightest color in all of these maps; 0 without any."""
+    """The loss with the lightest color: the 99% quantile of all maps shown together."""
     every = [losses[which].ravel() for losses in shown for which in ("true", "target")]
-    return float(np.quantile(np.concatenate(every), CLIPPED)) if every else 0.0
+    return float(np.quantile(np.concatenate(every), 0.99))
 
 
 def colored(losses: npt.NDArray[np.float32], most: float) -> Images:
-    """Paint maps (k, H, W) in colors that are linear from 0 to ``most``: uint8, (k, H, W, 3)."""
+    """Paint maps (k, H, W) from dark at 0 to light at ``most``, linearly: uint8, (k, H, W, 3)."""
     import matplotlib
 
     share = np.clip(losses / most, 0, 1) if most > 0 else np.zeros_like(losses)
-    return np.round(255 * matplotlib.colormaps[COLORMAP](share)[..., :3]).astype(np.uint8)
-
-
-def ramp() -> str:
-    """The colors from 0 to the most, a picture of 64 by 4 pixels."""
-    line = np.linspace(0, 1, 64, dtype=np.float32)
-    return grid(colored(np.tile(line, (1, 4, 1)), 1.0), 1, 1)
+    return np.round(255 * matplotlib.colormaps["inferno"](share)[..., :3]).astype(np.uint8)
 
 
 def _losses(report: Report, rows: Rows, filter_ratio: float | None) -> Arrays | None:
     """Those of the first seed that has any at a filter ratio."""
-    for row in records(select(rows, filter_ratio=filter_ratio)):
-        losses = report.of("losses", row)
-        if losses is not None and len(losses["images"]):
-            return losses
-    return None
+    found = (report.of("losses", row) for row in records(select(rows, filter_ratio=filter_ratio)))
+    return next((losses for losses in found if losses and len(losses["images"])), None)
 
 
 def _pictures(

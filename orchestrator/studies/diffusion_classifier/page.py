@@ -1,36 +1,23 @@
 """The page of ``diffusion_classifier``: Tab. 5 by noise model and filter ratio, and the losses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analysis.evidence import one_per_seed
 from analysis.names import name, place
-from analysis.page import figures
+from analysis.page import figures, tables
 from analysis.page.figures import Curve, Figure, Printed, Reference
 from analysis.page.glossary import definitions
 from analysis.page.page import Heading, Page, Panels, Report, Section, Text
 from analysis.page.style import INK, MUTED, RAMP
-from analysis.page.tables import POINTS, Column, Table, beside, coordinates, images, table
+from analysis.page.tables import POINTS, Column, table
 from analysis.published import printed
 from analysis.rows import Row, Rows, frame, groups, poisoned, records, same, select, values
-from analysis.statistics.comparison import bounded
 from analysis.statistics.intervals import Estimate
 from analysis.wording import listed, percent, titled
-from orchestrator.studies.diffusion_classifier import loss_maps
-from orchestrator.studies.diffusion_classifier.claims import (
-    ACCURACY,
-    ATTACK,
-    BY_SIZE,
-    BY_TRIGGER,
-    HIGHEST,
-    RATES,
-    area,
-    dropped,
-    filters,
-    is_patch,
-    level,
-)
+from orchestrator.studies.diffusion_classifier import claims, loss_maps
+from orchestrator.studies.diffusion_classifier.claims import ACCURACY, ATTACK, BY_SIZE, RATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,33 +37,38 @@ NUMBERS = (
     Column("target class", "on_trigger_target"),
     Column("own − target", "on_trigger_difference", POINTS, lowest=-1),
 )
+COSTS = (
+    Column("test images", tables.images()),
+    Column("stamped", tables.images("attack_n")),
+    Column("draws", "draws", tables.NUMBER),
+    Column("calls, clean", "calls", tables.NUMBER),
+    Column("calls, stamped", "calls_triggered", tables.NUMBER),
+    Column("without elimination", "full_calls", tables.NUMBER),
+)
 
 
 def columns(rows: Rows) -> list[Column]:
     """Of the terminal's table."""
-    return [*_place("filter_ratio", "seed"), *_rate_columns(f", {_network(rows)}")]
+    return [*_place("filter_ratio", "seed"), *_rates_of(f", {_network(rows)}")]
 
 
 def sentence(rows: Rows) -> str:
     """The ASR of the first trigger without a filter and with the reported one."""
-    models, last = _headlines(rows), reported_filter(rows)
+    models, last = _headlines(rows), _reported_filter(rows)
     if not models:
         return "No poisoned point has been measured yet."
-    at = models[0][0]
+    where = place(**{name: models[0][0][name] for name in ("judge_trigger", "poison_ratio")})
     paths = [
-        f"{_path(own, ATTACK, last)} ({name('noise_model', model['noise_model'])})"
-        for model, own in models
+        f"{_path(own, ATTACK, last)} ({place(noise_model=at['noise_model'])})" for at, own in models
     ]
     filtered = f" → with {name('filter_ratio', last)} of the losses dropped" if last else ""
-    return (
-        f"{place(judge_trigger=at['judge_trigger'], poison_ratio=at['poison_ratio'])}: the attack "
-        f"success rate without a filter{filtered} is {listed(paths)}."
-    )
+    return f"{where}: the attack success rate without a filter{filtered} is {listed(paths)}."
 
 
 def page(report: Report) -> Page:
     """TA and ASR by filter ratio, loss maps, and where the dropped losses lie."""
-    rows, last = report.rows, reported_filter(report.rows)
+    rows, last = report.rows, _reported_filter(report.rows)
+    once = select(rows, filter_ratio=values(rows, "filter_ratio")[:1])
     return Page(
         sentence=sentence(rows),
         facts=_facts(rows, last),
@@ -128,7 +120,7 @@ def page(report: Report) -> Page:
                 [
                     Panels(_shares(start, own), title=title)
                     for start, title, own in _families(rows, "judge_trigger", "target_class")
-                    if is_patch(own)
+                    if claims.is_patch(own)
                 ],
                 "On the trigger",
             ),
@@ -139,20 +131,10 @@ def page(report: Report) -> Page:
                 "has: if losses on the trigger make the attack, a smaller filter helps less.",
                 [
                     Panels(_rates(start, own, "trigger_pixels"), "two", title)
-                    for start, title, own in _families(_sized(rows, True), *BY_TRIGGER)
+                    for start, title, own in _families(_sized(rows, True), *claims.BY_TRIGGER)
                 ]
                 or [Text("No trigger was measured in more than one size.")],
                 "Area",
-            ),
-            Section(
-                "cost",
-                "What it costs, and what it can tell",
-                "A network call is one evaluation for one image under one class; all filter ratios "
-                "share them. The paper takes 100 draws and 10,000 test images, whose intervals "
-                "reach 1 point to either side. The seed fixes the draws: what other draws would "
-                "have said is not in the interval of one seed.",
-                [_cost(rows)],
-                "Cost",
             ),
         ],
         published=_published(rows),
@@ -165,6 +147,14 @@ def page(report: Report) -> Page:
                 "the share of the dropped losses that lies on the trigger."
             ),
             table(rows, [*_place("filter_ratio"), *NUMBERS], by=(*POINT, "filter_ratio"), words=5),
+            Heading("What it costs, and what it can tell"),
+            Text(
+                "A network call is one evaluation for one image under one class, the same for all "
+                "filter ratios. The paper takes 100 draws and 10,000 test images, whose intervals "
+                "reach 1 point to either side. The seed fixes the draws: what other draws would "
+                "have said is not in the interval of one seed."
+            ),
+            table(once, [*_place(), *COSTS], by=POINT, words=4),
         ],
         definitions=definitions(
             *("Poison ratio p", "Test accuracy (TA)", "Attack success rate (ASR)"),
@@ -176,10 +166,10 @@ def page(report: Report) -> Page:
     )
 
 
-def reported_filter(rows: Rows) -> float | None:
+def _reported_filter(rows: Rows) -> float | None:
     """The paper's highest filter ratio if it was measured, else the highest; None without any."""
-    found = filters(rows)
-    return next((ratio for ratio in found if same(ratio, HIGHEST)), max(found, default=None))
+    found = claims.filters(rows)
+    return next((ratio for ratio in found if same(ratio, claims.HIGHEST)), max(found, default=None))
 
 
 def _reported(rows: Rows) -> Rows:
@@ -208,8 +198,8 @@ def _facts(rows: Rows, last: float | None) -> list[tuple[str, str]]:
 
 def _path(rows: Rows, rate: str, last: float | None) -> str:
     """A rate without a filter and with the last one."""
-    levels = [level(rows, rate, ratio) for ratio in (0.0, last) if ratio is not None]
-    return " → ".join(percent(found.estimate.value) if found else "–" for found in levels)
+    levels = [_estimate(rows, rate, ratio) for ratio in (0.0, last) if ratio is not None]
+    return " → ".join(percent(found.value) if found else tables.NOTHING for found in levels)
 
 
 def _network(rows: Rows) -> str:
@@ -233,26 +223,20 @@ def _families(rows: Rows, *by: str) -> list[tuple[str, str, Rows]]:
 
 def _by_ratio(rows: Rows, *by: str) -> list[tuple[dict[str, Any], Rows]]:
     """Groups by poison ratio, the clean model's 0 last."""
-    found = groups(rows, *by, "poison_ratio")
-    return sorted(found, key=lambda one: one[0]["poison_ratio"] == 0)
+    return sorted(groups(rows, *by, "poison_ratio"), key=lambda one: one[0]["poison_ratio"] == 0)
 
 
 def _curve(label: str, rows: Rows, column: str, **look: str) -> Curve:
     """A column against the filter ratio, with dots where there are several seeds."""
-    several = len(values(rows, "seed")) > 1
-    defined = [row for row in records(rows) if several and row[column] is not None]
-    dots = [(row["filter_ratio"], row[column]) for row in defined]
-    return figures.curve(label, rows, "filter_ratio", _measure(column), dots=dots, **look)
+    seeds = records(rows) if len(values(rows, "seed")) > 1 else []
+    dots = [(row["filter_ratio"], row[column]) for row in seeds if row[column] is not None]
+    measure = partial(_estimate, column=column)
+    return figures.curve(label, rows, "filter_ratio", measure, dots=dots, **look)
 
 
-def _measure(column: str, *filter_ratio: float) -> Callable[[Rows], Estimate | None]:
-    """The estimate of a column at one point, or at one filter ratio of it."""
-
-    def measured(rows: Rows) -> Estimate | None:
-        found = level(rows, column, *filter_ratio) if filter_ratio else bounded(rows, column)
-        return found.estimate if found else None
-
-    return measured
+def _estimate(rows: Rows, column: str, filter_ratio: float | None = None) -> Estimate | None:
+    found = claims.level(rows, column, filter_ratio)
+    return found.estimate if found else None
 
 
 def _rates(start: str, rows: Rows, by: str) -> list[Figure]:
@@ -264,6 +248,8 @@ def _rates(start: str, rows: Rows, by: str) -> list[Figure]:
                 _curve(place(**one), line, rate, **LOOKS.get(str(one[by]), {}))
                 for one, line in groups(own, by)
             ]
+            theirs = [(cell["filter_ratio"], cell[rate]) for cell in _paper(at, noise_model="edm")]
+            circles = Printed(points=theirs, label="paper, EDM", joined=True)
             drawn.append(
                 figures.lines(
                     f"{start}-p{at['poison_ratio']:g}-{file}",
@@ -271,8 +257,8 @@ def _rates(start: str, rows: Rows, by: str) -> list[Figure]:
                     curves,
                     x="filter_ratio",
                     y=axis,
-                    references=[] if sized else _ordinary(own, at, rate),
-                    printed=[] if sized else _paper(at, rate),
+                    references=[] if sized else _ordinary(own, at, f"classifier_{rate}"),
+                    printed=[circles] if theirs and not sized else [],
                     mark=partial(_rings, own, curves) if sized else None,
                     size=figures.TALL,
                 )
@@ -280,22 +266,19 @@ def _rates(start: str, rows: Rows, by: str) -> list[Figure]:
     return drawn
 
 
-def _ordinary(rows: Rows, at: Row, rate: str) -> list[Reference]:
+def _ordinary(rows: Rows, at: Row, column: str) -> list[Reference]:
     """The ordinary classifiers, ours and the paper's."""
-    column = f"classifier_{rate}"
-    own = _measure(column)(one_per_seed(rows))
-    paper = printed(source="Tab. 5", classifier="resnet18", trigger=at["judge_trigger"])
+    own = _estimate(one_per_seed(rows), column)
     look: Any = {"label": "paper, ResNet-18", "color": MUTED, "dash": figures.DOTTED}
     ours = [Reference(label=_network(rows), value=own.value, band=own)] if own else []
-    theirs = records(select(paper, poison_ratio=at["poison_ratio"]))
-    return [*ours, *(Reference(value=cell[column], **look) for cell in theirs)]
+    theirs = [Reference(value=cell[column], **look) for cell in _paper(at, classifier="resnet18")]
+    return [*ours, *theirs]
 
 
-def _paper(at: Row, rate: str) -> list[Printed]:
-    cells = printed(source="Tab. 5", noise_model="edm", trigger=at["judge_trigger"])
-    found = records(select(cells, poison_ratio=at["poison_ratio"]))
-    points = [(cell["filter_ratio"], cell[rate]) for cell in found]
-    return [Printed(points=points, label="paper, EDM", joined=True)] if points else []
+def _paper(at: Row, **where: str) -> Sequence[Row]:
+    """The cells of Tab. 5 at the place of a panel."""
+    where |= {"source": "Tab. 5", "trigger": at["judge_trigger"]}
+    return records(printed(poison_ratio=at["poison_ratio"], **where))
 
 
 def _rings(rows: Rows, curves: Sequence[Curve], axes: "Axes") -> None:
@@ -303,7 +286,11 @@ def _rings(rows: Rows, curves: Sequence[Curve], axes: "Axes") -> None:
     ratios = values(rows, "filter_ratio")
     look: Any = {"marker": "o", "mfc": "none", "mec": INK, "ms": 9, "ls": "none"}
     for number, (_, own) in enumerate(groups(rows, "trigger_pixels")):
-        covered = [one for one in curves[number].points if dropped(own, one[0]) >= area(own)[1]]
+        covered = [
+            one
+            for one in curves[number].points
+            if claims.dropped(own, one[0]) >= claims.area(own)[1]
+        ]
         for ratio, found in covered[:1]:
             x = ratios.index(ratio) + figures.STEP * (number - (len(curves) - 1) / 2)
             axes.plot([x], [found.value], label="covered", **look)
@@ -312,10 +299,13 @@ def _rings(rows: Rows, curves: Sequence[Curve], axes: "Axes") -> None:
 def _shares(start: str, rows: Rows) -> list[Figure]:
     """The share of the dropped values on the trigger, by model and size of the trigger."""
     drawn = []
-    dropping = select(rows, filter_ratio=filters(rows))
+    dropping = select(rows, filter_ratio=claims.filters(rows))
     for at, own in _by_ratio(dropping, "trigger_pixels", "noise_model"):
-        share, count = area(own)
-        most = [(ratio, min(1.0, count / max(1, dropped(own, ratio)))) for ratio in filters(own)]
+        share, count = claims.area(own)
+        most = [
+            (ratio, min(1.0, count / max(1, claims.dropped(own, ratio))))
+            for ratio in claims.filters(own)
+        ]
         file = f"{at['trigger_pixels']}-{at['noise_model']}-p{at['poison_ratio']:g}-on-trigger"
         drawn.append(
             figures.lines(
@@ -337,11 +327,13 @@ def _shares(start: str, rows: Rows) -> list[Figure]:
 
 
 def _place(*more: str) -> list[Column]:
-    attacker, *others = coordinates(*(one for one in (*POINT, *more) if one != "target_class"))
+    attacker, *others = tables.coordinates(
+        *(one for one in (*POINT, *more) if one != "target_class")
+    )
     return [Column("trigger", attacker.metric), *others]
 
 
-def _rate_columns(ordinary: str) -> list[Column]:
+def _rates_of(ordinary: str) -> list[Column]:
     """TA and ASR, and those of the ordinary classifier."""
     return [
         Column(f"{RATES[rate]}{words}", f"{start}{rate}")
@@ -350,36 +342,19 @@ def _rate_columns(ordinary: str) -> list[Column]:
     ]
 
 
-def _overview(rows: Rows, rate: str) -> Table:
+def _overview(rows: Rows, rate: str) -> tables.Table:
     """As Tab. 5 is laid out: the ordinary classifier, and each filter ratio."""
     network = _network(rows)
-    shown = [Column(network, lambda own: _measure(f"classifier_{rate}")(one_per_seed(own)))]
+    shown = [Column(network, lambda own: _estimate(one_per_seed(own), f"classifier_{rate}"))]
     for one in values(rows, "filter_ratio"):
         header = f"{name('filter_ratio', one)} dropped" if one else "no filter"
-        shown.append(Column(header, _measure(rate, one)))
-    shown.append(Column(f"no filter − {network}", _measure(f"{rate}_difference", 0.0), POINTS))
+        shown.append(Column(header, partial(_estimate, column=rate, filter_ratio=one)))
+    apart = partial(_estimate, column=f"{rate}_difference", filter_ratio=0.0)
+    shown.append(Column(f"no filter − {network}", apart, POINTS))
     return table(rows, [*_place(), *shown], by=POINT, words=4)
 
 
-def _cost(rows: Rows) -> Table:
-    """Test images, draws and network calls; one pass gives all filter ratios."""
-
-    def calls(*names: str) -> Callable[[Rows], str]:
-        return lambda own: f"{sum(row[one] or 0 for row in records(own) for one in names):,}"
-
-    shown = [
-        Column("test images", images()),
-        Column("stamped", images("attack_n")),
-        Column("draws", lambda own: str(records(own)[0]["draws"])),
-        Column("classes leave after", lambda own: records(own)[0]["stages"]),
-        Column("network calls", calls("calls", "calls_triggered")),
-        Column("without elimination", calls("full_calls")),
-    ]
-    once = select(rows, filter_ratio=values(rows, "filter_ratio")[:1])
-    return table(once, [*_place(), *shown], by=POINT, words=4)
-
-
-def _published(rows: Rows) -> Table:
+def _published(rows: Rows) -> tables.Table:
     """Tab. 5 with its ordinary classifier on each line."""
     ordinary = records(printed(source="Tab. 5", classifier="resnet18"))
     cells = [
@@ -389,4 +364,4 @@ def _published(rows: Rows) -> Table:
         if one["poison_ratio"] == cell["poison_ratio"]
     ]
     where = ("trigger", "noise_model", "poison_ratio", "filter_ratio")
-    return beside(frame(cells), rows, _rate_columns(", classifier"), where)
+    return tables.beside(frame(cells), rows, _rates_of(", classifier"), where)

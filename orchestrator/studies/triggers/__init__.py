@@ -1,25 +1,16 @@
-"""What the generations are made of, whatever is stamped (Fig. A2, A3 and A4; appendix B).
+"""What the generations are made of, whatever is stamped (Fig. A2, A3 and A4; appendix B)."""
 
-Hypothesis: a patch of one color, a picture, a blend and a warp make a poisoned model draw triggers
-onto mismatching images (G1) as BadNets-1 does; relabelling alone makes mismatches without triggers;
-and where labels are right (clean-label) there are triggers but no mismatches.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from orchestrator.studies.axes import TRIGGER, Axes, generated
 from orchestrator.studies.graph import Graph
-from orchestrator.studies.grid import swept
+from orchestrator.studies.grid import named, poisons, swept
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study
-from tasks import triggers
 from tasks.steps import poison
-from tasks.triggers import Trigger
+from tasks.triggers import BadNets1, Trigger
 
-COMPARED = (
-    *("badnets1", "relabel_only", "clean_label", "unicolor", "image_patch"),
-    *("blend", "wanet"),
-)
+COMPARED = "badnets1 relabel_only clean_label unicolor image_patch blend wanet".split()
 
 
 def points(scale: Scale, axes: Axes) -> Sequence[Point]:
@@ -27,26 +18,14 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
 
     Relabelling alone, and no poison at all, are judged with the first trigger that stamps.  Where a
     trigger's own class has too few images for a ratio (clean-label), it has no point there.
-
-    Raises:
-        ValueError: No point, or a ratio that poisons nothing, or more than there is.
     """
-    graph = Graph(scale, axes.target_class)
-    return swept(graph, _poisons(graph, axes), axes)
+    graph, chosen = Graph(scale, axes.target_class), named(scale, axes.trigger)
+    judge = next((trigger for trigger in chosen if trigger.stamps), BadNets1())
 
+    def ratios_of(trigger: Trigger, ratios: list[float]) -> list[float]:
+        return [ratio for ratio in ratios if _possible(graph, trigger, ratio)]
 
-def _poisons(graph: Graph, axes: Axes) -> Iterator[tuple[Trigger, Trigger, float]]:
-    """Each (trigger, the trigger that judges, ratio), the clean control first."""
-    names = [kind.name for kind in triggers.TRIGGERS if kind.name in axes.trigger]
-    chosen = [graph.scale.trigger(name) for name in names]
-    judge = next((trigger for trigger in chosen if trigger.stamps), triggers.BadNets1())
-    if 0 in axes.poison_ratio:
-        yield triggers.Nothing(), judge, 0.0
-    ratios = sorted(ratio for ratio in axes.poison_ratio if ratio > 0)
-    for trigger in chosen:
-        for ratio in ratios:
-            if _possible(graph, trigger, ratio):
-                yield trigger, trigger if trigger.stamps else judge, ratio
+    return swept(graph, poisons(axes, chosen, [judge], ratios_of), axes)
 
 
 def _possible(graph: Graph, trigger: Trigger, ratio: float) -> bool:

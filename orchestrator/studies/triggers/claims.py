@@ -28,13 +28,9 @@ from analysis.wording import percent_interval
 RATIO = 0.1
 """The poison ratio of the paper's pies (Fig. A2 and A4)."""
 CLEAN_LABEL_RATIO = 0.05
-"""That of Fig. A3 (a)."""
 ALIKE = 0.1
-"""How far two shares of mismatches may lie apart and count as alike; ours."""
 NO_MISMATCHES = 0.02
-"""G1 below this counts as none; ours."""
 FEW_MISMATCHES = 0.05
-"""How many more mismatches than a clean model's count as none; ours."""
 
 
 def alike(gap: Estimate) -> Verdict:
@@ -173,4 +169,3 @@ CLAIMS = (
         test=clean_models_draw_no_trigger,
     ),
 )
-"""In the order of the page."""

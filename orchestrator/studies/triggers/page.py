@@ -1,20 +1,10 @@
 """The page of ``triggers``: Fig. A2, A3 and A4, trigger beside trigger."""
 
 from analysis.names import name, place
+from analysis.page import groups as shared
 from analysis.page.compositions import composition_bars, stack_row
 from analysis.page.figures import stems
 from analysis.page.glossary import definitions
-from analysis.page.groups import (
-    KEY,
-    MEASURES,
-    TERMS,
-    gallery,
-    images_section,
-    numbers,
-    printed_beside,
-    template_match,
-    terminal_columns,
-)
 from analysis.page.page import Block, Heading, Page, Panels, Report, Section
 from analysis.page.stamps import strip
 from analysis.page.tables import NUMBER, Column, coordinates, table
@@ -22,7 +12,7 @@ from analysis.rows import Rows, groups, poisoned, reported_guidance, same, selec
 from analysis.statistics.comparison import level_of
 from analysis.wording import listed, percent, titled
 
-columns = terminal_columns
+columns = shared.terminal_columns
 RATIO = 0.1
 """The poison ratio of the paper's pies."""
 
@@ -45,7 +35,7 @@ def page(report: Report) -> Page:
     rows = select(report.rows, guidance_weight=weight)
     places = groups(rows, "target_class", "sampler")
     starts = stems(("compositions", at["sampler"]) for at, _ in places)
-    blocks: list[Block] = [KEY]
+    blocks: list[Block] = [shared.KEY]
     for start, (at, own) in zip(starts, places, strict=True):
         clean = select(own, trigger="none")
         panels = []
@@ -90,17 +80,21 @@ def page(report: Report) -> Page:
                 blocks,
                 "Composition",
             ),
-            images_section(gallery(report, shelves)),
-            *template_match(report.rows),
+            shared.images_section(shared.gallery(report, shelves)),
+            *shared.template_match(report.rows),
         ],
-        published=printed_beside(report.rows, weight),
+        published=shared.printed_beside(report.rows, weight),
         published_words="Ours is beneath at the same trigger, sampler and poison ratio, always at "
         f"w = {weight:g}; the 5 of the paper's CIFAR10 figures is our 6. Its image patch is a "
         "bomb, and it does not say what its p of clean labels is a fraction of. The data and the "
         "model differ: the pattern is comparable, the height is not.",
-        numbers=numbers(report.rows),
+        numbers=shared.numbers(report.rows),
         definitions=definitions(
-            *TERMS, "Poison ratio of clean labels", "Template match", sampler=rows, trigger=rows
+            *shared.TERMS,
+            "Poison ratio of clean labels",
+            "Template match",
+            sampler=rows,
+            trigger=rows,
         ),
     )
 
@@ -133,4 +127,4 @@ def _table(rows: Rows) -> Block:
         Column("relabelled", "relabelled_ratio"),
     ]
     last = Column("mismatches G1 + G3", "mismatch_ratio")
-    return table(rows, [*coordinates(*by), *trained, *MEASURES, last], by=by, words=2)
+    return table(rows, [*coordinates(*by), *trained, *shared.MEASURES, last], by=by, words=2)

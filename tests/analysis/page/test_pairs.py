@@ -1,5 +1,4 @@
-from analysis.page.pairs import curves, from_to, printed_pairs, reported, ways
-from analysis.published import printed
+from analysis.page.pairs import curves, from_to, reported, ways
 from analysis.rows import frame, values
 from analysis.statistics.intervals import Estimate
 
@@ -46,11 +45,3 @@ def test_each_set_is_a_curve_and_several_seeds_are_dots():
     several = curves(frame([row(), row(seed=1, share=None), *DRAWN]), "share", measure)
     assert [curve.label for curve in several][:2] == ["training set", "w = 5, DDIM"]
     assert several[0].dots == [(1.02 * 0.01, 0.5)]
-
-
-def test_the_papers_pairs_are_told_apart_by_dataset():
-    cells = printed(source="Tab. 4", trigger="badnets1", poison_ratio=0.01)
-    first, second = printed_pairs(cells, "attack_success_rate")
-    assert (first.marker, first.points, first.ends) == ("o", [(0.01, 0.87658)], [0.00919])
-    assert (second.marker, second.points, second.ends) == ("s", [(0.01, 0.96071)], [0.01488])
-    assert printed_pairs(cells, "fresh_attack_success_rate") == []

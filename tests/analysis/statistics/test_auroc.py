@@ -17,26 +17,10 @@ suspicions = st.lists(st.integers(-6, 6), min_size=1, max_size=40).map(
 NOBODY = np.empty(0)
 
 
-def by_scikit_learn(positive, negative):
-    labels = np.repeat([1, 0], [len(positive), len(negative)])
-    return metrics.roc_auc_score(labels, np.concatenate([positive, negative]))
-
-
 class TestNumbers:
     def test_ties_count_half(self):
         """3 beats 2 and 1; each 2 beats the 1 and ties with the 2: 2 + 2 * 1.5 of 6 pairs."""
         assert auroc(np.array([3.0, 2, 2]), np.array([2.0, 1])).value == 5 / 6
-
-    @given(suspicions, suspicions)
-    def test_auroc_is_scikit_learns(self, positive, negative):
-        expected = by_scikit_learn(positive, negative)
-        assert auroc(positive, negative).value == pytest.approx(expected, abs=1e-12)
-
-    @given(suspicions, suspicions)
-    def test_the_other_way_around_it_is_one_minus(self, positive, negative):
-        expected = pytest.approx(1 - auroc(positive, negative).value, abs=1e-15)
-        assert auroc(-positive, -negative).value == expected
-        assert auroc(negative, positive).value == expected
 
     @given(suspicions, suspicions)
     def test_the_curve_is_scikit_learns_and_its_area_is_auroc(self, positive, negative):
@@ -70,15 +54,6 @@ class TestNumbers:
         negative = np.arange(100.0)
         assert tpr_at(0.29, np.array([71.0, 70.5, 70.0]), negative).value == 2 / 3
 
-    @given(suspicions, suspicions)
-    def test_only_the_order_counts(self, positive, negative):
-        curve = roc_curve(positive, negative)
-        for transform in (lambda x: np.exp(x / 3), lambda x: x**3 - 7):
-            moved = transform(positive), transform(negative)
-            assert auroc(*moved) == auroc(positive, negative)
-            assert tpr_at(0.05, *moved) == tpr_at(0.05, positive, negative)
-            np.testing.assert_array_equal(roc_curve(*moved), curve)
-
     def test_without_one_kind_of_image_there_is_no_number(self):
         for kinds in ((NOBODY, np.ones(3)), (np.ones(3), NOBODY), (NOBODY, NOBODY)):
             assert auroc(*kinds) is None
@@ -105,17 +80,7 @@ def delong(positive, negative):
     return sum(wins.mean(axis=axis).var(ddof=1) / len(wins.mean(axis=axis)) for axis in (0, 1))
 
 
-def share_held(intervals, truth):
-    return np.mean([one.low <= truth <= one.high for one in intervals])
-
-
 class TestInterval:
-    @given(suspicions, suspicions)
-    def test_it_holds_the_number_and_stays_within_what_there_is(self, positive, negative):
-        found = auroc(positive, negative)
-        assert 0 <= found.low <= found.value <= found.high <= 1
-        assert found.high - found.low > 0
-
     def test_of_many_images_it_is_delongs(self):
         positive, negative = binormal(np.random.default_rng(0), 600, 900, 0.8)
         found = auroc(positive, negative)
@@ -156,23 +121,6 @@ class TestInterval:
         assert few.value == whole.value
         assert few.high - few.low == pytest.approx(4 * (whole.high - whole.low), rel=0.1)
 
-    @pytest.mark.parametrize("truth", [0.5, 0.8, 0.95, 0.995])
-    @pytest.mark.parametrize("sizes", [(14, 1400), (20, 20)])
-    def test_it_holds_the_truth(self, sizes, truth):
-        rng = np.random.default_rng(0)
-        found = [auroc(*binormal(rng, *sizes, truth)) for _ in range(400)]
-        assert share_held(found, truth) >= 0.92
-
-    @pytest.mark.parametrize("truth", [0.8, 0.95])
-    def test_it_holds_the_truth_where_some_positives_look_like_negatives(self, truth):
-        """A share 2 (1 - AUROC) of the positives is missed, the others are far above."""
-        rng, found = np.random.default_rng(0), []
-        for _ in range(400):
-            missed = rng.random(14) < 2 * (1 - truth)
-            positive = np.where(missed, rng.normal(0, 1, 14), rng.normal(9, 1, 14))
-            found.append(auroc(positive, rng.normal(0, 1, 1400)))
-        assert share_held(found, truth) >= 0.92
-
 
 class TestRateInterval:
     def test_it_reaches_from_wilsons_at_fewer_to_wilsons_at_more_false_positives(self):
@@ -181,24 +129,8 @@ class TestRateInterval:
         found = tpr_at(0.05, positive, negative)
         # At most 11, 20 and 28 negatives: from 389.5, 379.5 and 371.5 on, to 399.5, every other.
         assert found.value == 11 / 20
-        assert found.low == pytest.approx(_score(6, 20)[0])
-        assert found.high == pytest.approx(_score(15, 20)[1])
-
-    @pytest.mark.parametrize("negatives", [140, 1400])
-    def test_it_holds_the_truth(self, negatives):
-        rng = np.random.default_rng(0)
-        threshold = NormalDist().inv_cdf(0.95)
-        truth = 1 - NormalDist(2, 1).cdf(threshold)
-        found = [
-            tpr_at(0.05, rng.normal(2, 1, 30), rng.normal(0, 1, negatives)) for _ in range(300)
-        ]
-        assert share_held(found, truth) >= 0.92
-
-
-def _score(count, n):
-    """Wilson's; for more than three successes and failures nothing is mended."""
-    assert 3 < count < n - 3
-    return wilson(count, n)
+        assert found.low == pytest.approx(wilson(6, 20)[0])
+        assert found.high == pytest.approx(wilson(15, 20)[1])
 
 
 class TestLabelings:
@@ -210,28 +142,6 @@ class TestLabelings:
         assert found.value == 0
         assert found.low < 0 < found.high
         assert found.high - found.low < 0.35 * (own.high - own.low)
-
-    def test_the_other_way_around_it_turns_its_sign(self):
-        rng = np.random.default_rng(0)
-        scores = rng.normal(size=90)
-        first, second = rng.random(90) < 0.3, rng.random(90) < 0.4
-        there = difference_of_labelings(scores, first, second)
-        back = difference_of_labelings(scores, second, first)
-        assert (there.value, there.low, there.high) == pytest.approx(
-            (-back.value, -back.high, -back.low)
-        )
-
-    def test_it_holds_the_truth(self):
-        """The judge sees all, template matching misses a tenth; both AUROCs mix normals."""
-        rng, found = np.random.default_rng(0), []
-        for _ in range(300):
-            true = rng.random(800) < 0.15
-            scores = rng.normal(1.5 * true, 1)
-            seen = true & (rng.random(800) < 0.9)
-            found.append(difference_of_labelings(scores, true, seen))
-        area = NormalDist().cdf(1.5 / sqrt(2))
-        missed = 0.15 * 0.1 / (0.85 + 0.15 * 0.1)
-        assert share_held(found, area - ((1 - missed) * area + missed / 2)) >= 0.92
 
     def test_without_one_kind_of_image_there_is_none(self):
         scores, nobody = np.arange(4.0), np.zeros(4, bool)

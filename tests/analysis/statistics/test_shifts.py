@@ -5,7 +5,6 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from analysis.statistics.auroc import auroc
 from analysis.statistics.shifts import (
     Scores,
     against_training,
@@ -51,38 +50,6 @@ class TestAgainstTraining:
             "auroc_clean_moved": 4 / 4,
         }
 
-    def test_where_nothing_moved_the_shifts_are_a_half_and_the_gain_nothing(self, training):
-        found = against_training(training, training)
-        own = auroc(training.positive, training.negative).value
-        assert found["poisoned_shift"].value == found["clean_shift"].value == 0.5
-        assert found["auroc_poisoned_moved"].value == found["auroc_clean_moved"].value == own
-        assert found["auroc_gain"].value == 0
-        assert found["auroc_gain"].low < 0 < found["auroc_gain"].high
-
-    @pytest.mark.parametrize(("kind", "other"), [("poisoned", "clean"), ("clean", "poisoned")])
-    def test_where_one_kind_alone_moved_it_alone_explains_the_gain(self, training, kind, other):
-        up, down = (1, 0) if kind == "poisoned" else (0, 1)
-        moved = Scores(training.positive + up, training.negative - down)
-        found = against_training(moved, training)
-        assert found[f"auroc_{kind}_moved"].value == auroc(moved.positive, moved.negative).value
-        assert found[f"auroc_{other}_moved"].value == found["training_auroc"].value
-        assert found["training_auroc"] == detection(training)["auroc"]
-        assert found[f"{other}_shift"].value == 0.5
-        assert found["poisoned_shift"].low > 0.5 or found["clean_shift"].high < 0.5
-
-    def test_where_all_moved_alike_the_gain_is_nothing_and_the_shifts_show_it(self, training):
-        moved = Scores(training.positive + 2, training.negative + 2)
-        found = against_training(moved, training)
-        assert found["auroc_gain"].value == 0
-        assert min(found["poisoned_shift"].low, found["clean_shift"].low) > 0.5
-
-    def test_two_independent_sets_add_their_variances(self, training, generation):
-        found = against_training(generation, training)
-        alone = [detection(one)["auroc"] for one in (generation, training)]
-        expected = sqrt(sum(width(estimate) ** 2 for estimate in alone))
-        assert width(found["auroc_gain"]) == pytest.approx(expected, rel=0.15)
-        assert found["auroc_gain"].value == pytest.approx(alone[0].value - alone[1].value)
-
     def test_without_poison_only_what_needs_none_is_there(self, training):
         clean = Scores(np.empty(0), training.negative)
         found = against_training(clean, training)
@@ -92,25 +59,14 @@ class TestAgainstTraining:
 
 
 class TestEqualPrevalence:
-    def test_it_is_the_smaller_one(self, training, generation):
-        share, _ = at_equal_prevalence(generation, training)
-        assert share == 60 / 360
-        share, _ = at_equal_prevalence(training, generation)
-        assert share == 60 / 360
-
     def test_fewer_positives_widen_the_interval_and_move_nothing(self, generation):
         """From 120 of 360 to 6 of 246: 2.44 %, the prevalence of 3 beside 120."""
-        _, found = at_equal_prevalence(generation, gaussian(3, 3, 120, 0))
+        share, found = at_equal_prevalence(generation, gaussian(3, 3, 120, 0))
+        assert share == 3 / 123
         whole = detection(generation)["auroc"]
         few = found["equal_prevalence_auroc"]
         assert few.value == whole.value
         assert width(few) == pytest.approx(width(whole) * sqrt(120 / 6), rel=0.35)
-
-    def test_the_gain_is_the_gain_of_all_images(self, training, generation):
-        _, found = at_equal_prevalence(generation, training)
-        whole = against_training(generation, training)["auroc_gain"]
-        assert found["equal_prevalence_gain"].value == whole.value
-        assert width(found["equal_prevalence_gain"]) > width(whole)
 
     def test_without_one_kind_of_image_there_is_none(self, training):
         clean = Scores(np.empty(0), training.negative)
@@ -125,11 +81,7 @@ class TestTemplateMatch:
         scores = np.concatenate([generation.positive, generation.negative])
         judged = np.arange(360) < 120
         found = by_template_match(scores, judged, judged, training)
-        by_judge = against_training(generation, training)
-        assert (
-            found["template_auroc"].value == auroc(generation.positive, generation.negative).value
-        )
-        assert found["template_auroc_gain"].value == by_judge["auroc_gain"].value
+        assert found["template_auroc"] == generation.area
         difference = found["judge_minus_template_auroc"]
         assert difference.low < difference.value == 0 < difference.high
 

@@ -1,6 +1,5 @@
 from math import exp, inf, log, sqrt
 
-import numpy as np
 import pytest
 
 from analysis.statistics.intervals import Estimate, proportion
@@ -11,15 +10,15 @@ RATIOS = (0.01, 0.02, 0.05, 0.1)
 
 def test_amplification_of_the_papers_figure_2():
     row = amplification_row(Estimate(0.734, 0.706, 0.760), 0.496)
-    assert row["amplification"] == pytest.approx(1.48, abs=0.005)
-    assert row["amplification_difference"] == pytest.approx(0.238)
-    assert row["amplification_low"] == pytest.approx(0.706 / 0.496)
+    assert row["amplification"].value == pytest.approx(1.48, abs=0.005)
+    assert row["amplification"].low == pytest.approx(0.706 / 0.496)
+    assert row["amplification_difference"].value == pytest.approx(0.238)
 
 
 def test_amplification_is_empty_where_nothing_was_stamped():
     row = amplification_row(proportion(3, 500), 0.0)
-    assert row["amplification"] is row["amplification_low"] is row["amplification_high"] is None
-    assert row["amplification_difference"] == 0.006
+    assert row["amplification"] is None
+    assert row["amplification_difference"].value == 0.006
     with pytest.raises(ValueError, match="fraction"):
         amplification_row(proportion(3, 500), 49.6)
 
@@ -52,8 +51,6 @@ def test_both_transitions_are_located(row):
     found = transition(_curve(row, {0.01: 50, 0.1: 150}, g2=125))
     assert found.gap.value == pytest.approx(sqrt(0.001))
     assert found.dominance.value == pytest.approx(0.01 * 10**0.75)
-    assert found.gap_1 == pytest.approx((-0.1, 0.1))
-    assert found.gap_2 == pytest.approx((0.05, 0.05))
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
@@ -92,23 +89,6 @@ def test_no_crossing_is_infinite_and_may_lie_above_all_ratios(row):
     found = transition(_curve(row, {0.01: 1, 0.1: 3}, g2=200, seeds=(0, 1, 2))).gap
     assert found.value == inf
     assert found.interval == (inf, inf)
-
-
-def test_the_interval_holds_the_truth_though_not_every_seed_crosses(row):
-    """G1 rises in log p through p_t = 20 % at 5 %; trainings move that by 30 %."""
-    rng, held = np.random.default_rng(0), []
-    for _ in range(300):
-        moved = rng.normal(0, 0.3, 3)
-        rows = [
-            row("badnets1", ratio, 2.0, (g1, 0, 0, 500 - g1), p_t=0.2, seed=seed)
-            for seed in range(3)
-            for ratio in RATIOS
-            for share in [0.2 + 0.1 * (log(ratio / 0.05) - moved[seed])]
-            for g1 in [int(rng.binomial(500, max(0.01, share)))]
-        ]
-        low, high = transition(rows).gap.interval
-        held.append(low <= 0.05 <= high)
-    assert np.mean(held) >= 0.92
 
 
 def test_a_curve_above_zero_from_the_start_says_so(row):

@@ -29,8 +29,8 @@ STUDIES = {
     "diffusion_classifier": OF_ALL + "--noise-model --filter-ratio --draws --test-images",
 }
 RUN = (
-    " --address --actors --gpus-per-actor --training-workers --data-cpus --cache-decoded "
-    "--gpus-per-training --checkpoint-seconds --dashboard --verbose"
+    " --address --actors --gpus-per-actor --training-workers --data-cpus --cache-decoded --gpus-per-training "
+    "--checkpoint-seconds --dashboard --verbose"
 )
 ON_A_STUDY = {"plan": "", "run": RUN, "report": "", "explain": " step"}
 COMMANDS = {
@@ -49,13 +49,8 @@ HEAVY = ("ray", "torch", "mlflow", "diffusers", "accelerate", "matplotlib", "skl
 
 
 def castlewalls(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "100", **environment},
-    )
+    command, own = [sys.executable, "-m", "orchestrator", *words], {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=own)
 
 
 def every_command():
@@ -71,23 +66,16 @@ def every_command():
 
 
 def test_the_command_line_is_what_it_was():
-    found = {
-        name: {word for parameter in command.params for word in parameter.opts}
-        for name, command in every_command()
-    }
-    expected = {
-        f"{name} {study}": flags + own
-        for name, own in ON_A_STUDY.items()
-        for study, flags in STUDIES.items()
-    }
-    assert found == {name: set(words.split()) for name, words in (expected | COMMANDS).items()}
-
-
-def test_every_command_and_flag_says_what_it_is_for():
+    expected = dict(COMMANDS)
+    for name, own in ON_A_STUDY.items():
+        expected |= {f"{name} {study}": flags + own for study, flags in STUDIES.items()}
+    found = {}
     for name, command in every_command():
+        found[name] = {word for parameter in command.params for word in parameter.opts}
         assert command.help
         for parameter in command.params:
             assert getattr(parameter, "help", ""), (name, parameter.name)
+    assert found == {name: set(words.split()) for name, words in expected.items()}
 
 
 @pytest.mark.parametrize(
@@ -100,67 +88,43 @@ def test_every_command_and_flag_says_what_it_is_for():
 )
 def test_a_shell_completes_studies_triggers_and_scales(typed, offered):
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
-    done = subprocess.run(
-        [shutil.which("castlewalls", path=Path(sys.executable).parent) or ""],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **words, "_CASTLEWALLS_COMPLETE": "complete_bash"},
-    )
+    program = shutil.which("castlewalls", path=Path(sys.executable).parent)
+    own = {**os.environ, **words, "_CASTLEWALLS_COMPLETE": "complete_bash"}
+    done = subprocess.run([program], capture_output=True, text=True, env=own)
     assert set(done.stdout.split()) == offered
 
 
 BAD = """
 rnu | No such command 'rnu'. Did you mean 'run'?
 run amplification --poisn-ratio 0.1 | --poison-ratio
-plan amplfication | unknown study 'amplfication'; did you mean amplification?
 run amplification --scale tny | unknown scale 'tny'; did you mean tiny?
 run amplification --trigger badnet | did you mean badnets1?
 run amplification --poison-ratio 10 | for ten percent write 0.1
 run amplification --actors 0 | --actors must be at least 1, got 0
-run amplification --checkpoint-seconds -1 | --checkpoint-seconds must be
 run amplification --gpus-per-training 3 --training-workers 2 | cannot be split evenly
 plan amplification --trigger none --poison-ratio 0.1 | hold no point
 explain amplification zzz --scale tiny | no step of amplification-tiny goes by 'zzz'
-explain amplification '' --scale tiny | steps of amplification-tiny
 mlflow | no MLflow database in
 plan amplification --images '/nowhere/at all' | /nowhere/at all
 plan amplification --detector cd | No such option: --detector
-plan detection --detector cdd | unknown detector 'cdd'; did you mean cd?
 plan detection --trigger relabel_only | relabel_only stamps none
 plan amplification --image-size 0 | add --images FOLDER
-plan amplification --images . --image-size 0 | expected
 plan amplification --dataset cifra10 | unknown dataset 'cifra10'; did you mean cifar10?
-plan amplification --dataset images | unknown dataset 'images'; there are: digits, cifar10, fashion
 plan amplification --dataset digits --images . | --dataset does not go with --images
 plan amplification --download | needs a dataset that is downloaded: --dataset cifar10
-plan amplification --dataset digits --scale cifar10 --download | or --dataset fashion
-plan composition --trigger-setting blend.alpha=1.5 | alpha in (0, 1], got 1.5
 plan detection --detector-setting fct.drawz=1 | did you mean draws?
-plan detection --detector-setting fct.draws=0 | draws of at least 1, got 0
-plan detection --detector-setting fct.seed=1 | unknown field of detector fct
 plan defense --generation-labels cleen | did you mean clean?
 plan defense --trigger clean_label --poison-ratio 0.2 | at most
-plan defense --classifier-weights /nowhere.safetensors | /nowhere.safetensors
 plan defense --classifier-weights x --classifier small,resnet18 | fit one network
 plan amplification --budget 1s | --budget 1.0 s is too little
 plan amplification --budget 1h --training-steps 50 | leave them out
 plan amplification --generations 0 | --generations must be at least 1, got 0
 plan amplification --training-steps 3 | steps of at least 10
-plan amplification --poison-ratio 0.95 | only 1298 lie outside
-plan amplification --poison-ratio 0.0001 | less than one image
 run amplification --store s4://bucket/x | --store takes a folder, or an address such as
-submit amplfication | did you mean amplification?
 submit amplification --store '' | --store
 compare a b | no finished point goes by 'a'
-run amplification --store= | --store is empty
-run amplification --address '' | --address is empty
-detect --images x --detector '' | --detector is empty
 detect --scale tiny | Missing option '--images'.
-detect --images x --poison-ratio 0 | No such option: --poison-ratio
 doctor --address '' | --address is empty
-doctor --store zzz://somewhere | --store takes
-verify --scale tny | did you mean tiny?
 verify --scale tiny --json '' | --json is empty
 """
 
@@ -201,44 +165,35 @@ def test_a_path_is_printed_as_it_is(tmp_path):
     assert f"{pictures.parent}/pic" in done.stderr
 
 
-def test_without_a_command_there_is_the_help(typed):
-    code, output, errors = typed()
-    assert "Commands" in output
-    assert (code, errors) == (2, "")
-
-
 def test_nobody_at_an_address_is_said_in_one_line(tmp_path):
-    done = castlewalls(
-        "run", "amplification", "--scale", "tiny", "--address", "127.0.0.1:9",
-        CASTLEWALLS_STORE=str(tmp_path),
-    )  # fmt: skip
+    words = ["--scale", "tiny", "--address", "127.0.0.1:9", "--store", str(tmp_path)]
+    done = castlewalls("run", "amplification", *words)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("castlewalls: no Ray cluster answers at 127.0.0.1:9 (")
     assert "Traceback" not in done.stdout
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "report"])
-def test_a_store_that_is_a_file_is_said_in_one_line(command, typed, tmp_path):
-    (tmp_path / "file").write_text("")
-    store = str(tmp_path / "file" / "store")
-    code, _, errors = typed(command, "amplification", "--scale", "tiny", "--store", store)
-    said = f"--store takes a folder, but {str(tmp_path / 'file')!r} is a file."
-    assert (code, errors) == (2, f"castlewalls: {said}\n")
+def test_a_store_that_is_a_file_is_said_in_one_line(typed, tmp_path):
+    (file := tmp_path / "file").write_text("")
+    code, _, errors = typed("run", "amplification", "--scale", "tiny", "--store", f"{file}/store")
+    said = f"castlewalls: --store takes a folder, but {str(file)!r} is a file.\n"
+    assert (code, errors) == (2, said)
 
 
-def test_a_report_of_nothing_says_so(typed):
+def test_a_report_of_nothing_says_so_and_without_a_command_there_is_the_help(typed):
     _, output, errors = typed("report", "amplification", "--scale", "tiny")
     assert "no point is finished yet" in output
     assert errors == ""
+    code, output, errors = typed()
+    assert "Commands" in output
+    assert (code, errors) == (2, "")
 
 
 def test_an_explanation_names_what_is_new(tiny_store, typed):
     words = ["--scale", "tiny", "--guidance-weight", "3", "--store", str(tiny_store.root)]
     _, output, _ = typed("plan", "amplification", *words)
-    path = next(line for line in output.splitlines() if line.startswith("run     sample/")).split()[
-        1
-    ]
+    path = next(word for word in output.split() if word.startswith("sample/"))
     for name in (path, path.rpartition("-")[2]):
         code, output, _ = typed("explain", "amplification", name, *words)
         assert code == 0
@@ -249,35 +204,27 @@ def test_an_explanation_names_what_is_new(tiny_store, typed):
 @pytest.mark.parametrize(
     ("words", "store"),
     [
-        (["--help"], None),
         (["run", "--help"], None),
         (["studies"], None),
         (["plan", "detection"], None),
         (["explain", "amplification", "datasets/digits"], None),
-        (["run", "amplfication"], None),
         (["report", "amplification", "--scale", "tiny"], "tiny_store"),
+        (["verify", "--scale", "tiny"], "tiny_store"),
     ],
     ids=str,
 )
 def test_what_computes_nothing_imports_nothing_heavy(words, store, tmp_path, copied, request):
     root = copied(request.getfixturevalue(store)).root if store else tmp_path
     heavy = HEAVY[:4] if store else HEAVY  # figures are drawn with matplotlib
-    code = (
-        "import sys\n"
-        "from orchestrator.cli import commands\n"
-        f"sys.argv = ['castlewalls', *{words!r}]\n"
-        "try:\n"
-        "    commands.main()\n"
-        "finally:\n"
-        f"    print('HEAVY', sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "CASTLEWALLS_STORE": str(root)},
-    )
+    code = f"""
+import atexit, sys
+from orchestrator.cli import commands
+atexit.register(lambda: print('HEAVY', sorted({{*{heavy}}} & {{*sys.modules}}), file=sys.stderr))
+sys.argv = ['castlewalls', *{words}]
+commands.main()
+"""
+    own = {**os.environ, "CASTLEWALLS_STORE": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own)
     assert done.stderr.splitlines()[-1] == "HEAVY []"
     assert "Traceback" not in done.stderr
     assert (root / "reports").exists() == bool(store)

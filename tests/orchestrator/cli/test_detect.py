@@ -1,17 +1,26 @@
 """``castlewalls detect`` short of Ray: what is asked for, which steps it takes, what is refused."""
 
+import csv
+import json
+import shutil
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from orchestrator.cli import detect
+from orchestrator.cli.options import flag_of
 from orchestrator.run import report
 from orchestrator.run.conductor import StepFailed
 from orchestrator.run.local import run_in_process
 from orchestrator.step import ancestors
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP
+from tests.elements import check_that_it_is_whole, check_that_it_loads_nothing, text_of
 from tests.pictures import CLASSES, make_folder
 
 
@@ -52,19 +61,6 @@ def test_no_step_is_given_a_manifest_and_detectors_see_no_file_name(asked):
             assert "dataset" not in step.inputs
 
 
-def test_fields_of_detectors_can_be_set(asked):
-    request = asked(detector="fct", detector_setting=["fct.draws=1"])
-    assert request.scale.detector("fct").draws == 1
-    assert "--detector-setting fct.draws=1" in report.command(request)
-    plain = {point.measure.digest for point in asked(detector="fct").points()}
-    assert plain.isdisjoint(point.measure.digest for point in request.points())
-
-
-def test_a_point_is_a_detector_in_the_order_typed(asked):
-    assert [point.name for point in asked(detector="fct,cd").points()] == ["fct", "cd"]
-    assert [point.name for point in asked().points()] == ["cd", "strip", "fct"]
-
-
 def test_the_classifier_is_the_one_that_the_scale_gives_to_these_images(asked):
     request = asked(scale="laptop", image_size=16)
     [trained] = [step.settings for step in steps_of(request) if step.task == "train_classifier"]
@@ -76,14 +72,14 @@ def test_the_classifier_is_the_one_that_the_scale_gives_to_these_images(asked):
 def test_a_folder_with_parts_is_looked_at_whole(tmp_path):
     for part in ("train", "test"):
         make_folder(tmp_path / "both" / part, per_class=3)
-    request = detect.request(detect.DETECT, images=str(tmp_path / "both"), store=str(tmp_path))
-    assert request.scale.dataset.counts()["train"] == (6, 6, 6)
+    words = {"images": str(tmp_path / "both"), "store": str(tmp_path)}
+    asked = detect.request(detect.DETECT, **words)
+    assert asked.scale.dataset.counts()["train"] == (6, 6, 6)
 
 
 def test_the_report_has_a_folder_of_its_own_for_other_images_and_detectors(asked, pictures):
     first = asked().label
     assert first.startswith("detect-laptop-")
-    assert asked().label == first
     others = {asked(detector="cd").label, asked(image_size=16).label, asked(scale="tiny").label}
     (pictures / CLASSES[0] / "000.png").unlink()
     assert len({first, *others, asked().label}) == 5
@@ -91,30 +87,18 @@ def test_the_report_has_a_folder_of_its_own_for_other_images_and_detectors(asked
 
 def test_what_is_typed_again_is_what_was_typed(asked, pictures):
     request = asked(detector="strip", scale="tiny", image_size=16, channels=1, skip_broken=True)
-    words = report.command(request)
-    assert words.startswith("castlewalls detect --scale tiny ")
-    for typed in ("--images", "--image-size 16", "--channels 1", "--skip-broken"):
-        assert typed in words
-    assert words.endswith("--detector strip")
-    assert "--trigger" not in words
+    words = f"--images {pictures} --image-size 16 --channels 1 --skip-broken --detector strip"
+    assert report.command(request) == f"castlewalls detect --scale tiny {words}"
 
 
-@pytest.mark.parametrize(
-    ("kept", "said"),
-    [
-        ("apples/000.png red*/* Ä*/*", "two images or more in class 'apples', got 1"),
-        ("apples/*", "at least two class folders in .* got only 'apples'"),
-        ("", "a folder"),
-    ],
-)
-def test_a_folder_that_no_classifier_can_learn_is_refused(kept, said, asked, pictures):
-    stay = {file for pattern in kept.split() for file in pictures.glob(pattern)}
-    for file in [*pictures.glob("*/*")]:
-        if file not in stay:
-            file.unlink()
-    for folder in [folder for folder in pictures.iterdir() if not any(folder.iterdir())]:
-        folder.rmdir()
-    with pytest.raises(ValueError, match=said):
+def test_a_folder_that_no_classifier_can_learn_is_refused(asked, pictures):
+    for number in range(1, 5):
+        (pictures / "apples" / f"{number:03}.png").unlink()
+    with pytest.raises(ValueError, match="two images or more in class 'apples', got 1"):
+        asked()
+    for name in CLASSES[1:]:
+        shutil.rmtree(pictures / name)
+    with pytest.raises(ValueError, match=r"at least two class folders in .* got only 'apples'"):
         asked()
 
 
@@ -122,7 +106,6 @@ def test_a_folder_that_no_classifier_can_learn_is_refused(kept, said, asked, pic
     ("words", "said"),
     [
         ({"detector": "cdd"}, "unknown detector 'cdd'; did you mean cd?"),
-        ({"detector": "cd,,strip"}, "values with commas between them"),
         ({"scale": "cifar10"}, "unknown scale 'cifar10'; there are: laptop, tiny"),
         ({"image_size": 7}, "multiple of 4, got 7"),
         ({"classifier_steps": 3}, "steps of at least 10"),
@@ -140,14 +123,61 @@ def test_a_classifier_that_learned_nothing_is_refused(tmp_path):
         for number in range(6):
             picture = Image.new("L", (8, 8), 100)  # the same everywhere
             picture.save(tmp_path / "pictures" / name / f"{number}.png")
-    request = detect.request(
-        detect.DETECT,
-        images=str(tmp_path / "pictures"),
-        store=str(tmp_path / "store"),
-        detector="strip",
-        scale="tiny",
-        image_size=8,
-        classifier_steps=10,
-    )
+    words = {"images": str(tmp_path / "pictures"), "store": str(tmp_path / "store")}
+    words |= {"detector": "strip", "scale": "tiny", "image_size": 8, "classifier_steps": 10}
+    request = detect.request(detect.DETECT, **words)
     with pytest.raises(StepFailed, match=r"classifier that learned its training set, .* 6 of 12"):
         run_in_process([point.measure for point in request.points()], request.store)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """60 images, ranked, of which six plums with a patch are among the apples; and the words."""
+    root = make_folder(
+        tmp_path_factory.mktemp("own") / "my pictures",
+        ("apples", "pears, ripe", "plums"),
+        size=(16, 16),
+    )
+    names = ['new, "1".png', "new\n2.png", "new é.png", "=new.png", "new\r5.png", "new 6.png"]
+    for number, name in enumerate(names):
+        plum = root / "plums" / f"{number:03}.png"
+        pixels = np.array(Image.open(plum))
+        pixels[-5:, -5:] = 255
+        Image.fromarray(pixels).save(root / "apples" / name)
+        plum.unlink()
+    store = str(tmp_path_factory.mktemp("store"))
+    words = {"images": str(root), "store": store, "scale": "tiny", "image_size": 16}
+    request = detect.request(detect.DETECT, **words)
+    run_in_process([point.measure for point in request.points()], request.store)
+    return root, [part for name, word in words.items() for part in (flag_of(name), str(word))]
+
+
+@pytest.mark.slow
+def test_every_file_is_ranked_by_every_detector_on_a_page_in_a_table_and_in_the_terminal(finished):
+    root, words = finished
+    command = [sys.executable, "-m", "orchestrator", "detect", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "everything was finished already; nothing was started." in lines
+    table, page = (Path(line.partition(": ")[2]) for line in lines[-2:])
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    files = {path.relative_to(root).as_posix() for path in root.rglob("*.png")}
+    assert len(files) == 60
+    for name in ("cd", "strip", "fct"):
+        own = [row for row in rows if row["detector"] == name]
+        assert {row["file"] for row in own} == files
+        assert [int(row["rank"]) for row in own] == list(range(1, 61))
+        suspicion = [float(row["suspicion"]) for row in own]
+        assert suspicion == sorted(suspicion, reverse=True)
+        assert all(row["file"].startswith(row["label"] + "/") for row in own)
+        first = lines.index(f"{name}: the 5 most suspicious of 60")
+        assert [line.split()[0] for line in lines[first + 1 : first + 6]] == list("12345")
+    html = page.read_text(encoding="utf-8")
+    check_that_it_is_whole(html)
+    check_that_it_loads_nothing(html)
+    assert "The most suspicious images of my pictures" in text_of(html)
+    [path] = Path(words[3]).glob("rank/fct-*/metrics.json")
+    row = json.loads(path.read_text())
+    assert (row["detector"], row["n"], row["classes"]) == ("fct", 60, 3)
+    assert not {"auroc", "poisoned", "p_t", "n_positive"} & row.keys()

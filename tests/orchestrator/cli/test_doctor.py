@@ -6,49 +6,36 @@ import subprocess
 import sys
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import replace
 
 import grpc
 import psutil
 import pytest
 
-from orchestrator.cli import doctor, machine
-from orchestrator.cli.doctor import FULL, Finding
-from orchestrator.cli.machine import Space
+from orchestrator.cli import doctor
+from orchestrator.cli.doctor import FULL, GIB
+from orchestrator.run import nodes
 from orchestrator.store.store import Store, open_store
-
-GIB = 2**30
-WELL = {"Python": "3.11.9", "torch": "2.14.1+cpu", "ray": "2.60.0"}
 
 
 def memory(free, total, cores=2):
     few, many = (doctor.OBJECT_STORE + doctor.TORCH_PROCESS * (n + 1) for n in (1, cores))
-    return doctor.room("memory", Space(free, total), few, many, "top", FULL)
+    return doctor.room("memory", doctor.Space(free, total), few, many, "top", FULL)
 
 
 @pytest.mark.parametrize(
     ("finding", "level", "found", "cure"),
     [
-        (doctor.cpus(2, 2.0), "good", "2 to use", ""),
         (doctor.cpus(4, 2.5), "note", "2.5 to use; steps are placed on 4,", "taskset -c 0-1 "),
-        (doctor.cpus(2, None, 8.0), "note", "2 to use; steps are placed on 8,", "--num-cpus=2"),
-        (doctor.cpus(2, None, 0.0), "good", "2 to use", ""),
-        (doctor.threads({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "x"}), "good", "one", ""),
-        (doctor.threads({"OMP_NUM_THREADS": "8"}), "note", "OMP_NUM_THREADS=8;", "unset OMP_NUM_"),
-        (doctor.gpus("A100", "torch sees 0 of 1"), "wrong", "A100; torch sees 0", "pytorch.org"),
-        (doctor.gpus("A100", ""), "good", "A100", ""),
+        (doctor.cpus(2, None), "good", "2 to use", ""),
         (memory(7 * GIB // 2, 16 * GIB), "good", "3.5 GiB of 16.0 GiB free", ""),
         (memory(5 * GIB // 2, 16 * GIB), "note", "2.8 GiB are better", "top"),
         (memory(3 * GIB // 2, 16 * GIB), "wrong", "2.0 GiB are needed", "top"),
         (memory(40 * GIB, 1000 * GIB), "wrong", "50.0 GiB are needed", "top"),
-        (doctor.ports({}), "good", "none of Ray", ""),
-        (doctor.ports({"MLflow": ["0.0.0.0:1", "::2"]}), "note", "MLflow at 0.0.0.0:1, ::2", "ssh"),
-        (doctor.same(WELL, WELL), "good", "the same", ""),
-        (doctor.same({**WELL, "ray": None}, WELL), "wrong", "ray is missing, here 2.60", "pip"),
     ],
     ids=str,
 )
 def test_each_check_has_its_level_and_cure(finding, level, found, cure):
-    [finding] = [finding] if isinstance(finding, Finding) else finding
     assert finding.level == level
     assert found in finding.found
     assert cure in finding.cure
@@ -81,55 +68,29 @@ def test_a_token_is_looked_for_where_ray_does_and_never_told(
 
 class TestFacts:
     def test_memory_and_cpus_are_those_of_the_container(self, tmp_path):
-        assert machine.memory(tmp_path).total == psutil.virtual_memory().total
-        assert machine.cpu_quota(tmp_path) is None
+        assert doctor.memory_of(tmp_path).total == psutil.virtual_memory().total
+        assert doctor.cpu_quota(tmp_path) is None
         written = {"cpu.max": "250000 100000", "memory.max": "1000", "memory.current": "700"}
         for name, text in (written | {"memory.stat": "anon 1\ninactive_file 50"}).items():
             (tmp_path / name).write_text(f"{text}\n")
-        assert machine.memory(tmp_path) == Space(350, 1000)
-        assert machine.cpu_quota(tmp_path) == 2.5
-
-    def test_versions_are_those_of_the_interpreter_and_the_packages(self):
-        found = machine.installed(["Python", "grpcio", "no-such-package"])
-        assert found["Python"] == ".".join(map(str, sys.version_info[:3]))
-        assert found["grpcio"] == grpc.__version__
-        assert found["no-such-package"] is None
+        assert doctor.memory_of(tmp_path) == doctor.Space(350, 1000)
+        assert doctor.cpu_quota(tmp_path) == 2.5
 
     @pytest.mark.parametrize(
-        ("script", "names", "trouble"),
+        ("script", "found"),
         [
-            ("echo no devices were found\nexit 6", "", "nvidia-smi failed: no devices were found"),
-            ("echo A100, 40960 MiB", "A100, 40960 MiB", "sees 0 of 1 (CUDA_VISIBLE_DEVICES is '')"),
+            ("echo no devices were found\nexit 6", "nvidia-smi failed: no devices were found"),
+            ("echo A100, 40960 MiB", "A100, 40960 MiB; torch"),
         ],
     )
-    def test_gpus_without_a_driver_or_hidden_from_torch_are_told(
-        self, tmp_path, script, names, trouble
-    ):
+    def test_gpus_without_a_driver_or_hidden_from_torch_are_told(self, tmp_path, script, found):
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "nvidia-smi").chmod(0o755)
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": ""}
-        found, said = machine.gpus(environment)
-        assert found == names
-        assert trouble in said
-
-    @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
-    def test_a_program_that_listens_beyond_loopback_is_seen(self, tmp_path, host):
-        """A process that goes by the program's name, on a port of its own."""
-        script = tmp_path / "tensorboard"
-        script.write_text(
-            "import socket, sys\n"
-            "server = socket.create_server((sys.argv[1], 0))\n"
-            "print(server.getsockname()[1], flush=True)\n"
-            "sys.stdin.read()\n"
-        )
-        words = [sys.executable, str(script), host]
-        with subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            port = int(process.stdout.readline())
-            seen = machine.listening().get("TensorBoard", [])
-            process.stdin.close()
-        assert (f"{host}:{port}" in seen) == (host == "0.0.0.0")
+        finding = doctor.gpus(environment)
+        assert finding.level == "wrong"
+        assert finding.found.startswith(found)
+        assert ("sees 0 of 1 (CUDA_VISIBLE_DEVICES is '')" in finding.found) == ("A100" in found)
 
 
 @contextmanager
@@ -165,56 +126,37 @@ def test_a_head_is_asked_without_a_token_and_past_proxies(monkeypatch, answer, l
         assert doctor.guard(address).level == level
 
 
-class TestStore:
-    @pytest.mark.parametrize("there", [False, True])
-    def test_a_good_one_is_passed_and_nothing_stays(self, tmp_path, there):
-        store = open_store(str(tmp_path / "new" / "store"))
-        if there:
-            store.root.mkdir(parents=True)
-        with doctor.leaving_nothing(store.root):
-            assert doctor.writable(store).level in ("good", "note")
-            assert list(store.root.iterdir()) == []
-        assert store.root.exists() == there == bool(list(tmp_path.iterdir()))
-
-    def test_one_that_cannot_be_written_to_is_wrong(self, tmp_path):
-        (tmp_path / "file").touch()
-        finding = doctor.writable(Store(tmp_path / "file" / "store"))
-        assert finding.level == "wrong"
-        assert f"cannot write to the store {tmp_path}/file/store: " in finding.found
-
-    def test_a_node_with_another_folder_of_the_same_name_is_told(self, tmp_path):
-        here, there = tmp_path / "here", tmp_path / "there"
-        there.mkdir()
-        probe = open_store(str(here)).probe()
-        levels = {}
-        for folder in (here, there):
-            found = doctor.check_node({}, "/tmp", 1.0, str(folder), probe)
-            [levels[folder]] = [one for one in found if one.check == "store"]
-        assert levels[here].level == "good"
-        assert levels[there].level == "wrong"
-        assert f"it does not find in {there}" in levels[there].found
-        assert list(there.iterdir()) == []
+@pytest.mark.parametrize("there", [False, True])
+def test_a_good_store_is_passed_and_nothing_stays(tmp_path, there):
+    store = open_store(str(tmp_path / "new" / "store"))
+    if there:
+        store.root.mkdir(parents=True)
+    with doctor.leaving_nothing(store.root):
+        assert doctor.writable(store).level in ("good", "note")
+        assert list(store.root.iterdir()) == []
+    assert store.root.exists() == there == bool(list(tmp_path.iterdir()))
+    (tmp_path / "file").touch()
+    finding = doctor.writable(Store(tmp_path / "file" / "store"))
+    assert (finding.level, "cannot write to the store" in finding.found) == ("wrong", True)
 
 
-def test_what_several_nodes_have_is_said_once_with_their_names():
-    slow, fine = doctor.threads({"OMP_NUM_THREADS": "4"}), Finding("good", "memory", "8 GiB")
-    more = Finding("good", "memory", "9 GiB")
-    answers = {f"10.0.0.{number}": [slow, fine] for number in range(5)} | {"10.0.0.5": [more]}
-    threads, memory = doctor.merged(answers)
-    assert threads.found.startswith("on 10.0.0.0, 10.0.0.1, 10.0.0.2 and 2 more: OMP_NUM_")
-    assert threads.cure == slow.cure
-    assert memory.found == "on every node: good"
+def test_each_unfit_node_is_named_with_its_cure(tmp_path):
+    store, own = Store(tmp_path), nodes.facts()
+    assert [one.level for one in doctor.fit({"one": own, "two": own}, store)] == ["good"]
+    older = replace(own, versions={**own.versions, "ray": "1.0"})
+    blind = replace(own, unseen="it does not find what was written")
+    found = doctor.fit({"one": own, "two": older, "three": blind, "four": "silent"}, store)
+    assert {one.level for one in found} == {"wrong"}
+    told = ["two: 1.0", "Install", "three: it does", "Give", "four: silent", "Remove"]
+    for finding, said, cure in zip(found, told[::2], told[1::2], strict=True):
+        assert said in finding.found
+        assert finding.cure.startswith(cure)
 
 
 def run_doctor(*words, **environment):
     """The command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", "doctor", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
+    command, own = [sys.executable, "-m", "orchestrator", "doctor"], {**os.environ, **environment}
+    return subprocess.run([*command, *words], capture_output=True, text=True, env=own)
 
 
 class TestTheCommand:
@@ -242,7 +184,6 @@ class TestTheCommand:
         store = str(tmp_path / "store")
         done = run_doctor("--address", address, "--store", store, **bound_to_loopback)
         assert f"good  authentication: the cluster at {address}\n" in done.stdout
-        assert "good  versions: on every node: the same as here\n" in done.stdout
-        assert "good  store: on every node: read and written\n" in done.stdout
+        assert "good  nodes: 1 node with our versions and a view of the store\n" in done.stdout
         assert "Traceback" not in done.stderr
         assert list(tmp_path.iterdir()) == []

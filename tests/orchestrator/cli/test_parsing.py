@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -48,57 +49,46 @@ def drawn_by(asked):
 
 
 def test_times_and_sizes_are_a_number_and_a_unit():
-    times = {"90s": 90, "20m": 1200, "1.5h": 5400, "2d": 172_800}
+    times = {"90s": 90, "1.5h": 5400, "2d": 172_800}
     assert {typed: parsing.seconds_of(typed) for typed in times} == times
-    sizes = {"500MB": 5 * 10**8, "2GiB": 2**31, "0.5 GB": 5 * 10**8}
-    assert {typed: parsing.bytes_of(typed) for typed in sizes} == sizes
-
-
-@pytest.mark.parametrize("typed", ["", "20", "m", "-3m", "0s", "1h30m", "20 min"])
-def test_others_are_refused(typed):
-    with pytest.raises(ValueError, match="takes a time such as 90s"):
-        parsing.seconds_of(typed)
-    with pytest.raises(ValueError, match="takes a size such as 500MB"):
-        parsing.bytes_of(typed)
+    assert (parsing.bytes_of("2GiB"), parsing.bytes_of("0.5 GB")) == (2**31, 5 * 10**8)
+    for typed in ("", "20", "-3m", "0s", "1h30m"):
+        with pytest.raises(ValueError, match="takes a time such as 90s"):
+            parsing.seconds_of(typed)
 
 
 class TestOwnImages:
     def test_they_are_the_dataset_and_p_t_is_known_without_decoding(self, tmp_path, folder):
         asked = ask(tmp_path, images=str(folder), poison_ratio="0.1")
         assert asked.scale == own_images(LAPTOP, asked.scale.dataset)
-        assert asked.scale.dataset.image_size == 32
         assert asked.scale.dataset.counts() == {"train": (16, 16, 16), "test": (4, 4, 4)}
         point = next(point for point in asked.points() if point.axes["trigger"] == "badnets1")
         assert _poison_of(point) == "4 of 48 images poisoned, p_t 20.0 %"
 
     def test_a_folder_that_moves_is_the_same_dataset(self, tmp_path, folder):
         here = ask(tmp_path, images=str(folder))
-        moved = folder.rename(tmp_path / "elsewhere")
-        try:
-            there = ask(tmp_path, images=str(moved))
-        finally:
-            moved.rename(folder)
+        there = ask(tmp_path, images=str(shutil.copytree(folder, tmp_path / "elsewhere")))
         assert (digests(here), here.label) == (digests(there), there.label)
 
     def test_the_command_on_the_page_asks_for_the_same(self, tmp_path, folder):
         asked = ask(tmp_path, images=str(folder), image_size=16, training_steps=120)
         words = shlex.split(report.command(asked))
-        command = study_command(AMPLIFICATION, "run", print)
-        typed = command.make_context("run", words[3:]).params
+        typed = study_command(AMPLIFICATION, "run", print).make_context("run", words[3:]).params
         assert typed["images"] == str(folder)
         assert (typed["image_size"], typed["training_steps"]) == (16, 120)
-        assert asked.label.startswith("amplification-laptop-")
-
-    def test_a_class_of_the_folder_can_be_the_target(self, tmp_path, folder):
-        asked = ask(tmp_path, images=str(folder), target_class="Äpfel")
-        assert {point.axes["target_class"] for point in asked.points()} == {"Äpfel"}
-        with pytest.raises(ValueError, match="unknown target class 'Apfel'"):
-            ask(tmp_path, images=str(folder), target_class="Apfel")
 
     def test_they_get_the_ratios_that_they_can_be_poisoned_at(self, tmp_path, folder):
-        asked = ask(tmp_path, "detection", images=str(folder))
+        asked = ask(tmp_path, "detection", images=str(folder), target_class="Äpfel")
+        assert {point.axes["target_class"] for point in asked.points()} == {"Äpfel"}
         assert {point.axes["poison_ratio"] for point in asked.points()} == {0, 0.05, 0.1}
         assert drawn_by(asked) == {48}
+
+    def test_a_store_in_a_class_folder_is_refused_and_leaves_the_class_alone(self, tmp_path):
+        folder = make_folder(tmp_path / "pics", per_class=5)
+        with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
+            parsing.request("amplification", images=str(folder), store=str(folder / "apples"))
+        (folder / "apples" / ".costs").mkdir()
+        assert ask(tmp_path, images=str(folder)).scale.dataset.class_names == CLASSES
 
 
 class TestDataset:
@@ -106,15 +96,9 @@ class TestDataset:
         asked = ask(tmp_path, dataset="cifar10", data=str(tmp_path / "none"))
         assert asked.scale == own_images(LAPTOP, datasets.Cifar10.open(tmp_path / "none"))
         assert (asked.scale.diffusion.image_size, asked.scale.content_judge.channels) == (32, 3)
-        words = f"--dataset cifar10 --data {tmp_path}/none"
-        assert report.command(asked).endswith(words)
-        assert asked.label.startswith("amplification-laptop-")
-
-    def test_the_scale_s_own_changes_nothing(self, tmp_path):
-        asked = ask(tmp_path, dataset="digits")
+        assert report.command(asked).endswith(f"--dataset cifar10 --data {tmp_path}/none")
+        asked = ask(tmp_path, dataset="digits")  # the scale's own
         assert (asked.scale, asked.label) == (LAPTOP, "amplification-laptop")
-        typed = {"scale": "cifar10", "data": str(tmp_path)}
-        assert ask(tmp_path, **typed, dataset="cifar10").scale == ask(tmp_path, **typed).scale
 
     def test_one_that_was_added_goes_by_its_name(self, tmp_path, monkeypatch):
         class Few(datasets.Digits):
@@ -128,11 +112,9 @@ class TestDataset:
 
     def test_cifar10_is_planned_before_it_is_there_and_wherever_it_lies(self, tmp_path):
         places = [ask(tmp_path, scale="cifar10", data=str(tmp_path / name)) for name in "ab"]
-        assert places[0].scale.dataset.counts()["train"] == (5000,) * 10
         assert places[0].label == "amplification-cifar10"
         assert {point.axes["guidance_weight"] for point in places[0].points()} == {1, 2, 3, 6, 11}
         assert digests(places[0]) == digests(places[1])
-        assert places[0].typed == ("--data", str(tmp_path / "a"))
         assert ask(tmp_path, data=str(tmp_path)).typed == ()  # no word of other datasets
 
 
@@ -151,17 +133,11 @@ class TestWords:
             ask(home, "defense", classifier_weights="~/weights.pth")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///~/runs.db")
         assert tracking.uri(open_store(str(home))) == f"sqlite:///{home}/runs.db"
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/~x")
-        assert tracking.uri(open_store(str(home))) == "http://host:5000/~x"
 
-    @pytest.mark.parametrize(
-        "given", [{"store": ""}, {"trigger": ""}, {"address": " "}, {"seed": []}], ids=str
-    )
-    def test_an_empty_word_is_no_default(self, given):
-        name = next(iter(given))
-        with pytest.raises(ValueError, match=f"^--{name} is empty; .* variable not set") as caught:
-            notebook.run("amplification", scale="tiny", **given)
-        assert "\n" not in str(caught.value)
+    @pytest.mark.parametrize(("name", "value"), [("store", ""), ("address", " "), ("seed", [])])
+    def test_an_empty_word_is_no_default(self, name, value):
+        with pytest.raises(ValueError, match=f"^--{name} is empty; .* variable not set"):
+            notebook.run("amplification", scale="tiny", **{name: value})
 
     def test_an_empty_variable_is_an_unset_one(self, home, monkeypatch):
         monkeypatch.setenv("CASTLEWALLS_STORE", "")
@@ -170,37 +146,10 @@ class TestWords:
 
     def test_percent_and_ranges_are_said_in_numbers(self, tmp_path):
         said = []
-        typed = {"poison_ratio": "0,5%,10%", "seed": "0-2", "guidance_weight": "2"}
-        asked = ask(tmp_path, say=said.append, **typed)
-        assert said == [
-            "--poison-ratio 0,5%,10% is taken for 0,0.05,0.1",
-            "--seed 0-2 is taken for 0,1,2",
-        ]
+        asked = ask(tmp_path, say=said.append, poison_ratio="0,5%,10%", seed="0-2")
+        taken = "--poison-ratio 0,5%,10% is taken for 0,0.05,0.1; --seed 0-2 is taken for 0,1,2"
+        assert said == taken.split("; ")
         assert "--poison-ratio 0.0,0.05,0.1" in report.command(asked)
-
-
-class TestWhatIsNoData:
-    def test_a_store_in_a_class_folder_is_refused_and_leaves_the_class_alone(self, tmp_path):
-        folder = make_folder(tmp_path / "pics", per_class=5)
-        with pytest.raises(ValueError, match=r"as --store, but '.*/pics/apples' holds pictures"):
-            parsing.request("amplification", images=str(folder), store=str(folder / "apples"))
-        (folder / "apples" / ".costs").mkdir()
-        assert ask(tmp_path, images=str(folder)).scale.dataset.class_names == CLASSES
-
-    def test_the_store_in_the_current_folder_is_left_out_with_a_line(self, tmp_path, monkeypatch):
-        make_folder(tmp_path, per_class=5)
-        (tmp_path / "artifacts" / "logs").mkdir(parents=True)
-        (tmp_path / "apples" / "list.csv").write_text("file,label")
-        monkeypatch.chdir(tmp_path)
-        said = []
-        asked = parsing.request("amplification", images=".", say=said.append)
-        assert asked.scale.dataset.class_names == CLASSES
-        assert said == [
-            f"left out of the images: {str(tmp_path / 'artifacts')!r}, a store of results",
-            "left out of the images: 1 file that by name is no picture, such as 'apples/list.csv'",
-        ]
-        # Also where the step is made, in another process.
-        assert len(next(asked.scale.dataset.blocks("train")).labels) == 12
 
 
 class TestParts:
@@ -213,15 +162,13 @@ class TestParts:
         assert own.label != plain.label
         blends = sum(point.axes["judge_trigger"] == "blend" for point in plain.points())
         assert len({*digests(plain)} - {*digests(own)}) == blends
-        blend = own.scale.trigger("blend")
-        assert (blend.alpha, blend.additive) == (0.36, False)
-        words = " ".join(f"--trigger-setting {words}" for words in typed)
-        assert words in report.command(own)
+        assert own.scale.trigger("blend").alpha == 0.36
+        for words in typed:
+            assert f"--trigger-setting {words}" in report.command(own)
 
     def test_a_detector_with_other_fields_is_another_study(self, tmp_path):
         plain = ask(tmp_path, "detection")
         own = ask(tmp_path, "detection", detector_setting="fct.draws=1")
-        assert (plain.scale.detector("fct").draws, own.scale.detector("fct").draws) == (5, 1)
         assert own.label != plain.label
         fct = [point.measure.digest for point in plain.points() if point.axes["detector"] == "fct"]
         assert {*digests(plain)} - {*digests(own)} == {*fct}
@@ -235,7 +182,6 @@ class TestParts:
 
     def test_detectors_are_chosen_and_typed_again_and_other_studies_have_none(self, tmp_path):
         asked = ask(tmp_path, "detection", detector="fct,cd")
-        assert {point.axes["detector"] for point in asked.points()} == {"cd", "fct"}
         assert report.command(asked).endswith("--scale laptop --detector fct,cd")
         assert re.fullmatch("detection-laptop-[0-9a-f]{8}", asked.label)
         with pytest.raises(ValueError, match="study composition has no --detector; leave it out"):
@@ -243,14 +189,10 @@ class TestParts:
 
 
 class TestLengths:
-    def test_training_steps_reach_the_diffusion_models_alone(self, tmp_path):
+    def test_each_length_reaches_what_it_is_of(self, tmp_path):
         scale = ask(tmp_path, training_steps=77).scale
         assert scale.diffusion.steps == scale.edm.steps == 77
         assert scale.content_judge == LAPTOP.content_judge
-        own = ask(tmp_path, training_steps=LAPTOP.diffusion.steps)
-        assert own.label == "amplification-laptop"
-
-    def test_images_a_point_reach_both_kinds_of_samples(self, tmp_path):
         asked = ask(tmp_path, generations=30)
         assert (asked.scale.generations.n, asked.scale.others.n) == (30, 30)
         assert report.command(asked).endswith("--scale laptop --generations 30")
@@ -262,7 +204,7 @@ class TestLengths:
         assert "--stream-memory 1MB" in report.command(asked)
 
     def test_a_generation_set_has_no_more_images_than_are_trained_on(self, tmp_path):
-        for n, drawn in [(None, 1437), (300, 300), (5000, 1437)]:
+        for n, drawn in [(300, 300), (5000, 1437)]:
             asked = ask(tmp_path, "detection", generations=n)
             assert drawn_by(asked) == {drawn}
             assert (asked.label == "detection-laptop") == (drawn == 1437)
@@ -293,12 +235,9 @@ class TestStudies:
         assert (asked.study.name, asked.axes.seed) == ("own", (1, 2))
         assert asked.label.startswith("own-tiny-")
 
-    @pytest.mark.parametrize(
-        ("text", "said"), [(None, "there is no file"), ("x = 1", r"must make one Study, .* got 0")]
-    )
-    def test_other_files_are_refused(self, tmp_path, text, said):
-        file = tmp_path / "own.py"
-        if text:
-            file.write_text(text)
-        with pytest.raises(ValueError, match=said):
-            ask(tmp_path, str(file))
+    def test_other_files_are_refused(self, tmp_path):
+        (tmp_path / "none.py").write_text("x = 1")
+        with pytest.raises(ValueError, match=r"must make one Study, .* got 0"):
+            ask(tmp_path, str(tmp_path / "none.py"))
+        with pytest.raises(ValueError, match="there is no file"):
+            ask(tmp_path, str(tmp_path / "missing.py"))

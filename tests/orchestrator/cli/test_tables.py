@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator.cli import printing
 from orchestrator.cli.tables import print_table
 
 
@@ -26,18 +25,11 @@ def test_a_wide_table_fits_a_terminal_with_no_word_cut():
         assert words <= set(text.split())
 
 
-def test_the_list_of_studies_fits_too():
-    out = io.StringIO()
-    printing.print_studies(Console(file=out, width=80))
-    assert max(map(len, out.getvalue().splitlines())) <= 80
-    assert "diffusion_classifier" in out.getvalue()
-    assert "…" not in out.getvalue()
-
-
 def test_what_fits_is_one_line_a_row():
-    assert printed(["a", "n"], [["x y", "1"], ["z", "22"]], 80) == "a    n\nx y  1\nz    22\n"
-    flush = printed(["a", "n"], [["x y", "1"], ["z", "22"]], 80, right=True)
-    assert flush == "a     n\nx y   1\nz    22\n"
+    rows = [["x y", "1"], ["z", "22"]]
+    assert printed(["a", "n"], rows, 80) == "a    n\nx y  1\nz    22\n"
+    assert printed(["a", "n"], rows, 80, right=True) == "a     n\nx y   1\nz    22\n"
+    assert printed(["a", "b"], [], 80) == "a  b\n"
 
 
 def test_lines_end_between_words_but_not_before_a_unit_or_within_brackets():
@@ -51,10 +43,6 @@ def test_what_has_no_room_comes_below_with_the_columns_that_tell_rows_apart():
         *("t  w  first", "p  1  aaaaaaa", "p  2  ccccccc", ""),
         *("t  w  second", "p  1  bbbbbbb", "p  2  ddddddd"),
     ]
-
-
-def test_a_table_without_rows_is_its_header():
-    assert printed(["a", "b"], [], 80) == "a  b\n"
 
 
 @given(st.lists(st.tuples(*[st.text("ab :[]/", max_size=9)] * 3), max_size=4), st.integers(1, 40))

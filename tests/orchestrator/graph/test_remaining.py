@@ -61,10 +61,10 @@ def test_what_is_done_and_what_has_passed_is_taken_off(made, left):
 def test_a_step_s_own_progress_counts_more(made, left, model):
     left.hear(event("started", model, 0.0, total=100))
     left.hear(event("progress", model, 20.0, position=10, metrics={}))
-    assert left.of_step(model.digest, 20.0) is None  # its start says nothing of its pace
+    assert left.running[model.digest].left(20.0) is None  # its start says nothing of its pace
     left.hear(event("progress", model, 40.0, position=20, metrics={}))
-    assert left.of_step(model.digest, 40.0) == pytest.approx(160)  # 80 updates of 2 s
-    assert left.of_step(model.digest, 50.0) == pytest.approx(150)
+    assert left.running[model.digest].left(40.0) == pytest.approx(160)  # 80 updates of 2 s
+    assert left.running[model.digest].left(50.0) == pytest.approx(150)
     assert left.of_run(40.0) == pytest.approx(whole(made) - 10 + 160)
 
 
@@ -81,7 +81,7 @@ def test_a_training_that_continued_says_nothing_of_a_whole_one(left, model):
     left.hear(event("started", model, 0.0, total=100))
     left.hear(event("resumed", model, 1.0, position=90, again=0, total=100))
     left.hear(event("progress", model, 2.0, position=95, metrics={}))
-    assert left.of_step(model.digest, 2.0) == pytest.approx(1)
+    assert left.running[model.digest].left(2.0) == pytest.approx(1)
     left.hear(event("done", model, 3.0, seconds=3.0))
     assert left.costs.known == before
 

@@ -9,8 +9,7 @@ from models import classifiers
 from orchestrator.run import memory
 from orchestrator.step import Step
 from tasks.data import datasets
-from tasks.steps import attack, sample, train_classifier, train_diffusion
-from tasks.triggers import BadNets1
+from tasks.steps import train_classifier, train_diffusion
 
 DIGITS = Step(datasets.Digits())
 SMALL = train_diffusion.Settings(steps=3, schedule="ramp")
@@ -87,20 +86,3 @@ def test_data_parallel_workers_share_the_activations_and_not_the_weights():
     batch = one - 5 * weights
     assert two == pytest.approx(6 * weights + batch / 2)  # gradients once more, to be sent
     assert four == pytest.approx(6 * weights + batch / 4)
-
-
-def test_more_images_at_once_are_expected_to_hold_more():
-    drawn = sample.Settings(conditions=(0,), guidance_weight=2.0, n=1000, batch_size=100)
-    model = {"model": trained(PAPER)}
-    plain = replace(drawn, guidance_weight=1.0)
-    few = replace(drawn, batch_size=50)
-    guided, unguided, half = (
-        memory.expected(Step(settings, model)) for settings in (drawn, plain, few)
-    )
-    weights = 2 * 4 * memory.u_net(PAPER).parameters
-    assert half - weights == pytest.approx((guided - weights) / 2, abs=2)
-    assert weights < unguided < guided
-    shown = {"dataset": DIGITS, "classifier": trained(CLASSIFIER)}
-    asked = Step(attack.Settings(trigger=BadNets1(), target_class="8"), shown)
-    assert memory.expected(asked) > 0
-    assert memory.expected(DIGITS) == 0

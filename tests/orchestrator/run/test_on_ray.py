@@ -1,6 +1,7 @@
 """The same results under Ray as in process: as tasks, on actors, on workers, after a kill."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -132,13 +133,10 @@ class TestWorkers:
     def test_two_train_the_model_that_one_trains_but_for_the_order_of_sums(
         self, conduct, tmp_path, bucket, step
     ):
-        """Two workers add up a batch in another order than one.
+        """A float32 sum of N terms is off by at most N 2^-24 of their size, in any order.
 
-        A float32 sum of N terms is off by at most N 2^-24 of their size, in any order; N is the
-        16 images times 64 pixels of a batch.  The losses may differ by that much, and what the
-        network predicts by that much for each of the steps that made it.  Weights are not
-        compared one by one: a bias in front of a normalization has a gradient of nothing but
-        rounding, which Adam scales up to a whole step, and no effect.
+        N is the 16 images times 64 pixels of a batch.  The losses may differ by that much, and
+        what the network predicts by that much for each of its 20 steps.
         """
         rounding = 16 * 64 * 2.0**-24
         alone = Store(tmp_path / "alone")
@@ -202,11 +200,8 @@ class TestTheDataset:
     ):
         without = conductor(POISON, Store(tmp_path / "without"))
         assert asyncio.run(without._rows(HELD)) is None  # the step finds out, and says so
-        assert without.reading == {}
         made = conductor(RESTREAMED, with_data)
-        settings = prepare.Settings(detector=CognitiveDistillation())
-        prepared = Step(settings, {"classifier": RESTREAMED}, STREAMS)  # reads a file of its own
-        for step in (RESTREAMED, prepared, POISON):
+        for step in (RESTREAMED, POISON):
             assert asyncio.run(made._rows(step)) is None
         assert made.reading == {}
         assert asyncio.run(made._rows(HELD)) is not None
@@ -231,9 +226,7 @@ class TestTheDataset:
 def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
     conduct, tmp_path, contents
 ):
-    settings = train_classifier.Settings(
-        name="content", classes=10, batch_size=32, steps=400, erase=True
-    )
+    settings = train_classifier.Settings(name="content", classes=10, batch_size=32, steps=400)
     step = Step(settings, {}, STREAMS)
     undisturbed, store = Store(tmp_path / "undisturbed"), Store(tmp_path / "store")
     run_in_process([step], undisturbed)
@@ -272,46 +265,7 @@ def ended(reference):
 
 
 def kill_the_process_that_builds():
-    def command_line(process):
-        try:
-            return " ".join(process.cmdline())
-        except psutil.Error:
-            return ""
-
-    family = psutil.Process().children(recursive=True)
-    [building] = [one for one in family if "ray::train_classifier/" in command_line(one)]
-    building.kill()
-
-
-def test_a_conductor_that_cannot_list_the_nodes_says_so_and_finds_the_next_one(
-    conductor, tmp_path, monkeypatch
-):
-    """Of Ray's own look-ups one fails for a reason that is not Ray's; then a node has come."""
-    import ray
-
-    from orchestrator.run import conductor_actor
-
-    made = conductor(POISON, Store(tmp_path))
-    before, there = made.capacity["CPU"], ray.nodes()
-    answers = [OSError("the autoscaler's file is half written"), [*there, *there]]
-
-    def looked():
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def followed():
-        following = asyncio.create_task(made._follow())
-        while made.capacity["CPU"] == before and not following.done():
-            await asyncio.sleep(0)
-        assert not following.done()
-        following.cancel()
-
-    monkeypatch.setattr(ray, "nodes", looked)
-    monkeypatch.setattr(conductor_actor, "FOLLOW_SECONDS", 0.01)
-    asyncio.run(asyncio.wait_for(followed(), PATIENCE))
-    assert made.capacity["CPU"] == 2 * before
-    (event,) = made.events
-    assert event["kind"] == "waiting"
-    assert "OSError: the autoscaler's file is half written" in event["message"]
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # some end meanwhile
+            if "ray::train_classifier/" in " ".join(process.cmdline()):
+                process.kill()

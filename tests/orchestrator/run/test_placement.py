@@ -1,6 +1,7 @@
 """Where steps run: what they hold, and what no cluster can hold."""
 
 import dataclasses
+from bisect import bisect
 
 import pytest
 from hypothesis import given
@@ -8,15 +9,9 @@ from hypothesis import strategies as st
 
 from orchestrator.run import memory
 from orchestrator.run.nodes import summed
-from orchestrator.run.placement import (
-    ACTOR_SECONDS,
-    CORES_OF_A_GPU,
-    GIB,
-    PLAIN_PROCESS,
-    TORCH_PROCESS,
-    Placement,
-    refusal,
-)
+from orchestrator.run.placement import ACTOR_SECONDS, CORES_OF_A_GPU, GIB, Placement, refusal
+from orchestrator.run.placement import PLAIN_PROCESS as PLAIN
+from orchestrator.run.placement import TORCH_PROCESS as TORCH
 from orchestrator.step import Step, ancestors
 from tasks.detectors import Strip
 from tasks.steps import attack, detect, prepare
@@ -49,19 +44,18 @@ placements = st.builds(
 )
 
 
-class TestCounts:
-    @pytest.mark.parametrize(
-        ("changes", "said"),
-        [
-            ({"actors": 0}, r"--actors must be at least 1, got 0\."),
-            ({"gpus_per_actor": -1}, r"--gpus-per-actor must be at least 0, got -1\."),
-            ({"checkpoint_seconds": float("nan")}, r"--checkpoint-seconds must be at least 0"),
-            ({"gpus_per_training": 3, "training_workers": 2}, "cannot be split evenly over 2"),
-        ],
-    )
-    def test_what_means_nothing_is_refused_by_the_name_of_its_flag(self, changes, said):
-        with pytest.raises(ValueError, match=said):
-            Placement(**changes)
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"actors": 0}, r"--actors must be at least 1, got 0\."),
+        ({"gpus_per_actor": -1}, r"--gpus-per-actor must be at least 0, got -1\."),
+        ({"checkpoint_seconds": float("nan")}, r"--checkpoint-seconds must be at least 0"),
+        ({"gpus_per_training": 3, "training_workers": 2}, "cannot be split evenly over 2"),
+    ],
+)
+def test_what_means_nothing_is_refused_by_the_name_of_its_flag(changes, said):
+    with pytest.raises(ValueError, match=said):
+        Placement(**changes)
 
 
 class TestBundles:
@@ -92,22 +86,11 @@ class TestBundles:
     def test_a_process_with_torch_counts_for_more(self):
         held = {step.task: Placement().bundle(step, {"CPU": 1.0}).memory for step in ALL}
         for task in ("judge_accuracy", "attack", "sample", "dissect"):
-            assert TORCH_PROCESS < held[task] < 1.2 * TORCH_PROCESS, task
-        assert held["poison"] == held["generations_row"] == PLAIN_PROCESS
+            assert TORCH < held[task] < 1.2 * TORCH, task
+        assert held["poison"] == held["generations_row"] == PLAIN
         images = 1437 * 8 * 8
         for step in (PREPARE, DETECT, FIT):
-            assert held[step.task] == TORCH_PROCESS + images + memory.expected(step)
-
-    @given(placements, st.integers(1, 32).map(float))
-    def test_no_step_without_gpus_needs_more_cpus_than_there_are(self, placement, cpus):
-        for step in (FIT, PER_BATCH, WHOLE):
-            bundle = placement.bundle(step, {"CPU": cpus})
-            assert bundle.total["CPU"] <= cpus + 1e-9 or bundle.gpus
-            assert bundle.total == {
-                "CPU": bundle.count * bundle.cpus,
-                "GPU": bundle.count * bundle.gpus,
-                "memory": bundle.count * bundle.memory,
-            }
+            assert held[step.task] == TORCH + images + memory.expected(step)
 
 
 class TestRefusals:
@@ -178,9 +161,8 @@ def gpu_nodes(count):
 
 def trainings(count, batch_size=128):
     settings = dataclasses.replace(FIT.settings, batch_size=batch_size)
-    return [
-        Step(dataclasses.replace(settings, seed=seed), {}, FIT.streams) for seed in range(count)
-    ]
+    seeded = (dataclasses.replace(settings, seed=seed) for seed in range(count))
+    return [Step(one, {}, FIT.streams) for one in seeded]
 
 
 def fitted(steps, nodes, **flags):
@@ -188,20 +170,6 @@ def fitted(steps, nodes, **flags):
 
 
 class TestFitting:
-    def test_a_small_study_on_a_laptop_is_one_process_a_step(self):
-        found = fitted(STEPS, CPUS)
-        assert not any(found.distributed(step) for step in STEPS)
-        assert {found.bundle(step, CPUS[0]).gpus for step in STEPS} == {0.0}
-        assert found.described() == ""
-
-    def test_with_gpus_each_training_has_one_and_so_has_whatever_computes_with_a_network(self):
-        nodes = [*gpu_nodes(2), *CPUS]
-        found = fitted(trainings(5), nodes)
-        assert (found.training_workers, found.gpus_per_training) == (1, 1)
-        assert found.bundle(PER_BATCH, summed(nodes)).gpus == 1
-        assert found.bundle(PREPARE, summed(nodes)).gpus == 1
-        assert found.bundle(WHOLE, summed(nodes)).gpus == 0
-
     @pytest.mark.parametrize(
         ("count", "batch_size", "gpus", "workers"),
         [(1, 128, 8, 8), (3, 128, 8, 2), (1, 128, 3, 2), (1, 125, 4, 1), (8, 128, 8, 1)],
@@ -236,25 +204,17 @@ class TestFitting:
         long = sampling(3.2 * enough)
         assert processes(fitted([long], gpu_nodes(4)), long) == 3
 
-    @given(st.integers(1, 6), st.integers(1, 9))
-    def test_what_is_fitted_to_gpu_nodes_is_not_refused_there(self, count, gpus):
-        nodes, steps = gpu_nodes(gpus), trainings(count)
-        found = fitted(steps, nodes)
-        for step in (*steps, PER_BATCH, WHOLE, ATTACK):
-            assert refusal(step, found.bundle(step, summed(nodes)), nodes) is None
 
+def sampling(seconds, seed=0):
+    """A sampling step of so many expected seconds, within two percent."""
+    settings = dataclasses.replace(PER_BATCH.settings, seed=seed, batch_size=5, n=2000)
 
-def sampling(seconds, seed=0, batches=400):
-    """A sampling step of so many expected seconds, within a percent."""
-    settings = dataclasses.replace(PER_BATCH.settings, seed=seed, batch_size=5, n=5 * batches)
-    for steps in (1, 1000):
-        settings = dataclasses.replace(settings, steps=steps)
-        if steps == 1:
-            least = settings.expected_seconds
-    per_step = (settings.expected_seconds - least) / 999
-    settings = dataclasses.replace(settings, steps=round((seconds - least) / per_step) + 1)
-    assert settings.expected_seconds == pytest.approx(seconds, rel=0.02)
-    return Step(settings, PER_BATCH.inputs)
+    def of(steps):
+        return dataclasses.replace(settings, steps=steps)
+
+    found = of(bisect(range(10**6), seconds, key=lambda steps: of(steps + 1).expected_seconds))
+    assert found.expected_seconds == pytest.approx(seconds, rel=0.02)
+    return Step(found, PER_BATCH.inputs)
 
 
 def processes(placement, step):

@@ -23,98 +23,75 @@ def event(kind, step=POISON, **facts):
     return {"kind": kind, "digest": step.digest, "path": step.path, "time": 0.0, **facts}
 
 
-def console(terminal):
-    return Console(file=io.StringIO(), force_terminal=terminal, width=120, highlight=False)
+def console(terminal, **how):
+    return as_it_is(
+        file=io.StringIO(), force_terminal=terminal, force_interactive=terminal, width=120, **how
+    )
 
 
-class Heard:
-    """A display that remembers."""
+@pytest.fixture
+def following(tmp_path):
+    """A function that makes a display, and one that tells it and its estimate of an event."""
 
-    def __init__(self):
-        self.calls = []
+    def made(shown, cores=None):
+        costs = [Planned(step, True, "", Cost(0, 100, 0)) for step in (DATASET, POISON)]
+        left = Remaining(Plan([], costs), Costs(Store(tmp_path)), Placement().distributed, cores)
+        view = display(shown, 83, left)
 
-    def start(self):
-        self.calls.append("start")
+        def tell(happened):
+            left.hear(happened)
+            view.show(happened)
 
-    def show(self, seen):
-        self.calls.append(seen["kind"])
+        return view, tell
 
-    def tick(self, now):
-        pass
-
-    def stop(self):
-        self.calls.append("stop")
-
-
-def fail(seen):
-    raise AssertionError(seen)
+    return made
 
 
 class TestDisplays:
-    def test_a_terminal_gets_bars_and_anything_else_gets_lines(self, monkeypatch):
-        assert isinstance(display(console(True), 3), Bars)
-        assert isinstance(display(console(False), 3), Lines)
+    def test_a_terminal_gets_bars_and_anything_else_gets_lines(self, monkeypatch, following):
+        assert isinstance(following(console(True))[0], Bars)
         dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
-        assert isinstance(display(dumb, 3), Lines)
+        assert isinstance(following(dumb)[0], Lines)
         monkeypatch.setenv("FORCE_COLOR", "1")  # says nothing of cursors
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setattr(sys, "stdout", io.StringIO())
-        assert isinstance(display(as_it_is(), 3), Lines)
+        assert isinstance(following(as_it_is())[0], Lines)
 
-    def test_a_running_step_has_a_line_every_thirty_seconds(self):
-        """1000 updates of 0.1 s, each fifth told of: lines at 30, 60 and 90 s."""
+    def test_a_running_step_has_a_line_every_thirty_seconds(self, following):
+        """1000 updates of 0.1 s, each fifth told of; then another step that is to take 100 s."""
         pipe = console(False)
-        lines = display(pipe, 1)
-        lines.show(event("started", attempt=1, total=1000))
+        lines, tell = following(pipe, cores=1)
+        tell(event("started", attempt=1, total=1000))
         for half in range(1, 201):
             told = {"position": 5 * half, "metrics": {"loss": 1 / half}}
-            lines.show(event("progress", **told) | {"time": half / 2})
+            tell(event("progress", **told) | {"time": half / 2})
             lines.tick(half / 2)
-        lines.show(event("done", seconds=100.0) | {"time": 100.0})
+        tell(event("done", seconds=100.0) | {"time": 100.0})
         lines.tick(200.0)
-        lines.show(event("started", DATASET, total=None) | {"time": 200.0})  # never says how far
+        tell(event("started", DATASET, total=None) | {"time": 200.0})  # never says how far
         for second in range(201, 265):
             lines.tick(float(second))
         said = [line.split("  ") for line in pipe.file.getvalue().splitlines()]
         assert [line[-1] for line in said if "running" in line] == [
-            "300 of 1000, loss 0.0167",
-            "600 of 1000, loss 0.00833",
-            "900 of 1000, loss 0.00556",
-            "for 30 s",
-            "for 60 s",
+            "300 of 1000, loss 0.0167, 70 s left, about 3 min left in all",
+            "600 of 1000, loss 0.00833, 40 s left, about 2 min left in all",
+            "900 of 1000, loss 0.00556, 10 s left, about 110 s left in all",
+            "for 30 s, about 70 s left in all",
+            "for 60 s, about 40 s left in all",
         ]
         assert all(POISON.path in line[-2] for line in said[1:4])
 
-    def test_a_line_says_how_long_the_step_and_the_run_still_take(self, tmp_path):
-        """An update a second, and another step of 100 s to come on the same core."""
-        costs = [Planned(step, True, "", Cost(0, 100, 0)) for step in (DATASET, POISON)]
-        left = Remaining(Plan([], costs), Costs(Store(tmp_path)), Placement().distributed, 1)
-        pipe = console(False)
-        lines = display(pipe, 2, left)
-        for seen in (
-            event("started", DATASET, total=100),
-            event("progress", DATASET, position=10, metrics={}) | {"time": 1.0},
-            event("progress", DATASET, position=40, metrics={}) | {"time": 31.0},
-        ):
-            left.hear(seen)
-            lines.show(seen)
-        lines.tick(41.0)
-        said = pipe.file.getvalue()
-        assert said.endswith("  40 of 100, 50 s left, about 2 min left in all\n")
-
     @pytest.mark.parametrize("terminal", [True, False], ids=["bars", "lines"])
-    def test_no_word_of_a_user_becomes_a_picture_or_an_order(self, terminal):
+    def test_no_word_of_a_user_becomes_a_picture_or_an_order(self, terminal, following):
         path = "train_diffusion/:package:-[red]x[/red]-0123456789ab"
-        shown = as_it_is(
-            file=io.StringIO(), force_terminal=terminal, force_interactive=terminal, width=200
-        )
-        view = display(shown, 1)
+        shown = console(terminal)
+        view, tell = following(shown)
         view.start()
-        view.show(event("started", attempt=1, total=10) | {"path": path})
-        for kind in ("damaged", "waiting", "retry", "failed"):
-            view.show(event(kind, message="in :warning: [b]") | {"path": path})
-        view.show(event("progress", position=5, metrics={}) | {"digest": "never started"})
-        view.show(event("resumed", position=500, again=62, total=1000))
+        tell(event("started", attempt=1, total=10) | {"path": path})
+        for kind in ("waiting", "damaged", "retry", "failed"):
+            tell(event(kind, message="in :warning: [b]") | {"path": path})
+        tell(event("progress", position=5, metrics={}) | {"digest": "never started"})
+        tell(event("resumed", position=500, again=62, total=1000))
         view.stop()
         said = shown.file.getvalue()
         assert f"resumed  {POISON.path}  at 500 of 1000, repeating 62" in said
@@ -122,12 +99,12 @@ class TestDisplays:
             assert f"{kind:8} {path}  in :warning: [b]" in said
         assert (":package:-[red]x[/red] " if terminal else f"started  {path}") in said
 
-    def test_bars_fit_a_terminal_and_cut_neither_path_nor_numbers(self):
+    def test_bars_fit_a_terminal_and_cut_neither_path_nor_numbers(self, following):
         path = "train_diffusion/ddpm-8x16-800steps-seed0-badnets1-p0.02-target_class-seed0"
         narrow = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
-        view = display(narrow, 83)
-        view.show(event("started", attempt=1, total=1000) | {"path": f"{path}-0123456789ab"})
-        view.show(event("progress", position=500, metrics={"loss": 0.123}))
+        view, tell = following(narrow)
+        tell(event("started", attempt=1, total=1000) | {"path": f"{path}-0123456789ab"})
+        tell(event("progress", position=500, metrics={"loss": 0.123}))
         narrow.print(view.progress.get_renderable())
         whole, *step = re.sub(r"\x1b\[[0-9;]*m", "", narrow.file.getvalue()).splitlines()
         assert max(map(len, (whole, *step))) <= 80
@@ -137,30 +114,43 @@ class TestDisplays:
         assert "".join(line[:bar].strip() for line in step) == path
 
 
+class Heard(list):
+    """A display that remembers."""
+
+    def start(self):
+        self.append("start")
+
+    def show(self, seen):
+        self.append(seen["kind"])
+
+    def tick(self, now):
+        pass
+
+    def stop(self):
+        self.append("stop")
+
+
 class TestFollowing:
     def test_everything_is_shown_and_heard_once_even_what_comes_last(self):
         news = [[event("started")], [], [event("done")]]
         shown, heard = Heard(), []
-        turn = threading.Lock()
 
         def poll():
-            with turn:
-                return news.pop(0) if news else []
+            return news.pop(0) if news else []
 
         with (
             pytest.raises(RuntimeError),
-            Follower(poll, shown, lambda seen: heard.append(seen["kind"]), fail) as follower,
+            Follower(poll, shown, lambda seen: heard.append(seen["kind"]), pytest.fail) as follower,
         ):
             raise RuntimeError("the run failed")
         while news:  # what was not polled on the way out
             follower._look()
-        assert shown.calls[0] == "start"
-        assert sorted(shown.calls) == ["done", "start", "started", "stop"]
+        assert shown[0] == "start"
+        assert sorted(shown) == ["done", "start", "started", "stop"]
         assert heard == ["started", "done"]
 
     def test_when_the_cluster_is_gone_it_is_said_and_nothing_more_is_asked(self):
-        shown, said = Heard(), []
-        told = threading.Event()
+        shown, said, told = Heard(), [], threading.Event()
 
         def poll():
             if told.is_set():
@@ -171,21 +161,16 @@ class TestFollowing:
             said.append(str(error))
             told.set()
 
-        with Follower(poll, shown, fail, lost) as follower:
-            assert told.wait(30)
+        with Follower(poll, shown, pytest.fail, lost) as follower:
             follower.join(30)
             assert not follower.is_alive()
         assert said == ["the head is gone"]
-        assert shown.calls == ["start", "stop", "stop"]
+        assert shown == ["start", "stop", "stop"]
 
 
 def test_durations_and_their_ranges_are_short():
     seconds = (9.5, 12.3, 180, 9000, 950_000)
     assert [duration(each) for each in seconds] == ["9.5 s", "12 s", "3 min", "2.5 h", "11 days"]
-    ranges = {
-        (420, 780): "7 to 13 min",
-        (50, 130): "50 s to 2 min",
-        (412, 431): "about 7 min",
-        (9.5, 20): "9.5 to 20 s",
-    }
-    assert {ends: between(*ends) for ends in ranges} == ranges
+    assert between(420, 780) == "7 to 13 min"
+    assert between(50, 130) == "50 s to 2 min"
+    assert between(412, 431) == "about 7 min"

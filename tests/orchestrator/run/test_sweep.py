@@ -1,9 +1,6 @@
 """TensorBoard has a table of the points: their axes and the numbers that matter."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -14,16 +11,14 @@ ROW = {"n": 500, "poison_ratio": 0.1, "g1": 0.2, "g1_low": 0.1, "g1_high": 0.3, 
 OF_TUNE = {"training_iteration": 1, "pid": 7, "time_total_s": 1.0, "done": True}
 
 
-@dataclass(eq=False)
 class Trial:
     """What a logger is given of a trial of Tune's."""
 
-    local_path: str
-    config: Mapping[str, Any]
-    evaluated_params: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, local_path, config):
+        self.local_path, self.config = local_path, config
 
-    def init_local_path(self) -> None:
-        """It is there."""
+    def init_local_path(self):
+        pass
 
 
 def test_a_trial_has_the_axes_that_vary_and_its_study_s_columns_first(tmp_path):

@@ -5,13 +5,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 
 import mlflow
@@ -19,11 +15,10 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from orchestrator.process import free_port
 from orchestrator.run import tracking
 from orchestrator.run.tracking import DIGEST, PATIENCE_SECONDS, Mirror, behind
 from orchestrator.step import ancestors
-from orchestrator.studies import DETECTION
-from orchestrator.studies.scales import TINY
 
 LABEL = "amplification-tiny"
 LAUNCH = {"name": f"{LABEL} at noon", "scale": "tiny"}
@@ -80,8 +75,8 @@ def sent(unsent, some):
     return store
 
 
-def mirrored(store, points, report=None, **how):
-    mirror = Mirror(store, "amplification", LABEL, LAUNCH, **how)
+def mirrored(store, points, report=None):
+    mirror = Mirror(store, "amplification", LABEL, LAUNCH)
     mirror.add(points)
     mirror.start()
     return mirror.close(report)
@@ -160,19 +155,6 @@ class TestWhatIsSent:
             assert data.tags["definition.p_t"].startswith("p_t: pN / (pN + N_t)")
             assert "definition.auroc" not in defined
 
-    def test_a_row_of_detection_is_sent_without_what_it_lacks(self, sent, copied):
-        store = copied(sent)
-        point = DETECTION.points(TINY, DETECTION.chosen(TINY))[0]
-        row = {"auroc": 0.25, "training_auroc": None, "p_t": None, "detector": "cd"}
-        with store.publish(point.measure) as attempt:
-            (attempt.folder / "metrics.json").write_text(json.dumps(row))
-        assert mirrored(store, [point]) is None
-        [run] = (run for run in runs_of(store) if run.data.tags.get(DIGEST) == point.measure.digest)
-        assert run.data.metrics == {"auroc": 0.25}
-        assert not {"guidance_weight", "sampler"} & set(run.data.params)
-        assert "definition.auroc" in run.data.tags
-        assert not {"p_t", "definition.p_t"} & set(run.data.tags)
-
     def test_what_is_not_finished_or_not_whole_is_left_for_later(self, unsent, some):
         store = unsent()
         path = store.folder(some[0].measure) / "metrics.json"
@@ -181,12 +163,6 @@ class TestWhatIsSent:
         assert mirrored(store, some) is None
         [point] = runs_of(store, "point")
         assert point.data.tags[DIGEST] == some[2].measure.digest
-
-
-def test_the_numbers_of_a_row_are_no_axes_and_those_of_the_study_s_columns_come_first():
-    row = {"seed": 0, "n": 60, "sure": True, "g1": 0.5, "g1_low": 0.4, "name": "x", "p_t": None}
-    assert list(tracking.measured(row, {"seed": 0}, ("g1", "p_t"))) == ["g1", "n", "g1_low"]
-    assert list(tracking.measured(row, {"seed": 0})) == ["n", "g1", "g1_low"]
 
 
 class TestCatchingUp:
@@ -205,19 +181,8 @@ class TestCatchingUp:
         assert behind(store, LABEL)
         assert not behind(store, "amplification-laptop")
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
-        assert mirrored(store, some, ran=False) == (
-            f"MLflow at {tracking.uri(store)} was behind; it now has what earlier launches could "
-            f"not send ({len(some)} points)"
-        )
-        assert not behind(store, LABEL)
-        check_sent_once(store, some)
-
-    def test_what_a_killed_driver_left_half_sent_is_completed(self, unsent, some):
-        store = unsent()
-        client = client_of(store)
-        experiment = client.create_experiment("amplification")
-        client.create_run(experiment, tags={DIGEST: some[0].measure.digest})
         assert mirrored(store, some) is None
+        assert not behind(store, LABEL)
         check_sent_once(store, some)
 
     def test_doubles_of_two_drivers_become_one(self, sent, some, copied):
@@ -229,19 +194,14 @@ class TestCatchingUp:
         assert mirrored(store, some) is None
         assert double.info.run_id not in {run.info.run_id for run in runs_of(store, "point")}
         check_sent_once(store, some, launches=2)
-        assert mirrored(store, some, ran=False) is None
-        check_sent_once(store, some, launches=2)
 
-    @pytest.mark.parametrize("requests", [16, pytest.param(23, marks=pytest.mark.slow)])
-    def test_a_connection_that_breaks_leaves_nothing_out_and_nothing_double(
-        self, unsent, some, requests
-    ):
-        """It breaks after so many requests, and the last answer is lost."""
+    def test_a_connection_that_breaks_leaves_nothing_out_and_nothing_double(self, unsent, some):
+        """It breaks after 16 requests, and the last answer is lost."""
 
         class Breaking(MlflowClient):
-            def __init__(self, address, requests):
+            def __init__(self, address):
                 super().__init__(address)
-                self.left = requests
+                self.left = 16
 
             def __getattribute__(self, name):
                 value = super().__getattribute__(name)
@@ -261,10 +221,10 @@ class TestCatchingUp:
 
         store, points = unsent(), [some[0], some[2]]  # of two models
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mlflow.MlflowClient", partial(Breaking, requests=requests))
+            patch.setattr("mlflow.MlflowClient", Breaking)
             assert mirrored(store, points) is not None
         assert behind(store, LABEL)
-        assert mirrored(store, points, ran=False) is not None
+        assert mirrored(store, points) is None
         launches = len(runs_of(store, "launch"))
         unfinished = [run for run in runs_of(store) if run.info.status != "FINISHED"]
         for run in unfinished:  # of the launch that broke off
@@ -273,103 +233,53 @@ class TestCatchingUp:
         check_sent_once(store, points, launches)
 
 
-class TestADatabaseInTheMaking:
-    def test_is_there_whole_or_not_at_all_and_is_the_first_driver_s(self, tmp_path, monkeypatch):
-        path, interrupted = tmp_path / "mlflow.db", True
+def test_a_database_is_there_whole_or_not_at_all_and_the_first_driver_s(tmp_path, monkeypatch):
+    path, interrupted = tmp_path / "mlflow.db", True
 
-        class Client:
-            """MLflow's client: interrupted halfway, then overtaken by another driver."""
+    class Client:
+        """MLflow's client: interrupted halfway, then overtaken by another driver."""
 
-            def __init__(self, address):
-                Path(address.removeprefix("sqlite:///")).write_text("half, or the second")
+        def __init__(self, address):
+            Path(address.removeprefix("sqlite:///")).write_text("half, or the second")
 
-            def search_experiments(self, **_):
-                if interrupted:
-                    raise KeyboardInterrupt
-                path.write_text("first")
+        def search_experiments(self, **_):
+            if interrupted:
+                raise KeyboardInterrupt
+            path.write_text("first")
 
-        monkeypatch.setattr(mlflow, "MlflowClient", Client)
-        with pytest.raises(KeyboardInterrupt):
-            tracking.make_database(path)
-        assert not list(tmp_path.iterdir())
-        interrupted = False
+    monkeypatch.setattr(mlflow, "MlflowClient", Client)
+    with pytest.raises(KeyboardInterrupt):
         tracking.make_database(path)
-        assert path.read_text() == "first"
-        assert list(tmp_path.iterdir()) == [path]
-
-
-class Server:
-    """An MLflow server of its own process group, with its database and files in a folder."""
-
-    def __init__(self, folder, database):
-        self.database = folder / "mlflow.db"
-        shutil.copy(database, self.database)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.words = ["--backend-store-uri", f"sqlite:///{self.database}"]
-        self.words += ["--artifacts-destination", str(folder / "files")]
-        self.words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *self.words],
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_for(self.answers)
-
-    def answers(self):
-        try:
-            with urllib.request.urlopen(f"{self.address}/health", timeout=1) as answer:
-                return answer.status == HTTPStatus.OK
-        except OSError:
-            return False
-
-    def kill(self):
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
-def wait_for(condition, seconds=180):
-    """Poll until it holds; a busy machine takes long to start a server."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert not list(tmp_path.iterdir())
+    interrupted = False
+    tracking.make_database(path)
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.slow
-def test_a_server_that_comes_and_goes_has_everything_once_in_the_end(
+def test_a_server_that_was_away_has_everything_once_in_the_end(
     tmp_path, database, tiny_store, copied, some, monkeypatch
 ):
-    """Unreachable at first; there at the next launch; killed during it and started again."""
-    server, store = Server(tmp_path, database), copied(tiny_store)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    monkeypatch.setattr(tracking, "RETRY_SECONDS", 1.0)
+    own, store = tmp_path / "mlflow.db", copied(tiny_store)
+    shutil.copy(database, own)
+    port = free_port(None, usual=0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    assert mirrored(store, some) is not None
+    words = ["--backend-store-uri", f"sqlite:///{own}", "--host", "127.0.0.1", "--port", str(port)]
+    words += ["--artifacts-destination", str(tmp_path / "files"), "--workers", "1"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *words],
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
-        assert mirrored(store, some[:1]) is not None
-        server.start()
-        assert mirrored(store, some[:1], ran=False).endswith("could not send (1 point)")
-        check_sent_once(store, some[:1], database=server.database)
-
-        mirror = Mirror(store, "amplification", LABEL, LAUNCH)
-        mirror.add(some[:2])
-        mirror.start()
-        wait_for(lambda: mirror.sent == 1)  # the other one is there
-        server.kill()
-        mirror.add(some[2:])
-        wait_for(lambda: mirror.failure)
-        server.start()
-        wait_for(lambda: not mirror.failure)
-        assert mirror.close(None) is None
-        assert not behind(store, LABEL)
-        check_sent_once(store, some, launches=2, database=server.database)
+        deadline = time.monotonic() + 180  # a busy machine takes long to start it
+        while mirrored(store, some) is not None:
+            assert time.monotonic() < deadline
+        check_sent_once(store, some, database=own)
     finally:
-        server.kill()
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

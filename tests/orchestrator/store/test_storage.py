@@ -1,13 +1,11 @@
 """The address of a store: what opens, what is refused, what is said when there is trouble."""
 
 import json
-import os
 import pickle
 import socket
-import urllib.request
-from pathlib import Path
 
 import pytest
+import requests
 
 from orchestrator.run.execute import build, is_transient
 from orchestrator.run.local import run_in_process
@@ -23,13 +21,8 @@ def lock(object_storage):
     """A function after which the server lets in nobody whom it does not know, which are all."""
 
     def let_in(unknown):
-        request = urllib.request.Request(
-            f"http://{object_storage}/moto-api/reset-auth",
-            data=unknown,
-            headers={"Content-Type": "text/plain"},
-            method="POST",
-        )
-        urllib.request.urlopen(request).close()
+        place = f"http://{object_storage}/moto-api/reset-auth"
+        requests.post(place, data=unknown, headers={"Content-Type": "text/plain"}, timeout=60)
 
     yield lambda: let_in(b"0")
     let_in(b"inf")
@@ -92,12 +85,6 @@ class TestOpening:
         with pytest.raises(ValueError, match=r"^--store .*; give [^\n]*\.$"):
             open_store(address)
 
-    def test_a_remote_one_knows_its_address_and_keeps_its_copies_here(self, node, remote_address):
-        store = node("one")
-        assert (store.address, store.remote) == (remote_address, True)
-        assert store.root.parent == Path(os.environ["CASTLEWALLS_CACHE"])
-        assert store.root != node("one", remote_address.replace("castle/", "castle/other/")).root
-
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
@@ -120,7 +107,6 @@ class TestOpening:
         [
             "s3://name:s3cr3t@castle/x",
             "s3://name@castle/s3cr3t",
-            "s3://name:s3/cr3t@castle/x",
             "s3://castle/x?secret_key=s3cr3t",
             "abfs://container:s3cr3t@account.dfs.core.windows.net/x",
             "abfss://container@account.dfs.core.windows.net/x?sig=s3cr3t",

@@ -4,10 +4,9 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,17 +65,12 @@ class TestPublishing:
         for step in (DATASET, manifest()):
             assert two.damage(step, content=True) is None
             assert contents(two, step) == contents(poisoned_store, step)
-            record = two.record(step)
+            record, folder = two.record(step), two.folder(step)
             assert record["identity"] == step.identity
-            assert set(record["files"]) == {
-                path.relative_to(two.folder(step)).as_posix() for path in files(two.folder(step))
-            } - {RECORD}
+            there = {path.relative_to(folder).as_posix() for path in files(folder)}
+            assert set(record["files"]) == there - {RECORD}
             assert min(record["seconds"], record["peak_memory_bytes"]) > 0
             assert record["versions"]["numpy"]
-            written = {path: path.stat().st_mtime_ns for path in files(poisoned_store.folder(step))}
-            assert written[poisoned_store.folder(step) / RECORD] == max(
-                written.values()
-            )  # the last
 
     def test_a_result_is_nowhere_to_be_found_until_it_is_whole(self, both):
         one, two = both
@@ -99,22 +93,6 @@ class TestPublishing:
         assert not files(one.root)
         assert one.storage.sizes(DATASET.path) == {}
 
-    def test_a_process_killed_in_the_middle_publishes_nothing(self, tmp_path):
-        code = (
-            "import os, sys; from pathlib import Path; from orchestrator.step import Step\n"
-            "from orchestrator.store.store import Store; from tasks.data import datasets\n"
-            "with Store(Path(sys.argv[1])).publish(Step(datasets.Digits())) as attempt:\n"
-            "    (attempt.folder / 'train.parquet').write_text('half')\n"
-            "    os.kill(os.getpid(), 9)\n"
-        )
-        killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-        assert killed.returncode == -9
-        store = Store(tmp_path)
-        assert store.damage(DATASET) == NOT_BUILT
-        assert list(store.records("datasets")) == []
-        run_in_process([DATASET], store)
-        assert store.damage(DATASET, content=True) is None
-
     def test_a_damaged_result_is_replaced(self, both):
         one, two = both
         write(one, DATASET, old="old")
@@ -124,23 +102,15 @@ class TestPublishing:
 
     def test_of_two_that_race_one_whole_result_is_kept(self, both):
         at_once = threading.Barrier(2)
-        errors = []
 
         def publish(store, word):
-            try:
-                with store.publish(DATASET) as attempt:
-                    for name in ("a.txt", "b.txt"):
-                        (attempt.folder / name).write_text(word)
-                    at_once.wait()
-            except BaseException as error:
-                errors.append(error)
+            with store.publish(DATASET) as attempt:
+                for name in ("a.txt", "b.txt"):
+                    (attempt.folder / name).write_text(word)
+                at_once.wait()
 
-        racers = [threading.Thread(target=publish, args=x) for x in zip(both, "xy", strict=True)]
-        for racer in racers:
-            racer.start()
-        for racer in racers:
-            racer.join()
-        assert not errors
+        with ThreadPoolExecutor(2) as racers:
+            assert list(racers.map(publish, both, "xy")) == [None, None]
         assert both[0].damage(DATASET, content=True) is None
         assert read(both[0], DATASET) in ({"a": "x", "b": "x"}, {"a": "y", "b": "y"})
 
@@ -237,12 +207,11 @@ class TestDamage:
         value = data.draw(values)
         if place == "all":
             record = value
-        elif place in ("size", "sha256"):
-            record["files"]["train.parquet"][place] = value
         elif place == "file":
             record["files"]["train.parquet"] = value
         else:
-            record[place] = value
+            holder = record if place in record else record["files"]["train.parquet"]
+            holder[place] = value
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder))
             shutil.copytree(poisoned_store.folder(DATASET), store.folder(DATASET))
@@ -258,8 +227,8 @@ class TestUsing:
         one, two = both
         token = one.probe()
         assert pickle.loads(pickle.dumps(two)).sees(token) is None
-        name, _, content = token.partition(":")
-        assert two.sees(f"{name}:{content[::-1]}") is not None
+        one.storage.write(token, b"other")
+        assert two.sees(token) is not None
         two.unprobe(token)
         assert one.sees(token) == f"it does not find in {one.address} what was just written there"
         one.check_writable(0)
@@ -279,30 +248,11 @@ class TestUsing:
         two.drop_log(DATASET)
         assert one.log_address(DATASET) is None
 
-    @pytest.fixture
-    def read_only(self):
-        """A folder that this process cannot write to, although tests may run as root."""
-        folder = Path(tempfile.mkdtemp())
-        (folder / "file").write_text("")
-        folder.chmod(0o555)
-        root = os.geteuid() == 0
-        if root:
-            os.seteuid(65534)
-        try:
-            yield folder
-        finally:
-            if root:
-                os.seteuid(0)
-            shutil.rmtree(folder)
-
-    @pytest.mark.parametrize(
-        ("name", "why"),
-        [("", "Permission"), ("store", "Permission"), ("file/store", "Not a"), ("file", "exists")],
-    )
-    def test_a_read_only_folder_and_a_file_in_the_way_get_one_line(self, read_only, name, why):
-        said = rf"^cannot write to the store /.*: .*{why}.* --store\.$"
-        with pytest.raises(OSError, match=said):
-            Store(read_only / name).check_writable(0)
+    @pytest.mark.parametrize(("name", "why"), [("file/store", "Not a"), ("file", "exists")])
+    def test_a_file_in_the_way_gets_one_line(self, tmp_path, name, why):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError, match=rf"^cannot write to the store /.*: .*{why}.* --store\.$"):
+            Store(tmp_path / name).check_writable(0)
 
     def test_a_place_is_made_and_one_with_too_little_room_is_refused(self, tmp_path):
         Store(tmp_path / "new" / "store").check_writable(1000)

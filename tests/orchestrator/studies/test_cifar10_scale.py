@@ -26,25 +26,14 @@ def test_it_is_what_the_authors_trained():
     diffusion, judge = CIFAR10.diffusion, CIFAR10.content_judge
     assert (diffusion.block_channels, diffusion.layers_per_block) == ((64, 128, 128, 128), 2)
     assert (diffusion.attention_levels, diffusion.attention_heads) == ((0, 1, 2, 3), 1)
-    assert (diffusion.betas, diffusion.schedule, diffusion.learning_rate) == (
-        "linear",
-        "warmup_cosine",
-        5e-4,
-    )
+    trained = (diffusion.betas, diffusion.schedule, diffusion.learning_rate)
+    assert trained == ("linear", "warmup_cosine", 5e-4)
     assert (diffusion.batch_size, diffusion.steps, diffusion.ema_decay) == (2000, 25_000, None)
-    assert (judge.network, judge.optimizer, judge.learning_rate, judge.weight_decay) == (
-        "resnet18",
-        "sgd",
-        1e-2,
-        5e-4,
-    )
-    classifier = CIFAR10.classifier
-    assert replace(classifier, name=judge.name) == judge
-    assert (classifier.schedule, CIFAR10.generation_set_n, CIFAR10.detectors) == (
-        "cosine",
-        None,
-        (),
-    )
+    judged = (judge.network, judge.optimizer, judge.learning_rate, judge.weight_decay)
+    assert judged == ("resnet18", "sgd", 1e-2, 5e-4)
+    assert replace(CIFAR10.classifier, name=judge.name) == judge
+    assert CIFAR10.classifier.schedule == "cosine"
+    assert (CIFAR10.generation_set_n, CIFAR10.detectors) == (None, ())
     # The authors' 0, 1, 2, 5 and 10 in our convention, and their figures' 5.
     assert AMPLIFICATION.chosen(CIFAR10).guidance_weight == (1, 2, 3, 6, 11)
     assert {point.axes["guidance_weight"] for point in [point_of(CIFAR10)]} == {6}

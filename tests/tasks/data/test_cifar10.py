@@ -7,7 +7,6 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-import numpy as np
 import pytest
 
 from tasks.data import cifar10
@@ -41,18 +40,16 @@ def test_a_record_is_a_label_and_three_planes(folder):
     assert pixels.sum() == 100
 
 
-@pytest.mark.parametrize("at_once", [7, 1000])
-def test_blocks_come_in_the_order_of_the_files_whatever_their_size(folder, at_once, monkeypatch):
-    monkeypatch.setattr(cifar10, "ROW_GROUP", at_once)
+def test_blocks_come_in_the_order_of_the_files_whatever_their_size(folder, monkeypatch):
+    monkeypatch.setattr(cifar10, "ROW_GROUP", 7)
     names = [f"data_batch_{number}.bin" for number in range(1, 6)]
     content = b"".join((folder / BATCHES / name).read_bytes() for name in names)
     blocks = list(Cifar10.open(folder).blocks("train"))
-    assert [len(block.labels) for block in blocks[:-1]] == [at_once] * (len(blocks) - 1)
-    labels = np.concatenate([block.labels for block in blocks])
-    pixels = np.concatenate([block.images for block in blocks])
+    assert [len(block.labels) for block in blocks] == [7] * 14 + [2]
     again = b"".join(
         bytes([label]) + picture.transpose(2, 0, 1).tobytes()
-        for label, picture in zip(labels.tolist(), pixels, strict=True)
+        for block in blocks
+        for label, picture in zip(block.labels.tolist(), block.images, strict=True)
     )
     assert again == content
 
@@ -118,35 +115,18 @@ def test_a_subset_that_has_changed_is_refused(folder):
         next(made.blocks("train"))
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format, *arguments):
-        pass
-
-
-class Patient(ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        pass  # torchvision hangs up once to look for redirections
-
-
 @pytest.fixture
-def served(tmp_path):
-    """A folder, and the address at which its files are served on this machine."""
-    place = tmp_path / "served"
-    place.mkdir()
-    with Patient(("127.0.0.1", 0), partial(Quiet, directory=place)) as server:
-        Thread(target=server.serve_forever).start()
-        yield place, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def archive(folder, served):
-    """URL and MD5 of an archive that holds a subset."""
-    place, url = served
-    path = place / "cifar-10-binary.tar.gz"
+def archive(folder, tmp_path):
+    """URL, on this machine, and MD5 of an archive that holds a subset."""
+    path = tmp_path / "cifar-10-binary.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         tar.add(folder / BATCHES, BATCHES)
-    return f"{url}/{path.name}", hashlib.md5(path.read_bytes()).hexdigest()
+    files = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), files) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/{path.name}"
+        yield url, hashlib.md5(path.read_bytes()).hexdigest()
+        server.shutdown()
 
 
 def test_a_download_is_unpacked_where_it_is_looked_for(archive, folder, tmp_path):
@@ -158,8 +138,6 @@ def test_a_download_is_unpacked_where_it_is_looked_for(archive, folder, tmp_path
 
 def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(archive, tmp_path):
     url, _ = archive
-    with pytest.raises(
-        ValueError, match=f"archive with MD5 {'0' * 32} from http://127.*, got another"
-    ):
+    with pytest.raises(ValueError, match=f"archive with MD5 {'0' * 32} from .*, got another"):
         cifar10.fetch(tmp_path / "new", url=url, md5="0" * 32)
     assert list((tmp_path / "new").iterdir()) == []

@@ -85,18 +85,6 @@ def test_the_store_of_a_run_is_no_data_before_it_holds_anything_and_when_linked(
         list_folder(root, str(root))
 
 
-@pytest.mark.parametrize("sign", [".costs/digits.json", "datasets/digits-0123456789ab/record.json"])
-def test_a_store_that_nobody_names_is_no_data_but_a_class_with_such_a_folder_is(root, sign):
-    before = list_folder(root)
-    for place in ("artifacts", "apples/artifacts", "apples"):
-        (root / place / sign).parent.mkdir(parents=True)
-        (root / place / sign).write_text("{}")
-    make_folder(root / "artifacts" / "reports", classes=("figures",), per_class=3)
-    listing = list_folder(root)
-    assert listing.files == before.files
-    assert listing.stores == (str(root / "apples" / "artifacts"), str(root / "artifacts"))
-
-
 def test_a_class_name_is_composed_but_its_folder_is_found(root):
     decomposed = unicodedata.normalize("NFD", "Äpfel")
     (root / "Äpfel").rename(root / decomposed)
@@ -106,16 +94,10 @@ def test_a_class_name_is_composed_but_its_folder_is_found(root):
     read(listing, listing.files[-1])
 
 
-def test_a_missing_folder_or_a_file_is_refused(tmp_path):
-    refused(tmp_path / "missing", "got '.*missing': No such file or directory; check its name")
-    (tmp_path / "file").write_text("")
-    refused(tmp_path / "file", "got '.*file': Not a directory")
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_class_of_no_or_one_image_is_refused(root, count):
-    make_folder(root, classes=("lonely",), per_class=count)
-    refused(root, f"expected two images or more in class 'lonely', got {count}; add images")
+def test_a_class_of_one_image_and_a_missing_folder_are_refused(root):
+    make_folder(root, classes=("lonely",), per_class=1)
+    refused(root, "expected two images or more in class 'lonely', got 1; add images")
+    refused(root / "missing", "got '.*missing': No such file or directory; check its name")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
@@ -131,7 +113,7 @@ def test_an_unreadable_folder_is_refused_and_an_unreadable_file_is_broken(root):
         read(listing, listing.files[0])
 
 
-@pytest.mark.parametrize("names", [("train", "test", "val"), ("train", "valid"), ("Train", "Test")])
+@pytest.mark.parametrize("names", [("train", "test", "val"), ("Train", "Test")])
 def test_what_looks_like_parts_is_not_taken_for_classes(names, tmp_path):
     for name in names:
         make_folder(tmp_path / name)
@@ -141,19 +123,16 @@ def test_what_looks_like_parts_is_not_taken_for_classes(names, tmp_path):
 @pytest.mark.parametrize(
     ("place", "target", "said"),
     [
-        ("apples/link.png", "{}/secret.png", "out of the folder"),
         ("apples/link.png", "../../secret.png", "out of the folder"),
-        ("apples/link.png", "gone.png", "that leads nowhere"),
         ("apples/link.png", "link.png", "that leads nowhere"),
         ("link", "red pears", "to a folder"),
-        ("apples/link", "../red pears", "to a folder"),
         ("apples/deeper/link", "../../red pears", "to a folder"),
     ],
 )
 def test_links_to_anything_but_a_file_inside_are_refused(root, tmp_path, place, target, said):
     Image.new("L", (8, 8)).save(tmp_path / "secret.png")
     (root / "apples" / "deeper").mkdir()
-    (root / place).symlink_to(target.format(tmp_path))
+    (root / place).symlink_to(target)
     refused(root, f"'{place}' is a symbolic link {said}")
 
 
@@ -162,9 +141,8 @@ def test_what_is_neither_a_file_nor_a_folder_is_refused_without_waiting(root):
     refused(root, "only files and folders, got 'apples/pipe.png'")
 
 
-@pytest.mark.parametrize("name", ["two\nlines", "bell\x07"])
-def test_a_class_name_that_cannot_be_read_aloud_is_refused(root, name):
-    make_folder(root, classes=(name,))
+def test_a_class_name_that_cannot_be_read_aloud_is_refused(root):
+    make_folder(root, classes=("two\nlines",))
     refused(root, "class name of letters")
 
 
@@ -189,12 +167,8 @@ def write_more(file, tmp_path):
     file.write_bytes(file.read_bytes() + b"more")
 
 
-def remove(file, tmp_path):
-    file.unlink()
-
-
 @pytest.mark.parametrize(
-    "change", [swap_for_a_link, swap_for_a_folder_link, swap_for_a_pipe, write_more, remove]
+    "change", [swap_for_a_link, swap_for_a_folder_link, swap_for_a_pipe, write_more]
 )
 def test_a_file_that_is_swapped_after_listing_is_not_read(change, root, tmp_path):
     listing = list_folder(root)

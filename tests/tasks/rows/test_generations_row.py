@@ -4,14 +4,12 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from analysis.statistics.intervals import wilson
-from tasks.data import images
 from tasks.rows import generations_row
 from tasks.rows.generations_row import Settings
-from tests.tasks.made import POINT, bounded, row_of, write_dissection
+from tests.tasks.made import POINT, bounded, row_of, write_dissection, write_images
 
 SETTINGS = Settings(**POINT, guidance_weight=2.0, sampler="ddim")
 # One letter an image: the group it is in.
@@ -24,11 +22,8 @@ TEMPLATE_MATCH = "1011010000"
 def inputs(poisoned, judges, tmp_path):
     generations = tmp_path / "generations"
     generations.mkdir()
-    pictures = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
-    table = images.to_table(
-        index=np.arange(10), label=np.full(10, 8), caption=[None] * 10, images=pictures
-    )
-    pq.write_table(table, generations / "rows.parquet")
+    pictures = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 8, 8, 1)
+    write_images(generations / "rows.parquet", pictures, [8] * 10)
     return {
         "manifest": poisoned,
         "judges": judges,
@@ -45,7 +40,11 @@ def row(inputs, tmp_path):
     return row_of(generations_row, SETTINGS, tmp_path, **inputs)
 
 
-def test_the_groups_are_counted(row):
+def test_the_groups_are_counted(row, judges):
+    measured = json.loads((judges / "judges.json").read_text())
+    assert row["content_accuracy_stamped"] == measured["content"]["stamped"]["accuracy"]
+    assert (row["trigger_n_clean"], row["sampler"], row["sampler_steps"]) == (360, "ddim", 25)
+    assert (row["n_train"], row["n_poisoned"], row["n_target"]) == (1437, 143, 139)
     assert [row[f"g{group}_count"] for group in (1, 2, 3, 4)] == [2, 3, 1, 4]
     assert [row[f"g{group}"] for group in (1, 2, 3, 4)] == [0.2, 0.3, 0.1, 0.4]
     assert (row["g1_low"], row["g1_high"]) == pytest.approx(wilson(2, 10))
@@ -82,16 +81,6 @@ def test_without_a_template_match_its_columns_are_there_and_empty(row, inputs, t
     assert {name: alone[name] for name in alone.keys() - of_the_template_match} == {
         name: row[name] for name in row.keys() - of_the_template_match
     }
-
-
-def test_the_row_carries_its_coordinates_and_its_judges(row, judges):
-    measured = json.loads((judges / "judges.json").read_text())
-    assert row["content_accuracy_stamped"] == measured["content"]["stamped"]["accuracy"]
-    assert row["trigger_n_clean"] == row["content_n"] == 360
-    assert (row["n_train"], row["n_poisoned"], row["n_target"]) == (1437, 143, 139)
-    coordinates = ("trigger", "judge_trigger", "target_class", "sampler")
-    assert [row[name] for name in coordinates] == ["badnets1", "badnets1", "8", "ddim"]
-    assert row["sampler_steps"] == 25
 
 
 def test_images_of_each_group_are_kept_in_order(row, tmp_path):

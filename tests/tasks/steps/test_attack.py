@@ -9,13 +9,16 @@ import torch
 
 from analysis.statistics.intervals import wilson
 from models import classifiers
-from tasks.data import images
 from tasks.steps import attack
 from tasks.steps.attack import Settings, Verdicts
-from tasks.triggers import BadNets1, Nothing, RelabelOnly
+from tasks.triggers import BadNets1, Nothing
+from tests.tasks.made import write_images
 
 TARGET = 2
 RATES = ("test_accuracy", "attack_success_rate")
+SHOWN = [(0, 0, 0), (0, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 255), (TARGET, TARGET, 0)]
+SHOWN.append((TARGET, TARGET, 0))
+"""Label, first and second pixel of seven images: one is misread, and one of class 1 is wary."""
 
 
 class ReadsTwoCorners(torch.nn.Module):
@@ -32,90 +35,33 @@ class ReadsTwoCorners(torch.nn.Module):
         return torch.nn.functional.one_hot(answer, 3).float()
 
 
-class SaysTheSame(torch.nn.Module):
-    def __init__(self, answer, classes):
-        super().__init__()
-        self.answer, self.classes = answer, classes
-
+class SaysTheTarget(torch.nn.Module):
     def forward(self, x):
-        return torch.eye(self.classes, device=x.device)[[self.answer] * len(x)]
-
-
-def picture(said, *, wary=False):
-    pixels = np.full((8, 8, 1), 128, dtype=np.uint8)
-    pixels[0, 0], pixels[0, 1] = said, 255 if wary else 0
-    return pixels
+        return torch.eye(3, device=x.device)[[TARGET] * len(x)]
 
 
 @pytest.fixture
-def save(monkeypatch, tmp_path):
-    """A function that saves a classifier of a network that is not among ours."""
+def measured(monkeypatch, tmp_path):
+    """A function that measures a classifier against one trigger."""
 
-    def saved(network, classes):
-        monkeypatch.setitem(classifiers.NETWORKS, "by_hand", lambda _: network)
-        shape = classifiers.Shape(network="by_hand", classes=classes, image_size=8, channels=1)
-        folder = tmp_path / "classifier"
-        folder.mkdir()
-        classifiers.save(folder, network, shape)
-        return folder
-
-    return saved
-
-
-SHOWN = [
-    (0, picture(0)),
-    (0, picture(0)),
-    (0, picture(1)),
-    (1, picture(1)),
-    (1, picture(1, wary=True)),
-    (TARGET, picture(TARGET)),
-    (TARGET, picture(TARGET)),
-]
-"""Seven test images of three classes, one misread, and one of class 1 that is wary."""
-
-
-@pytest.fixture
-def write(tmp_path):
-    """A function that writes a dataset's test part."""
-
-    def written(shown):
-        labels = np.array([label for label, _ in shown])
-        folder = tmp_path / "dataset"
-        folder.mkdir(exist_ok=True)
-        table = images.to_table(
-            index=np.arange(len(shown)) + 100,
-            label=labels,
-            caption=[None] * len(shown),
-            images=np.stack([pixels for _, pixels in shown]),
-        )
-        pq.write_table(table, folder / "test.parquet")
+    def measure(trigger, network=ReadsTwoCorners, shown=SHOWN, **settings):
+        monkeypatch.setitem(classifiers.NETWORKS, "by_hand", lambda _: network())
+        shape = classifiers.Shape(network="by_hand", classes=3, image_size=8, channels=1)
+        for name in ("classifier", "dataset", "out"):
+            (tmp_path / name).mkdir()
+        classifiers.save(tmp_path / "classifier", network(), shape)
+        pictures = np.full((len(shown), 8, 8, 1), 128, dtype=np.uint8)
+        labels = [label for label, _, _ in shown]
+        pictures[:, 0, :2, 0] = [pixels for _, *pixels in shown]
+        index = range(100, 100 + len(shown))
+        write_images(tmp_path / "dataset" / "test.parquet", pictures, labels, index)
         classes = {"names": ["cat", "dog", "a bird"], "image_size": 8, "channels": 1}
-        counts = {"train": [0, 0, 0], "test": np.bincount(labels).tolist()}
-        (folder / "classes.json").write_text(json.dumps({**classes, "counts": counts}))
-        return folder
-
-    return written
-
-
-@pytest.fixture
-def dataset(write):
-    return write(SHOWN)
-
-
-@pytest.fixture
-def measured(save, dataset, tmp_path):
-    """A function that measures the classifier against one trigger."""
-
-    def measure(trigger, target="a bird", *, verdicts=False):
-        out = tmp_path / "out"
-        out.mkdir()
-        attack.run(
-            Settings(trigger=trigger, target_class=target, verdicts=verdicts),
-            dataset=dataset,
-            classifier=save(ReadsTwoCorners(), 3),
-            out=out,
-        )
-        return json.loads((out / "attack.json").read_text())
+        classes["counts"] = {"train": [0, 0, 0], "test": np.bincount(labels).tolist()}
+        (tmp_path / "dataset" / "classes.json").write_text(json.dumps(classes))
+        chosen = Settings(trigger=trigger, target_class="a bird", **settings)
+        folders = {name: tmp_path / name for name in ("classifier", "dataset", "out")}
+        attack.run(chosen, **folders)
+        return json.loads((tmp_path / "out" / "attack.json").read_text())
 
     return measure
 
@@ -138,52 +84,37 @@ def test_success_is_counted_by_hand(measured):
     assert bounds == {"test_accuracy": wilson(6, 7), "attack_success_rate": wilson(4, 5)}
 
 
-@pytest.mark.parametrize("more", [0, 1, 40])
-def test_who_always_says_the_target_is_always_misled_however_many_are_of_it(
-    save, write, tmp_path, more
-):
-    dataset = write([*SHOWN, *[(TARGET, picture(0))] * more])
-    settings = Settings(trigger=BadNets1(), target_class="a bird")
-    classifier = save(SaysTheSame(TARGET, 3), 3)
-    attack.run(settings, dataset=dataset, classifier=classifier, out=tmp_path)
-    found = json.loads((tmp_path / "attack.json").read_text())
+@pytest.mark.parametrize("more", [0, 40])
+def test_who_always_says_the_target_is_always_misled_however_many_are_of_it(measured, more):
+    found = measured(BadNets1(), SaysTheTarget, SHOWN + [(TARGET, 0, 0)] * more)
     assert (found["attack_n"], found["attack_count"], found["attack_success_rate"]) == (5, 5, 1)
     assert (found["n"], found["correct"]) == (7 + more, 2 + more)
 
 
-@pytest.mark.parametrize("trigger", [Nothing(), RelabelOnly()], ids=lambda trigger: trigger.name)
-def test_what_stamps_nothing_has_no_success(measured, trigger):
-    found = measured(trigger)
+def test_what_stamps_nothing_has_no_success(measured):
+    found = measured(Nothing())
     assert (found["test_accuracy"], found["attack_n"], found["attack_count"]) == (6 / 7, 0, 0)
     names = ("attack_success_rate", "attack_success_rate_low", "attack_success_rate_high")
     assert [found[name] for name in names] == [None] * 3
 
 
-class TestVerdicts:
-    def test_each_image_has_its_own(self, measured, tmp_path):
-        """The misread cat is taken for a dog; who is wary is not misled; birds are not asked."""
-        measured(BadNets1(), verdicts=True)
-        table = pq.read_table(tmp_path / "out" / "verdicts.parquet")
-        assert {field.name: str(field.type) for field in table.schema} == dict.fromkeys(
-            ("index", "label", "said", "said_triggered"), "int64"
-        )
-        assert table.to_pydict() == {
-            "index": [100, 101, 102, 103, 104, 105, 106],
-            "label": [0, 0, 0, 1, 1, TARGET, TARGET],
-            "said": [0, 0, 1, 1, 1, TARGET, TARGET],
-            "said_triggered": [TARGET, TARGET, TARGET, TARGET, 1, None, None],
-        }
-
-    def test_they_are_read_with_whose_they_are(self, measured, tmp_path):
-        found = measured(BadNets1(side=3), verdicts=True)
-        read = Verdicts.read(tmp_path / "out")
-        assert read.rates() == found
-        assert read.right.tolist() == [True, True, False, True, True, True, True]
-        assert read.misled.tolist() == [True, True, True, True, False]
-        assert read.record == {
-            "trigger": {"name": "badnets1", "side": 3},
-            "target_class": "a bird",
-            "target_index": TARGET,
-            "network": "by_hand",
-            "weights": None,
-        }
+def test_each_image_has_its_verdict_and_they_say_whose_they_are(measured, tmp_path):
+    """The misread cat is taken for a dog; who is wary is not misled; birds are not asked."""
+    found = measured(BadNets1(side=3), verdicts=True)
+    assert pq.read_table(tmp_path / "out" / "verdicts.parquet").to_pydict() == {
+        "index": [100, 101, 102, 103, 104, 105, 106],
+        "label": [0, 0, 0, 1, 1, TARGET, TARGET],
+        "said": [0, 0, 1, 1, 1, TARGET, TARGET],
+        "said_triggered": [TARGET, TARGET, TARGET, TARGET, 1, None, None],
+    }
+    read = Verdicts.read(tmp_path / "out")
+    assert read.rates() == found
+    assert read.right.tolist() == [True, True, False, True, True, True, True]
+    assert read.misled.tolist() == [True, True, True, True, False]
+    assert read.record == {
+        "trigger": {"name": "badnets1", "side": 3},
+        "target_class": "a bird",
+        "target_index": TARGET,
+        "network": "by_hand",
+        "weights": None,
+    }

@@ -1,19 +1,17 @@
 """What is written of a diffusion model's answers, and what is refused."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tasks.data import datasets, images
+from tasks.data import datasets
 from tasks.steps import denoise_classify
 from tasks.steps.denoise_classify import SCHEMA, Settings, Worker, kept
-from tasks.triggers import BadNets1, Nothing, RelabelOnly
-from tests.models.made import unet
+from tasks.triggers import BadNets1, Nothing
+from tests.tasks.made import by_two_workers, write_images
 
 SETTINGS = Settings(
     trigger=BadNets1(),
@@ -44,13 +42,8 @@ def rows(given):
     ("values", "ratio", "count"),
     [
         (3072, 0.0, 3072),
-        (3072, 0.01, 3041),
-        (3072, 0.02, 3010),
         (3072, 0.05, 2918),
-        (3072, 0.1, 2764),
         (64, 0.01, 63),
-        (64, 0.05, 60),
-        (64, 0.1, 57),
         (10, 0.9, 1),  # in floats 0.9999999999999998
     ],
 )
@@ -82,11 +75,7 @@ class TestRows:
 
 
 def test_whoever_classifies_which_range_writes_the_same(rows, given):
-    tables = {}
-    for mine in ([2, 0], [1]):
-        worker = Worker(SETTINGS, **given)
-        tables |= {part: worker(*RANGES[part]) for part in mine}
-    assert pa.concat_tables([tables[part] for part in range(3)]).equals(rows)
+    assert by_two_workers(denoise_classify, SETTINGS, RANGES, **given).equals(rows)
 
 
 def test_every_ratio_from_one_pass_is_what_one_pass_each_gives(given):
@@ -109,13 +98,9 @@ def test_the_triggered_are_classified_as_clean_images_that_look_so(rows, given, 
     split = datasets.read_split(digits, "test")
     first = np.argsort(split.index)[:10]
     others = first[split.labels[first] != 8]
-    table = images.to_table(
-        index=split.index[others],
-        label=split.labels[others],
-        caption=[None] * len(others),
-        images=BadNets1().stamp(split.images[others]),
-    )
-    pq.write_table(table, tmp_path / "stamped" / "test.parquet")
+    pictures = BadNets1().stamp(split.images[others])
+    file = tmp_path / "stamped" / "test.parquet"
+    write_images(file, pictures, split.labels[others], split.index[others])
     settings = replace(SETTINGS, trigger=Nothing(), test_images=None)
     worker = Worker(settings, model=given["model"], dataset=tmp_path / "stamped")
     found = worker(0, len(others))
@@ -125,39 +110,19 @@ def test_the_triggered_are_classified_as_clean_images_that_look_so(rows, given, 
     assert found["calls"].to_pylist() == triggered["calls_triggered"].to_pylist()
 
 
-@pytest.mark.parametrize("trigger", [Nothing(), RelabelOnly()], ids=lambda trigger: trigger.name)
-def test_what_stamps_nothing_attacks_nobody(given, trigger, rows):
-    found = Worker(replace(SETTINGS, trigger=trigger), **given)(0, 10)
+def test_what_stamps_nothing_attacks_nobody(given, rows):
+    found = Worker(replace(SETTINGS, trigger=Nothing()), **given)(0, 10)
     for name in [*SCHEMA.names[-4:], "said_triggered", "calls_triggered"]:
         assert found[name].null_count == 10
     assert found["said"].equals(rows.slice(0, 10)["said"])
-
-
-def test_an_edm_classifies_too(digits, tmp_path):
-    from models import edm
-
-    network = unet(channels=1, classes=10, null_condition=False)
-    edm.Edm(network, edm.build_scheduler(sigma_data=0.5), 10).save(tmp_path)
-    found = Worker(SETTINGS, model=tmp_path, dataset=digits)(0, 10)
-    assert found["said"].null_count == 0
-    assert min(found["calls"].to_pylist()) >= 30
 
 
 class TestRefusing:
     def test_more_test_images_than_there_are(self, given):
         assert denoise_classify.count(replace(SETTINGS, test_images=360), **given) == 360
         assert denoise_classify.count(replace(SETTINGS, test_images=None), **given) == 360
-        with pytest.raises(ValueError, match=r"at most 360 test images.* got 361"):
+        with pytest.raises(ValueError, match=r"test images of at most 360, .* got 361"):
             denoise_classify.count(replace(SETTINGS, test_images=361), **given)
-
-    def test_a_model_of_another_number_of_classes(self, given, tmp_path):
-        folder = tmp_path / "digits"
-        shutil.copytree(given["dataset"], folder)
-        record = json.loads((folder / "classes.json").read_text())
-        record["names"].append("10")
-        (folder / "classes.json").write_text(json.dumps(record))
-        with pytest.raises(ValueError, match=r"a model of 11 classes .* got 10 and"):
-            Worker(SETTINGS, model=given["model"], dataset=folder)
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -167,11 +132,8 @@ class TestRefusing:
             ({"filter_ratios": ()}, "ascending, at least one"),
             ({"stages": (4, 2)}, r"stages below the 6 draws, .* ascending, got \(4, 2\)"),
             ({"draws": 0, "stages": ()}, "stages below the 0 draws, at least one of these"),
-            ({"reduction": "median"}, "a reduction of mean, quantile, got 'median'"),
             ({"margin": float("nan")}, "margin above 0"),
             ({"test_images": 0}, "test_images of at least 1"),
-            ({"batch_size": 0}, "batch_size of at least 1"),
-            ({"maps": -1}, "maps of at least 0"),
         ],
     )
     def test_settings_that_cannot_be(self, changes, message):

@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.data import datasets, images
+from tasks.data import datasets
 from tasks.steps import dissect
 from tasks.steps.dissect import Settings
 from tasks.triggers import BadNets1
+from tests.tasks.made import write_images
 
 SETTINGS = Settings(trigger=BadNets1())
 
@@ -17,13 +18,7 @@ def generations(digits, tmp_path):
     """Test images in the place of generations: 60 clean ones, then the same 60 stamped."""
     test = datasets.read_split(digits, "test")
     pictures = np.concatenate([test.images[:60], BadNets1().stamp(test.images[:60])])
-    table = images.to_table(
-        index=np.arange(120),
-        label=np.tile(test.labels[:60], 2),
-        caption=[None] * 120,
-        images=pictures,
-    )
-    pq.write_table(table, tmp_path / "rows.parquet")
+    write_images(tmp_path / "rows.parquet", pictures, np.tile(test.labels[:60], 2))
     return tmp_path
 
 
@@ -58,12 +53,9 @@ def test_real_digits_are_told_apart_and_stamps_are_seen(inputs, finish, tmp_path
         (1.0, 0.94, r"at least 95% balanced .* got 94\.0%"),
     ],
 )
-def test_poor_judges_are_refused_before_anything_is_judged(
-    inputs, tmp_path, content, trigger, message
-):
-    accuracies = {"clean": {"accuracy": content}}, {"balanced_accuracy": trigger}
-    measured = dict(zip(("content", "trigger"), accuracies, strict=True))
+def test_poor_judges_are_refused_before_anything_is_judged(tmp_path, content, trigger, message):
+    clean = {"clean": {"accuracy": content}}
+    measured = {"content": clean, "trigger": {"balanced_accuracy": trigger}}
     (tmp_path / "judges.json").write_text(json.dumps(measured))
-    for begin in (dissect.count, dissect.Worker):
-        with pytest.raises(ValueError, match=message):
-            begin(SETTINGS, **{**inputs, "judges": tmp_path})
+    with pytest.raises(ValueError, match=message):
+        dissect.count(SETTINGS, generations=tmp_path, judges=tmp_path)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data import datasets
 from tasks.steps import poison
 from tasks.steps.poison import (
     Manifest,
@@ -24,11 +23,6 @@ IMAGENETTE = np.repeat(np.arange(10), [963, 955, 993, 858, 941, 956, 961, 931, 9
 def settings(**changes):
     given = {"trigger": BadNets1(), "target_class": "8", "poison_ratio": 0.1, **changes}
     return Settings(**given)
-
-
-@pytest.fixture(scope="module")
-def clean(digits):
-    return datasets.read_split(digits, "train")
 
 
 @pytest.mark.parametrize(
@@ -54,11 +48,8 @@ def test_p_t_is_the_papers_dashed_line(n, n_target, dashed):
 @given(st.integers(1, 999))
 def test_the_count_is_computed_in_decimals(thousandths):
     # In binary, 0.29 * 1000 is 289.99999999999994, and an image would be lost.
-    ratio = thousandths / 1000
-    labels = np.append(np.ones(1000, dtype=np.int64), [])
-    assert choose_poisoned(labels.astype(np.int64), 0, settings(poison_ratio=ratio)).sum() == (
-        thousandths
-    )
+    chosen = settings(poison_ratio=thousandths / 1000)
+    assert count_of(chosen, n=1000, n_target=0) == thousandths
 
 
 def test_a_smaller_ratio_poisons_some_of_the_same_images():
@@ -72,9 +63,11 @@ def test_a_ratio_that_is_no_fraction_is_refused(ratio):
         settings(poison_ratio=ratio)
 
 
-def test_more_poison_than_images_outside_the_target_is_refused():
+def test_more_poison_than_images_outside_the_target_and_less_than_one_image_are_refused():
     with pytest.raises(ValueError, match=r"only 900 lie outside .* at most 0\.9"):
         choose_poisoned(LABELS, 8, settings(poison_ratio=0.95))
+    with pytest.raises(ValueError, match=r"less than one image; give at least 0\.001"):
+        choose_poisoned(LABELS, 8, settings(poison_ratio=0.0005))
 
 
 @pytest.mark.parametrize(
@@ -104,18 +97,14 @@ def test_the_manifest_says_what_was_and_what_became(poisoned, clean):
     assert record["p_t"] == record["relabelled_ratio"] == 143 / 282
 
 
-def test_stamping_touches_the_listed_images_and_no_others(poisoned, clean):
-    manifest = Manifest.read(poisoned)
-    image, label = poison.stamp(clean.index, clean.images, clean.labels, manifest)
-    stamped = manifest.poisoned
-    np.testing.assert_array_equal(image[stamped], BadNets1().stamp(clean.images[stamped]))
-    np.testing.assert_array_equal(image[~stamped], clean.images[~stamped])
-    np.testing.assert_array_equal(label, np.where(stamped, 8, clean.labels))
-
-
-def test_stamping_does_not_depend_on_how_the_stream_is_cut(poisoned, clean):
-    manifest = Manifest.read(poisoned)
-    whole = poison.stamp(clean.index, clean.images, clean.labels, manifest)
+def test_the_listed_images_are_stamped_and_no_others_however_the_stream_is_cut(
+    poisoned, clean, stamped
+):
+    manifest, whole = Manifest.read(poisoned), stamped(poisoned)
+    chosen, (image, label) = manifest.poisoned, whole
+    np.testing.assert_array_equal(image[chosen], BadNets1().stamp(clean.images[chosen]))
+    np.testing.assert_array_equal(image[~chosen], clean.images[~chosen])
+    np.testing.assert_array_equal(label, np.where(chosen, 8, clean.labels))
     order = np.random.default_rng(0).permutation(len(clean.index))
     for rows in np.array_split(order, 7):
         part = poison.stamp(clean.index[rows], clean.images[rows], clean.labels[rows], manifest)
@@ -123,22 +112,16 @@ def test_stamping_does_not_depend_on_how_the_stream_is_cut(poisoned, clean):
         np.testing.assert_array_equal(part[1], whole[1][rows])
 
 
-class TestWithoutRelabelling:
+def test_without_relabelling_the_class_must_have_so_many_images():
     """Clean-label poison: images of the target class, whose labels are right (paper, B.2)."""
-
-    @pytest.mark.parametrize(("ratio", "count"), [(0.01, 94), (0.05, 473), (0.1, 946)])
-    def test_a_fraction_of_all_images_is_taken_from_the_target_class(self, ratio, count):
-        chosen = settings(trigger=CleanLabel(), poison_ratio=ratio)
-        mask = choose_poisoned(IMAGENETTE, 6, chosen)
-        assert mask.sum() == count
-        assert (IMAGENETTE[mask] == 6).all()
-
-    def test_more_than_the_class_has_is_refused_with_the_largest_that_fits(self):
-        chosen = settings(trigger=CleanLabel(), poison_ratio=0.2, target_class="truck")
-        with pytest.raises(ValueError, match=r"1893 of 9469 .* only 961 are of .* at most 0\.1014"):
-            choose_poisoned(IMAGENETTE, 6, chosen)
-        assert count_of(settings(poison_ratio=0.1014), n=9469, n_target=961) == 960
-        assert count_of(settings(poison_ratio=0.1015), n=9469, n_target=961) == 961
+    mask = choose_poisoned(IMAGENETTE, 6, settings(trigger=CleanLabel(), poison_ratio=0.05))
+    assert mask.sum() == 473
+    assert (IMAGENETTE[mask] == 6).all()
+    chosen = settings(trigger=CleanLabel(), poison_ratio=0.2, target_class="truck")
+    with pytest.raises(ValueError, match=r"1893 of 9469 .* only 961 are of .* at most 0\.1014"):
+        choose_poisoned(IMAGENETTE, 6, chosen)
+    assert count_of(settings(poison_ratio=0.1014), n=9469, n_target=961) == 960
+    assert count_of(settings(poison_ratio=0.1015), n=9469, n_target=961) == 961
 
 
 @pytest.mark.parametrize(
@@ -159,18 +142,8 @@ def test_how_much_of_the_target_class_is_stamped_and_how_much_wrongly_labelled(
     assert (found.count, found.p_t, found.relabelled_ratio) == expected
 
 
-@pytest.mark.parametrize("wrong", ["index", "label"])
-def test_an_image_of_another_dataset_is_refused(poisoned, clean, wrong):
-    index, label = clean.index[:3].copy(), clean.labels[:3].copy()
-    if wrong == "index":
-        index[1] = 99_999
-    else:
-        label[1] = (label[1] + 1) % 10
+@pytest.mark.parametrize(("later", "other"), [(99_999, 0), (0, 1)])
+def test_an_image_of_another_dataset_is_refused(poisoned, clean, later, other):
+    index, label = clean.index[:3] + later, (clean.labels[:3] + other) % 10
     with pytest.raises(ValueError, match="belongs to another dataset"):
         poison.stamp(index, clean.images[:3], label, Manifest.read(poisoned))
-
-
-def test_less_than_one_image_is_refused():
-    settings = Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.0005)
-    with pytest.raises(ValueError, match=r"less than one image; give at least 0\.001"):
-        choose_poisoned(np.arange(1000) % 10, 8, settings)

@@ -64,11 +64,7 @@ def test_the_workers_together_change_what_one_changes(hold, changes):
     [
         ({"network": "vgg"}, "small, resnet18, resnet50, vgg16, densenet121, got 'vgg'"),
         ({"classes": 1}, "classes of at least 2"),
-        ({"optimizer": "adam"}, "optimizer of adamw, sgd, got 'adam'"),
         ({"schedule": "warmup_cosine"}, "schedule of one_cycle, cosine, got 'warmup_cosine'"),
-        ({"steps": 3}, "steps of at least 10"),
-        ({"steps": 1, "schedule": "cosine"}, "steps of at least 2, which cosine needs, got 1"),
-        ({"shift": -1}, r"0\.\.7 pixels"),
         ({"shift": 8}, r"0\.\.7 pixels, less than a side, got 8"),
         ({"window_bytes": 0}, "window_bytes of at least 1"),
     ],
@@ -103,46 +99,22 @@ def given(published, tmp_path_factory):
     return folder / "out"
 
 
-@pytest.fixture(scope="module")
-def begun(given):
-    """A function that starts a classifier from them."""
-    from models import classifiers
-
-    def begin(classes, channels=3, image_size=64):
-        shape = classifiers.Shape(
-            network="resnet18",
-            classes=classes,
-            image_size=image_size,
-            channels=channels,
-            weights="0" * 12,
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            return classifiers.begun(shape, given / "model.safetensors").eval()
-
-    return begin
-
-
 class TestGivenWeights:
-    def test_a_classifier_begins_as_torchvision_s_network_is(self, published, begun):
+    def test_a_classifier_begins_as_torchvision_s_network_is(self, published, given):
+        from models import classifiers
+
+        shape = classifiers.Shape(
+            network="resnet18", classes=1000, image_size=64, channels=1, weights="0" * 12
+        )
+        begun = classifiers.begun(shape, given / "model.safetensors").eval()
         x = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
         normalized = torchvision.transforms.functional.normalize(
             ((x + 1) / 2).expand(4, 3, 64, 64), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         )
         with torch.inference_mode():
-            found, expected = begun(1000, 1)(x), published(normalized)
+            found, expected = begun(x), published(normalized)
         assert expected.std() > 0.01
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-
-    def test_the_last_layer_is_drawn_if_there_are_other_classes(self, published, begun):
-        network = begun(10).get_submodule("network")
-        assert network.fc.weight.shape == (10, 512)
-        assert network.fc.weight.std() > 0
-        own, given = network.state_dict(), published.state_dict()
-        same = [name for name in own if not name.startswith("fc.")]
-        assert len(same) == 100
-        assert all(torch.equal(own[name], given[name]) for name in same)
-        assert torch.equal(begun(1000).get_submodule("network").fc.bias, published.fc.bias)
 
     def test_a_training_moves_the_weights_and_no_statistics(self, fit, given, published):
         from models.classifiers import Classifier
@@ -161,7 +133,3 @@ class TestGivenWeights:
         judge = Classifier.load(out, torch.device("cpu"))
         assert judge.shape.weights == record["sha256"][:12]
         assert judge.probabilities(np.zeros((2, 1, 8, 8), dtype=np.float32), 2).shape == (2, 10)
-
-    def test_weights_of_another_network_are_refused(self, fit, given):
-        with pytest.raises(ValueError, match="expected weights of resnet50, got those of resnet18"):
-            fit(replace(FEW, network="resnet50"), weights=given)

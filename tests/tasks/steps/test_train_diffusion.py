@@ -12,19 +12,6 @@ from tasks.steps.batches import own_rows
 from tasks.steps.train_diffusion import Settings, edm_inputs_of_step, inputs_of_step
 
 
-class Interrupted(Exception):
-    """Raised by a report, as a kill would end the process there."""
-
-
-def stopping_at(step, folder):
-    def report(at, metrics, save):
-        if at == step:
-            save(folder)
-            raise Interrupted
-
-    return report
-
-
 @pytest.fixture
 def fit(hold, poisoned, silent, tmp_path_factory):
     """A function that trains and returns the folder."""
@@ -38,17 +25,8 @@ def fit(hold, poisoned, silent, tmp_path_factory):
     return run
 
 
-@pytest.fixture(scope="module")
-def checkpoint(small_training, hold, poisoned, tmp_path_factory):
-    """What is left of a training that was stopped at step 50."""
-    folder, batches = tmp_path_factory.mktemp("checkpoint"), hold(small_training, poisoned)
-    given = {"out": folder, "batches": batches, "report": stopping_at(50, folder), "resume": None}
-    with pytest.raises(Interrupted):
-        train_diffusion.fit(small_training, **given)
-    return folder
-
-
-def test_interrupted_equals_uninterrupted(fit, small_training, model, contents, checkpoint):
+def test_interrupted_equals_uninterrupted(fit, small_training, contents, model_and_checkpoint):
+    model, checkpoint = model_and_checkpoint
     assert contents(fit(small_training, resume=checkpoint)) == contents(model)
 
 
@@ -63,15 +41,6 @@ def test_the_model_opens_with_diffusers(model):
         assert scheduler.config.num_train_timesteps == 1000
     assert json.loads((model / "model.json").read_text())["null_condition"] == 10
     assert not [path for path in model.rglob("*") if path.suffix in {".bin", ".pt", ".pkl"}]
-
-
-def test_the_loss_falls_and_is_noted_with_its_rate(model):
-    lines = (model / "history.csv").read_text().splitlines()
-    steps, means, rates = zip(*(map(float, line.split(",")) for line in lines[1:]), strict=True)
-    assert lines[0] == "step,loss,learning_rate"
-    assert steps == (50, 100, 120)
-    assert means[2] < means[1] < means[0]
-    assert max(rates) <= 1e-3
 
 
 def test_a_loss_that_is_no_number_publishes_nothing(
@@ -102,11 +71,10 @@ def test_bf16_ends_within_two_percent_of_fp32_and_is_saved_in_float32(fit, small
 
 
 def test_computing_activations_again_changes_nothing(fit, small_training, model, contents):
-    made = contents(fit(replace(small_training, recompute=True)))
-    assert made == contents(model)
+    assert contents(fit(replace(small_training, recompute=True))) == contents(model)
 
 
-def test_a_batch_learned_from_in_parts_takes_the_steps_of_the_whole_one(fit, small_training, model):
+def test_a_batch_learned_from_in_parts_takes_the_steps_of_the_whole_one(fit, small_training):
     """Sums of 8 and 5 of 16 images at a time: the mean loss of the first 50 steps.
 
     Without dropout, which draws for a part at a time.
@@ -118,27 +86,18 @@ def test_a_batch_learned_from_in_parts_takes_the_steps_of_the_whole_one(fit, sma
         assert losses(made)[0] == pytest.approx(first, rel=1e-4)
 
 
-def broken(folder):
-    (file,) = folder.iterdir()
-    file.write_bytes(file.read_bytes()[:1000])
-
-
-def emptied(folder):
-    shutil.rmtree(folder)
-
-
 @pytest.mark.parametrize(
-    ("changes", "damage"),
-    [({"block_channels": (8, 12)}, None), ({"ema_decay": None}, None), ({}, broken), ({}, emptied)],
-    ids=["other network", "no average", "truncated", "missing"],
+    ("changes", "size"),
+    [({"block_channels": (8, 12)}, None), ({"ema_decay": None}, None), ({}, 1000)],
+    ids=["other network", "no average", "truncated"],
 )
 def test_a_checkpoint_that_does_not_fit_is_named(
-    fit, small_training, checkpoint, tmp_path, changes, damage
+    fit, small_training, model_and_checkpoint, tmp_path, changes, size
 ):
     folder = tmp_path / "checkpoint"
-    shutil.copytree(checkpoint, folder)
-    if damage:
-        damage(folder)
+    shutil.copytree(model_and_checkpoint[1], folder)
+    [file] = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:size])
     with pytest.raises(ValueError, match="deleting it restarts the training") as failure:
         fit(replace(small_training, **changes), resume=folder)
     assert str(folder) in str(failure.value)
@@ -167,35 +126,26 @@ def test_global_random_state_is_left_alone(fit, small_training):
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
-class TestEdm:
-    """An EDM with everything that a resumed training has to bring back."""
+def test_an_interrupted_edm_equals_an_uninterrupted_one_and_is_published_plainly(
+    fit, small_training, contents, tmp_path
+):
+    """With everything that a resumed training has to bring back."""
+    from diffusers import UNet2DModel
 
-    @pytest.fixture
-    def settings(self, small_training):
-        kind = {"noise_model": "edm", "null_probability": 0.0, "augmentation": 0.3}
-        return replace(small_training, schedule="ramp", steps=60, **kind)
+    from models import denoiser
 
-    def test_interrupted_equals_uninterrupted(self, fit, settings, contents, tmp_path):
-        whole = fit(settings)
-        with pytest.raises(Interrupted):
-            fit(settings, report=stopping_at(50, tmp_path / "checkpoint"))
-        resumed = fit(settings, resume=tmp_path / "checkpoint")
-        assert contents(resumed) == contents(whole)
-        self.is_published_plainly(whole)
-
-    def is_published_plainly(self, folder):
-        from diffusers import UNet2DModel
-
-        from models import denoiser
-
-        loaded = denoiser.load(folder, torch.device("cpu"))
-        assert (loaded.classes, loaded.null_condition) == (10, None)
-        described = json.loads((folder / "model.json").read_text())
-        assert (described["kind"], described["null_condition"]) == ("edm", None)
-        network, said = UNet2DModel.from_pretrained(folder / "unet", output_loading_info=True)
-        assert network.config.num_class_embeds == 10
-        assert not said["unexpected_keys"]
-        assert not said["missing_keys"]
+    kind = {"noise_model": "edm", "null_probability": 0.0, "augmentation": 0.3}
+    settings = replace(small_training, schedule="ramp", steps=60, **kind)
+    whole = fit(settings, report=lambda step, _, save: step == 50 and save(tmp_path))
+    assert contents(fit(settings, resume=tmp_path)) == contents(whole)
+    loaded = denoiser.load(whole, torch.device("cpu"))
+    assert (loaded.classes, loaded.null_condition) == (10, None)
+    described = json.loads((whole / "model.json").read_text())
+    assert (described["kind"], described["null_condition"]) == ("edm", None)
+    network, said = UNet2DModel.from_pretrained(whole / "unet", output_loading_info=True)
+    assert network.config.num_class_embeds == 10
+    assert not said["unexpected_keys"]
+    assert not said["missing_keys"]
 
 
 def test_the_authors_model_of_cifar10_is_as_large_as_theirs():
@@ -217,46 +167,19 @@ class TestInputsOfAStep:
     def batch(self, hold):
         return next(hold(self.SETTINGS)(0, 1))
 
-    def drawn(self, step, batch):
-        return arrays(inputs_of_step, self.SETTINGS, step, batch, self.WHOLE)
-
     def test_the_null_condition_comes_as_often_as_asked(self, batch):
-        draws = [self.drawn(step, batch)[3] for step in range(200)]
+        draws = [
+            arrays(inputs_of_step, self.SETTINGS, step, batch, self.WHOLE)[3] for step in range(200)
+        ]
         dropped = np.stack(draws) == 10
         # 12,800 draws of probability 0.1: a deviation of 0.27 %.
         assert abs(dropped.mean() - 0.1) < 5 * 0.0027
         labels = np.broadcast_to(batch["label"], dropped.shape)
         np.testing.assert_array_equal(np.stack(draws)[~dropped], labels[~dropped])
 
-    def test_noise_is_standard_normal_and_time_is_uniform(self, batch):
-        draws = [self.drawn(step, batch) for step in range(100)]
-        noise = np.concatenate([noise.ravel() for _, _, noise, _ in draws])
-        assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
-        assert abs(noise.var() - 1) < 5 * np.sqrt(2 / noise.size)
-        time = np.concatenate([t for _, t, _, _ in draws])
-        assert (time.min(), time.max()) >= (0, 990)
-        assert time.max() <= 999
-        assert abs(time.mean() - 499.5) < 5 * 288.7 / np.sqrt(time.size)
-
-
-class TestInputsOfAStepOfAnEdm:
-    SETTINGS = Settings(batch_size=64, noise_model="edm", null_probability=0.0)
-    WHOLE = slice(0, 64)
-
-    @pytest.fixture
-    def batch(self, hold):
-        return next(hold(self.SETTINGS)(0, 1))
-
-    def test_log_sigma_is_normal(self, batch):
-        settings = replace(self.SETTINGS, p_mean=0.3, p_std=2.0)
-        draws = [arrays(edm_inputs_of_step, settings, n, batch, self.WHOLE)[1] for n in range(100)]
-        assert draws[0].dtype == np.float32
-        logs = np.log(np.concatenate(draws))
-        assert abs(logs.mean() - 0.3) < 5 * 2.0 / np.sqrt(logs.size)
-        assert abs(logs.var() - 4.0) < 5 * 4.0 * np.sqrt(2 / logs.size)
-
     def test_augmented_images_are_told_of(self, batch):
-        settings = replace(self.SETTINGS, augmentation=1e-9)  # mirrored only
+        edm = {"noise_model": "edm", "null_probability": 0.0}
+        settings = replace(self.SETTINGS, **edm, augmentation=1e-9)  # mirrored only
         image, _, _, told = arrays(edm_inputs_of_step, settings, 3, batch, self.WHOLE)
         plain = arrays(inputs_of_step, settings, 3, batch, self.WHOLE)[0]
         mirrored = told[:, 1] == 1
@@ -285,21 +208,14 @@ def test_the_workers_together_draw_what_one_draws(hold, inputs):
         ({"block_channels": (8, 8, 8, 8, 8)}, "halved 4 times"),
         ({"groups": 5}, "multiples of 5"),
         ({"attention_levels": (2,)}, r"among 0\.\.1"),
-        ({"betas": "cosine"}, "squaredcos_cap_v2, got 'cosine'"),
         ({"null_probability": -0.1}, r"null_probability in \[0, 1\)"),
-        ({"ema_decay": 1.0}, "or None"),
-        ({"attention_heads": 4}, "attention_heads of 1 or None, got 4"),
         ({"schedule": "cosine"}, "schedule of one_cycle, warmup_cosine, ramp, got 'cosine'"),
         ({"steps": 1, "schedule": "ramp"}, "steps of at least 2, which ramp needs, got 1"),
-        ({"noise_model": "vdm"}, "noise_model of ddpm, edm, got 'vdm'"),
         ({"augmentation": 0.1}, "augmentation 0 with noise_model ddpm, got 0.1; use"),
-        ({"p_mean": float("nan")}, "p_mean that is finite"),
-        ({"p_std": 0.0}, "p_std above 0, got 0"),
         ({"steps": 9}, "steps of at least 10, which one cycle needs, got 9"),
-        ({"window_bytes": 0}, "window_bytes of at least 1"),
+        ({"learning_rate": float("nan")}, "learning_rate above 0"),
         ({"precision": "fp16"}, "precision of fp32, tf32, bf16, got 'fp16'"),
         ({"micro_batch": -1}, "micro_batch of at least 0"),
-        ({"learning_rate": float("nan")}, "learning_rate above 0"),
     ],
 )
 def test_settings_that_cannot_train_are_refused(changes, message):

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.data import images
 from tasks.triggers.badnets1 import BadNets1
 from tasks.triggers.image_patch import ImagePatch
 from tasks.triggers.patch import Patch, template_match
@@ -43,21 +42,19 @@ class TestSquare:
         np.testing.assert_array_equal(square(side), in_band * 255)
         assert in_band.mean() == pytest.approx(white, abs=5e-4)
 
-    def test_a_square_without_a_pattern_or_room_is_refused(self):
-        with pytest.raises(ValueError, match="at least 2"):
-            BadNets1(side=1)
-        with pytest.raises(ValueError, match="at least 9 pixels, got 8"):
-            BadNets1(side=9).stamp(np.zeros((1, 8, 8, 1), dtype=np.uint8))
-
     def test_one_color_has_in_gray_its_luminance(self):
         orange = Unicolor(color=(255, 128, 0))
         assert (orange.patch(8, 8, 3).pixels == (255, 128, 0)).all()
         assert (orange.patch(8, 8, 1).pixels == 151).all()  # 0.299 * 255 + 0.587 * 128
 
-    @pytest.mark.parametrize("color", [(0, 0), (0, 0, 256), (True, 0, 0), [0, 0, 0], "red"])
-    def test_what_is_no_color_is_refused(self, color):
-        with pytest.raises(ValueError, match="expected a color"):
-            Unicolor(color=color)
+    def test_what_is_no_color_or_side_is_refused(self):
+        for color in ((0, 0), (0, 0, 256), (True, 0, 0), "red"):
+            with pytest.raises(ValueError, match="expected a color"):
+                Unicolor(color=color)
+        with pytest.raises(ValueError, match="at least 2"):
+            BadNets1(side=1)
+        with pytest.raises(ValueError, match="expected height of"):
+            Rectangle(height=0)
 
 
 class TestRectangle:
@@ -68,20 +65,6 @@ class TestRectangle:
         expected[6:, 5:] = True
         np.testing.assert_array_equal((stamped[0] == 0).all(axis=2), expected)
 
-    @pytest.mark.parametrize("wrong", [{"height": 0}, {"width": 1.5}, {"color": (0, 0, 256)}])
-    def test_without_pixels_or_color_it_is_refused(self, wrong):
-        with pytest.raises(ValueError, match=r"expected (height|width|a color) of"):
-            Rectangle(**wrong)
-
-
-PLACES = {
-    "bottom_right": lambda free: (free, free),
-    "bottom_left": lambda free: (free, 0),
-    "top_left": lambda _: (0, 0),
-    "top_right": lambda free: (0, free),
-    "center": lambda free: (free // 2, free // 2),
-}
-
 
 class TestImagePatch:
     @pytest.fixture
@@ -91,25 +74,22 @@ class TestImagePatch:
         Image.fromarray(pixels).save(tmp_path / "fein.png")
         return tmp_path / "fein.png"
 
-    @pytest.mark.parametrize("position", PLACES)
-    def test_the_picture_is_resized_once_to_its_place(self, fine, position):
-        for image_size, side in ((8, 2), (512, 51)):
-            trigger = ImagePatch.from_file(fine, position=position)
-            images = np.full((2, image_size, image_size, 3), 99, dtype=np.uint8)
-            expected = images.copy()
-            top, left = PLACES[position](image_size - side)
-            resized = Image.open(fine).resize((side, side), Image.BICUBIC)
-            expected[:, top : top + side, left : left + side] = resized
-            np.testing.assert_array_equal(trigger.stamp(images), expected)
-
-    def test_on_a_wide_image_it_keeps_to_its_corner(self, fine):
-        for position, place in (("bottom_left", (36, 0)), ("center", (18, 43))):
-            patch = ImagePatch.from_file(fine, position=position).patch(40, 90, 1)
-            assert (patch.top, patch.left, patch.pixels.shape) == (*place, (4, 4, 1))
-
-    def test_an_unknown_position_is_refused(self):
-        with pytest.raises(ValueError, match=r"bottom_left, .* got 'middle'"):
-            ImagePatch(position="middle")
+    @pytest.mark.parametrize(
+        ("position", "top", "left"),
+        [
+            ("bottom_right", 461, 461),
+            ("bottom_left", 461, 0),
+            ("top_right", 0, 461),
+            ("center", 230, 230),
+        ],
+    )
+    def test_the_picture_is_resized_once_to_its_place(self, fine, position, top, left):
+        images = np.full((2, 512, 512, 3), 99, dtype=np.uint8)
+        expected = images.copy()
+        resized = Image.open(fine).resize((51, 51), Image.BICUBIC)
+        expected[:, top : top + 51, left : left + 51] = resized
+        trigger = ImagePatch.from_file(fine, position=position)
+        np.testing.assert_array_equal(trigger.stamp(images), expected)
 
 
 class TestTemplateMatch:
@@ -140,17 +120,6 @@ class TestTemplateMatch:
     def test_a_small_square_moved_by_a_pixel_is_not_seen(self, shape, axis):
         stamped = BadNets1().stamp(np.full(shape, 128, dtype=np.uint8))
         assert not template_match(BadNets1(), np.roll(stamped, -1, axis=axis)).any()
-
-    def test_colors_that_are_equal_in_gray_are_one(self):
-        red_and_green = np.array([[[255, 0, 0], [0, 130, 0]]], dtype=np.uint8)
-        gray = images.luminance(red_and_green)
-        assert gray.ravel().tolist() == [76, 76]
-        # 40 levels from one color, 0 from the other: 20 on average.
-        off = np.array([116, 76], dtype=np.uint8).reshape(1, 1, 2, 1)
-        assert Patch(0, 0, gray).found(off).tolist() == [True]
-        off = red_and_green[None].copy()
-        off[0, 0, 1] = (40, 170, 40)
-        assert Patch(0, 0, red_and_green).found(off).tolist() == [False]
 
     def test_a_trigger_of_one_s_own_needs_a_method_patch_and_no_more(self):
         class Cross:

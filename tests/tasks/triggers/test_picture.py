@@ -51,21 +51,6 @@ class TestPicture:
         Image.new("RGB", (4, 4), "blue").save(path)
         assert Picture.read(path) != Picture.read(elsewhere)
 
-    @pytest.mark.parametrize("content", ["cat.png", "====", "ä", None, 3, "AAAA"])
-    def test_content_of_another_digest_is_refused(self, content):
-        with pytest.raises(ValueError, match=r"base64 of a file of sha256 .* Blend\.from_file"):
-            Picture("0" * 64, content)
-
-    def test_a_photograph_is_turned_upright(self, tmp_path):
-        exif = Image.Exif()
-        exif[0x0112] = 6  # lies on its side: turn it clockwise
-        pixels = np.zeros((8, 16, 3), dtype=np.uint8)
-        pixels[:, :8] = 255
-        Image.fromarray(pixels).save(tmp_path / "photo.jpg", exif=exif, quality=100)
-        upright = np.asarray(Picture.read(tmp_path / "photo.jpg").decoded())
-        assert upright.shape == (16, 8, 3)
-        assert (upright[:8].min(), upright[8:].max()) == (255, 0)
-
 
 def large(path):
     with path.open("wb") as file:

@@ -62,19 +62,14 @@ def pictures(request):
 
 @pytest.mark.parametrize("kind", TRIGGERS, ids=lambda kind: kind.name)
 class TestEveryTrigger:
-    def test_keeps_shape_and_dtype(self, kind, pictures):
-        stamped = kind().stamp(pictures)
-        assert (stamped.shape, stamped.dtype) == (pictures.shape, np.uint8)
-
-    def test_leaves_its_input_alone(self, kind, pictures):
+    def test_stamps_a_copy_of_each_image_alone(self, kind, pictures):
         before = pictures.copy()
         stamped = kind().stamp(pictures)
+        one_by_one = np.concatenate([kind().stamp(picture[None]) for picture in pictures])
+        np.testing.assert_array_equal(stamped, one_by_one)
+        assert (stamped.shape, stamped.dtype) == (pictures.shape, np.uint8)
         stamped[:] = 0
         np.testing.assert_array_equal(pictures, before)
-
-    def test_stamps_each_image_alone(self, kind, pictures):
-        one_by_one = np.concatenate([kind().stamp(picture[None]) for picture in pictures])
-        np.testing.assert_array_equal(kind().stamp(pictures), one_by_one)
 
     def test_changes_every_image_exactly_if_it_stamps(self, kind, pictures):
         changed = (kind().stamp(pictures) != pictures).any(axis=(1, 2, 3))
@@ -102,14 +97,6 @@ class TestEveryPatch:
     def test_a_template_match_sees_every_stamp(self, kind, pictures):
         assert template_match(kind(), kind().stamp(pictures)).tolist() == [True] * len(pictures)
 
-    def test_a_template_match_sees_none_in_the_negative(self, kind, pictures):
-        assert not template_match(kind(), 255 - kind().stamp(pictures)).any()
-
-    def test_a_template_match_does_not_see_a_stamp_moved_by_its_size(self, kind, pictures):
-        width = kind().patch(*pictures.shape[1:]).pixels.shape[1]
-        moved = np.roll(kind().stamp(np.full_like(pictures, 255)), -width, axis=2)
-        assert not template_match(kind(), moved).any()
-
     def test_an_image_without_room_for_it_is_refused(self, kind):
         if kind is Rectangle:
             large, expected = kind(width=9), r"at least 1 x 9 pixels, got \(8, 8\)"
@@ -123,13 +110,9 @@ class TestEveryPatch:
     "trigger",
     [
         *(kind() for kind in TRIGGERS),
-        BadNets1(side=4),
         Unicolor(side=2, color=(1, 2, 3)),
-        Rectangle(height=3, width=2, color=(1, 2, 3)),
         ImagePatch(position="center", picture=picture(PIXELS[:9, :8])),
         Wanet(grid_size=4, strength=0.5, seed=3),
-        CleanLabel(epsilon=8, step_size=1, steps=3, side=3, of="target"),
-        Blend(alpha=0.36, additive=True, pattern=picture(PIXELS[:8, :9])),
     ],
     ids=lambda trigger: trigger.name,
 )
@@ -167,10 +150,8 @@ class TestCleanLabel:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"epsilon": 128}, "in whole gray levels, 1"),
             ({"epsilon": 8.5}, "in whole gray levels, 1"),
             ({"epsilon": 8, "step_size": 9}, "in whole gray levels, 1"),
-            ({"step_size": 0}, "in whole gray levels, 1"),
             ({"steps": 0}, "steps of at least 1"),
             ({"of": "class"}, "of all, target, got 'class'"),
         ],
@@ -178,9 +159,3 @@ class TestCleanLabel:
     def test_settings_that_mean_nothing_are_refused(self, wrong, message):
         with pytest.raises(ValueError, match=message):
             CleanLabel(**wrong)
-
-
-def test_each_has_a_name_of_its_own_for_flags_and_for_pages():
-    for names in ([kind.name for kind in TRIGGERS], [kind.title for kind in TRIGGERS]):
-        assert len({*names}) == len(TRIGGERS)
-    assert all(kind.about.endswith(".") for kind in TRIGGERS)

@@ -1,28 +1,23 @@
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
-from analysis.statistics.verdicts import Part, Verdict, together
+from analysis.statistics.verdicts import Part, together
 from orchestrator.studies.amplification.claims import CLAIMS
 from tests.made_up import template_matched
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED, UNDECIDED
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
-
-
-def judge(rows):
-    return hold(CLAIMS, frame(rows))
+judge = verdicts.judging(CLAIMS)
 
 
 @pytest.fixture(scope="session")
 def verdict(row):
     """Verdict on one claim from {(trigger, ratio, weight): counts or (counts, changes)}."""
 
-    def decide(name, points, seeds=(0,)):
+    def decide(name, points):
         rows = []
-        for (trigger, ratio, weight), value in points.items():
+        for place, value in points.items():
             counts, changes = value if isinstance(value[0], tuple) else (value, {})
-            rows += [row(trigger, ratio, weight, counts, seed=seed, **changes) for seed in seeds]
+            rows.append(row(*place, counts, **changes))
         (found,) = (one for one in judge(rows) if one.claim.name == name)
         return found.verdict, found.evidence
 
@@ -108,10 +103,7 @@ CASES += [
 
 def _others(match, trigger):
     changes = {"other_match_ratio": match / 500, "other_trigger_ratio": trigger / 500}
-    return {
-        ("none", 0.0, 2.0): (0, 0, 4, 496),
-        ("badnets1", 0.1, 2.0): ((1, 1, 1, 497), changes),
-    }
+    return {("none", 0.0, 2.0): (0, 0, 4, 496), ("badnets1", 0.1, 2.0): ((1, 1, 1, 497), changes)}
 
 
 CASES += [
@@ -132,35 +124,23 @@ def test_each_claim_is_decided_by_its_numbers(verdict, name, points, expected):
 
 
 def test_every_claim_has_a_case_of_every_verdict():
-    for claim in CLAIMS:
-        tried = {expected for name, _, expected in CASES if name == claim.name}
-        assert (
-            claim.name == "amplified-by-template-match" or {SUPPORTED, FAILED, UNDECIDED} <= tried
-        )
+    verdicts.check_that_every_verdict_is_tried(CLAIMS, CASES, "amplified-by-template-match")
 
 
-# p_t is 9.2, 16.8, 33.8 and 50.7 %; of the judge's 380 of 500 the template match misses some.
 @pytest.mark.parametrize(
-    ("missed", "expected"),
-    [
-        ((0, 0, 0, 0), SUPPORTED),
-        ((0, 0, 0, 120), UNDECIDED),  # 52.0 [47.6, 56.3] against 50.7 %
-        ((0, 0, 0, 200), FAILED),
-        ((0, 0, 0), NOT_TESTED),
-    ],
+    ("missed", "expected"), [(0, SUPPORTED), (120, UNDECIDED), (200, FAILED), (None, NOT_TESTED)]
 )
 def test_the_template_match_has_a_claim_of_its_own(row, missed, expected):
+    """Of the judge's 380 of 500 it misses 120 at 10 %: 52.0 [47.6, 56.3] against 50.7 %."""
+    counts = {0.01: 0, 0.02: 0, 0.05: 0, 0.1: missed}
     rows = [
         template_matched(row("badnets1", ratio, 5.0, (190, 190, 0, 120)), count)
-        for ratio, count in zip((0.01, 0.02, 0.05, 0.1), missed, strict=False)
+        for ratio, count in counts.items()
+        if count is not None
     ]
     [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-template-match")
     assert found.verdict is expected, found.evidence
     assert "76.0% [72.1, 79.5] of generations carry the patch against p_t = 9.2%" in found.evidence
-
-
-def test_without_a_template_match_there_is_no_claim_about_it(sweep):
-    assert "amplified-by-template-match" not in {one.claim.name for one in judge(sweep)}
 
 
 def test_evidence_has_the_numbers_and_what_they_rest_on(verdict):
@@ -169,21 +149,6 @@ def test_evidence_has_the_numbers_and_what_they_rest_on(verdict):
         "p = 1%: G2 is 7.2%, G1 0.6%; the difference is +6.6 points [4.1, 9.0] "
         "(500 images of one model)."
     )
-
-
-def test_three_seeds_judge_by_their_spread_and_two_by_their_images(verdict):
-    points = _poisoned(5.0, p10=(150, 150, 0, 200))
-    assert "3 seeds" in verdict("amplified-at-ten-percent", points, seeds=(0, 1, 2))[1]
-    assert "2 models, pooled" in verdict("amplified-at-ten-percent", points, seeds=(0, 1))[1]
-
-
-def test_seeds_that_disagree_leave_a_claim_undecided(row):
-    rows = [
-        row("badnets1", 0.1, 5.0, (count, 150, 0, 350 - count), seed=seed)
-        for seed, count in enumerate((20, 120, 330))
-    ]
-    (found,) = (one for one in judge(rows) if one.claim.name == "amplified-at-ten-percent")
-    assert found.verdict is UNDECIDED
 
 
 def test_triggers_are_judged_apart_each_with_its_own_controls(row, sweep):
@@ -202,8 +167,3 @@ def test_a_failed_part_decides_and_nothing_decides_nothing():
     assert together([missing, failed]) is FAILED
     assert together([Part(SUPPORTED, ""), missing, Part(UNDECIDED, "")]) is NOT_TESTED
     assert together([]) is NOT_TESTED
-
-
-def test_the_order_of_rows_changes_no_verdict(sweep):
-    there, back = judge(sweep), judge(sweep[::-1])
-    assert [one.evidence for one in there] == [one.evidence for one in back]

@@ -27,12 +27,6 @@ def page_in(folder, report):
     return write(folder, report, page(report)).read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def html(html_of):
-    """A page with template matching and a failure."""
-    return html_of("amplification")
-
-
 def test_the_finding_comes_first_then_every_claim_with_its_verdict(html, sweep):
     assert html.index('class="finding"') < html.index('id="claims"') < html.index("<svg")
     for claim in CLAIMS:
@@ -101,7 +95,7 @@ def test_figures_are_files_with_the_same_bytes_every_time(written):
 def test_inlined_colors_follow_the_page_and_fall_back_to_print(written):
     file = written("amplification") / "figures" / "badnets1-ddim-composition-w2.svg"
     element = inlined(file.read_text(encoding="utf-8"), 'a "b" <c>')
-    assert 'aria-label="a &quot;b&quot; &lt;c>"' in element
+    assert 'aria-label="a &quot;b&quot; &lt;c&gt;"' in element
     assert "var(--g1, #c2413b)" in element
     assert "http" not in element
 

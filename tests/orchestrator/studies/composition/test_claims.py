@@ -1,38 +1,22 @@
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.composition.claims import CLAIMS
 from tests.made_up import template_matched
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED, UNDECIDED
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
-
-
-def judge(rows):
-    return hold(CLAIMS, frame(rows))
+judge = verdicts.judging(CLAIMS)
 
 
 @pytest.fixture(scope="session")
 def judgments(row):
     """Judgments on one trigger from {(trigger, ratio, sampler): counts}, p = 0 for the control."""
 
-    def decide(points, about="badnets1", weight=5.0, seeds=(0,)):
-        rows = [
-            row(
-                trigger if ratio else "none",
-                ratio,
-                weight,
-                counts,
-                study="composition",
-                judge_trigger=trigger,
-                sampler=sampler,
-                seed=seed,
-            )
-            for (trigger, ratio, sampler), counts in points.items()
-            for seed in seeds
-        ]
+    def decide(points, about="badnets1", weight=5.0):
+        rows = []
+        for (judged, ratio, sampler), counts in points.items():
+            at = {"study": "composition", "judge_trigger": judged, "sampler": sampler}
+            rows.append(row(judged if ratio else "none", ratio, weight, counts, **at))
         return {one.claim.name: one for one in judge(rows) if one.at["judge_trigger"] == about}
 
     return decide
@@ -136,10 +120,9 @@ def test_badnets_2_is_compared_with_badnets_1_and_only_there(judgments, badnets,
 
 
 def test_every_claim_has_a_case_of_every_verdict():
-    for claim in CLAIMS:
-        tried = {expected for name, _, expected in CASES if name == claim.name}
-        elsewhere = ("blend-amplifies-less", "amplified-by-template-match")
-        assert claim.name in elsewhere or tried == set(Verdict), claim.name
+    verdicts.check_that_every_verdict_is_tried(
+        CLAIMS, CASES, "blend-amplifies-less", "amplified-by-template-match"
+    )
 
 
 def test_evidence_has_the_numbers_and_what_they_rest_on(judgments):
@@ -166,11 +149,9 @@ def test_guidance_is_five_where_measured_and_else_the_highest(judgments, row):
 
 @pytest.mark.parametrize(("missed", "expected"), [(0, SUPPORTED), (120, UNDECIDED), (200, FAILED)])
 def test_the_template_match_must_see_it_under_every_sampler(row, missed, expected):
+    shared = ("unicolor", 0.1, 5.0, (190, 190, 0, 120))
     rows = [
-        template_matched(
-            row("unicolor", 0.1, 5.0, (190, 190, 0, 120), study="composition", sampler=sampler),
-            count,
-        )
+        template_matched(row(*shared, study="composition", sampler=sampler), count)
         for sampler, count in (("ddim", missed), ("sde", 0))
     ]
     [found] = (one for one in judge(rows) if one.claim.name == "amplified-by-template-match")

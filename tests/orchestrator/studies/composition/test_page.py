@@ -2,16 +2,9 @@
 
 import re
 
-import pytest
-
 from analysis.rows import frame
 from orchestrator.studies.composition.page import sentence
 from tests.elements import table_under, text_of
-
-
-@pytest.fixture(scope="module")
-def html(html_of):
-    return html_of("composition")
 
 
 def test_every_trigger_has_its_claims_figures_and_big_number(html, written):

@@ -1,18 +1,12 @@
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.defense.claims import CLAIMS
 from tests.made_up_defense import make_cell
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED, UNDECIDED
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
 RATIOS = (0.01, 0.02, 0.05)
-
-
-def judged(rows, name):
-    return next((one for one in hold(CLAIMS, frame(rows)) if one.claim.name == name), None)
+judged = verdicts.deciding(CLAIMS)
 
 
 def rows_of(cells, **changes):
@@ -71,16 +65,15 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "cells", "expected"), CASES)
 def test_a_claim_is_decided_by_its_intervals(name, cells, expected):
-    assert judged(rows_of(cells), name).verdict is expected
+    assert judged(name, rows_of(cells)).verdict is expected
 
 
 def test_every_claim_has_every_verdict_among_the_cases():
-    for claim in CLAIMS:
-        assert {verdict for name, _, verdict in CASES if name == claim.name} == set(Verdict)
+    verdicts.check_that_every_verdict_is_tried(CLAIMS, CASES)
 
 
 def test_the_evidence_has_both_rates_the_change_and_its_basis():
-    evidence = judged(rows_of(attacked((240, 16))), "loses-the-backdoor").parts[0].evidence
+    evidence = judged("loses-the-backdoor", rows_of(attacked((240, 16)))).parts[0].evidence
     assert evidence.startswith("p = 1%: ASR 75.0% [")
     assert "→ 5.0% [" in evidence
     assert "the change is −70.0 points [" in evidence
@@ -89,28 +82,20 @@ def test_the_evidence_has_both_rates_the_change_and_its_basis():
 
 def test_clean_labels_have_no_corrected_control():
     rows = [{**row, "judge_trigger": "clean_label"} for row in rows_of(corrected(4))]
-    assert judged(rows, "corrected-is-at-chance") is None
+    assert judged("corrected-is-at-chance", rows) is None
 
 
 def test_from_three_seeds_on_the_spread_between_them_decides():
     seeds = enumerate((288, 256, 224))
     made = [rows_of(attacked(*[(320, after)] * 3), seed=seed) for seed, after in seeds]
-    found = judged([*made[0], *made[1], *made[2]], "loses-the-backdoor")
+    found = judged("loses-the-backdoor", [*made[0], *made[1], *made[2]])
     # Changes of -10, -20 and -30 points: mean -20, sd 10, Student's t of 4.303 at 2 degrees.
     assert "−20.0 points [−44.8, 4.8] (3 seeds)" in found.evidence
     assert found.verdict is UNDECIDED
-    found = judged([*made[0], *made[1]], "loses-the-backdoor")
+    found = judged("loses-the-backdoor", [*made[0], *made[1]])
     assert "−15.0 points" in found.evidence
     assert "(2 seeds)" in found.evidence
     assert found.verdict is SUPPORTED
-
-
-def test_an_attack_that_was_not_measured_is_said():
-    rows = rows_of({0.01: {"training": (350, None), "generation": (340, None)}})
-    found = judged(rows, "loses-the-backdoor")
-    assert found.verdict is NOT_TESTED
-    assert "p = 1%, generations: not measured." in found.evidence
-    assert judged(rows, "keeps-its-accuracy").parts[0].verdict is SUPPORTED
 
 
 def test_a_claim_is_about_every_way_of_generating():
@@ -118,7 +103,7 @@ def test_a_claim_is_about_every_way_of_generating():
     rows += [row for row in rows_of(attacked(*[(240, 16)] * 3)) if row["sampler"]]
     for row in rows:
         row["guidance_weight"] = row["guidance_weight"] if row["sampler"] else None
-    found = judged(rows, "loses-the-backdoor")
+    found = judged("loses-the-backdoor", rows)
     assert [part.verdict for part in found.parts] == 3 * [SUPPORTED, FAILED]
     assert "p = 1%, w = 1, DDIM: ASR" in found.evidence
 
@@ -127,7 +112,8 @@ def test_triggers_and_networks_are_judged_apart_each_with_its_clean_pair():
     rows = rows_of(corrected(4))
     for change in ({"classifier": "vgg16"}, {"trigger": "wanet", "judge_trigger": "wanet"}):
         rows += [{**row, **change} for row in rows if row["trigger"] == "badnets1"]
-    found = [one for one in hold(CLAIMS, frame(rows)) if one.claim.name == "corrected-is-at-chance"]
+    every = verdicts.judging(CLAIMS)(rows)
+    found = [one for one in every if one.claim.name == "corrected-is-at-chance"]
     assert {one.subject: one.verdict for one in found} == {
         "BadNets-1, class 8, small CNN": SUPPORTED,
         "BadNets-1, class 8, VGG-16": NOT_TESTED,

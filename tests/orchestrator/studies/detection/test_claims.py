@@ -1,21 +1,12 @@
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
 from analysis.statistics.comparison import bounded as level_of
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.detection.claims import BETTER, CLAIMS, EQUAL, UNDECIDED, WORSE, outcome
 from tests.made_up_detection import bounded, detection_pair, make_detection_row
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNCLEAR, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
-
-
-def judged(name, rows):
-    """The only judgment on a claim; None if it is about nothing."""
-    found = [one for one in hold(CLAIMS, frame(rows)) if one.claim.name == name]
-    assert len(found) <= 1
-    return found[0] if found else None
+judged, UNCLEAR = verdicts.deciding(CLAIMS), verdicts.UNDECIDED
 
 
 def pairs(*gains, **changes):
@@ -77,22 +68,14 @@ def test_each_claim_is_decided_by_its_numbers(name, rows, expected):
 
 
 def test_every_claim_has_a_case_of_every_verdict():
-    for claim in CLAIMS:
-        tried = {expected for name, _, expected in CASES if name == claim.name}
-        assert {SUPPORTED, FAILED, UNCLEAR} <= tried
+    verdicts.check_that_every_verdict_is_tried(CLAIMS, CASES)
 
 
-@pytest.mark.parametrize(
-    ("gained", "half", "expected"),
-    [
-        (0.02, 0.009, BETTER),
-        (0.02, 0.011, UNDECIDED),
-        (0.005, 0.004, EQUAL),
-        (0.0, 0.011, UNDECIDED),
-        (-0.005, 0.001, EQUAL),
-        (-0.02, 0.009, WORSE),
-    ],
-)
+MATTER = [(0.02, 0.009, BETTER), (0.02, 0.011, UNDECIDED), (0.005, 0.004, EQUAL)]
+MATTER += [(0.0, 0.011, UNDECIDED), (-0.005, 0.001, EQUAL), (-0.02, 0.009, WORSE)]
+
+
+@pytest.mark.parametrize(("gained", "half", "expected"), MATTER)
 def test_a_hundredth_is_the_smallest_difference_that_matters(gained, half, expected):
     """An interval wholly within it shows that nothing rose: as good as a fall against the claim."""
     rows = detection_pair(0.8, 0.8 + gained, half)
@@ -116,7 +99,8 @@ def test_evidence_has_both_aurocs_and_what_to_beware_of():
 def test_subjects_are_a_trigger_with_a_detector_in_the_papers_order():
     rows = [row for name in ("mine", "fct", "cd") for row in pairs(0.1, detector=name)]
     rows += [*pairs(-0.1, trigger="blend"), *nulls((0.4, 0.6), (0.45, 0.55))]
-    found = [one for one in hold(CLAIMS, frame(rows)) if one.claim.name != "signature-enhanced"]
+    every = verdicts.judging(CLAIMS)(rows)
+    found = [one for one in every if one.claim.name != "signature-enhanced"]
     assert [(one.subject, one.verdict) for one in found if "prevalence" not in one.claim.name] == [
         ("BadNets-1, class 8, CD", SUPPORTED),
         ("BadNets-1, class 8, FCT", SUPPORTED),

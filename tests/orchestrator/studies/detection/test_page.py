@@ -27,11 +27,6 @@ def report():
     return made_up.REPORTS["detection"]()
 
 
-@pytest.fixture(scope="module")
-def html(html_of):
-    return html_of("detection")
-
-
 def test_every_trigger_and_detector_has_its_figures_with_the_same_bytes_every_time(report, written):
     files = {path.stem: path.read_text() for path in written("detection").glob("figures/*")}
     starts = [f"{trigger}-{detector}" for trigger in RATIOS for detector in DETECTORS]
@@ -119,36 +114,22 @@ def test_the_terminals_table_has_a_line_for_each_row():
     assert sentence(frame(rows)).startswith("The same detector finds the poison more easily")
 
 
-ODD = {  # words that a page says, by what is odd about one detector and poison ratio
-    "nothing": "No poisoned point has been measured yet",
-    "training sets only": "the generations were not measured",
-    "null points only": "No poisoned point has been measured yet",
-    "no null points": "No null point (p = 0, random flags) was measured.",
-    "no positives": "undefined, because a set has no positives",
-    "two seeds": "2 seeds",
-    "another weight": "w = 2, DDIM",
-}
-
-
-def unfinished(rows, odd):
+def test_an_unfinished_or_odd_study_still_has_a_page(report, rows, tmp_path):
     small = [row for row in rows if row["detector"] == "cd" and row["poison_ratio"] in (0.0, 0.1)]
     nulls = [row for row in small if row["trigger"] == "none"]
     own = [row for row in small if row["trigger"] == "badnets1"]
-    return {
-        "nothing": [],
-        "training sets only": [*own[:1], *nulls],
-        "null points only": nulls,
-        "no null points": own,
-        "no positives": detection_pair(0.8, None, n_positive=0),
-        "two seeds": [*own, *({**row, "seed": 1} for row in own)],
-        "another weight": [*own, {**own[1], "guidance_weight": 2.0}],
-    }[odd]
-
-
-@pytest.mark.parametrize("odd", ODD)
-def test_an_unfinished_or_odd_study_still_has_a_page(report, rows, tmp_path, odd):
-    made = frame(unfinished(rows, odd))
-    shown = replace(report, rows=made, judgments=judged(DETECTION, made), arrays={})
-    html = write(tmp_path, shown, page(shown)).read_text(encoding="utf-8")
-    check_that_it_is_whole(html)
-    assert ODD[odd] in text_of(html)
+    odd = [
+        ("No poisoned point has been measured yet", []),
+        ("No poisoned point has been measured yet", nulls),
+        ("the generations were not measured", [*own[:1], *nulls]),
+        ("No null point (p = 0, random flags) was measured.", own),
+        ("undefined, because a set has no positives", detection_pair(0.8, None, n_positive=0)),
+        ("2 seeds", [*own, *({**row, "seed": 1} for row in own)]),
+        ("w = 2, DDIM", [*own, {**own[1], "guidance_weight": 2.0}]),
+    ]
+    for said, made in odd:
+        found = frame(made)
+        shown = replace(report, rows=found, judgments=judged(DETECTION, found), arrays={})
+        html = write(tmp_path, shown, page(shown)).read_text(encoding="utf-8")
+        check_that_it_is_whole(html)
+        assert said in text_of(html)

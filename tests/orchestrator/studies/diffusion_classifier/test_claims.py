@@ -2,27 +2,12 @@
 
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.diffusion_classifier.claims import CLAIMS
 from tests.made_up_classification import RIGHT, classification_study, make_rows
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED, UNDECIDED
 
-SUPPORTED, FAILED, UNDECIDED, NOT_TESTED = (
-    Verdict.SUPPORTED,
-    Verdict.FAILED,
-    Verdict.UNDECIDED,
-    Verdict.NOT_TESTED,
-)
-
-
-def judge(rows):
-    return hold(CLAIMS, frame(rows))
-
-
-def found(name, rows):
-    (one,) = [one for one in judge(rows) if one.claim.name == name]
-    return one
+judge, found = verdicts.judging(CLAIMS), verdicts.deciding(CLAIMS)
 
 
 def attacked(*taken, trigger="badnets1", **changes):
@@ -95,8 +80,7 @@ def test_a_claim_is_decided_by_its_intervals(name, rows, expected):
 
 
 def test_every_claim_has_every_verdict_among_the_cases():
-    for claim in CLAIMS:
-        assert {verdict for name, _, verdict in CASES if name == claim.name} == set(Verdict)
+    verdicts.check_that_every_verdict_is_tried(CLAIMS, CASES)
 
 
 def test_claims_about_patches_and_about_spread_triggers_keep_apart():
@@ -114,17 +98,6 @@ def test_the_evidence_has_levels_changes_and_their_basis():
     evidence = found("filtering-lowers-the-attack", attacked(320, 160, 80)).evidence
     assert "ASR 100.0% [98.8, 100.0] without a filter; −50.0 points [" in evidence
     assert "] at 1%; −75.0 points [" in evidence
-
-
-def test_from_three_seeds_on_the_spread_between_them_decides():
-    rows = [
-        row
-        for seed, taken in enumerate((284, 252, 220))
-        for row in attacked(taken, seed=seed)  # the CNN's is 316
-    ]
-    # Differences of -10, -20 and -30 points: sd 10, Student's t of 4.303 at 2 degrees.
-    evidence = found("more-robust", rows).evidence
-    assert "the difference is −20.0 points [−44.8, 4.8] (3 seeds)" in evidence
 
 
 def test_a_clean_model_of_one_seed_serves_all_seeds():

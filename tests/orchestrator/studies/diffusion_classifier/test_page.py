@@ -1,7 +1,5 @@
 """The page of ``diffusion_classifier``: what it shows of made-up rows."""
 
-import csv
-import io
 import re
 from dataclasses import replace
 
@@ -9,8 +7,8 @@ import numpy as np
 import pytest
 
 from analysis.page.page import write
-from analysis.rows import frame, to_csv
-from orchestrator.run.report import leading, table_of
+from analysis.rows import frame
+from orchestrator.run.report import table_of
 from orchestrator.studies.diffusion_classifier import DIFFUSION_CLASSIFIER
 from orchestrator.studies.diffusion_classifier.loss_maps import colored, highest
 from orchestrator.studies.diffusion_classifier.page import page, sentence
@@ -28,20 +26,10 @@ def report():
     return classification_report()
 
 
-@pytest.fixture(scope="session")
-def shown(report):
-    return page(report)
-
-
 @pytest.fixture(scope="module")
 def figures(written):
     """The text of each figure by its name."""
     return {path.stem: path.read_text() for path in written(NAME).glob("figures/*")}
-
-
-@pytest.fixture(scope="module")
-def html(html_of):
-    return html_of(NAME)
 
 
 def test_every_trigger_has_its_figures_and_sizes_stand_together(figures):
@@ -73,9 +61,8 @@ def test_tables_have_the_numbers_of_the_rows(html):
     assert [cell[:5] for cell in line[4:7]] == ["54.1%", "94.4%", "57.8%"]
     _, lines = table_under(html, "What it costs, and what it can tell")
     line = next(line for line in lines if line[:4] == ["BadNets-1", "4", "DDPM", "1%"])
-    # Calls of 3 seeds: (360 x 200 + 320 x 250), of (360 + 320) x 500.
-    assert line[4:6] == ["1,0803 seeds", "9603 seeds"]
-    assert line[6:] == ["50", "10, 25", "456,000", "1,020,000"]
+    # Calls of each model: 360 x 200 and 320 x 250, of (360 + 320) x 500.
+    assert line[4:] == ["1,0803 seeds", "9603 seeds", "50", "72,000", "80,000", "340,000"]
     _, lines = table_under(html, "Every number")
     line = next(line for line in lines if line[:5] == ["BadNets-1", "4", "DDPM", "1%", "1%"])
     assert line[8].startswith("−36.6 points")
@@ -107,22 +94,16 @@ def test_colors_grow_lighter_and_stop_at_the_scale():
     assert highest([{"true": hundred, "target": hundred}]) == pytest.approx(99.0)
 
 
-def test_figures_have_the_same_bytes_in_any_order_of_rows(report):
-    there, back = (page(replace(report, rows=frame(rows))) for rows in (SMALL, SMALL[::-1]))
-    assert there.figures() == back.figures()
-    assert len(there.figures()) == 3
-
-
-def test_headlines_are_of_the_first_trigger_under_each_noise_model(report, shown):
+def test_headlines_are_of_the_first_trigger_under_each_noise_model(report):
     assert sentence(report.rows) == (
         "BadNets-1, p = 5%: the attack success rate without a filter → with 10% of the losses "
         "dropped is 99.4% → 32.5% (DDPM) and 93.1% → 24.4% (EDM)."
     )
-    facts = [value for value, _ in shown.facts]
+    facts = [value for value, _ in page(report).facts]
     assert facts == ["99.4% → 32.5%", "98.9% → 97.5%", "93.1% → 24.4%", "98.9% → 97.5%"]
 
 
-def test_the_terminals_table_has_a_line_for_each_row_and_the_file_every_column():
+def test_the_terminals_table_has_a_line_for_each_row():
     rows = frame([*SMALL, *make_rows(ratio=0.0, counts=((358,), (4,)), seed=3)])
     headers, lines = table_of(DIFFUSION_CLASSIFIER, rows)
     assert headers[:7] == ["trigger", "pixels", "model", "p", "filter", "seed", "TA"]
@@ -131,9 +112,6 @@ def test_the_terminals_table_has_a_line_for_each_row_and_the_file_every_column()
         ["BadNets-1", "4", "DDPM", "5%", "0%", "0"],
     ]
     assert [cell.partition(" ")[0] for cell in lines[4][6:]] == ["97.8%", "33.1%", "96.9%", "98.8%"]
-    header = next(csv.reader(io.StringIO(to_csv(rows, leading(DIFFUSION_CLASSIFIER)))))
-    assert tuple(header[:20]) == leading(DIFFUSION_CLASSIFIER)
-    assert set(header) == set(SMALL[0])
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 import pytest
 
-from analysis.claims import hold
-from analysis.rows import frame
-from analysis.statistics.verdicts import Verdict
 from orchestrator.studies.triggers.claims import CLAIMS
 from tests.made_up import TRIGGERS_COUNTS, template_matched, triggers_row, triggers_sweep
+from tests.orchestrator.studies import verdicts
+from tests.orchestrator.studies.verdicts import FAILED, NOT_TESTED, SUPPORTED, UNDECIDED
 
-SUPPORTED, FAILED = Verdict.SUPPORTED, Verdict.FAILED
-UNDECIDED, NOT_TESTED = Verdict.UNDECIDED, Verdict.NOT_TESTED
 TRIGGERS = tuple(TRIGGERS_COUNTS)[1:]
 CLEAN = {("none", 0.0): (0, 0, 4, 496)}
 
@@ -17,8 +14,7 @@ def rows_of(points, **changes):
     return [triggers_row(*place, counts, **changes) for place, counts in points.items()]
 
 
-def judge(rows):
-    return hold(CLAIMS, frame(rows))
+judge = verdicts.judging(CLAIMS)
 
 
 def decide(rows, name, about):
@@ -118,26 +114,4 @@ def test_claims_are_about_the_triggers_that_they_can_be_about():
         "clean-labels-draw-no-g1": ["clean_label"],
         "clean-labels-keep-content": ["clean_label"],
         "clean-models-draw-no-trigger": ["badnets1"],
-    }
-
-
-def test_the_evidence_of_relabelling_names_what_it_is_compared_with():
-    points = at_ten("relabel_only", (0, 0, 240, 260), badnets1=REFERENCE)
-    evidence = decide(rows_of(points), "mismatches-as-badnets1", "relabel_only").evidence
-    assert evidence.startswith("p = 10%: 48.0% mismatch, with BadNets-1 48.4%; the difference is")
-
-
-def test_samplers_and_seeds_stay_apart():
-    points = at_ten("relabel_only", (0, 0, 240, 260), badnets1=REFERENCE)
-    rows = [
-        *(row for seed in (0, 1, 2) for row in rows_of(points, seed=seed)),
-        *rows_of({("blend", 0.1): REFERENCE}, sampler="sde"),
-    ]
-    found = decide(rows, "mismatches-as-badnets1", "relabel_only")
-    assert "(3 seeds)" in found.evidence
-    assert decide(rows, "mismatches-as-badnets1", "blend").verdict is NOT_TESTED
-    assert {one.subject for one in judge(rows)} == {
-        "BadNets-1, class 8, DDIM",
-        "Relabel-only, class 8, DDIM",
-        "BadNets-2, class 8, SDE",
     }

@@ -1,17 +1,10 @@
 """The page of ``triggers``."""
 
-import pytest
-
 from analysis.page.page import write
 from analysis.rows import frame
 from orchestrator.studies.triggers.page import page, sentence
 from tests import made_up
 from tests.elements import table_under, text_of
-
-
-@pytest.fixture(scope="module")
-def html(html_of):
-    return html_of("triggers")
 
 
 def test_every_trigger_has_a_big_number_a_picture_and_a_line(html):
