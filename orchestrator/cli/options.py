@@ -52,7 +52,9 @@ class Options:
     """What can be asked for besides a study and the values of its axes."""
 
     scale: str = _option(
-        "laptop", "Data, networks and lengths: tiny (seconds), laptop (minutes) or cifar10 (GPUs)."
+        "laptop",
+        "Data, networks and lengths: tiny (seconds), laptop (minutes), fashion (an evening), "
+        "cifar10-fast (an hour on a GPU) or cifar10 (the authors', on GPUs).",
     )
     store: str = _option(
         "artifacts",
@@ -120,6 +122,16 @@ class Options:
         "Shorten trainings and draw fewer images to fit a time, e.g. 20m.",
         needs="poison_ratio",
         echo=False,
+    )
+    precision: str | None = _length(
+        None,
+        "Compute networks in fp32, tf32 or bf16; auto is bf16 at cifar10-fast, else fp32.",
+        needs="poison_ratio",
+    )
+    micro_batch: int | None = _length(
+        None,
+        "Compute gradients of so many images at once and add them up, where a batch does not fit.",
+        needs="poison_ratio",
     )
     stream_memory: str | None = _length(
         None,

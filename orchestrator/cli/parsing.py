@@ -31,6 +31,7 @@ Say = Callable[[str], Any]
 NETWORKS = ("diffusion", "edm")
 DOWNLOADED: dict[str, Any] = {kind.name: kind for kind in (datasets.Cifar10, datasets.FashionMnist)}
 """Datasets in files that are downloaded, by name."""
+TRAININGS = (*NETWORKS, "content_judge", "trigger_judge", "classifier")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 PLACEMENT = (
@@ -179,13 +180,17 @@ def _with_parts(scale: Scale, options: Options) -> Scale:
         labels = choices.known(options.generation_labels, conditions.LABELS, "generation labels")
         scale = replace(scale, generation_labels=labels)
     if options.stream_memory is not None:
-        names = (*NETWORKS, "content_judge", "trigger_judge", "classifier")
-        scale = _trained(scale, names, window_bytes=bytes_of(options.stream_memory))
+        scale = _trained(scale, TRAININGS, window_bytes=bytes_of(options.stream_memory))
+    if options.micro_batch is not None:
+        scale = _trained(scale, NETWORKS, micro_batch=options.micro_batch)
+    if options.precision not in (None, "auto"):
+        names = (*TRAININGS, "generations", "others", "classify")
+        scale = _trained(scale, names, precision=options.precision)
     return scale
 
 
 def _trained(scale: Scale, names: Sequence[str], **settings: Any) -> Scale:
-    """The scale with other settings of some of its trainings."""
+    """The scale with other settings of some of its steps."""
     return replace(scale, **{name: replace(getattr(scale, name), **settings) for name in names})
 
 

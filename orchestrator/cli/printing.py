@@ -82,8 +82,8 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
     console.print("\nGPU-hours by stage, on one or another GPU:")
     print_table(console, ["", "steps", "PFLOP", *costs.GPUS], rows, right=True)
     lines = [
-        f"operations counted, rates assumed: {costs.UTILIZATION:.0%} of the datasheets' TF32. "
-        "No GPU was measured; read them as an order of magnitude."
+        f"operations counted, rates assumed: {costs.UTILIZATION:.0%} of the datasheets' TF32 or "
+        "bf16. No GPU was measured; read them as an order of magnitude."
     ]
     if hours_of := [stage.paper_hours for stage in stages if stage.name == "diffusion models"]:
         lines.append(

@@ -192,7 +192,63 @@ CIFAR10 = Scale(
     ),
 )
 
-SCALES = (TINY, LAPTOP, CIFAR10)
+FASHION_JUDGE = replace(LAPTOP.content_judge, image_size=32, steps=2000)
+"""Four passes over the training images; the digits' judge gets 27 over a fortieth of them."""
+FASHION = replace(
+    LAPTOP,
+    name="fashion",
+    dataset=datasets.FashionMnist(folder=datasets.DOWNLOADS),
+    target_class="bag",
+    # The network that ``own_images`` makes for 32 pixels, with its rate and its average.  Three
+    # passes: with the six models of ``amplification`` that is an evening on two CPU cores.
+    diffusion=replace(
+        LAPTOP.diffusion,
+        image_size=32,
+        block_channels=(32, 64, 64, 64),
+        attention_levels=(2,),
+        steps=3000,
+        learning_rate=5e-4,
+    ),
+    content_judge=FASHION_JUDGE,
+    trigger_judge=replace(FASHION_JUDGE, name="trigger", classes=2, erase=False, steps=1000),
+    classifier=replace(FASHION_JUDGE, name="classifier", erase=False),
+    generation_set_n=5000,
+)
+FASHION = replace(FASHION, edm=replace(FASHION.diffusion, noise_model="edm", null_probability=0.0))
+
+CIFAR10_FAST = replace(
+    CIFAR10,
+    name="cifar10-fast",
+    # The authors' widths, with attention at 8 pixels only (at 32 and 16 it is 40 % of their
+    # operations) and heads of 8 channels.  20 passes: with class conditions and guidance "about 20
+    # epochs can generate good images" (zoubohao/DenoisingDiffusionProbabilityModel-ddpm- on GitHub,
+    # issue 8).  Batch and rate of Ho et al. 2020, appendix B, doubled.
+    diffusion=replace(
+        CIFAR10.diffusion,
+        attention_levels=(2,),
+        attention_heads=None,
+        steps=4000,
+        batch_size=256,
+        learning_rate=4e-4,
+        schedule="warmup_cosine",
+        ema_decay=0.999,
+        precision="bf16",
+    ),
+    content_judge=replace(CIFAR10_JUDGE, steps=7800, precision="bf16"),
+    trigger_judge=replace(CIFAR10.trigger_judge, steps=1560, precision="bf16"),
+    classifier=replace(CIFAR10.classifier, steps=7800, precision="bf16"),
+    generations=replace(CIFAR10_SAMPLES, n=500, precision="bf16"),
+    others=replace(CIFAR10_SAMPLES, n=500, guidance_weight=2.0, precision="bf16"),
+    sampler_steps={"ddim": 50, "ddpm": 250, "sde": 50},
+    generation_set_n=10_000,
+    classify=replace(CIFAR10.classify, test_images=1000, precision="bf16"),
+)
+CIFAR10_FAST = replace(
+    CIFAR10_FAST,
+    edm=replace(CIFAR10_FAST.diffusion, noise_model="edm", null_probability=0.0, schedule="ramp"),
+)
+
+SCALES = (TINY, LAPTOP, FASHION, CIFAR10_FAST, CIFAR10)
 
 
 def shortened(scale: Scale, percent: int) -> Scale:

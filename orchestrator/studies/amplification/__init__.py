@@ -15,7 +15,12 @@ AMPLIFICATION = Study(
         "poison ratios and in mismatching ones (G1) at high ones, and more so with guidance?"
     ),
     axes=generated(
-        GUIDANCE_WEIGHT.over(1.0, 2.0, 5.0, tiny=(2.0, 5.0), cifar10=(1.0, 2.0, 3.0, 6.0, 11.0))
+        GUIDANCE_WEIGHT.over(
+            *(1.0, 2.0, 5.0),
+            tiny=(2.0, 5.0),
+            cifar10=(1.0, 2.0, 3.0, 6.0, 11.0),
+            **{"cifar10-fast": (1.0, 2.0, 6.0)},
+        )
     ),
     columns=("clip", "n", "p_t", "g1", "g2", "g3", "g4", "trigger_ratio", "amplification"),
     points=with_controls,

@@ -31,7 +31,9 @@ TRIGGERS = ("badnets1",)
 CONTRASTS = {
     "tiny": (0.1, ((1, 1),)),
     "laptop": (0.05, ((1, 1), (1, 2), (2, 2))),
-    "cifar10": (0.05, ((2, 3), (3, 3), (4, 4), (6, 6), (8, 8))),
+    **dict.fromkeys(
+        ("fashion", "cifar10-fast", "cifar10"), (0.05, ((2, 3), (3, 3), (4, 4), (6, 6), (8, 8)))
+    ),
 }
 """By scale (else as laptop): poison ratio, and rows and columns of each rectangle, pixels."""
 

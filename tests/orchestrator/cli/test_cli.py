@@ -17,7 +17,7 @@ from tests.pictures import make_folder
 OF_ALL = (
     "--scale --store --trigger --poison-ratio --target-class --seed --dataset --images "
     "--image-size --channels --skip-broken --data --download --trigger-setting --training-steps "
-    "--budget --stream-memory "
+    "--budget --stream-memory --precision --micro-batch "
 )
 SAMPLES = OF_ALL + "--guidance-weight --sampler --generations "
 STUDIES = {
@@ -29,8 +29,8 @@ STUDIES = {
     "diffusion_classifier": OF_ALL + "--noise-model --filter-ratio --draws --test-images",
 }
 RUN = (
-    " --address --actors --gpus-per-actor --training-workers --data-cpus --cache-decoded --gpus-per-training "
-    "--checkpoint-seconds --dashboard --verbose"
+    " --address --actors --gpus-per-actor --training-workers --data-cpus --cache-decoded "
+    "--gpus-per-training --checkpoint-seconds --dashboard --verbose"
 )
 ON_A_STUDY = {"plan": "", "run": RUN, "report": "", "explain": " step"}
 COMMANDS = {

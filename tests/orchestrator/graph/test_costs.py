@@ -1,6 +1,7 @@
 """What steps cost: operations counted on the real networks, measured seconds, GPU-hours."""
 
 import io
+import json
 import math
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -12,10 +13,11 @@ import torch
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.operations import counts
 from models import classifiers, sampling
 from models.ddpm import Ddpm, build_scheduler
 from orchestrator.cli.printing import print_plan
-from orchestrator.graph import costs, plan
+from orchestrator.graph import costs, operations, plan
 from orchestrator.step import Step, ancestors
 from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, DETECTION, DIFFUSION_CLASSIFIER
@@ -80,28 +82,44 @@ class TestNetworks:
     """On torch's meta device, which computes shapes and no numbers."""
 
     @pytest.mark.parametrize("side", [32, 64])
-    def test_the_unet_of_the_paper_is_counted_exactly(self, side, unet):
-        with torch.device("meta"):
-            given = torch.zeros(2, 3, side, side), torch.zeros(2, dtype=torch.long)
-            labels = torch.zeros(2, dtype=torch.long)
-            found = counted(lambda: unet(*given, class_labels=labels))
-            whole = counted(lambda: unet(*given, class_labels=labels).sample.sum().backward())
-        assert found / 2 == costs.forward(replace(CIFAR10.diffusion, image_size=side))
-        assert whole == pytest.approx((1 + costs.BACKWARD) * found, rel=0.002)
+    def test_the_unet_of_the_paper_is_counted_as_by_hand(self, side):
+        """Its linear layers take 1,441,792; convolutions go with the pixels, attention with their
+        square: of 64, 128, 128 and 128 channels at full, half, a quarter and an eighth of the side.
+        """
+        settings = replace(CIFAR10.diffusion, image_size=side)
+        pixels = side**2
+        by_hand = 1_441_792 + 3_173_120 * pixels + 1450.75 * pixels**2
+        assert operations.forward(settings) == by_hand
 
     @pytest.mark.parametrize("side", [32, 64])
-    def test_the_classifier_is_counted_exactly(self, side):
-        shape = classifiers.Shape(network="resnet18", classes=10, image_size=side, channels=3)
-        with torch.device("meta"):
-            network = classifiers.build(shape)
-            images = torch.zeros(2, 3, side, side)
-            found = counted(lambda: network(images))
-            whole = counted(lambda: network(images).sum().backward())
+    def test_resnet18_is_counted_as_by_hand(self, side):
+        """From 64 pixels on its stem strides twice."""
+        a_pixel = 1_084_800 if side < 64 else 72_288
         settings = replace(CIFAR10.classifier, image_size=side)
+        assert operations.forward(settings) == 10_240 + side**2 * a_pixel
         step = Step(settings, {}, {"dataset": Step(CIFAR10.dataset)})
         trained = settings.batch_size * settings.steps
-        assert costs.operations(step) == found / 2 * (1 + costs.BACKWARD) * trained
-        assert whole == pytest.approx((1 + costs.BACKWARD) * found, rel=0.03)
+        assert costs.operations(step) == operations.forward(settings) * 3 * trained
+
+    def test_a_backward_pass_is_two_forward_passes(self, unet):
+        with torch.device("meta"):
+            given = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
+            labels = torch.zeros(2, dtype=torch.long)
+            once = counted(lambda: unet(*given, class_labels=labels))
+            whole = counted(lambda: unet(*given, class_labels=labels).sample.sum().backward())
+        assert whole == pytest.approx((1 + costs.BACKWARD) * once, rel=0.002)
+
+    def test_what_comes_along_is_what_is_counted_of_every_scale(self):
+        assert json.loads(operations.SHIPPED.read_text()) == counts()
+
+    def test_another_network_is_counted_once_a_machine(self, monkeypatch):
+        odd = replace(TINY.diffusion, image_size=24)
+        operations.known.cache_clear()
+        found = operations.forward(odd)
+        assert found == operations.count(odd) > 0
+        monkeypatch.setattr(operations, "count", None)
+        operations.known.cache_clear()
+        assert operations.forward(odd) == found
 
 
 class TestSteps:
