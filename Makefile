@@ -13,7 +13,7 @@ LONG_TESTS = $(wildcard tests/test_main_job.py tests/test_detection.py tests/orc
 PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG_TESTS) $(filter-out $(LONG_TESTS),$(ALL_TESTS))
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-all lint bench chaos coverage docs clean
+.PHONY: run test test-all lint bench gpu chaos coverage docs clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -34,6 +34,10 @@ test-all: lint
 
 bench: .venv/installed
 	$(BIN)/python bench/bench.py
+
+# On a machine with a GPU: correctness, then speeds, kept in docs/measured.md.
+gpu: .venv/installed
+	$(BIN)/python bench/gpu.py --keep
 
 chaos: .venv/installed
 	$(BIN)/python -um bench.chaos --rounds $(ROUNDS)
