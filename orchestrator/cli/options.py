@@ -125,7 +125,8 @@ class Options:
     )
     precision: str | None = _length(
         None,
-        "Compute networks in fp32, tf32 or bf16; auto is bf16 at cifar10-fast, else fp32.",
+        "Compute networks in fp32, tf32 or bf16; auto is bf16 at cifar10-fast, tf32 at cifar10, "
+        "else fp32.",
         needs="poison_ratio",
     )
     micro_batch: int | None = _length(

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,9 @@ from tasks.checks import check, check_counts, check_name
 from tasks.data import images
 from tasks.settings import TaskSettings
 from tasks.steps.training import PRECISIONS
+
+if TYPE_CHECKING:
+    import torch
 
 SAMPLERS = ("ddim", "ddpm", "sde", "heun")
 """Names of ``models.sampling.SAMPLERS``."""
@@ -126,29 +130,34 @@ class Worker:
 
     def __call__(self, first: int, last: int) -> pa.Table:
         """Images ``first`` .. ``last - 1`` with conditions; raises FloatingPointError for NaN."""
+        from models.device import one_thread, whole_or_halved
+        from models.precision import computing
+
+        index = np.arange(first, last)
+        with one_thread(), computing(self.settings.precision, self.device):
+            samples = whole_or_halved(self._drawn, first, last)
+        return images.to_table(
+            index=index,
+            label=self.conditions[index % len(self.conditions)],
+            caption=[None] * len(index),
+            images=images.from_float(samples.numpy()),
+        )
+
+    def _drawn(self, first: int, last: int) -> "torch.Tensor":
+        """Images ``first`` .. ``last - 1``, float32, (B, C, H, W), on the CPU."""
         import torch
 
-        from models.device import one_thread
-        from models.precision import computing
         from models.sampling import initial_noise, step_noises
 
         index = np.arange(first, last)
-        condition = self.conditions[index % len(self.conditions)]
-        with one_thread(), computing(self.settings.precision, self.device):
-            drawing = self.settings.seed, index.tolist(), self.model.image_shape
-            noise = initial_noise(*drawing)
-            samples = self.sampler.sample(
-                self.model,
-                noise.to(self.device),
-                torch.from_numpy(condition).to(self.device),
-                step_noises=step_noises(*drawing),
-                steps=self.settings.steps,
-                guidance_weight=self.settings.guidance_weight,
-                clip=self.settings.clip,
-            )
-        return images.to_table(
-            index=index,
-            label=condition,
-            caption=[None] * len(index),
-            images=images.from_float(samples.cpu().numpy()),
-        )
+        drawing = self.settings.seed, index.tolist(), self.model.image_shape
+        condition = torch.from_numpy(self.conditions[index % len(self.conditions)])
+        return self.sampler.sample(
+            self.model,
+            initial_noise(*drawing).to(self.device),
+            condition.to(self.device),
+            step_noises=step_noises(*drawing),
+            steps=self.settings.steps,
+            guidance_weight=self.settings.guidance_weight,
+            clip=self.settings.clip,
+        ).cpu()

@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 import torch
 
-from models.device import one_thread
+from models.device import one_thread, whole_or_halved
 
 
 @pytest.mark.parametrize("before", [1, 2])
@@ -13,3 +13,26 @@ def test_one_thread_inside_and_as_many_as_before_afterwards(before):
         assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == before
+
+
+def room_for(most, asked):
+    """Computes the numbers of the images, but not more than so many at once."""
+
+    def compute(first, last):
+        asked.append((first, last))
+        if last - first > most:
+            raise torch.OutOfMemoryError
+        return torch.arange(first, last)
+
+    return compute
+
+
+def test_what_does_not_fit_at_once_is_computed_in_halves():
+    asked = []
+    assert whole_or_halved(room_for(3, asked), 4, 14).tolist() == [*range(4, 14)]
+    assert asked == [(4, 14), (4, 9), (4, 6), (6, 9), (9, 14), (9, 11), (11, 14)]
+    asked.clear()
+    assert whole_or_halved(room_for(10, asked), 4, 14).tolist() == [*range(4, 14)]
+    assert asked == [(4, 14)]
+    with pytest.raises(torch.OutOfMemoryError):
+        whole_or_halved(room_for(0, []), 0, 4)
