@@ -71,6 +71,9 @@ class Options:
     image_size: int | None = _image(None, "Resize images to this many pixels a side (default: 32).")
     channels: int | None = _image(None, "1 for gray, 3 for color (default: as the images are).")
     skip_broken: bool = _image(False, "Leave out files that cannot be decoded.")
+    stored_as: str | None = _image(
+        None, "Store images as png (default) or jpeg: smaller, faster to decode, a little changed."
+    )
     data: str | None = _image(
         None,
         "Folder with the files of CIFAR10's binary version or of Fashion-MNIST.",

@@ -142,12 +142,13 @@ def _with_data(scale: Scale, options: Options, store: Store, say: Say, held_out:
             image_size=32 if options.image_size is None else options.image_size,
             channels=options.channels,
             skip_broken=options.skip_broken,
+            stored_as=options.stored_as or "png",
             store=str(store.root),
             say=say,
             held_out=held_out,
         )
         return own_images(scale, folder)
-    for name in ("image_size", "channels", "skip_broken"):
+    for name in ("image_size", "channels", "skip_broken", "stored_as"):
         if (value := getattr(options, name)) is not None and value is not False:
             raise ValueError(f"{flag_of(name)} is about your own images; add --images FOLDER.")
     every: tuple[Any, ...] = datasets.DATASETS

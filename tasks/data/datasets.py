@@ -69,6 +69,7 @@ def run(settings: Dataset, *, out: Path) -> None:
                         caption=[captions[label] for label in block.labels],
                         images=block.images,
                         path=block.path,
+                        stored_as=getattr(settings, "stored_as", "png"),
                     )
                     writer.write_table(table, row_group_size=ROW_GROUP)
         counts[part] = tally.tolist()

@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.checks import check
-from tasks.data import contents, folders, listings
+from tasks.checks import check, check_name
+from tasks.data import contents, folders, images, listings
 from tasks.data.dataset import TASK, Split
 from tasks.settings import TaskSettings
 
@@ -47,6 +47,8 @@ class ImageFolder(TaskSettings):
     """Whether to leave out files that do not decode, instead of failing."""
     held_out: bool = field(default=True, metadata={"since": 2})
     """Whether there is a test part; if not, ``train`` has every image, also those of ``test/``."""
+    stored_as: str = field(default="png", metadata={"since": 3})
+    """``png``, or ``jpeg``, which is smaller and decoded faster, but changes pixels."""
     store: str = field(default="", metadata={"identity": False})
     """The store of results, absolute; if it lies inside the folder it is not data."""
 
@@ -55,6 +57,7 @@ class ImageFolder(TaskSettings):
         holds = SMALLEST_SIDE <= size <= LARGEST_SIDE and size % 4 == 0
         wanted = f"of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels that is a multiple of 4"
         check("an image size", size, wanted, holds)
+        check_name("a format", self.stored_as, tuple(images.FORMATS))
         check("channels", self.channels, "of 1 (gray) or 3 (color)", self.channels in (1, 3))
 
     @classmethod
@@ -66,6 +69,7 @@ class ImageFolder(TaskSettings):
         channels: int | None = None,
         skip_broken: bool = False,
         held_out: bool = True,
+        stored_as: str = "png",
         store: str = "",
         say: contents.Say = lambda _: None,
     ) -> Self:
@@ -93,6 +97,7 @@ class ImageFolder(TaskSettings):
             test_counts=test_counts,
             skip_broken=skip_broken,
             held_out=held_out,
+            stored_as=stored_as,
             store=store,
         )
 
@@ -100,7 +105,8 @@ class ImageFolder(TaskSettings):
     def label(self) -> str:
         """Readable part of the result's path."""
         whole = "" if self.held_out else "-whole"
-        return f"{self.name}-{len(self.class_names)}classes-{self.image_size}px{whole}"
+        kind = "" if self.stored_as == "png" else f"-{self.stored_as}"
+        return f"{self.name}-{len(self.class_names)}classes-{self.image_size}px{kind}{whole}"
 
     @property
     def expected_seconds(self) -> float:

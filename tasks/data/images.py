@@ -1,4 +1,4 @@
-"""Conversions between a PNG in a Parquet column, uint8 (N, H, W, C), and ``models``' float32.
+"""Conversions between a PNG or JPEG in a Parquet column, uint8 (N, H, W, C), and float32.
 
 The column is the ``struct<bytes, path>`` of Hugging Face's ``Image``.  C is 1 (gray) or 3 (RGB).
 """
@@ -15,8 +15,14 @@ from PIL import Image
 
 from tasks.checks import check
 
+FORMATS: Final[dict[str, dict[str, Any]]] = {
+    "png": {"format": "PNG"},
+    "jpeg": {"format": "JPEG", "quality": 95, "subsampling": "4:4:4"},
+}
+"""How images may be stored, and how Pillow writes them; JPEG changes pixels."""
+
 LONGEST_SIDE: Final = 4096
-"""Pixels; a PNG with a longer side is refused before it is decompressed."""
+"""Pixels; an image with a longer side is refused before it is decompressed."""
 
 IMAGE_TYPE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """What ``datasets.Image()`` stores."""
@@ -54,13 +60,15 @@ def to_table(
     caption: Sequence[str | None],
     images: NDArray[np.uint8],
     path: Sequence[str] | None = None,
+    stored_as: str = "png",
 ) -> pa.Table:
-    """A table of N labelled images, (N, H, W, C), with captions, and names if there are files."""
+    """A table of N labelled images, (N, H, W, C), with captions, and names if there are files.
+
+    ``stored_as`` is a name of FORMATS.
+    """
     names: Sequence[str | None] = path or [None] * len(images)
-    column = pa.array(
-        [{"bytes": png, "path": name} for png, name in zip(encode(images), names, strict=True)],
-        type=IMAGE_TYPE,
-    )
+    stored = zip(encode(images, stored_as), names, strict=True)
+    column = pa.array([{"bytes": one, "path": name} for one, name in stored], type=IMAGE_TYPE)
     arrays = [pa.array(index), pa.array(label), pa.array(caption, pa.string()), column]
     return pa.Table.from_arrays(arrays, schema=DATASET_SCHEMA)
 
@@ -70,24 +78,24 @@ def from_column(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:
     return decode(value["bytes"] for value in column.to_pylist())
 
 
-def encode(images: NDArray[np.uint8]) -> list[bytes]:
-    """PNG of every image of uint8, (N, H, W, 1 or 3); equal pixels give equal bytes."""
+def encode(images: NDArray[np.uint8], stored_as: str = "png") -> list[bytes]:
+    """Every image of uint8, (N, H, W, 1 or 3), in a format; equal pixels give equal bytes."""
     _check(images)
-    pngs = []
+    encoded = []
     for image in images[..., 0] if images.shape[3] == 1 else images:
         buffer = io.BytesIO()
-        Image.fromarray(image, mode=None).save(buffer, format="PNG")
-        pngs.append(buffer.getvalue())
-    return pngs
+        Image.fromarray(image, mode=None).save(buffer, **FORMATS[stored_as])
+        encoded.append(buffer.getvalue())
+    return encoded
 
 
-def decode(pngs: Iterable[bytes]) -> NDArray[np.uint8]:
-    """Inverse of ``encode``, uint8, (N, H, W, C).
+def decode(encoded: Iterable[bytes]) -> NDArray[np.uint8]:
+    """What ``encode`` stored, uint8, (N, H, W, C).
 
-    Raises ValueError for no image, an unreadable PNG, a mode other than 8-bit gray or RGB, a side
-    above ``LONGEST_SIDE``, or images of several sizes.
+    Raises ValueError for no image, an unreadable PNG or JPEG, a mode other than 8-bit gray or RGB,
+    a side above ``LONGEST_SIDE``, or images of several sizes.
     """
-    images = [_decode_one(png) for png in pngs]
+    images = [_decode_one(one) for one in encoded]
     if not images:
         raise ValueError("expected at least one image, got none")
     shapes = {image.shape for image in images}
@@ -130,15 +138,17 @@ def _check(images: NDArray[np.uint8]) -> None:
         )
 
 
-def _decode_one(png: bytes) -> NDArray[np.uint8]:
+def _decode_one(encoded: bytes) -> NDArray[np.uint8]:
     try:
-        # Only the PNG reader: stored bytes do not choose which of Pillow's parsers reads them.
-        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        # Only these readers: stored bytes do not choose which of Pillow's parsers reads them.
+        with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as image:
             if image.mode not in _MODES.values():
-                raise ValueError(f"expected an 8-bit gray or RGB PNG, got mode {image.mode!r}")
+                raise ValueError(f"expected an 8-bit gray or RGB image, got mode {image.mode!r}")
             most = f"of at most {LONGEST_SIDE} pixels"
             check("sides", image.size, most, max(image.size) <= LONGEST_SIDE)
             pixels = np.asarray(image, dtype=np.uint8)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"expected a PNG, got {len(png)} bytes that do not decode") from error
+        raise ValueError(
+            f"expected a PNG or JPEG, got {len(encoded)} bytes that do not decode"
+        ) from error
     return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -16,7 +16,8 @@ from tests.pictures import make_folder
 
 OF_ALL = (
     "--scale --store --trigger --poison-ratio --target-class --seed --dataset --images "
-    "--image-size --channels --skip-broken --data --download --trigger-setting --training-steps "
+    "--image-size --channels --skip-broken --stored-as --data --download --trigger-setting "
+    "--training-steps "
     "--budget --stream-memory --precision --micro-batch "
 )
 SAMPLES = OF_ALL + "--guidance-weight --sampler --generations "
@@ -37,7 +38,7 @@ COMMANDS = {
     "studies": "",
     "mlflow": "--store --port",
     "detect": "--images --detector --detector-setting --scale --store --image-size --channels "
-    "--skip-broken --classifier-steps --address --actors --verbose",
+    "--skip-broken --stored-as --classifier-steps --address --actors --verbose",
     "submit": "words --address --wait",
     "doctor": "--address --store",
     "verify": "--store --scale --csv --json --markdown",
