@@ -1,5 +1,6 @@
 """What pages and tables call the values of a row's coordinates, and the order they come in."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,20 @@ NAMES: dict[str, dict[str, str]] = {
     "noise_model": {"ddpm": "DDPM", "edm": "EDM"},
 }
 """By column, the name of each value, in display order; other values are called by themselves."""
+METRICS = {
+    "mismatch_ratio": "mismatches (G1 + G3)",
+    "template_trigger_ratio": "template match",
+    "test_accuracy": "TA",
+    "attack_success_rate": "ASR",
+    "classifier_test_accuracy": "the ordinary classifier's TA",
+    "classifier_attack_success_rate": "the ordinary classifier's ASR",
+    "auroc": "AUROC",
+    "auroc_gain": "gain in AUROC",
+    "tpr_at_1pct_fpr": "TPR at 1% FPR",
+    "tpr_at_5pct_fpr": "TPR at 5% FPR",
+    "p_t": "p_t",
+}
+"""What people call a column that was measured; other ones are called by the column's words."""
 ABOUT: dict[str, dict[str, str]] = {}
 """By column, what some of its values are, in a few sentences."""
 
@@ -64,6 +79,12 @@ def name(column: str, value: Any) -> str:
     if column in _IN_TABLES:
         return _IN_TABLES[column](value)
     return NAMES.get(column, {}).get(str(value), str(value))
+
+
+def metric(column: str) -> str:
+    """What a page calls a column that was measured: "G1", "ASR", "trigger ratio"."""
+    words = METRICS.get(column) or column.replace("_", " ")
+    return re.sub(r"\bg([1-4])\b", r"G\1", words)
 
 
 def place(**coordinates: Any) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from analysis import names
 from analysis.rows import Row, Rows, frame, select, values
 from analysis.wording import gain, percent, times
 
@@ -66,7 +67,7 @@ def printed(**where: Any) -> Rows:
 
 
 def in_words(metrics: Sequence[str] = (), **where: Any) -> str:
-    """What the paper prints of some columns of `printed`: "g1 52.0 to 56.0%"; perhaps nothing."""
+    """What the paper prints of some columns of `printed`: "G1 52.0 to 56.0%"; perhaps nothing."""
     cells, found = printed(**where), []
     for metric in metrics:
         numbers = sorted(float(value) for value in values(cells, metric) if value is not None)
@@ -74,6 +75,5 @@ def in_words(metrics: Sequence[str] = (), **where: Any) -> str:
             show = gain if "gain" in metric else times if metric == "amplification" else percent
             low, high = show(numbers[0]), show(numbers[-1])
             shown = high if low == high else f"{low.removesuffix('%')} to {high}"
-            words = metric if metric == "p_t" else metric.replace("_", " ")
-            found.append(f"{words} {shown}")
+            found.append(f"{names.metric(metric)} {shown}")
     return ", ".join(found)

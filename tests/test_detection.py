@@ -17,8 +17,9 @@ pytestmark = pytest.mark.slow
 def made(tiny_store, copied):
     """The study, and which tasks the first detector and then the others took."""
     store, took = copied(tiny_store), []
-    for words in ({"detector": "cd"}, {}):
-        asked = parsing.request("detection", scale="tiny", store=str(store.root), **words)
+    for names in ("cd", "cd,strip,fct"):
+        where = {"scale": "tiny", "store": str(store.root)}
+        asked = parsing.request("detection", **where, detector=names)
         took.append(Counter(step.task for step in plan.make(asked.points(), store).to_run))
         run_in_process([point.measure for point in asked.points()], store)
     return asked, took

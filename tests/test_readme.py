@@ -101,6 +101,13 @@ def test_the_study_plans_both_triggers_at_every_ratio(tmp_path):
     assert len(plan.make(points, Store(tmp_path)).unfinished()) == 8
 
 
+@pytest.mark.parametrize("name", ["trigger", "detector"])
+def test_an_example_passes_the_linter_where_it_belongs(name):
+    file = f"tasks/{name}s/own.py"
+    command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", file, "-"]
+    subprocess.run(command, input=code(name), text=True, check=True, cwd=ROOT)
+
+
 @pytest.mark.ray
 def test_three_lines_of_python_run_a_study_and_return_its_table(tmp_path, tiny_store, decoys):
     shutil.copytree(tiny_store.root, tmp_path, dirs_exist_ok=True)

@@ -20,6 +20,7 @@ from analysis.page.style import inlined
 from analysis.page.tables import Table, steps
 from analysis.rows import Row, Rows, row_key
 from analysis.statistics.verdicts import Verdict, counts, tally
+from analysis.wording import counted
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -198,7 +199,7 @@ class Page:
 def summary(sentence: str, judgments: Sequence[Judgment]) -> list[str]:
     """At most two sentences: what was found, and what became of the claims."""
     verdicts = [one.verdict for one in judgments]
-    tallied = f"Of {len(verdicts)} claims {tally(verdicts)}." if verdicts else ""
+    tallied = f"Of {counted(len(verdicts), 'claim')} {tally(verdicts)}." if verdicts else ""
     return [words for words in (sentence, tallied) if words]
 
 

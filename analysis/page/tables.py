@@ -37,6 +37,8 @@ class Cell(NamedTuple):
     """A word in a badge, such as a verdict."""
     tone: str = ""
     """The badge's color: ``supported``, ``failed``, ``undecided``, ``equal`` or ``not_tested``."""
+    fold: tuple[str, str] = ("", "")
+    """What opens with a click: its title and its text."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Table:
     words: int = 1
     """How many columns from the left hold words; the others hold numbers, aligned to the right."""
     wraps: bool = False
-    """Whether its words are broken into lines, as sentences are."""
+    """Whether it holds sentences: they are broken into lines, and a phone shows a cell a line."""
 
 
 class Format(NamedTuple):

@@ -123,7 +123,7 @@ def _settings(request: Request) -> dict[str, object]:
     scale, dataset = request.scale, request.scale.dataset
     shown: dict[str, object] = {
         "images": f"{sum(dataset.counts()['train']):,} files of {len(dataset.class_names)} classes",
-        "image size": f"{dataset.image_size} px, {dataset.channels} channel(s)",
+        "image size": f"{dataset.image_size} px, {'gray' if dataset.channels == 1 else 'color'}",
     }
     parts: dict[str, Any] = {"classifier": scale.classifier}
     parts |= {f"detector {name}": scale.detector(name, SEED) for name in request.axes.detector}

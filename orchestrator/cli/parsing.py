@@ -48,7 +48,7 @@ def request(
 
     Args:
         study: A name of ``STUDIES``, a Python file that makes one ``Study``, or a study.
-        say: Told how words were understood, what is timed, and which images are left out.
+        say: Told how words were understood, what a budget means, and which images are left out.
         held_out: Whether a part of your own images is kept for tests.
         words: Fields of ``Options`` and axes of the study, as typed or as Python values.
 

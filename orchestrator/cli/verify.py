@@ -11,10 +11,13 @@ from rich.console import Console
 
 from analysis.claims import Judgment
 from analysis.page import page as pages
+from analysis.page.glossary import definitions
+from analysis.page.plain import terms_of
 from analysis.page.tables import Cell, Table
 from analysis.published import in_words
 from analysis.rows import Rows, frame
 from analysis.statistics.verdicts import Verdict, counts, tally
+from analysis.wording import counted
 from orchestrator.cli import parsing
 from orchestrator.cli.tables import print_table
 from orchestrator.run import report
@@ -33,6 +36,8 @@ class ClaimLine:
     claim: str
     statement: str
     source: str
+    rule: str
+    """What the data must show."""
     subject: str
     """What it is about, such as "BadNets-1, class 8, DDIM"; empty if nothing is measured."""
     paper: str
@@ -75,6 +80,7 @@ def _lines(study: Study, judgments: Sequence[Judgment], command: str) -> Iterato
                 claim=claim.name,
                 statement=claim.statement,
                 source=claim.source,
+                rule=claim.rule,
                 subject=subject,
                 paper=in_words(**claim.printed),
                 ours=ours,
@@ -138,22 +144,28 @@ def write_page(folder: Path, found: Sequence[Verified], scale: str) -> Path:
         study="",
         scale=scale,
         title="The paper's claims",
-        question="Each claim with its source, the paper's number, ours with its interval, and the "
-        "verdict by a rule that was fixed before the data were seen.",
+        question="Each claim has a rule, fixed before the data were seen unless its source says "
+        "otherwise. _Failed_ means that an interval lies wholly on the wrong side, _undecided_ "
+        "that it reaches across.",
         rows=frame([]),
-        settings={one.study.name: f"{len(one.rows)} points" for one in found},
+        settings={one.study.name: counted(len(one.rows), "point") for one in found},
         command=f"castlewalls verify --scale {scale}",
     )
+    claims = [claim for one in found for claim in report.claims_of(one.study)]
+    printed = [metric for claim in claims for metric in claim.printed.get("metrics", ())]
     every = counts([Verdict(line.verdict) for line in lines])
     text = pages.render(
-        page_of=pages.Page(examples=False, sections=[_section(one) for one in found]),
+        page_of=pages.Page(
+            examples=False,
+            sections=[_section(one) for one in found],
+            definitions=definitions(*terms_of(["template", "guidance_weight", *printed])),
+        ),
         report=shown,
         kind="verify",
         title=shown.title,
+        question=shown.question,
         findings=[f"Of {len(lines)} verdicts {_tally(lines)}."],
         verdicts=[(verdict.value, _tone(verdict), count) for verdict, count in every],
-        claims=[],
-        examples=[],
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "index.html", text)
@@ -164,8 +176,8 @@ def _section(one: Verified) -> pages.Section:
     rows = [
         [
             Cell("", mark=line.verdict, tone=_tone(Verdict(line.verdict))),
-            Cell(line.statement, line.source),
-            Cell(line.paper or "–"),
+            Cell(line.statement, line.source, fold=("rule", line.rule)),
+            Cell(line.paper),
             Cell(line.ours or f"To test it: {line.command}", line.subject),
         ]
         for line in one.lines
@@ -192,7 +204,8 @@ def write_markdown(folder: Path, found: Sequence[Verified], scale: str) -> None:
 def _markdown(one: Verified, scale: str) -> Iterator[str]:
     study = one.study
     yield f"# {study.title}\n\n{study.paper}. {study.question}\n"
-    yield f"Scale `{scale}`, {len(one.rows)} points. Written by `castlewalls verify --markdown`.\n"
+    points = counted(len(one.rows), "point")
+    yield f"Scale `{scale}`, {points}. Written by `castlewalls verify --markdown`.\n"
     yield f"## Claims\n\nOf {len(one.lines)} verdicts {_tally(one.lines)}.\n"
     subjects = dict.fromkeys(line.subject for line in one.lines)
     for subject in subjects:

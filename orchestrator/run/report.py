@@ -106,13 +106,13 @@ def _write(request: Request, result: Result, points: Sequence[Point], folder: Pa
     ]
     examples, strip = _stamped(request, points)
     data = request.scale.dataset
-    shape = f"{data.image_size} px, {data.channels} channels"
-    dataset = f"{data.name}: {shape}, {len(data.class_names)} classes"
+    colors = "gray" if data.channels == 1 else "color"
+    dataset = f"{data.name}: {colors}, {data.image_size} px, {len(data.class_names)} classes"
     report = Report(
         study=study.name,
         scale=request.scale.name,
         title=study.title,
-        question=f"{study.paper}. {study.question}",
+        question=". ".join(words for words in (study.paper, study.question) if words),
         rows=rows,
         judgments=judged(study, rows),
         arrays={

@@ -23,6 +23,6 @@ STUDIES: tuple[Study, ...] = (
     DIFFUSION_CLASSIFIER,
 )
 
-_shown = sorted(tasks.triggers.TRIGGERS, key=lambda kind: getattr(kind, "place", 99))
+_shown = sorted(tasks.triggers.TRIGGERS, key=lambda kind: kind.place)
 names.register(_shown, "trigger", "judge_trigger")
 names.register(tasks.detectors.DETECTORS, "detector")

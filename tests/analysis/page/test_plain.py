@@ -32,15 +32,28 @@ def test_its_page_has_a_table_and_a_figure_of_its_first_metric(rows, tmp_path):
     assert 'id="claims"' not in html
     assert [path.name for path in tmp_path.glob("figures/*")] == ["mismatch_ratio.svg"]
     headers, lines = table_under(html, "Every number")
-    assert headers == ["trigger", "p", "w", "mismatch ratio", "g1"]
+    assert headers == ["trigger", "p", "w", "mismatches (G1 + G3)", "G1"]
     assert len(lines) == len(rows)
     assert lines[0][3].startswith("7.4%")  # 37 of 500
+    assert "<dt>G1, G2, G3, G4</dt>" in html
+    assert ">100%<" in (tmp_path / "figures" / "mismatch_ratio.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("column", "header", "shown"),
+    [("amplification", "amplification", "×"), ("auroc", "AUROC", "0.750"), ("n", "n", "500")],
+)
+def test_a_number_is_written_as_what_it_is(column, header, shown, rows):
+    known = rows.assign(auroc=0.75, auroc_low=0.7, auroc_high=0.8)
+    headers, lines = table_of(replace(OWN, columns=(column,)), known)
+    assert headers[-1] == header
+    assert lines[3][-1].startswith(shown)
 
 
 def test_without_named_columns_it_shows_what_has_an_interval(rows):
     headers, lines = table_of(OWN, rows)
     assert headers[:3] == ["trigger", "p", "w"]
-    assert {"g1", "trigger ratio", "amplification"} <= set(headers)
+    assert {"G1", "trigger ratio", "amplification"} <= set(headers)
     assert len(lines) == len(rows)
 
 

@@ -20,6 +20,7 @@ from orchestrator.run.local import run_in_process
 from orchestrator.step import ancestors
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP
+from tasks.detectors import DETECTORS
 from tests.elements import check_that_it_is_whole, check_that_it_loads_nothing, text_of
 from tests.pictures import CLASSES, make_folder
 
@@ -48,7 +49,7 @@ def steps_of(request):
 def test_one_classifier_is_trained_on_every_image_for_all_detectors(asked):
     steps = steps_of(asked())
     once, each = ("datasets", "train_classifier"), ("prepare", "detect", "rank")
-    counts = dict.fromkeys(once, 1) | dict.fromkeys(each, 3)
+    counts = dict.fromkeys(once, 1) | dict.fromkeys(each, len(DETECTORS))
     assert Counter(step.task for step in steps) == counts
     assert steps[0].settings.counts() == {"train": (5, 5, 5), "test": (0, 0, 0)}
 

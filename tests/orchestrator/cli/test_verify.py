@@ -33,6 +33,7 @@ def test_an_empty_store_tests_nothing_and_says_what_would(scale, tmp_path):
         words = shlex.split(line.command)
         assert words == ["castlewalls", "run", line.study, "--scale", scale]
         assert line.statement
+        assert line.rule
         assert line.source
 
 
@@ -71,6 +72,9 @@ def test_the_page_has_every_claim_and_loads_nothing(finished, tmp_path):
     text = verifying.write_page(tmp_path / "verify", finished, "tiny").read_text(encoding="utf-8")
     for study in STUDIES:
         assert study.title in text
-    untested = sum(not line.ours for line in verifying.every_line(finished))
+    lines = verifying.every_line(finished)
+    assert text.count("<summary>rule</summary>") == sum(bool(line.rule) for line in lines)
+    assert "<dt>G1, G2, G3, G4</dt>" in text
+    untested = sum(not line.ours for line in lines)
     assert text.count("To test it: castlewalls run ") == untested
     check_that_it_loads_nothing(text)

@@ -13,8 +13,11 @@ from orchestrator.studies import (
 )
 from orchestrator.studies.axes import DETECTOR, SEED, TRIGGER, Axes
 from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY
+from tasks.detectors import DETECTORS
 from tasks.triggers import TRIGGERS
 from tests.orchestrator.studies.graphs import points_of, steps_of
+
+DETECTOR_NAMES = tuple(kind.name for kind in DETECTORS)
 
 
 def test_nothing_typed_is_the_study_s_own_at_each_scale():
@@ -52,7 +55,7 @@ def test_a_range_that_counts_down_or_for_ever_is_refused(typed):
         ("poison_ratio", "-0.1", r"--poison-ratio must be in \[0, 1\), got -0\.1"),
         ("guidance_weight", "-1", r"--guidance-weight must be in \[0, 1000\), got -1"),
         ("seed", "-1", r"--seed must be in \[0, "),
-        ("detector", "xyz", r"unknown detector 'xyz'; there are: cd, strip, fct\."),
+        ("detector", "xyz", rf"unknown detector 'xyz'; there are: {', '.join(DETECTOR_NAMES)}\."),
         ("poison_ratio", "5%%", r"takes numbers, e\.g\. .* got '5%%'"),
         ("poison_ratio", "0.1-0.3", "takes numbers"),
         ("guidance_weight", "5%", "takes numbers"),
@@ -73,9 +76,10 @@ def test_an_axis_that_the_study_has_not_is_refused_with_those_that_it_has():
 
 
 def test_every_trigger_and_detector_can_be_typed():
-    names = [trigger.name for trigger in TRIGGERS]
-    assert TRIGGER.parsed(",".join(names), TINY) == tuple(names)
-    assert DETECTOR.parsed("cd,strip,fct", TINY) == DETECTOR.default(TINY)
+    names = tuple(trigger.name for trigger in TRIGGERS)
+    assert TRIGGER.parsed(",".join(names), TINY) == names
+    assert DETECTOR.parsed(",".join(DETECTOR_NAMES), TINY) == DETECTOR_NAMES
+    assert DETECTOR.default(TINY) == DETECTOR_NAMES
 
 
 def test_an_axis_that_a_study_has_not_is_no_attribute():

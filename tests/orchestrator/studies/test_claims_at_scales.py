@@ -85,6 +85,6 @@ def test_the_paper_s_numbers_of_a_claim_are_those_it_prints():
     said = {name: in_words(**claim.printed) for name, claim in claims.items() if claim.printed}
     assert all(said.values())
     assert said["amplified-at-ten-percent"] == "trigger ratio 73.4 to 94.0%, p_t 49.6 to 60.0%"
-    assert said["sde-lowers-g1-of-ddpm"] == "g1 52.7 to 69.8%"
+    assert said["sde-lowers-g1-of-ddpm"] == "G1 52.7 to 69.8%"
     assert said["blend-amplifies-less"] == "amplification ×1.21 to ×1.49"
-    assert said["easier-on-generations"] == "auroc gain +0.001 to +0.252"
+    assert said["easier-on-generations"] == "gain in AUROC +0.001 to +0.252"

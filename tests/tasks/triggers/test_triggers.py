@@ -1,5 +1,7 @@
 """Properties every trigger must have, whatever it draws."""
 
+import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -36,22 +38,17 @@ DIGESTS = {
     "wanet": "53fc62539c643bce",
     "clean_label": "bd30ff12542f89a4",
 }
-"""Of what each trigger makes of a ramp of levels at 8, 32 and 512 pixels, 1 and 3 channels."""
+"""Of what each trigger of ours makes of ramps of levels, at 8, 32, 512 pixels, 1, 3 channels."""
 
-PRINT_DIGESTS = """
-import hashlib, json
-import numpy as np
-from tasks.triggers import TRIGGERS
 
-def digest(trigger):
-    total = hashlib.sha256()
-    for side, channels in ((8, 1), (8, 3), (32, 1), (32, 3), (512, 1), (512, 3)):
+def digests():
+    """As `DIGESTS`, of all triggers."""
+    found = {kind.name: hashlib.sha256() for kind in TRIGGERS}
+    for side, channels in itertools.product((8, 32, 512), (1, 3)):
         ramp = (np.arange(2 * side * side * channels) % 251).astype(np.uint8)
-        total.update(trigger.stamp(ramp.reshape(2, side, side, channels)).tobytes())
-    return total.hexdigest()[:16]
-
-print(json.dumps({kind.name: digest(kind()) for kind in TRIGGERS}))
-"""
+        for kind in TRIGGERS:
+            found[kind.name].update(kind().stamp(ramp.reshape(2, side, side, channels)).tobytes())
+    return {name: total.hexdigest()[:16] for name, total in found.items()}
 
 
 @pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}px-{size[1]}ch")
@@ -97,13 +94,18 @@ class TestEveryPatch:
     def test_a_template_match_sees_every_stamp(self, kind, pictures):
         assert template_match(kind(), kind().stamp(pictures)).tolist() == [True] * len(pictures)
 
-    def test_an_image_without_room_for_it_is_refused(self, kind):
-        if kind is Rectangle:
-            large, expected = kind(width=9), r"at least 1 x 9 pixels, got \(8, 8\)"
-        else:
-            large, expected = kind(side=9), "at least 9 pixels, got 8"
-        with pytest.raises(ValueError, match=expected):
-            template_match(large, np.zeros((1, 8, 8, 1), dtype=np.uint8))
+
+@pytest.mark.parametrize(
+    ("large", "expected"),
+    [
+        *((kind(side=9), "at least 9 pixels, got 8") for kind in (BadNets1, Unicolor, ImagePatch)),
+        (Rectangle(width=9), r"at least 1 x 9 pixels, got \(8, 8\)"),
+    ],
+    ids=lambda item: getattr(item, "name", ""),
+)
+def test_an_image_without_room_for_a_patch_is_refused(large, expected):
+    with pytest.raises(ValueError, match=expected):
+        template_match(large, np.zeros((1, 8, 8, 1), dtype=np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -126,13 +128,19 @@ def test_a_trigger_comes_back_from_its_record(trigger):
 
 def test_another_process_stamps_the_same_bytes():
     finished = subprocess.run(
-        [sys.executable, "-c", PRINT_DIGESTS],
+        [
+            sys.executable,
+            "-c",
+            f"import json; from {__name__} import digests as of; print(json.dumps(of()))",
+        ],
         capture_output=True,
         check=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"},
     )
-    assert json.loads(finished.stdout) == DIGESTS
+    elsewhere = json.loads(finished.stdout)
+    assert elsewhere == digests()
+    assert elsewhere == elsewhere | DIGESTS
 
 
 def test_an_unknown_name_gets_a_hint():

@@ -14,7 +14,8 @@ DETECTORS = ("cd", "strip", "fct")
 
 
 def points_of(scale=TINY, study=DETECTION, **changes):
-    return study.points(scale, study.chosen(scale).with_values(**changes))
+    chosen = study.chosen(scale).with_values(**{"detector": DETECTORS, **changes})
+    return study.points(scale, chosen)
 
 
 def steps_of(points):
