@@ -1,6 +1,5 @@
 """From the words that people type to a ``Request``, for the command line and for notebooks."""
 
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from orchestrator.run.placement import Placement
 from orchestrator.run.request import Request
 from orchestrator.step import ancestors
 from orchestrator.store.store import Store, open_store
-from orchestrator.studies import STUDIES
+from orchestrator.studies import STUDIES, own_study
 from orchestrator.studies.axes import Axes
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import SCALES, Scale, shortened
@@ -36,7 +35,7 @@ PLACEMENT = "actors gpus_per_actor training_workers gpus_per_training checkpoint
 
 
 def request(
-    study: str | Study, *, say: Say = print, held_out: bool = True, **words: Any
+    study: str | Path | Study, *, say: Say = print, held_out: bool = True, **words: Any
 ) -> Request:
     """Put together what was asked for, and check it.
 
@@ -79,22 +78,20 @@ def request(
     return asked
 
 
-def find_study(name: str) -> Study:
-    """The study of a name, or of a Python file that makes one; ValueError if there is not one."""
-    studies = {study.name: study for study in STUDIES}
-    if not name.endswith(".py"):
-        return studies[choices.known(name, studies, "study")]
-    path = choices.path(name, "STUDY")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ValueError(f"there is no file {name}; give a study's name or a file that makes one.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = [value for value in vars(module).values() if isinstance(value, Study)]
-    own = [study for study in found if study not in STUDIES]
-    if len(own) != 1:
-        raise ValueError(f"{name} must make one Study, at the top of the file; got {len(own)}.")
-    return own[0]
+def find_study(study: "str | Path | Study") -> Study:
+    """The study of a name, of a Python file that makes one, or one that was made in Python.
+
+    Raises:
+        ValueError: There is no such study or file, or what makes a study of one's own is wrong.
+    """
+    if isinstance(study, Study):
+        return own_study.with_own_name(study)
+    if not isinstance(study, str | Path):
+        raise ValueError(f"expected a study's name, a file or a Study, got {study!r}.")
+    studies = {shipped.name: shipped for shipped in STUDIES}
+    if not str(study).endswith(".py"):
+        return studies[choices.known(str(study), studies, "study")]
+    return own_study.read(str(study))
 
 
 def find_scale(name: str) -> Scale:

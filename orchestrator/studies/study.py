@@ -1,6 +1,8 @@
 """What a study and its points are."""
 
 import importlib.util
+import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.rows import KEY
 from orchestrator.step import Step
 from orchestrator.studies.axes import GENERATED, Axes, Axis
+from tasks.checks import check
 
 if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
@@ -74,6 +77,47 @@ class Study:
     """Writes the page of the finished points into a folder, returns its path; None: the usual."""
     words: tuple[str, ...] = ()
     """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be a study; people write their own."""
+        named = isinstance(self.name, str) and re.fullmatch(
+            r"[A-Za-z0-9][\w-]{0,99}", self.name, re.A
+        )
+        check("a study's name", self.name, "of letters, digits, - and _", bool(named))
+        axes, columns = self.axes, self.columns
+        given = isinstance(axes, tuple) and all(isinstance(axis, Axis) for axis in axes)
+        check("axes", getattr(axes, "name", axes), "as a tuple, such as (TRIGGER, SEED)", given)
+        given = isinstance(columns, tuple) and all(isinstance(name, str) for name in columns)
+        check("columns", columns, 'as a tuple, such as ("g1",)', given)
+        try:
+            inspect.signature(self.points).bind(None, None)
+        except (TypeError, ValueError):
+            check("points", self.points, "to be a function of (scale, axes)", False)
+
+    def points_at(self, scale: "Scale", axes: Axes) -> Sequence[Point]:
+        """Its points for some values of its axes.
+
+        Raises:
+            ValueError: There is none, or two have the same coordinates: intervals would count
+                them as two seeds.
+        """
+        made: Any = self.points(scale, axes)
+        if not isinstance(made, Sequence) or not all(isinstance(one, Point) for one in made):
+            what = f"{made!r:.60}" + (" (is a return missing?)" if made is None else "")
+            raise ValueError(
+                f"points of study {self.name} must return a list of points, got {what}."
+            )
+        if not made:
+            raise ValueError(f"study {self.name} has no point for these axes.")
+        known: dict[Any, Point] = {}
+        for one in made:
+            if (place := tuple(one.axes.items())) in known:
+                raise ValueError(
+                    f"two points of study {self.name} are the same: {one.name}; does each have its "
+                    f"own trigger, ratio, ... and seed, as in seed=seed?"
+                )
+            known[place] = one
+        return made
 
     def part(self, name: str) -> ModuleType | None:
         """The module of its folder that is called ``name``; None if there is none."""
