@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator import choices, process
+from orchestrator.cli import completion
 from orchestrator.cli.study_commands import HELP, StudyCommands, ending, study_command
 from orchestrator.console import INTERRUPTED, SOME_FAILED, USAGE, complain, console, fail, say
 
@@ -45,13 +46,35 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        say(f"castlewalls {version('castlewalls')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Options before any command."""
+
+
 def main() -> NoReturn:
     """Run the command line; exit with 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C."""
     with ending(SOME_FAILED, OSError):
         process.prepare()
+    completion.join_equals()
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:  # of no file: of what is printed
+            sys.stdout = None  # Python would try once more at its end
+            fail(f"the output cannot be written: {error.strerror}.", SOME_FAILED)
         if not hasattr(error, "format_message"):  # what the parser says of a wrong word
             raise
         if said := error.format_message():  # without a command there is the help instead
@@ -135,7 +158,12 @@ def report(request: Callable[[], "Request"]) -> None:
 @on_a_study
 def explain(
     request: Callable[[], "Request"],
-    step: Annotated[str, typer.Argument(help="A path or the start of a digest, as plan says.")],
+    step: Annotated[
+        str,
+        typer.Argument(
+            help="A path or the start of a digest, as plan says.", autocompletion=completion.steps
+        ),
+    ],
 ) -> None:
     """Say why a step is new: which settings differ from the nearest one that is finished."""
     from orchestrator.cli.printing import print_explanation
@@ -193,7 +221,10 @@ def _detect(request: Callable[[], "Request"]) -> None:
 def submit(
     words: Annotated[
         list[str],
-        typer.Argument(help="A study and whatever `castlewalls run` takes; --store is needed."),
+        typer.Argument(
+            help="A study and whatever `castlewalls run` takes; --store is needed.",
+            autocompletion=completion.studies,
+        ),
     ],
     address: Annotated[
         str, typer.Option(help="The cluster's dashboard.", envvar="RAY_API_SERVER_ADDRESS")
@@ -227,7 +258,10 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
 
 @app.command()
 def verify(
-    scale: Annotated[str, typer.Option(help="Scale: tiny, laptop or cifar10.")] = "laptop",
+    scale: Annotated[
+        str,
+        typer.Option(help="Scale: tiny, laptop or cifar10.", autocompletion=completion.scales),
+    ] = "laptop",
     store: StoreRoot = "artifacts",
     csv: Csv = None,
     json: Annotated[str | None, typer.Option(help="Write the table to this JSON file too.")] = None,
@@ -237,10 +271,11 @@ def verify(
 ) -> None:
     """List every claim of the paper with its number, ours, and the verdict.  Starts nothing."""
     from orchestrator.cli import verify as verifying
-    from orchestrator.run.report import REPORTS
+    from orchestrator.run.report import REPORTS, written
     from orchestrator.store.store import open_store
 
     with ending(USAGE, ValueError, OSError):
+        choices.refuse_empty({"csv": csv, "json": json, "markdown": markdown})
         found = verifying.verify(scale, store)
         lines = verifying.every_line(found)
         if csv is not None:
@@ -249,17 +284,24 @@ def verify(
             verifying.write_json(choices.path(json, "--json"), lines)
         if markdown is not None:
             verifying.write_markdown(choices.path(markdown, "--markdown"), found, scale)
-        folder = open_store(store).root / REPORTS / f"verify-{scale}"
-        page = verifying.write_page(folder, found, scale)
+        opened = open_store(store)
+        folder = opened.root / REPORTS / f"verify-{scale}"
+        page, remarks = written(
+            opened, folder, lambda place: verifying.write_page(place, found, scale)
+        )
     verifying.print_claims(found, console)
-    say(f"page: {page}")
+    for line in (*remarks, f"page: {page}"):
+        say(line)
 
 
 @app.command()
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(help="Two points (names, digests), or two whole runs (folders of reports)."),
+        typer.Argument(
+            help="Two points (names, digests), or two whole runs (folders of reports).",
+            autocompletion=completion.points,
+        ),
     ],
     store: StoreRoot = "artifacts",
     csv: Csv = None,

@@ -27,6 +27,7 @@ from tasks.steps import conditions, weights
 
 Say = Callable[[str], Any]
 
+DEFAULT_STORE = "artifacts"
 NETWORKS = ("diffusion", "edm")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
@@ -56,9 +57,9 @@ def request(
     scale = _with_parts(scale, options)
     axes = chosen.chosen(scale, typed)
     for axis in chosen.axes:
-        plain = axis.kind != "name" and typed.get(axis.name)
-        if plain and (taken := choices.understood(plain, axes[axis.name])):
-            say(f"{axis.flag} {plain} is taken for {taken}")
+        word, value = typed.get(axis.name), axes[axis.name]
+        if word and not axis.single and (taken := choices.understood(word, value)):
+            say(f"{axis.flag} {word} is taken for {taken}")
     scale = _with_weights(scale, options, axes)
     scale, options = _with_lengths(chosen, scale, axes, options, store, say)
     if not isinstance(scale.dataset, datasets.Cifar10):
@@ -102,7 +103,7 @@ def find_scale(name: str) -> Scale:
 
 def store_of(typed: str | Path | None) -> Store:
     """The store that was typed, else of ``CASTLEWALLS_STORE``, else ``artifacts``."""
-    return open_store(str(typed or os.environ.get("CASTLEWALLS_STORE") or "artifacts"))
+    return open_store(str(typed or os.environ.get("CASTLEWALLS_STORE") or DEFAULT_STORE))
 
 
 def seconds_of(text: str) -> float:

@@ -83,11 +83,25 @@ def test_the_command_line_is_what_it_was():
     [
         ("castlewalls run amp", {"amplification"}),
         ("castlewalls run amplification --trigger wanet,bl", {"wanet,blend"}),
+        ("castlewalls run amplification --trigger = bl", {"blend"}),
         ("castlewalls run amplification --scale ti", {"tiny"}),
+        ("castlewalls run --scale t", {"tiny"}),
+        ("castlewalls run amplification --dataset c", {"cifar10"}),
+        ("castlewalls verify --scale ti", {"tiny"}),
+        ("castlewalls submit amp", {"amplification"}),
+        ("castlewalls compare badnets1-p0.1-w5-ddim-8-s", {"badnets1-p0.1-w5-ddim-8-seed0"}),
+        (
+            "castlewalls explain amplification --scale tiny datasets/",
+            {"datasets/digits-ec632cc0833e"},
+        ),
     ],
 )
-def test_a_shell_completes_studies_triggers_and_scales(typed, offered):
-    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+def test_a_shell_completes_words(typed, offered, tiny_store):
+    words = {
+        "CASTLEWALLS_STORE": str(tiny_store.root),
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
     program = shutil.which("castlewalls", path=Path(sys.executable).parent)
     own = {**os.environ, **words, "_CASTLEWALLS_COMPLETE": "complete_bash"}
     done = subprocess.run([program], capture_output=True, text=True, env=own)
@@ -95,6 +109,7 @@ def test_a_shell_completes_studies_triggers_and_scales(typed, offered):
 
 
 BAD = """
+run --scale tiny | A study is missing: one of amplification,
 rnu | No such command 'rnu'. Did you mean 'run'?
 run amplification --poisn-ratio 0.1 | --poison-ratio
 run amplification --scale tny | unknown scale 'tny'; did you mean tiny?
@@ -122,6 +137,8 @@ plan amplification --generations 0 | --generations must be at least 1, got 0
 plan amplification --training-steps 3 | steps of at least 10
 run amplification --store s4://bucket/x | --store takes a folder, or an address such as
 submit amplification --store '' | --store
+explain amplification '' --scale tiny | no step of amplification-tiny goes by ''
+verify --scale tiny | there is no store
 compare a b | no finished point goes by 'a'
 detect --scale tiny | Missing option '--images'.
 doctor --address '' | --address is empty
@@ -179,6 +196,45 @@ def test_a_store_that_is_a_file_is_said_in_one_line(typed, tmp_path):
     code, _, errors = typed("run", "amplification", "--scale", "tiny", "--store", f"{file}/store")
     said = f"castlewalls: --store takes a folder, but {str(file)!r} is a file.\n"
     assert (code, errors) == (2, said)
+
+
+def test_output_goes_wherever_it_can(tmp_path):
+    """Nowhere on a full disk, without dashes to ASCII, in 120 columns where a terminal says 0."""
+    words = [sys.executable, "-m", "orchestrator", "verify", "--scale", "tiny", "--store"]
+    own = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "0"}
+    done = subprocess.run([*words, str(tmp_path)], capture_output=True, text=True, env=own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) > 80
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*words[:3], "studies"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    said = "castlewalls: the output cannot be written: No space left on device.\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_folder_that_was_deleted_and_the_version_are_said(tmp_path):
+    (gone := tmp_path / "gone").mkdir()
+    ours, words = str(Path(__file__).parents[3]), f"{sys.executable} -m orchestrator --version"
+    for remove, said in [
+        ("true", "castlewalls 0."),
+        (f"rmdir {gone}", "folder is not there anymore"),
+    ]:
+        command = ["sh", "-c", f"{remove} && exec {words}"]
+        own = {**os.environ, "PYTHONPATH": ours}
+        done = subprocess.run(command, cwd=gone, capture_output=True, text=True, env=own)
+        assert said in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_verify_writes_its_page_elsewhere_if_it_must(typed, tmp_path):
+    (tmp_path / "reports").write_text("a file")
+    code, output, _ = typed("verify", "--scale", "tiny", "--store", str(tmp_path))
+    assert code == 0
+    assert "verify-tiny cannot be written (Not a directory), so the report is elsewhere" in output
+    page = Path(output.splitlines()[-1].removeprefix("page: "))
+    assert page.exists()
+    shutil.rmtree(page.parent.parent)
 
 
 def test_a_report_of_nothing_says_so_and_without_a_command_there_is_the_help(typed):

@@ -189,6 +189,26 @@ class TestWords:
         assert said == taken.split("; ")
         assert "--poison-ratio 0.0,0.05,0.1" in report.command(asked)
 
+    def test_a_title_is_taken_for_its_name(self, tmp_path):
+        said = []
+        axes = ask(tmp_path, say=said.append, trigger="BadNets-2,badnets1", sampler="DDPM").axes
+        assert (axes.trigger, axes.sampler) == (("blend", "badnets1"), ("ddpm",))
+        taken = (
+            "--trigger BadNets-2,badnets1 is taken for blend,badnets1; --sampler DDPM is taken for"
+        )
+        assert said == f"{taken} ddpm".split("; ")
+
+    def test_a_value_of_another_type_is_taken_or_refused(self, tmp_path):
+        asked = ask(tmp_path, generations="60", actors=np.int64(2), checkpoint_seconds="3")
+        assert asked.scale.generations.n == 60
+        assert (asked.placement.actors, asked.placement.checkpoint_seconds) == (2, 3.0)
+        wrong = {"generations": 60.0, "actors": "two", "scale": 5, "budget": 20, "images": 5}
+        wrong |= {"trigger_setting": 5, "verbose": "yes", "training_steps": True}
+        for name, value in wrong.items():
+            said = f"^--{name.replace('_', '-')} takes .*, got {value!r}\\.$"
+            with pytest.raises(ValueError, match=said):
+                ask(tmp_path, **{name: value})
+
 
 class TestParts:
     def test_a_pattern_of_one_s_own_is_another_study(self, tmp_path):
