@@ -24,8 +24,7 @@ def cores() -> int:
 def prepare() -> None:
     """Give the process what libraries need: a home, a user name, and direct access to loopback.
 
-    What the terminal's encoding lacks is printed as "?".  Raises OSError if the current folder is
-    not there anymore.
+    What the terminal's encoding lacks is printed as "?".  Raises OSError without a current folder.
     """
     try:
         Path.cwd()

@@ -1,21 +1,23 @@
 """The command line.  Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from orchestrator import choices, process
-from orchestrator.cli import completion
 from orchestrator.cli.study_commands import HELP, StudyCommands, ending, study_command
 from orchestrator.console import INTERRUPTED, SOME_FAILED, USAGE, complain, console, fail, say
 
 if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
 
+NAMED = ["tiny", "laptop", "cifar10"]
 ORDER = ("studies", "plan", "run", "report", "verify", "explain", "compare", "detect", "submit")
 
 
@@ -39,36 +41,25 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="castlewalls",
     cls=Commands,
-    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
+    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report. "
+    "--version prints the version.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=HELP,
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
-
-        say(f"castlewalls {version('castlewalls')}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
-    ] = False,
-) -> None:
-    """Options before any command."""
-
-
 def main() -> NoReturn:
     """Run the command line; exit with 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C."""
     with ending(SOME_FAILED, OSError):
         process.prepare()
-    completion.join_equals()
+    if sys.argv[1:] == ["--version"]:
+        say(f"castlewalls {metadata.version('castlewalls')}")
+        sys.exit()
+    if "COMP_WORDS" in os.environ:  # bash makes three words of --flag=value
+        typed, joined = re.subn(r"(\s--[\w-]+)\s+=\s+(?=\S)", r"\1 ", os.environ["COMP_WORDS"])
+        cursor = int(os.environ["COMP_CWORD"]) - joined
+        os.environ |= {"COMP_WORDS": typed, "COMP_CWORD": str(cursor)}
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
@@ -158,12 +149,7 @@ def report(request: Callable[[], "Request"]) -> None:
 @on_a_study
 def explain(
     request: Callable[[], "Request"],
-    step: Annotated[
-        str,
-        typer.Argument(
-            help="A path or the start of a digest, as plan says.", autocompletion=completion.steps
-        ),
-    ],
+    step: Annotated[str, typer.Argument(help="A path or the start of a digest, as plan says.")],
 ) -> None:
     """Say why a step is new: which settings differ from the nearest one that is finished."""
     from orchestrator.cli.printing import print_explanation
@@ -223,7 +209,7 @@ def submit(
         list[str],
         typer.Argument(
             help="A study and whatever `castlewalls run` takes; --store is needed.",
-            autocompletion=completion.studies,
+            autocompletion=lambda: StudyCommands().list_commands(None),
         ),
     ],
     address: Annotated[
@@ -259,8 +245,7 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
 @app.command()
 def verify(
     scale: Annotated[
-        str,
-        typer.Option(help="Scale: tiny, laptop or cifar10.", autocompletion=completion.scales),
+        str, typer.Option(help=f"Scale: {', '.join(NAMED)}.", autocompletion=lambda: NAMED)
     ] = "laptop",
     store: StoreRoot = "artifacts",
     csv: Csv = None,
@@ -286,9 +271,7 @@ def verify(
             verifying.write_markdown(choices.path(markdown, "--markdown"), found, scale)
         opened = open_store(store)
         folder = opened.root / REPORTS / f"verify-{scale}"
-        page, remarks = written(
-            opened, folder, lambda place: verifying.write_page(place, found, scale)
-        )
+        page, remarks = written(opened, folder, lambda at: verifying.write_page(at, found, scale))
     verifying.print_claims(found, console)
     for line in (*remarks, f"page: {page}"):
         say(line)
@@ -298,10 +281,7 @@ def verify(
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(
-            help="Two points (names, digests), or two whole runs (folders of reports).",
-            autocompletion=completion.points,
-        ),
+        typer.Argument(help="Two points (names, digests), or two whole runs (folders of reports)."),
     ],
     store: StoreRoot = "artifacts",
     csv: Csv = None,

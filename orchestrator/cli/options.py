@@ -5,11 +5,12 @@ What a study is swept over is in its axes (``orchestrator.studies.axes``); the r
 
 import difflib
 import inspect
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
 from functools import partial
-from typing import Annotated, Any, get_args
+from os import PathLike
+from typing import Annotated, Any, SupportsIndex, get_args
 
 import typer
 
@@ -23,6 +24,13 @@ IMAGES, PARTS = "Another dataset, or your own images", "Triggers, detectors and 
 LENGTHS, CLUSTER = "How long and how large", "Where it runs (by default as the cluster allows)"
 AXES = "What is swept"
 DATASETS: tuple[Any, ...] = datasets.DATASETS
+TYPES: dict[Any, tuple[str, Any]] = {
+    str: ("text", str | PathLike),
+    bool: ("True or False", bool),
+    int: ("a whole number", str | SupportsIndex),
+    float: ("a number", str | float | SupportsIndex),
+}
+"""By type of an option, what is said of it and what is taken for it."""
 
 
 def _option(
@@ -196,20 +204,11 @@ def split(study: Study, words: Mapping[str, Any]) -> tuple[Options, dict[str, st
 def _as_declared(item: "Field[Any]", value: Any) -> Any:
     """A value of an option's type: 60 of "60", the text of a Path; ValueError if it is no such."""
     kind = (get_args(item.type) or (item.type,))[0]
-    whole = hasattr(value, "__index__") and not isinstance(value, bool)
-    fits = {
-        str: isinstance(value, str | os.PathLike),
-        bool: isinstance(value, bool),
-        int: whole or isinstance(value, str),
-        float: whole or isinstance(value, str | float),
-    }
-    try:
-        if fits[kind]:
-            return os.fspath(value) if kind is str else kind(value)
-    except ValueError:  # a text that is no number
-        pass
-    expected = {str: "text", bool: "True or False", int: "a whole number", float: "a number"}
-    raise ValueError(f"{flag_of(item.name)} takes {expected[kind]}, got {value!r}.")
+    expected, kinds = TYPES[kind]
+    with suppress(ValueError):  # a text that is no number
+        if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
+            return kind(value)
+    raise ValueError(f"{flag_of(item.name)} takes {expected}, got {value!r}.")
 
 
 def _each(value: Any) -> tuple[Any, ...]:

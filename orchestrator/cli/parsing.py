@@ -22,12 +22,12 @@ from orchestrator.studies.axes import Axes
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import SCALES, Scale, shortened
 from orchestrator.studies.study import Point, Study
+from tasks.checks import check
 from tasks.data import datasets
 from tasks.steps import conditions, weights
 
 Say = Callable[[str], Any]
 
-DEFAULT_STORE = "artifacts"
 NETWORKS = ("diffusion", "edm")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
@@ -80,19 +80,18 @@ def request(
 
 
 def find_study(study: "str | Path | Study") -> Study:
-    """The study of a name, of a Python file that makes one, or one that was made in Python.
-
-    Raises:
-        ValueError: There is no such study or file, or what makes a study of one's own is wrong.
-    """
-    if isinstance(study, Study):
-        return own_study.with_own_name(study)
-    if not isinstance(study, str | Path):
-        raise ValueError(f"expected a study's name, a file or a Study, got {study!r}.")
-    studies = {shipped.name: shipped for shipped in STUDIES}
-    if not str(study).endswith(".py"):
-        return studies[choices.known(str(study), studies, "study")]
-    return own_study.read(str(study))
+    """The study of a name, of a Python file, or as it is; ValueError if there is not one."""
+    check(
+        "a study", study, "by name, as a file or as a Study", isinstance(study, str | Path | Study)
+    )
+    shipped = {one.name: one for one in STUDIES}
+    if not isinstance(study, Study):
+        if not str(study).endswith(".py"):
+            return shipped[choices.known(str(study), shipped, "study")]
+        study = own_study.read(str(study))
+    if study not in STUDIES and study.name.lower() in (*shipped, "detect", "verify"):
+        raise ValueError(f"Castlewalls has reports named {study.name}; name your study otherwise.")
+    return study
 
 
 def find_scale(name: str) -> Scale:
@@ -103,7 +102,7 @@ def find_scale(name: str) -> Scale:
 
 def store_of(typed: str | Path | None) -> Store:
     """The store that was typed, else of ``CASTLEWALLS_STORE``, else ``artifacts``."""
-    return open_store(str(typed or os.environ.get("CASTLEWALLS_STORE") or DEFAULT_STORE))
+    return open_store(str(typed or os.environ.get("CASTLEWALLS_STORE") or "artifacts"))
 
 
 def seconds_of(text: str) -> float:

@@ -141,15 +141,11 @@ def print_explanation(request: "Request", wanted: str, console: Console) -> None
     steps = list(ancestors(point.measure for point in request.points()))
     found = [s for s in steps if wanted and (wanted == s.path or s.digest.startswith(wanted))]
     if len(found) != 1:
-        much = (
-            f"{len(found)} steps of {request.label} go"
-            if found
-            else f"no step of {request.label} goes"
-        )
+        much = f"{len(found)} steps go by" if found else "no step goes by"
         name = shlex.quote((request.study.words or ("", request.study.name))[-1])
         raise ValueError(
-            f"{much} by {wanted!r}; give a path or a digest as `castlewalls plan {name}` prints "
-            f"it, with the same --scale and axes."
+            f"{much} {wanted!r} in {request.label}; give a path or a digest as `castlewalls plan "
+            f"{name}` prints it, with the same --scale and axes."
         )
     print_lines(console, *explanation(request.store, found[0]))
 

@@ -57,14 +57,11 @@ class Verified(NamedTuple):
 def verify(scale: str, store: str | None) -> list[Verified]:
     """Hold each claim of each study against the finished points of its default axes.
 
-    Raises:
-        ValueError: There is no such scale, or no such store.
+    Raises ValueError if there is no such scale, or no store where one was named.
     """
-    found, named = [], store not in (None, parsing.DEFAULT_STORE)
-    root = parsing.store_of(store).root
-    if named and not root.exists():
+    found, where = [], [] if store in (None, "artifacts") else ["--store", str(store)]
+    if where and not parsing.store_of(store).root.exists():
         raise ValueError(f"there is no store {store}; give the --store of a study that was run.")
-    where = ["--store", str(store)] if named else []
     for study in STUDIES:
         request = parsing.request(study, scale=scale, store=store)
         rows = report.rows_of(request)

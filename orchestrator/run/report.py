@@ -8,6 +8,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,16 @@ def reported(request: Request, result: Result) -> Result:
     if not points:
         return result
     folder = request.store.root / REPORTS / request.label
-    page, remarks = written(
-        request.store, folder, lambda place: _written(request, result, points, place)
-    )
+    page, remarks = written(request.store, folder, partial(_written, request, result, points))
     if page.parent == folder:
         request.store.keep(folder)
-    return replace(result, page=page, remarks=[*result.remarks, *remarks])
+    rows = [row_of(request, point) for point in points if request.study.columns]
+    absent = [name for name in request.study.columns if not any(name in row for row in rows)]
+    missing = [f"no row has {name!r}, which the study's columns name" for name in absent]
+    return replace(result, page=page, remarks=[*result.remarks, *remarks, *missing])
 
 
-def written(
-    store: Store, folder: Path, write: Callable[[Path], Path]
-) -> tuple[Path, Sequence[str]]:
+def written(store: Store, folder: Path, write: Callable[[Path], Path]) -> tuple[Path, list[str]]:
     """What ``write`` returns for a folder of a store: the path of a page.
 
     Of a store that may only be read, the page is in a temporary folder, and a remark says so.

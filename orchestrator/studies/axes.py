@@ -84,8 +84,10 @@ class Axis:
         values: Any
         if self.kind == "name":
             options, titles = self.options(scale), names.NAMES.get(self.name, {})
-            values = (text,) if self.single else choices.words(text)
-            values = tuple(dict.fromkeys(_called(word, options, titles) for word in values))
+            called = {_plain(title): name for name, title in titles.items()}
+            called |= {name: name for name in options}
+            words = (text,) if self.single else choices.words(text)
+            values = tuple(dict.fromkeys(called.get(w, called.get(_plain(w), w)) for w in words))
             for word in values:
                 choices.known(word, options, self.name.replace("_", " "))
         else:
@@ -94,14 +96,9 @@ class Axis:
         return values[0] if self.single else values
 
 
-def _called(word: str, options: Sequence[str], titles: Mapping[str, str]) -> str:
-    """The option that pages call so: ``blend`` for BadNets-2 or badnets2; else the word."""
-
-    def plain(text: str) -> str:
-        return re.sub("[ _-]", "", text.lower())
-
-    meant = [option for option in options if plain(titles.get(option, "")) == plain(word)]
-    return meant[0] if meant and word not in options else word
+def _plain(text: str) -> str:
+    """How a title is compared: ``badnets2`` of BadNets-2."""
+    return re.sub("[ _-]", "", text.lower())
 
 
 def possible_ratios(ratios: Values, scale: "Scale") -> Values:

@@ -5,26 +5,15 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from orchestrator import choices
 from orchestrator.studies import STUDIES
-from orchestrator.studies.axes import Axes
 from orchestrator.studies.study import Point, Study
-
-if TYPE_CHECKING:
-    from orchestrator.studies.scales import Scale
-
-TAKEN = (*(study.name for study in STUDIES), "detect", "verify")
-"""Names of reports that Castlewalls itself writes."""
 
 
 def read(typed: str) -> Study:
-    """The one study that a file makes; its name on the command line is the file, as typed.
-
-    Raises:
-        ValueError: There is no such file, it makes no study or several, or its code fails.
-    """
+    """The one study that a file makes; ValueError if there is none, or the file's code fails."""
     path = choices.path(typed, "STUDY")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or spec.origin is None or not path.is_file():
@@ -36,24 +25,13 @@ def read(typed: str) -> Study:
     own = [study for study in made if study not in STUDIES]
     if len(own) != 1:
         raise ValueError(f"{typed} must make one Study, at the top of the file; got {len(own)}.")
-    study = with_own_name(own[0])
 
-    def points(scale: "Scale", axes: Axes) -> Sequence[Point]:
+    def points(scale: Any, axes: Any) -> Sequence[Point]:
         with _in_one_line(typed, file):
-            found = study.points(scale, axes)
+            found = own[0].points(scale, axes)
             return list(found) if isinstance(found, Iterator) else found
 
-    return replace(study, points=points, words=("run", typed))
-
-
-def with_own_name(study: Study) -> Study:
-    """The study; ValueError if its report would replace one of a shipped study."""
-    if study not in STUDIES and study.name.lower() in TAKEN:
-        raise ValueError(
-            f"the study's name {study.name!r} is taken: it is one of {', '.join(TAKEN)}; give "
-            f"your study another name."
-        )
-    return study
+    return replace(own[0], points=points, words=("run", typed))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """What a study and its points are."""
 
 import importlib.util
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +54,10 @@ def bounds_of(*columns: str) -> tuple[str, ...]:
     return tuple(f"{column}{end}" for column in columns for end in ("", "_low", "_high"))
 
 
+def _all_are(kind: type, values: Any) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A question to the data: axes, and a function from their values to points."""
@@ -79,44 +82,34 @@ class Study:
     """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what cannot be a study; people write their own."""
-        named = isinstance(self.name, str) and re.fullmatch(
-            r"[A-Za-z0-9][\w-]{0,99}", self.name, re.A
+        """Raise ValueError for what is no study: people write their own."""
+        name = isinstance(self.name, str) and re.fullmatch(
+            r"[a-zA-Z0-9][\w-]{0,99}", self.name, re.A
         )
-        check("a study's name", self.name, "of letters, digits, - and _", bool(named))
-        axes, columns = self.axes, self.columns
-        given = isinstance(axes, tuple) and all(isinstance(axis, Axis) for axis in axes)
-        check("axes", getattr(axes, "name", axes), "as a tuple, such as (TRIGGER, SEED)", given)
-        given = isinstance(columns, tuple) and all(isinstance(name, str) for name in columns)
-        check("columns", columns, 'as a tuple, such as ("g1",)', given)
-        try:
-            inspect.signature(self.points).bind(None, None)
-        except (TypeError, ValueError):
-            check("points", self.points, "to be a function of (scale, axes)", False)
+        for field, wanted, holds in (
+            ("name", "of letters, digits, - and _", name),
+            ("axes", "as a tuple, such as (TRIGGER, SEED)", _all_are(Axis, self.axes)),
+            ("columns", 'as a tuple, such as ("g1",)', _all_are(str, self.columns)),
+            ("points", "as a function of (scale, axes)", callable(self.points)),
+        ):
+            check(f"a study's {field}", getattr(self, field), wanted, bool(holds))
 
     def points_at(self, scale: "Scale", axes: Axes) -> Sequence[Point]:
         """Its points for some values of its axes.
 
         Raises:
-            ValueError: There is none, or two have the same coordinates: intervals would count
-                them as two seeds.
+            ValueError: There is none, or two have the same coordinates: they would count as seeds.
         """
         made: Any = self.points(scale, axes)
-        if not isinstance(made, Sequence) or not all(isinstance(one, Point) for one in made):
-            what = f"{made!r:.60}" + (" (is a return missing?)" if made is None else "")
-            raise ValueError(
-                f"points of study {self.name} must return a list of points, got {what}."
-            )
-        if not made:
-            raise ValueError(f"study {self.name} has no point for these axes.")
-        known: dict[Any, Point] = {}
-        for one in made:
-            if (place := tuple(one.axes.items())) in known:
+        returned = isinstance(made, Sequence) and _all_are(Point, tuple(made)) and len(made) > 0
+        check(f"points of study {self.name}", made, "to return points in a list", returned)
+        places = [tuple(one.axes.values()) for one in made]
+        for at, one in enumerate(made):
+            if places[at] in places[:at]:
                 raise ValueError(
-                    f"two points of study {self.name} are the same: {one.name}; does each have its "
-                    f"own trigger, ratio, ... and seed, as in seed=seed?"
+                    f"two points are the same: {one.name}; does each have its own seed=seed, "
+                    f"ratio, trigger, ...?"
                 )
-            known[place] = one
         return made
 
     def part(self, name: str) -> ModuleType | None:

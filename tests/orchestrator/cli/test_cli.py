@@ -89,11 +89,6 @@ def test_the_command_line_is_what_it_was():
         ("castlewalls run amplification --dataset c", {"cifar10"}),
         ("castlewalls verify --scale ti", {"tiny"}),
         ("castlewalls submit amp", {"amplification"}),
-        ("castlewalls compare badnets1-p0.1-w5-ddim-8-s", {"badnets1-p0.1-w5-ddim-8-seed0"}),
-        (
-            "castlewalls explain amplification --scale tiny datasets/",
-            {"datasets/digits-ec632cc0833e"},
-        ),
     ],
 )
 def test_a_shell_completes_words(typed, offered, tiny_store):
@@ -118,7 +113,7 @@ run amplification --poison-ratio 10 | for ten percent write 0.1
 run amplification --actors 0 | --actors must be at least 1, got 0
 run amplification --gpus-per-training 3 --training-workers 2 | cannot be split evenly
 plan amplification --trigger none --poison-ratio 0.1 | hold no point
-explain amplification zzz --scale tiny | no step of amplification-tiny goes by 'zzz'
+explain amplification zzz --scale tiny | no step goes by 'zzz' in amplification-tiny
 mlflow | no MLflow database in
 plan amplification --images '/nowhere/at all' | /nowhere/at all
 plan amplification --detector cd | No such option: --detector
@@ -137,7 +132,7 @@ plan amplification --generations 0 | --generations must be at least 1, got 0
 plan amplification --training-steps 3 | steps of at least 10
 run amplification --store s4://bucket/x | --store takes a folder, or an address such as
 submit amplification --store '' | --store
-explain amplification '' --scale tiny | no step of amplification-tiny goes by ''
+explain amplification '' --scale tiny | no step goes by '' in amplification-tiny
 verify --scale tiny | there is no store
 compare a b | no finished point goes by 'a'
 detect --scale tiny | Missing option '--images'.
@@ -213,7 +208,7 @@ def test_output_goes_wherever_it_can(tmp_path):
     assert (done.returncode, done.stderr) == (1, said)
 
 
-def test_a_folder_that_was_deleted_and_the_version_are_said(tmp_path):
+def test_the_version_is_said_and_that_a_folder_was_deleted(tmp_path):
     (gone := tmp_path / "gone").mkdir()
     ours, words = str(Path(__file__).parents[3]), f"{sys.executable} -m orchestrator --version"
     for remove, said in [
