@@ -55,7 +55,7 @@ def main() -> NoReturn:
         process.prepare()
     if sys.argv[1:] == ["--version"]:
         say(f"castlewalls {metadata.version('castlewalls')}")
-        sys.exit()
+        sys.exit(0)
     if "COMP_WORDS" in os.environ:  # bash makes three words of --flag=value
         typed, joined = re.subn(r"(\s--[\w-]+)\s+=\s+(?=\S)", r"\1 ", os.environ["COMP_WORDS"])
         cursor = int(os.environ["COMP_CWORD"]) - joined

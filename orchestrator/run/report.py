@@ -49,7 +49,7 @@ def reported(request: Request, result: Result) -> Result:
         request.store.keep(folder)
     rows = [row_of(request, point) for point in points if request.study.columns]
     absent = [name for name in request.study.columns if not any(name in row for row in rows)]
-    missing = [f"no row has {name!r}, which the study's columns name" for name in absent]
+    missing = [f"no row has the column {name!r} that the study names" for name in absent]
     return replace(result, page=page, remarks=[*result.remarks, *remarks, *missing])
 
 

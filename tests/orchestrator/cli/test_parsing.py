@@ -41,11 +41,9 @@ MISTAKES = """
 OWN = Study | OWN = = Study | own.py, line 13: SyntaxError: invalid syntax
 from tasks.triggers | from nowhere | own.py, line 4: ModuleNotFoundError: No module named 'nowhere'
 , points=points | | own.py, line 13: TypeError: .* missing .* 'points'
-points=points | points=[] | own.py, line 13: expected a study's points as a function of
 (scale, axes) | (scale) | own.py: TypeError: points.. takes 1 positional argument but 2 were
 return | made = | expected points of study own to return points in a list, got None
 columns= | axes=TRIGGER, columns= | own.py, line 13: expected a study's axes as a tuple, .* got Axis
-columns= | axes=("seed",), columns= | own.py, line 13: expected a study's axes as a tuple
 BadNets1(), | "badnets1", | own.py, line 10: expected a trigger such as .* got 'badnets1'
 "ddim" | "ddimm" | own.py, line 10: expected a sampler .* got 'ddimm'; did you mean ddim
 ratio=0.1 | ratio="0.1" | own.py, line 10: expected a poison_ratio .* got '0.1'
@@ -54,7 +52,6 @@ in axes.seed | in axes.sed | own.py, line 10: AttributeError: this study has no 
 seed=seed | seed=0 | two points are the same: badnets1-p0.1-w2-ddim-8-seed0
 in axes.seed | in () | expected points of study own to return points in a list, got ..$
 name="own" | name="../../evil" | own.py, line 13: expected a study's name of letters
-name="own" | name="" | own.py, line 13: expected a study's name of letters
 name="own" | name="Detection" | Castlewalls has reports named Detection
 """
 """What stands in the file, what in its place, and what is said."""
