@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 MOST_IN_A_RANGE = 1000
 
@@ -64,8 +64,10 @@ def numbers(text: str, flag: str, kind: Literal["ratio", "number", "count"]) -> 
     return tuple(dict.fromkeys(_number(word, flag, convert) for word in typed))
 
 
-def understood(text: str, values: Sequence[float]) -> str | None:
-    """What ``5%`` or ``0-4`` was taken for, in plain numbers; None where nothing is to be said."""
+def understood(text: str, values: Sequence[Any]) -> str | None:
+    """What ``5%``, ``0-4`` or a title was taken for, as one types it; None for plain words."""
+    if not values or isinstance(values[0], str):
+        return None if set(words(text)) <= {*values} else ",".join(values)
     if not re.search(r"%|\d\s*-\s*\d", text):
         return None
     return ",".join(f"{value:.15g}" for value in values)

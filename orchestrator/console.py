@@ -15,6 +15,8 @@ def as_it_is(**how: Any) -> Console:
 
     Bars and cursor codes go to a terminal alone, whatever ``FORCE_COLOR`` says of colors.
     """
+    if os.environ.get("COLUMNS") == "0":
+        del os.environ["COLUMNS"]  # rich would print empty lines
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     if not sys.stdout.isatty():
         plain["force_interactive"] = False

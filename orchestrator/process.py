@@ -1,8 +1,10 @@
 """This process's surroundings: cores, home, user name, proxies, ports, environment."""
 
 import getpass
+import io
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,17 @@ def cores() -> int:
 
 
 def prepare() -> None:
-    """Give the process what libraries need: a home, a user name, and direct access to loopback."""
+    """Give the process what libraries need: a home, a user name, and direct access to loopback.
+
+    What the terminal's encoding lacks is printed as "?".  Raises OSError without a current folder.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise OSError("the current folder is not there anymore; change to another one.") from None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         Path.home()
     except RuntimeError:  # of a container's user, with whom importing Ray would fail

@@ -1,8 +1,10 @@
 """The command line.  Imports here are light: ``--help`` and ``plan`` load neither Ray nor torch."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -15,6 +17,7 @@ from orchestrator.console import INTERRUPTED, SOME_FAILED, USAGE, complain, cons
 if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
 
+NAMED = ["tiny", "laptop", "cifar10"]
 ORDER = ("studies", "plan", "run", "report", "verify", "explain", "compare", "detect", "submit")
 
 
@@ -38,7 +41,8 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="castlewalls",
     cls=Commands,
-    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report.",
+    help="Bilateral data poisoning in diffusion models: poison, train, sample, dissect, report. "
+    "--version prints the version.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=HELP,
@@ -49,9 +53,19 @@ def main() -> NoReturn:
     """Run the command line; exit with 0 done, 1 some points failed, 2 bad usage, 130 Ctrl-C."""
     with ending(SOME_FAILED, OSError):
         process.prepare()
+    if sys.argv[1:] == ["--version"]:
+        say(f"castlewalls {metadata.version('castlewalls')}")
+        sys.exit(0)
+    if "COMP_WORDS" in os.environ:  # bash makes three words of --flag=value
+        typed, joined = re.subn(r"(\s--[\w-]+)\s+=\s+(?=\S)", r"\1 ", os.environ["COMP_WORDS"])
+        cursor = int(os.environ["COMP_CWORD"]) - joined
+        os.environ |= {"COMP_WORDS": typed, "COMP_CWORD": str(cursor)}
     try:
         code = app(standalone_mode=False) or 0
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:  # of no file: of what is printed
+            sys.stdout = None  # Python would try once more at its end
+            fail(f"the output cannot be written: {error.strerror}.", SOME_FAILED)
         if not hasattr(error, "format_message"):  # what the parser says of a wrong word
             raise
         if said := error.format_message():  # without a command there is the help instead
@@ -193,7 +207,10 @@ def _detect(request: Callable[[], "Request"]) -> None:
 def submit(
     words: Annotated[
         list[str],
-        typer.Argument(help="A study and whatever `castlewalls run` takes; --store is needed."),
+        typer.Argument(
+            help="A study and whatever `castlewalls run` takes; --store is needed.",
+            autocompletion=lambda: StudyCommands().list_commands(None),
+        ),
     ],
     address: Annotated[
         str, typer.Option(help="The cluster's dashboard.", envvar="RAY_API_SERVER_ADDRESS")
@@ -227,7 +244,9 @@ def doctor(address: Cluster = None, store: StoreRoot = "artifacts") -> None:
 
 @app.command()
 def verify(
-    scale: Annotated[str, typer.Option(help="Scale: tiny, laptop or cifar10.")] = "laptop",
+    scale: Annotated[
+        str, typer.Option(help=f"Scale: {', '.join(NAMED)}.", autocompletion=lambda: NAMED)
+    ] = "laptop",
     store: StoreRoot = "artifacts",
     csv: Csv = None,
     json: Annotated[str | None, typer.Option(help="Write the table to this JSON file too.")] = None,
@@ -237,10 +256,11 @@ def verify(
 ) -> None:
     """List every claim of the paper with its number, ours, and the verdict.  Starts nothing."""
     from orchestrator.cli import verify as verifying
-    from orchestrator.run.report import REPORTS
+    from orchestrator.run.report import REPORTS, written
     from orchestrator.store.store import open_store
 
     with ending(USAGE, ValueError, OSError):
+        choices.refuse_empty({"csv": csv, "json": json, "markdown": markdown})
         found = verifying.verify(scale, store)
         lines = verifying.every_line(found)
         if csv is not None:
@@ -249,10 +269,12 @@ def verify(
             verifying.write_json(choices.path(json, "--json"), lines)
         if markdown is not None:
             verifying.write_markdown(choices.path(markdown, "--markdown"), found, scale)
-        folder = open_store(store).root / REPORTS / f"verify-{scale}"
-        page = verifying.write_page(folder, found, scale)
+        opened = open_store(store)
+        folder = opened.root / REPORTS / f"verify-{scale}"
+        page, remarks = written(opened, folder, lambda at: verifying.write_page(at, found, scale))
     verifying.print_claims(found, console)
-    say(f"page: {page}")
+    for line in (*remarks, f"page: {page}"):
+        say(line)
 
 
 @app.command()

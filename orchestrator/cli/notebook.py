@@ -1,6 +1,7 @@
 """Studies from Python: the same run as the command's, with a table as the answer."""
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.process import environment_kept, prepare
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @environment_kept()
-def run(study: "str | Study", *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
+def run(study: "str | Path | Study", *, quiet: bool = True, **words: Any) -> "pd.DataFrame":
     """Make what a study lacks, write its page, and return its rows.
 
     Args:
@@ -33,6 +34,7 @@ def run(study: "str | Study", *, quiet: bool = True, **words: Any) -> "pd.DataFr
     import pandas as pd
 
     from analysis.rows import columns, records
+    from analysis.wording import counted
     from orchestrator.cli import parsing
     from orchestrator.console import as_it_is
     from orchestrator.run import report
@@ -40,10 +42,11 @@ def run(study: "str | Study", *, quiet: bool = True, **words: Any) -> "pd.DataFr
     from orchestrator.run.run import run as run_study
 
     console = as_it_is(quiet=quiet)
-    request = parsing.request(study, say=console.print, **words)
+    request = parsing.request(parsing.find_study(study), say=console.print, **words)
     result = run_study(request, console)
     reasons = [
-        f"{len(points)} points failed: {why}" for why, points in by_message(result.failures).items()
+        f"{counted(len(points), 'point')} failed: {why}"
+        for why, points in by_message(result.failures).items()
     ]
     rows = report.rows_of(request)
     if rows.empty:

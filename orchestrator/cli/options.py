@@ -6,19 +6,31 @@ What a study is swept over is in its axes (``orchestrator.studies.axes``); the r
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
 from functools import partial
-from typing import Annotated, Any
+from os import PathLike
+from typing import Annotated, Any, SupportsIndex, get_args
 
 import typer
 
 from orchestrator import choices
 from orchestrator.studies.scales import LAPTOP, SCALES
 from orchestrator.studies.study import Study
+from tasks.data import datasets
+from tasks.steps.conditions import LABELS
 
 IMAGES, PARTS = "Another dataset, or your own images", "Triggers, detectors and classifiers"
 LENGTHS, CLUSTER = "How long and how large", "Where it runs (by default as the cluster allows)"
 AXES = "What is swept"
+DATASETS: tuple[Any, ...] = datasets.DATASETS
+TYPES: dict[Any, tuple[str, Any]] = {
+    str: ("text", str | PathLike),
+    bool: ("True or False", bool),
+    int: ("a whole number", str | SupportsIndex),
+    float: ("a number", str | float | SupportsIndex),
+}
+"""By type of an option, what is said of it and what is taken for it."""
 
 
 def _option(
@@ -30,15 +42,16 @@ def _option(
     env: str = "",
     only: str = "",
     echo: bool = True,
+    words: Iterable[str] = (),
 ) -> Any:
     """A field of ``Options``, under the heading ``group`` of ``--help``.
 
     ``needs`` are axes, one of which a study must have; ``env`` is a variable that sets it too;
     ``only`` are the commands that have it; ``echo`` says that it decides what is made, so that a
-    command that makes the same names it.
+    command that makes the same names it; ``words`` are what a shell completes.
     """
     about = {"help": help, "group": group, "needs": needs, "env": env, "only": only, "echo": echo}
-    return field(default=default, metadata=about)
+    return field(default=default, metadata=about | {"words": words})
 
 
 _placed = partial(_option, group=CLUSTER, only="run", echo=False)
@@ -55,6 +68,7 @@ class Options:
         "laptop",
         "Data, networks and lengths: tiny (seconds), laptop (minutes), fashion (an evening), "
         "cifar10-fast (an hour on a GPU) or cifar10 (the authors', on GPUs).",
+        words=[scale.name for scale in SCALES],
     )
     store: str = _option(
         "artifacts",
@@ -66,6 +80,7 @@ class Options:
         None,
         "Use this dataset, such as digits or cifar10, instead of the scale's.",
         needs="poison_ratio",
+        words=[str(kind.name) for kind in DATASETS],
     )
     images: str | None = _image(None, "Use a folder with one folder of images a class.")
     image_size: int | None = _image(None, "Resize images to this many pixels a side (default: 32).")
@@ -101,6 +116,7 @@ class Options:
         "Ask for a generation set by the observed labels (default), or clean, as the authors do.",
         needs="detector classifier",
         only="plan run report explain",
+        words=LABELS,
     )
     classifier_weights: str | None = _part(
         None, "Start classifiers from ImageNet weights: a file or a hub id.", needs="classifier"
@@ -204,9 +220,20 @@ def split(study: Study, words: Mapping[str, Any]) -> tuple[Options, dict[str, st
     options: dict[str, Any] = {}
     for item in fields(Options):
         if (value := given.get(item.name)) is not None:
-            place, several = hasattr(value, "__fspath__"), item.default == ()
-            options[item.name] = _each(value) if several else str(value) if place else value
+            several = item.default == ()
+            found = tuple(_as_declared(item, one) for one in (_each(value) if several else [value]))
+            options[item.name] = found if several else found[0]
     return Options(**options), typed
+
+
+def _as_declared(item: "Field[Any]", value: Any) -> Any:
+    """A value of an option's type: 60 of "60", the text of a Path; ValueError if it is no such."""
+    kind = (get_args(item.type) or (item.type,))[0]
+    expected, kinds = TYPES[kind]
+    with suppress(ValueError):  # a text that is no number
+        if isinstance(value, kinds) and isinstance(value, bool) == (kind is bool):
+            return kind(value)
+    raise ValueError(f"{flag_of(item.name)} takes {expected}, got {value!r}.")
 
 
 def _each(value: Any) -> tuple[Any, ...]:
@@ -229,7 +256,7 @@ def parameters(study: Study, command: str) -> list[inspect.Parameter]:
             help=about["help"],
             rich_help_panel=about["group"] or None,
             envvar=about["env"] or None,
-            autocompletion=completed(one.name for one in SCALES) if item.name == "scale" else None,
+            autocompletion=completed(about["words"]) if about["words"] else None,
             show_default=isinstance(default, str | float) and not isinstance(default, bool),
         )
         kind, default = (list[str] | None, None) if default == () else (item.type, default)

@@ -1,6 +1,5 @@
 """From the words that people type to a ``Request``, for the command line and for notebooks."""
 
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +17,12 @@ from orchestrator.run.placement import Placement
 from orchestrator.run.request import Request
 from orchestrator.step import ancestors
 from orchestrator.store.store import Store, open_store
-from orchestrator.studies import STUDIES
+from orchestrator.studies import STUDIES, own_study
 from orchestrator.studies.axes import Axes
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import SCALES, Scale, shortened
 from orchestrator.studies.study import Point, Study
+from tasks.checks import check
 from tasks.data import datasets
 from tasks.steps import conditions, weights
 
@@ -42,7 +42,7 @@ PLACEMENT = (
 
 
 def request(
-    study: str | Study, *, say: Say = print, held_out: bool = True, **words: Any
+    study: str | Path | Study, *, say: Say = print, held_out: bool = True, **words: Any
 ) -> Request:
     """Put together what was asked for, and check it.
 
@@ -63,9 +63,9 @@ def request(
     scale = _with_parts(scale, options)
     axes = chosen.chosen(scale, typed)
     for axis in chosen.axes:
-        plain = axis.kind != "name" and typed.get(axis.name)
-        if plain and (taken := choices.understood(plain, axes[axis.name])):
-            say(f"{axis.flag} {plain} is taken for {taken}")
+        word, value = typed.get(axis.name), axes[axis.name]
+        if word and not axis.single and (taken := choices.understood(word, value)):
+            say(f"{axis.flag} {word} is taken for {taken}")
     scale = _with_weights(scale, options, axes)
     scale, options = _with_lengths(chosen, scale, axes, options, store, say)
     if scale.dataset.name not in DOWNLOADED:
@@ -85,22 +85,19 @@ def request(
     return asked
 
 
-def find_study(name: str) -> Study:
-    """The study of a name, or of a Python file that makes one; ValueError if there is not one."""
-    studies = {study.name: study for study in STUDIES}
-    if not name.endswith(".py"):
-        return studies[choices.known(name, studies, "study")]
-    path = choices.path(name, "STUDY")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ValueError(f"there is no file {name}; give a study's name or a file that makes one.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = [value for value in vars(module).values() if isinstance(value, Study)]
-    own = [study for study in found if study not in STUDIES]
-    if len(own) != 1:
-        raise ValueError(f"{name} must make one Study, at the top of the file; got {len(own)}.")
-    return own[0]
+def find_study(study: "str | Path | Study") -> Study:
+    """The study of a name, of a Python file, or as it is; ValueError if there is not one."""
+    check(
+        "a study", study, "by name, as a file or as a Study", isinstance(study, str | Path | Study)
+    )
+    shipped = {one.name: one for one in STUDIES}
+    if not isinstance(study, Study):
+        if not str(study).endswith(".py"):
+            return shipped[choices.known(str(study), shipped, "study")]
+        study = own_study.read(str(study))
+    if study not in STUDIES and study.name.lower() in (*shipped, "detect", "verify"):
+        raise ValueError(f"Castlewalls has reports named {study.name}; name your study otherwise.")
+    return study
 
 
 def find_scale(name: str) -> Scale:

@@ -1,10 +1,12 @@
 """What the commands print: studies, plans, results, explanations."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from analysis.wording import counted
 from orchestrator.cli.tables import print_lines, print_table
 from orchestrator.console import between, duration
 from orchestrator.process import cores
@@ -30,9 +32,9 @@ def print_studies(console: Console) -> None:
         if costs.for_gpus(steps):
             gpu = next(iter(costs.GPUS))
             hours = sum(stage.hours(gpu) for stage in costs.by_stage(steps))
-            return f"{len(points)} points, {hours:,.0f} h of an {gpu}"
+            return f"{counted(len(points), 'point')}, {hours:,.0f} h of an {gpu}"
         plan = planning.from_nothing(points, lambda x: costs.guessed(costs.stated(x)))
-        return f"{len(points)} points, {between(*plan.expected_range(cores()))}"
+        return f"{counted(len(points), 'point')}, {between(*plan.expected_range(cores()))}"
 
     rows = [
         [study.name, study.paper, *(cost(study.points(x, study.chosen(x))) for x in SCALES)]
@@ -60,8 +62,8 @@ def print_plan(plan: "Plan", label: str, console: Console) -> None:
     print_lines(console, *lines)
     print_gpu_hours(plan, console)
     running = len(plan.to_run)
-    summary = f"{label}: {len(plan.points)} points, {len(unfinished)} to run; "
-    summary += f"{running} steps to run, {len(plan.steps) - running} cached"
+    summary = f"{label}: {counted(len(plan.points), 'point')}, {len(unfinished)} to run; "
+    summary += f"{counted(running, 'step')} to run, {len(plan.steps) - running} cached"
     if running:
         expected = between(*plan.expected_range(cores()))
         summary += f"; {expected} on {cores()} cores, {plan.expected_bytes / 1e6:.0f} MB"
@@ -137,12 +139,13 @@ def print_result(request: "Request", result: "Result", console: Console) -> None
 def print_explanation(request: "Request", wanted: str, console: Console) -> None:
     """Why a step is to run, or that it is cached; ValueError unless one step goes by the name."""
     steps = list(ancestors(point.measure for point in request.points()))
-    found = [step for step in steps if wanted == step.path or step.digest.startswith(wanted)]
+    found = [s for s in steps if wanted and (wanted == s.path or s.digest.startswith(wanted))]
     if len(found) != 1:
-        much = "no step" if not found else f"{len(found)} steps"
+        much = f"{len(found)} steps go by" if found else "no step goes by"
+        name = shlex.quote((request.study.words or ("", request.study.name))[-1])
         raise ValueError(
-            f"{much} of {request.label} goes by {wanted!r}; give a path or a digest as "
-            f"`castlewalls plan {request.study.name}` prints it, with the same --scale and axes."
+            f"{much} {wanted!r} in {request.label}; give a path or a digest as `castlewalls plan "
+            f"{name}` prints it, with the same --scale and axes."
         )
     print_lines(console, *explanation(request.store, found[0]))
 

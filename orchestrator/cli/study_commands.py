@@ -45,12 +45,18 @@ class StudyCommands(TyperGroup):
         return study_command(study, self.name or "", self.body)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take a study's name from behind its flags: ``run --scale tiny amplification``."""
+        """Take a study from behind its flags: ``run --scale tiny amplification``."""
         if args and args[0].startswith("-"):
             known = self.list_commands(ctx)
-            at = max((at for at, word in enumerate(args) if word in known), default=None)
-            if at is not None:  # the last: a flag before it may have a study's name as its value
-                args = [args[at], *args[:at], *args[at + 1 :]]
+            places = [at for at, word in enumerate(args) if word in known or word.endswith(".py")]
+            if places:  # the last: a flag before it may have a study's name as its value
+                args = [args[places[-1]], *args[: places[-1]], *args[places[-1] + 1 :]]
+            elif ctx.resilient_parsing and args[-1].startswith("-"):  # its value is completed
+                args = [known[0], *args]
+            elif {*args} & {*HELP["help_option_names"]}:
+                args = ["--help"]
+            elif not ctx.resilient_parsing:
+                ctx.fail(f"A study is missing: one of {', '.join(known)}, or a Python file.")
         return super().parse_args(ctx, args)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,13 +60,19 @@ class Verified(NamedTuple):
 
 
 def verify(scale: str, store: str | None) -> list[Verified]:
-    """Hold each claim of each study against the finished points of its default axes."""
-    found = []
+    """Hold each claim of each study against the finished points of its default axes.
+
+    Raises ValueError if there is no such scale, or no store where one was named.
+    """
+    found, where = [], [] if store in (None, "artifacts") else ["--store", str(store)]
+    if where and not parsing.store_of(store).root.exists():
+        raise ValueError(f"there is no store {store}; give the --store of a study that was run.")
     for study in STUDIES:
         request = parsing.request(study, scale=scale, store=store)
         rows = report.rows_of(request)
         judgments = report.judged(study, rows) if len(rows) else []
-        lines = list(_lines(study, judgments, report.command(request)))
+        command = shlex.join([*shlex.split(report.command(request)), *where])
+        lines = list(_lines(study, judgments, command))
         found.append(Verified(study, rows, lines))
     return found
 

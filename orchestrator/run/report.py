@@ -6,8 +6,9 @@ import json
 import platform
 import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,31 +30,41 @@ from orchestrator.studies.study import Point, Study
 REPORTS, RUN = "reports", "run.json"
 """Folder of the reports in a store, and what says in a report which points it shows."""
 DRAWN = ".drawn"  # says in a report what was drawn, and by which code
-CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)  # errors of a folder that may only be read
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+"""Errors of a folder that may only be read, and of a file in its place."""
 EXAMPLES = 8  # training images shown clean and stamped
 
 
 def reported(request: Request, result: Result) -> Result:
     """Write ``index.html``, ``results.csv``, ``run.json`` and figures of what is finished, if any.
 
-    A remote store keeps a copy.  Of a store that may only be read, the page is in a temporary
-    folder, and a remark says so.
+    A remote store keeps a copy.
     """
     points = finished(request)
     if not points:
         return result
     folder = request.store.root / REPORTS / request.label
+    page, remarks = written(request.store, folder, partial(_written, request, result, points))
+    if page.parent == folder:
+        request.store.keep(folder)
+    rows = [row_of(request, point) for point in points if request.study.columns]
+    absent = [name for name in request.study.columns if not any(name in row for row in rows)]
+    missing = [f"no row has the column {name!r} that the study names" for name in absent]
+    return replace(result, page=page, remarks=[*result.remarks, *remarks, *missing])
+
+
+def written(store: Store, folder: Path, write: Callable[[Path], Path]) -> tuple[Path, list[str]]:
+    """What ``write`` returns for a folder of a store: the path of a page.
+
+    Of a store that may only be read, the page is in a temporary folder, and a remark says so.
+    """
     try:
-        page = _written(request, result, points, folder)
+        return write(folder), []
     except OSError as error:
-        if request.store.remote or error.errno not in CLOSED:
+        if store.remote or error.errno not in CLOSED:
             raise
         remark = f"{folder} cannot be written ({error.strerror}), so the report is elsewhere"
-        elsewhere = Path(tempfile.mkdtemp(prefix="castlewalls-")) / request.label
-        page = _written(request, result, points, elsewhere)
-        return replace(result, page=page, remarks=[*result.remarks, remark])
-    request.store.keep(folder)
-    return replace(result, page=page)
+        return write(Path(tempfile.mkdtemp(prefix="castlewalls-")) / folder.name), [remark]
 
 
 def up_to_date(request: Request) -> Path | None:

@@ -56,7 +56,7 @@ class Request:
 
     @cached_property
     def _points(self) -> Sequence[Point]:
-        return self.study.points(self.scale, self.axes)
+        return self.study.points_at(self.scale, self.axes)
 
 
 @dataclass(frozen=True)

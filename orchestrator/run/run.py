@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
+from analysis.wording import counted
 from orchestrator.console import SOME_FAILED, between, complain
 from orchestrator.graph import plan as planning
 from orchestrator.graph.costs import Costs
@@ -133,7 +134,7 @@ def _announce(
     if len(possible) > 1:
         now = f" ({len(there)} of them there now)" if len(possible) > len(there) else ""
         where += f" of {len(possible)} nodes{now}"
-    steps = f"{len(plan.to_run)} steps to run"
+    steps = f"{counted(len(plan.to_run), 'step')} to run"
     if nodes.grows_unseen():
         say(
             f"{steps} on {where} and on nodes that the autoscaler adds. Their hardware is not "

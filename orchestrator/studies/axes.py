@@ -3,10 +3,12 @@
 Flags, the words of ``notebook.run``, ``run.json`` and columns follow from a study's list of axes.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from analysis import names
 from orchestrator import choices
 from tasks import detectors, triggers
 from tasks.steps import poison, sample, train_classifier, train_diffusion
@@ -81,13 +83,22 @@ class Axis:
         """The values of words that were typed, e.g. ``0,1%,0.1``; ValueError if one is none."""
         values: Any
         if self.kind == "name":
-            values = (text,) if self.single else choices.words(text)
+            options, titles = self.options(scale), names.NAMES.get(self.name, {})
+            called = {_plain(title): name for name, title in titles.items()}
+            called |= {name: name for name in options}
+            words = (text,) if self.single else choices.words(text)
+            values = tuple(dict.fromkeys(called.get(w, called.get(_plain(w), w)) for w in words))
             for word in values:
-                choices.known(word, self.options(scale), self.name.replace("_", " "))
+                choices.known(word, options, self.name.replace("_", " "))
         else:
             values = choices.numbers(text, self.flag, self.kind)
             choices.in_range(values, self.flag, 0, self.high, self.hint)
         return values[0] if self.single else values
+
+
+def _plain(text: str) -> str:
+    """How a title is compared: ``badnets2`` of BadNets-2."""
+    return re.sub("[ _-]", "", text.lower())
 
 
 def possible_ratios(ratios: Values, scale: "Scale") -> Values:
@@ -109,20 +120,16 @@ def _one_of(name: str, called: str, options: Callable[[], Sequence[str]]) -> Axi
     """An axis of names, all of which are swept unless it says otherwise."""
     return Axis(
         name=name,
-        help=f"{called}: any of {','.join(options())}.",
+        help=f"{called}: any of {', '.join(options())}.",
         kind="name",
         options=lambda _: options(),
         values=lambda _: tuple(options()),
     )
 
 
-TRIGGER = Axis(
-    name="trigger",
-    help="Triggers to poison with, e.g. badnets1,relabel_only.",
-    kind="name",
-    options=lambda _: [kind.name for kind in triggers.TRIGGERS],
-    values=("badnets1", "relabel_only"),
-)
+TRIGGER = _one_of(
+    "trigger", "Triggers to poison with", lambda: [kind.name for kind in triggers.TRIGGERS]
+).over("badnets1", "relabel_only")
 POISON_RATIO = Axis(
     name="poison_ratio",
     help="Poisoned images as fractions of all training images, e.g. 0,0.01,0.1 or 0,1%,10%.",

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.step import Step
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, point
+from tasks.checks import check
 from tasks.rows import generations_row
 from tasks.steps import (
     attack,
@@ -75,9 +76,12 @@ class Graph:
         The judge of ``judged_by`` looks; a trigger that stamps nothing needs another one's.
 
         Raises:
-            ValueError: A ratio that poisons less than an image, or more than there is.
+            ValueError: A ratio that poisons less than an image, or more than there is; no trigger;
+                no such sampler.
         """
         judge = judged_by or trigger
+        for given in (trigger, judge):
+            check("a trigger", given, "such as BadNets1()", not isinstance(given, str | type))
         settings = generations_row.Settings(
             trigger=trigger.name,
             judge_trigger=judge.name,

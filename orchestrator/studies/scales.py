@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks import detectors, triggers
+from tasks.checks import check_name
 from tasks.data import datasets
 from tasks.data.datasets import Dataset
 from tasks.detectors import Detector
@@ -59,7 +60,8 @@ class Scale:
     """How diffusion models classify; trigger, target class and seed are the point's."""
 
     def steps_of(self, sampler: str) -> int:
-        """Steps of a sampler on the target class."""
+        """Steps of a sampler on the target class; ValueError if there is no such sampler."""
+        check_name("a sampler", sampler, sample.SAMPLERS)
         return HEUN_STEPS if sampler == "heun" else self.sampler_steps[sampler]
 
     def trigger(self, name: str) -> Trigger:

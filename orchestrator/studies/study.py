@@ -1,6 +1,7 @@
 """What a study and its points are."""
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.rows import KEY
 from orchestrator.step import Step
 from orchestrator.studies.axes import GENERATED, Axes, Axis
+from tasks.checks import check
 
 if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
@@ -52,6 +54,10 @@ def bounds_of(*columns: str) -> tuple[str, ...]:
     return tuple(f"{column}{end}" for column in columns for end in ("", "_low", "_high"))
 
 
+def _all_are(kind: type, values: Any) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A question to the data: axes, and a function from their values to points."""
@@ -74,6 +80,37 @@ class Study:
     """Writes the page of the finished points into a folder, returns its path; None: the usual."""
     words: tuple[str, ...] = ()
     """What is typed after ``castlewalls`` for it; by default ``run`` and its name."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no study: people write their own."""
+        name = isinstance(self.name, str) and re.fullmatch(
+            r"[a-zA-Z0-9][\w-]{0,99}", self.name, re.A
+        )
+        for field, wanted, holds in (
+            ("name", "of letters, digits, - and _", name),
+            ("axes", "as a tuple, such as (TRIGGER, SEED)", _all_are(Axis, self.axes)),
+            ("columns", 'as a tuple, such as ("g1",)', _all_are(str, self.columns)),
+            ("points", "as a function of (scale, axes)", callable(self.points)),
+        ):
+            check(f"a study's {field}", getattr(self, field), wanted, bool(holds))
+
+    def points_at(self, scale: "Scale", axes: Axes) -> Sequence[Point]:
+        """Its points for some values of its axes.
+
+        Raises:
+            ValueError: There is none, or two have the same coordinates: they would count as seeds.
+        """
+        made: Any = self.points(scale, axes)
+        returned = isinstance(made, Sequence) and _all_are(Point, tuple(made)) and len(made) > 0
+        check(f"points of study {self.name}", made, "to return points in a list", returned)
+        places = [tuple(one.axes.values()) for one in made]
+        for at, one in enumerate(made):
+            if places[at] in places[:at]:
+                raise ValueError(
+                    f"two points are the same: {one.name}; does each have its own seed=seed, "
+                    f"ratio, trigger, ...?"
+                )
+        return made
 
     def part(self, name: str) -> ModuleType | None:
         """The module of its folder that is called ``name``; None if there is none."""

@@ -53,7 +53,8 @@ class Settings(TaskSettings):
 
     def __post_init__(self) -> None:
         wanted = "in [0, 1), a fraction of the training set; for ten percent write 0.1"
-        check("a poison_ratio", self.poison_ratio, wanted, 0 <= self.poison_ratio < 1)
+        number = not isinstance(self.poison_ratio, str)
+        check("a poison_ratio", self.poison_ratio, wanted, number and 0 <= self.poison_ratio < 1)
         poisons = self.trigger.relabels or self.trigger.stamps
         if poisons != (self.poison_ratio > 0):
             raise ValueError(

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,15 @@ def test_the_command_line_is_what_it_was():
     [
         ("castlewalls run amp", {"amplification"}),
         ("castlewalls run amplification --trigger wanet,bl", {"wanet,blend"}),
+        ("castlewalls run amplification --trigger = bl", {"blend"}),
         ("castlewalls run amplification --scale ti", {"tiny"}),
+        ("castlewalls run --scale t", {"tiny"}),
+        ("castlewalls run amplification --dataset c", {"cifar10"}),
+        ("castlewalls verify --scale ti", {"tiny"}),
+        ("castlewalls submit amp", {"amplification"}),
     ],
 )
-def test_a_shell_completes_studies_triggers_and_scales(typed, offered):
+def test_a_shell_completes_words(typed, offered):
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
     program = shutil.which("castlewalls", path=Path(sys.executable).parent)
     own = {**os.environ, **words, "_CASTLEWALLS_COMPLETE": "complete_bash"}
@@ -96,6 +102,8 @@ def test_a_shell_completes_studies_triggers_and_scales(typed, offered):
 
 
 BAD = """
+plan --scale tiny nowhere.py | there is no file nowhere.py
+run --scale tiny | A study is missing: one of amplification,
 rnu | No such command 'rnu'. Did you mean 'run'?
 run amplification --poisn-ratio 0.1 | --poison-ratio
 run amplification --scale tny | unknown scale 'tny'; did you mean tiny?
@@ -104,7 +112,7 @@ run amplification --poison-ratio 10 | for ten percent write 0.1
 run amplification --actors 0 | --actors must be at least 1, got 0
 run amplification --gpus-per-training 3 --training-workers 2 | cannot be split evenly
 plan amplification --trigger none --poison-ratio 0.1 | hold no point
-explain amplification zzz --scale tiny | no step of amplification-tiny goes by 'zzz'
+explain amplification zzz --scale tiny | no step goes by 'zzz' in amplification-tiny
 mlflow | no MLflow database in
 plan amplification --images '/nowhere/at all' | /nowhere/at all
 plan amplification --detector cd | No such option: --detector
@@ -123,6 +131,8 @@ plan amplification --generations 0 | --generations must be at least 1, got 0
 plan amplification --training-steps 3 | steps of at least 10
 run amplification --store s4://bucket/x | --store takes a folder, or an address such as
 submit amplification --store '' | --store
+explain amplification '' --scale tiny | no step goes by '' in amplification-tiny
+verify --scale tiny | there is no store
 compare a b | no finished point goes by 'a'
 detect --scale tiny | Missing option '--images'.
 doctor --address '' | --address is empty
@@ -180,6 +190,40 @@ def test_a_store_that_is_a_file_is_said_in_one_line(typed, tmp_path):
     code, _, errors = typed("run", "amplification", "--scale", "tiny", "--store", f"{file}/store")
     said = f"castlewalls: --store takes a folder, but {str(file)!r} is a file.\n"
     assert (code, errors) == (2, said)
+
+
+def test_output_goes_wherever_it_can(tmp_path):
+    """Nowhere on a full disk, without dashes to ASCII, in 120 columns where a terminal says 0."""
+    words = [sys.executable, "-m", "orchestrator", "verify", "--scale", "tiny", "--store"]
+    own = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "0"}
+    done = subprocess.run([*words, str(tmp_path)], capture_output=True, text=True, env=own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) > 80
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*words[:3], "studies"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    said = "castlewalls: the output cannot be written: No space left on device.\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_the_version_is_said_and_that_a_folder_was_deleted(typed, tmp_path, monkeypatch):
+    assert typed("--version") == (0, f"castlewalls {version('castlewalls')}\n", "")
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = "castlewalls: the current folder is not there anymore; change to another one.\n"
+    assert typed("studies") == (1, "", said)
+
+
+def test_verify_writes_its_page_elsewhere_if_it_must(typed, tmp_path):
+    (tmp_path / "reports").write_text("a file")
+    code, output, _ = typed("verify", "--scale", "tiny", "--store", str(tmp_path))
+    assert code == 0
+    assert "verify-tiny cannot be written (Not a directory), so the report is elsewhere" in output
+    page = Path(output.splitlines()[-1].removeprefix("page: "))
+    assert page.exists()
+    shutil.rmtree(page.parent.parent)
 
 
 def test_a_report_of_nothing_says_so_and_without_a_command_there_is_the_help(typed):

@@ -3,13 +3,15 @@
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from orchestrator.cli import notebook, parsing
-from orchestrator.cli.printing import _poison_of
+from orchestrator.cli.printing import _poison_of, print_explanation
 from orchestrator.cli.study_commands import study_command
 from orchestrator.run import report, tracking
 from orchestrator.step import ancestors
@@ -20,6 +22,39 @@ from orchestrator.studies.scales import LAPTOP
 from tasks.data import datasets
 from tasks.detectors import CognitiveDistillation, FeatureConsistency
 from tests.pictures import CLASSES, make_folder
+
+OWN = """from orchestrator.studies.axes import SEED, TRIGGER
+from orchestrator.studies.graph import Graph
+from orchestrator.studies.study import Study
+from tasks.triggers import BadNets1
+
+
+def points(scale, axes):
+    graph = Graph(scale, "8")
+    how = dict(poison_ratio=0.1, guidance_weight=2.0, sampler="ddim")
+    return [graph.point(BadNets1(), seed=seed, **how) for seed in axes.seed]
+
+
+OWN = Study(name="own", title="Own", paper="", question="?", columns=("g1",), points=points)
+"""
+MISTAKES = """
+OWN = Study | OWN = = Study | own.py, line 13: SyntaxError: invalid syntax
+from tasks.triggers | from nowhere | own.py, line 4: ModuleNotFoundError: No module named 'nowhere'
+, points=points | | own.py, line 13: TypeError: .* missing .* 'points'
+(scale, axes) | (scale) | own.py: TypeError: points.. takes 1 positional argument but 2 were
+return | made = | expected points of study own to return points in a list, got None
+columns= | axes=TRIGGER, columns= | own.py, line 13: expected a study's axes as a tuple, .* got Axis
+BadNets1(), | "badnets1", | own.py, line 10: expected a trigger such as .* got 'badnets1'
+"ddim" | "ddimm" | own.py, line 10: expected a sampler .* got 'ddimm'; did you mean ddim
+ratio=0.1 | ratio="0.1" | own.py, line 10: expected a poison_ratio .* got '0.1'
+in axes.seed | in axes.sed | own.py, line 10: AttributeError: this study has no axis 'sed'
+("g1",) | "g1" | own.py, line 13: expected a study's columns as a tuple
+seed=seed | seed=0 | two points are the same: badnets1-p0.1-w2-ddim-8-seed0
+in axes.seed | in () | expected points of study own to return points in a list, got ..$
+name="own" | name="../../evil" | own.py, line 13: expected a study's name of letters
+name="own" | name="Detection" | Castlewalls has reports named Detection
+"""
+"""What stands in the file, what in its place, and what is said."""
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +186,26 @@ class TestWords:
         assert said == taken.split("; ")
         assert "--poison-ratio 0.0,0.05,0.1" in report.command(asked)
 
+    def test_a_title_is_taken_for_its_name(self, tmp_path):
+        said = []
+        axes = ask(tmp_path, say=said.append, trigger="BadNets-2,badnets1", sampler="DDPM").axes
+        assert (axes.trigger, axes.sampler) == (("blend", "badnets1"), ("ddpm",))
+        taken = (
+            "--trigger BadNets-2,badnets1 is taken for blend,badnets1; --sampler DDPM is taken for"
+        )
+        assert said == f"{taken} ddpm".split("; ")
+
+    def test_a_value_of_another_type_is_taken_or_refused(self, tmp_path):
+        asked = ask(tmp_path, generations="60", actors=np.int64(2), checkpoint_seconds="3")
+        assert asked.scale.generations.n == 60
+        assert (asked.placement.actors, asked.placement.checkpoint_seconds) == (2, 3.0)
+        wrong = {"generations": 60.0, "actors": "two", "scale": 5, "budget": 20, "images": 5}
+        wrong |= {"trigger_setting": 5, "verbose": "yes", "training_steps": True}
+        for name, value in wrong.items():
+            said = f"^--{name.replace('_', '-')} takes .*, got {value!r}\\.$"
+            with pytest.raises(ValueError, match=said):
+                ask(tmp_path, **{name: value})
+
 
 class TestParts:
     def test_a_pattern_of_one_s_own_is_another_study(self, tmp_path):
@@ -225,12 +280,7 @@ class TestLengths:
 
 class TestStudies:
     def test_a_file_that_makes_a_study_is_one(self, tmp_path):
-        file = tmp_path / "own.py"
-        file.write_text(
-            "from dataclasses import replace\n"
-            "from orchestrator.studies import AMPLIFICATION\n"
-            "OWN = replace(AMPLIFICATION, name='own', package='')\n"
-        )
+        (file := tmp_path / "own.py").write_text(OWN)
         asked = ask(tmp_path, str(file), scale="tiny", seed=[1, 2])
         assert (asked.study.name, asked.axes.seed) == ("own", (1, 2))
         assert asked.label.startswith("own-tiny-")
@@ -241,3 +291,22 @@ class TestStudies:
             ask(tmp_path, str(tmp_path / "none.py"))
         with pytest.raises(ValueError, match="there is no file"):
             ask(tmp_path, str(tmp_path / "missing.py"))
+        with pytest.raises(ValueError, match=r"expected a study by name, .* got 5"):
+            notebook.run(5)
+
+    def test_its_command_is_the_file_as_it_was_typed(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Path("my study.py").write_text(OWN)
+        asked = ask(tmp_path, Path("my study.py"), scale="tiny")
+        assert report.command(asked) == "castlewalls run 'my study.py' --scale tiny"
+        with pytest.raises(ValueError, match=r"`castlewalls plan 'my study.py'` prints it"):
+            print_explanation(asked, "", Console())
+
+    @pytest.mark.parametrize("case", MISTAKES.strip().splitlines())
+    def test_a_mistake_is_said_in_one_line_with_the_line_of_the_file(self, tmp_path, case):
+        before, after, said = (part.strip() for part in case.split("|"))
+        (file := tmp_path / "own.py").write_text(OWN.replace(before, after))
+        assert file.read_text() != OWN
+        with pytest.raises(ValueError, match=said) as raised:
+            ask(tmp_path, str(file), scale="tiny", poison_ratio="0.1", seed="0-2")
+        assert "\n" not in str(raised.value)

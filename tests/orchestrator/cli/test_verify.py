@@ -31,7 +31,15 @@ def test_an_empty_store_tests_nothing_and_says_what_would(scale, tmp_path):
     for line in lines:
         assert (line.verdict, line.ours, line.evidence) == ("not tested", "", "")
         words = shlex.split(line.command)
-        assert words == ["castlewalls", "run", line.study, "--scale", scale]
+        assert words == [
+            "castlewalls",
+            "run",
+            line.study,
+            "--scale",
+            scale,
+            "--store",
+            str(tmp_path),
+        ]
         assert line.statement
         assert line.rule
         assert line.source

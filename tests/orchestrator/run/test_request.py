@@ -72,6 +72,12 @@ class TestReports:
         report.reported(request, Result(points=request.points()))
         assert (folder / "results.csv").read_text() == table
 
+    def test_a_column_that_no_row_has_is_told(self, reported, copied):
+        study = replace(reported[0].study, columns=("g1", "gg"))
+        request = replace(reported[0], study=study, store=copied(reported[0].store))
+        [remark] = report.reported(request, Result(points=request.points())).remarks
+        assert "'gg'" in remark
+
     def test_an_altered_row_is_left_out(self, reported, copied):
         request = replace(reported[0], store=copied(reported[0].store))
         altered = request.points()[0]
