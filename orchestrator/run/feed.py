@@ -35,7 +35,8 @@ class Source:
 
     def row_groups(self) -> RowGroups:
         """Its file and manifest on this node, which are kept for the next row group."""
-        name = self.store.address, self.dataset.digest, self.manifest and self.manifest.digest
+        digests = self.dataset.digest, self.manifest and self.manifest.digest
+        name = self.store.address, self.keep, *digests
         if name not in _OPENED:
             _OPENED.clear()
             manifest = self.store.fetch(self.manifest) if self.manifest else None

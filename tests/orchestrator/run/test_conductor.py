@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from orchestrator.run.conductor import ATTEMPTS, REPAIRS, Conductor, StepFailed
 from orchestrator.run.execute import Outcome
 from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
-from orchestrator.step import ancestors
+from orchestrator.step import Step, ancestors
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
 from tests.orchestrator.conducted import (
@@ -218,6 +219,31 @@ class TestNodesThatComeAndGo:
         assert said["message"] == "for a larger node: needs 1 CPU, the cluster has 0"
         assert recorder.finished == [DATASET.digest, MARK.digest]
         assert conductor.free == conductor.capacity == FEW
+
+    def test_a_training_whose_images_are_decoded_elsewhere_makes_do_with_the_cpus_there_are(
+        self, tmp_path
+    ):
+        """It asks for two beside its own; three CPUs are there, then two, then one."""
+        streamed = Step(replace(TRAINING.settings, window_bytes=1024 * 64), {}, TRAINING.streams)
+        held = []
+
+        async def start(step, bundle):
+            held.append(bundle.total["CPU"])
+            return DONE
+
+        async def lose():
+            placement = Placement(training_workers=1, data_cpus=2)
+            store, three = Store(tmp_path), resources(3)
+            for left in (3, 2, 1):
+                conductor = Conductor([streamed], store, placement, three, start, grows=True)
+                conductor.resize(resources(0))
+                finished = asyncio.ensure_future(conductor.finish(streamed.digest))
+                await until(lambda conductor=conductor: conductor.queue)
+                conductor.resize(resources(left))
+                await finished
+
+        asyncio.run(asyncio.wait_for(lose(), 30))
+        assert held == [1, 3, 1, 2, 1, 1]  # the dataset, then the training
 
     def test_what_was_held_on_a_lost_node_is_not_free_twice(self, tmp_path):
         """Two CPUs, both held; one is lost, and its step ends with it: one is left, not two."""
