@@ -15,8 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.local import run_in_process
 from orchestrator.process import cores
-from orchestrator.run.local import run_in_process
 from orchestrator.step import ancestors
 from orchestrator.store.store import Store
 from orchestrator.studies.amplification import AMPLIFICATION

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from analysis.page.page import write
+from bench.local import run_in_process
 from orchestrator.cli.parsing import find_study
 from orchestrator.process import environment_kept
-from orchestrator.run.local import run_in_process
 from orchestrator.run.report import page_of
 from orchestrator.store.store import Store, open_store
 from orchestrator.studies import AMPLIFICATION

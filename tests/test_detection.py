@@ -5,10 +5,10 @@ from itertools import product
 
 import pytest
 
+from bench.local import run_in_process
 from orchestrator.cli import parsing
 from orchestrator.graph import plan
 from orchestrator.run import report
-from orchestrator.run.local import run_in_process
 
 pytestmark = pytest.mark.slow
 

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from bench.local import run_in_process
 from orchestrator.cli import parsing
 from orchestrator.run import report
 from orchestrator.run.conductor import StepFailed
-from orchestrator.run.local import run_in_process
 from orchestrator.run.request import Result
 from tasks.data.datasets import read_classes
 from tests.pictures import make_folder

@@ -14,11 +14,11 @@ import torch
 import typer
 
 from bench import glossary
+from bench.local import run_in_process
 from models.classifiers import Classifier, Shape
 from orchestrator.cli.commands import app
 from orchestrator.cli.submit import command as job
 from orchestrator.graph import plan
-from orchestrator.run.local import run_in_process
 from orchestrator.step import Step, ancestors
 from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, DETECTION, STUDIES

@@ -6,7 +6,10 @@ the training's process.  Both learn in the order of ``batches.windows``, whateve
 """
 
 import math
-from collections.abc import Iterator, Sequence
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.run.decoded import Decoded
+from orchestrator.store.copies import cache
 from tasks.data import datasets, images
 from tasks.steps import poison
 from tasks.steps.batches import Batch, Batches, Held, ReadRows, Restreamed, Wanted, empty, place
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("index", "label", "image")  # columns of the dataset that a training needs
 ROWS_AT_ONCE = datasets.ROW_GROUP  # rows whose PNGs are in flight at once
+LEFT_FREE = 2 * 2**30
+"""Bytes of a disk that decoded images leave to others."""
 DECODED_AT_ONCE = 16 * 2**20
 """Bytes of images that are decoded at once, beside the room that they are decoded for."""
 
@@ -199,6 +204,47 @@ def _poisoned(
     if listed is not None:
         image, label = poison.stamp(index, image, label, listed)
     return Batch(index=index, image=image, label=label)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Images of one dataset, decoded, on this machine's disk: clean, a file a row group.
+
+    They lie below ``$CASTLEWALLS_CACHE``, or else ``~/.cache/castlewalls``, and stay there for the
+    next training on the same dataset.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, dataset: Path) -> "Decoded":
+        """Of a dataset step's folder, whose name holds its digest."""
+        return cls(cache() / "decoded" / dataset.name)
+
+    def images(
+        self, group: int, shape: tuple[int, ...], decode: Callable[[], NDArray[np.uint8]]
+    ) -> NDArray[np.uint8]:
+        """A row group's images, uint8, of this shape, (N, H, W, C), read as they are looked at.
+
+        They are what ``decode`` returns, which is called if they are not here, and kept if there is
+        room.
+        """
+        file = self.folder / f"{group}.npy"
+        with suppress(OSError, ValueError, EOFError):
+            kept = np.load(file, mmap_mode="r", allow_pickle=False)
+            if (kept.shape, kept.dtype) == (shape, np.uint8):
+                return np.asarray(kept)
+        decoded = decode()
+        with suppress(OSError):  # a disk that is full or cannot be written to: decode again
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free > decoded.nbytes + LEFT_FREE:
+                aside = self.folder / f".{uuid.uuid4().hex}.npy"
+                try:
+                    np.save(aside, decoded)
+                    aside.replace(file)
+                finally:
+                    aside.unlink(missing_ok=True)
+        return decoded
 
 
 _SOURCES: WeakKeyDictionary["RowGroups", tuple[Any, ...]] = WeakKeyDictionary()

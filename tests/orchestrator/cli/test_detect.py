@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.local import run_in_process
 from orchestrator.cli import detect
 from orchestrator.cli.options import flag_of
 from orchestrator.run import report
 from orchestrator.run.conductor import StepFailed
-from orchestrator.run.local import run_in_process
 from orchestrator.step import ancestors
 from orchestrator.studies.own_images import own_images
 from orchestrator.studies.scales import LAPTOP

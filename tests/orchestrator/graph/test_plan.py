@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.local import run_in_process
 from orchestrator.graph import plan
-from orchestrator.run.local import run_in_process
 from orchestrator.step import ancestors
 from orchestrator.store.store import RECORD, Store
 from orchestrator.studies import AMPLIFICATION

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.local import run_in_process
 from orchestrator.run.conductor import ATTEMPTS, REPAIRS, Conductor, StepFailed
 from orchestrator.run.execute import Outcome
-from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.step import Step, ancestors
 from orchestrator.store.checkpoints import Checkpoints

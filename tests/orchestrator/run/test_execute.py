@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.local import run_in_process
 from orchestrator.run.conductor import StepFailed
 from orchestrator.run.execute import Outcome, build, is_transient
-from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints

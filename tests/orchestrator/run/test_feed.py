@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.run import decoded, stream
+from orchestrator.run import stream
 from orchestrator.run.feed import Feed, Source
 from orchestrator.run.placement import Placement
 from orchestrator.run.stream import batches
@@ -121,7 +121,7 @@ class TestKeepingThemDecoded:
         assert all(np.load(file).dtype == np.uint8 for file in place.iterdir())
 
     def test_a_full_disk_keeps_nothing(self, store, folder, monkeypatch):
-        monkeypatch.setattr(decoded, "LEFT_FREE", 2**60)
+        monkeypatch.setattr(stream, "LEFT_FREE", 2**60)
         assert equal(list(made(store, keep=True)(0, 44)), list(made(store)(0, 44))) == 44
         assert not list(folder.glob("decoded/*/*"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
-from orchestrator.run.local import run_in_process
+from bench.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.step import Step, ancestors
 from orchestrator.store.checkpoints import Checkpoints

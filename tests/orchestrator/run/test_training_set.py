@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.local import run_in_process
 from orchestrator.run.execute import Outcome, build
-from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.run.stream import write_training_set
 from orchestrator.step import Step

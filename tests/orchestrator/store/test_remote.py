@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bench.local import run_in_process
 from orchestrator.run.execute import build
-from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.step import Step
 from orchestrator.store import storage

@@ -7,8 +7,8 @@ import socket
 import pytest
 import requests
 
+from bench.local import run_in_process
 from orchestrator.run.execute import build, is_transient
-from orchestrator.run.local import run_in_process
 from orchestrator.run.placement import Placement
 from orchestrator.store import storage
 from orchestrator.store.checkpoints import Checkpoints

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run.local import run_in_process
+from bench.local import run_in_process
 from orchestrator.store.reasons import Reasons
 from orchestrator.store.record import DAMAGED, RECORD, folder_damage
 from orchestrator.store.store import NOT_BUILT, Store

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.run.local import run_in_process
+from bench.local import run_in_process
 from orchestrator.step import Step
 from orchestrator.store.store import Store
 from orchestrator.studies import AMPLIFICATION, COMPOSITION
