@@ -25,6 +25,7 @@ from orchestrator.studies.study import Point, Study
 from tasks.checks import check
 from tasks.data import datasets
 from tasks.steps import conditions, weights
+from tasks.steps.training import PRECISIONS
 
 Say = Callable[[str], Any]
 
@@ -179,11 +180,14 @@ def _with_parts(scale: Scale, options: Options) -> Scale:
         scale = replace(scale, generation_labels=labels)
     if options.stream_memory is not None:
         scale = _trained(scale, TRAININGS, window_bytes=bytes_of(options.stream_memory))
-    if options.micro_batch is not None:
-        scale = _trained(scale, NETWORKS, micro_batch=options.micro_batch)
-    if options.precision not in (None, "auto"):
+    if (most := options.micro_batch) is not None:
+        for name in NETWORKS:  # a part that is the whole batch is none
+            whole = most >= getattr(scale, name).batch_size
+            scale = _trained(scale, [name], micro_batch=0 if whole else most)
+    if options.precision is not None:
+        asked = choices.known(options.precision, ("auto", *PRECISIONS), "precision")
         names = (*TRAININGS, "generations", "others", "classify")
-        scale = _trained(scale, names, precision=options.precision)
+        scale = scale if asked == "auto" else _trained(scale, names, precision=asked)
     return scale
 
 

@@ -154,11 +154,15 @@ def subset(folder: Path) -> str:
 
 
 def _place(folder: Path) -> Path:
-    return folder / RAW if (folder / RAW).is_dir() else folder
+    """Where most of the files are: in the folder itself, or where torchvision keeps them."""
+    return min(folder / RAW, folder, key=lambda place: len(_not_in(place)))
 
 
 def _missing(folder: Path) -> list[str]:
-    place = _place(folder)
+    return _not_in(_place(folder))
+
+
+def _not_in(place: Path) -> list[str]:
     return [name for names in FILES.values() for name in names if not (place / name).is_file()]
 
 

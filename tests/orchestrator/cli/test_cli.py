@@ -121,6 +121,8 @@ plan amplification --image-size 0 | add --images FOLDER
 plan amplification --dataset cifra10 | unknown dataset 'cifra10'; did you mean cifar10?
 plan amplification --dataset digits --images . | --dataset does not go with --images
 plan amplification --download | needs a dataset that is downloaded: --dataset cifar10
+plan amplification --precision 3 | there are: auto, fp32, tf32, bf16
+plan amplification --micro-batch -1 | micro_batch of at least 0
 plan detection --detector-setting fct.drawz=1 | did you mean draws?
 plan defense --generation-labels cleen | did you mean clean?
 plan defense --trigger clean_label --poison-ratio 0.2 | at most

@@ -38,6 +38,13 @@ def test_torchvision_s_own_folder_is_read_too(tmp_path):
     assert there.counts() == {"train": (2,) * 10, "test": (1,) * 10}
 
 
+def test_files_beside_what_a_failed_download_left_are_found(tmp_path):
+    flat = make_fashion(tmp_path)
+    expected = FashionMnist.open(flat).subset
+    (tmp_path / fashion_mnist.RAW).mkdir(parents=True)
+    assert FashionMnist.open(flat).subset == expected != ""
+
+
 def test_what_the_files_hold_is_the_identity_not_how_they_are_packed(tmp_path):
     one, other = make_fashion(tmp_path / "a"), make_fashion(tmp_path / "b", seed=1)
     before = FashionMnist.open(one).subset
