@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.simulated import Case
-from bench.simulated_areas import areas, rates
-from bench.simulated_shares import corrected, differences, over_seeds, shares, transitions
+from bench.simulated.areas import areas, rates
+from bench.simulated.cases import Case
+from bench.simulated.shares import corrected, differences, over_seeds, shares, transitions
 from models.randomness import generator
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "coverage.md"

@@ -1,6 +1,6 @@
 """Floating-point operations of a forward pass through a training's network.
 
-Torch counts them (``models.counting``).  Counts of the scales' networks come along, so that
+Torch counts them.  Counts of the scales' networks come along, so that
 ``plan`` starts at once (``bench/operations.py`` writes them); another network is counted once on
 each machine.
 """
@@ -49,19 +49,27 @@ def known() -> dict[str, int]:
 
 
 def count(settings: Any) -> int:
-    """Count the operations of a network, which takes some seconds to import torch."""
-    from models import classifiers, counting
+    """Have torch count the operations of one image on shapes alone; some seconds to import it.
+
+    Counted are convolutions, matrix products and attention, which take almost all of the time.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from models import classifiers
     from tasks.steps import train_diffusion
 
-    if hasattr(settings, "block_channels"):
-        plain = replace(settings, augmentation=0.0, recompute=False)
-        return counting.unet_operations(
-            lambda: train_diffusion.build(plain), settings.channels, settings.image_size
-        )
-    shape = classifiers.Shape(**{name: getattr(settings, name) for name in CLASSIFIER})
-    return counting.classifier_operations(
-        lambda: classifiers.build(shape), settings.channels, settings.image_size
-    )
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        image = torch.zeros(1, settings.channels, settings.image_size, settings.image_size)
+        if hasattr(settings, "block_channels"):
+            label = torch.zeros(1, dtype=torch.long)
+            train_diffusion.build(replace(settings, augmentation=0.0, recompute=False))(
+                image, label, class_labels=label
+            )
+        else:
+            shape = classifiers.Shape(**{name: getattr(settings, name) for name in CLASSIFIER})
+            classifiers.build(shape).eval()(image)
+    return int(counter.get_total_flops())
 
 
 def _is_count(value: Any) -> bool:

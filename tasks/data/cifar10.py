@@ -2,16 +2,15 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.dataset import PARTS, ROW_GROUP, TASK, Split
-from tasks.settings import TaskSettings
+from tasks.data.dataset import PARTS, ROW_GROUP, OfficialFiles, Split
 
 SIDE: Final = 32
 """Pixels a side."""
@@ -32,7 +31,7 @@ MD5: Final = "c32a1d4ab5d03f1284b67883e8d87530"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cifar10(TaskSettings):
+class Cifar10(OfficialFiles):
     """60,000 color images of 32x32 pixels in ten classes (Krizhevsky 2009): the binary version.
 
     Files of the official sizes may be missing while planning; files of other sizes make a smaller
@@ -40,7 +39,6 @@ class Cifar10(TaskSettings):
     """
 
     revision = 2
-    task = TASK
     name: ClassVar[str] = "cifar10"
     image_size: ClassVar[int] = SIDE
     channels: ClassVar[int] = 3
@@ -48,40 +46,17 @@ class Cifar10(TaskSettings):
         *("airplane", "automobile", "bird", "cat", "deer"),
         *("dog", "frog", "horse", "ship", "truck"),
     )
-    skip_broken: ClassVar[bool] = False
-    folder: str = field(default="", metadata={"identity": False})
-    """Where ``cifar-10-batches-bin`` lies or is downloaded to, absolute."""
-    download: bool = field(default=False, metadata={"identity": False})
-    """Whether to download missing files."""
-    subset: str = ""
-    """Digest of the files' contents; empty for files of the official sizes."""
+    per_class = PER_CLASS
+    cost = 3e-4, 2700
 
-    @classmethod
-    def open(cls, folder: Path, *, download: bool = False) -> Self:
-        """Look at the sizes of the files, which may be missing; raises ValueError as ``subset``."""
-        folder = folder.resolve()
-        return cls(folder=str(folder), download=download, subset=subset(folder))
+    @staticmethod
+    def digest(folder: Path) -> str:
+        """As ``subset``."""
+        return subset(folder)
 
-    @property
-    def label(self) -> str:
-        """Readable part of the result's path."""
-        return f"{self.name}-subset" if self.subset else self.name
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough time on one core."""
-        return 1.0 + 0.0003 * sum(map(sum, self.counts().values()))
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 2700 * sum(map(sum, self.counts().values()))
-
-    def counts(self) -> Mapping[str, tuple[int, ...]]:
-        """5,000 training and 1,000 test images of each class; for a subset, its label bytes."""
-        if not self.subset:
-            return {part: (size,) * 10 for part, size in PER_CLASS.items()}
-        return {part: _counts(records(Path(self.folder), part)) for part in PARTS}
+    def labels(self, part: str) -> NDArray[np.integer[Any]]:
+        """The labels of a part, (N,)."""
+        return records(Path(self.folder), part)[:, 0]
 
     def blocks(self, part: str) -> Iterator[Split]:
         """Yield a part, ``ROW_GROUP`` at a time; raises ValueError for missing or other files."""

@@ -1,14 +1,17 @@
 """What a dataset is, and how a test part is held out of one."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.randomness import generator
+from tasks.settings import TaskSettings
 
 TASK: Final = "tasks.data.datasets"
 """Module of the task that writes any dataset; the ``task`` of each."""
@@ -72,6 +75,65 @@ class Dataset(Protocol):
 
     def blocks(self, part: str) -> Iterator[Split]:
         """Yield the images of a part, at most ``ROW_GROUP`` at a time, by ascending index."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfficialFiles(TaskSettings, ABC):
+    """A dataset that is published as a few files, with as many images of every class.
+
+    They may be missing while planning; other files of their format make another dataset.
+    """
+
+    task = TASK
+    name: ClassVar[str]
+    skip_broken: ClassVar[bool] = False
+    per_class: ClassVar[Mapping[str, int]]
+    """Images of every class in each part of the official files."""
+    cost: ClassVar[tuple[float, int]]
+    """Seconds on one core and bytes on disk of an image, about."""
+    folder: str = field(default="", metadata={"identity": False})
+    """Where the files lie or are downloaded to, absolute."""
+    download: bool = field(default=False, metadata={"identity": False})
+    """Whether to download missing files."""
+    subset: str = ""
+    """A digest of what the files hold; empty for the official files."""
+
+    @classmethod
+    def open(cls, folder: Path, *, download: bool = False) -> Self:
+        """Look at the files, which may be missing; raises ValueError if they are no such files."""
+        folder = folder.resolve()
+        return cls(folder=str(folder), download=download, subset=cls.digest(folder))
+
+    @staticmethod
+    @abstractmethod
+    def digest(folder: Path) -> str:
+        """What ``subset`` is of the files in a folder."""
+
+    @abstractmethod
+    def labels(self, part: str) -> NDArray[np.integer[Any]]:
+        """The labels of a part's images, (N,), as its file has them."""
+
+    @property
+    def label(self) -> str:
+        """Readable part of the result's path."""
+        return f"{self.name}-subset" if self.subset else self.name
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough time on one core."""
+        return 1.0 + self.cost[0] * sum(map(sum, self.counts().values()))
+
+    @property
+    def expected_bytes(self) -> int:
+        """Rough size on disk."""
+        return self.cost[1] * sum(map(sum, self.counts().values()))
+
+    def counts(self) -> Mapping[str, tuple[int, ...]]:
+        """Images of each class in each part: the official ones, or as the files have them."""
+        if not self.subset:
+            return {part: (size,) * 10 for part, size in self.per_class.items()}
+        found = {part: np.bincount(self.labels(part), minlength=10) for part in PARTS}
+        return {part: tuple(counts.tolist()) for part, counts in found.items()}
 
 
 def hold_out(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:

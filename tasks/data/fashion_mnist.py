@@ -5,16 +5,15 @@ import hashlib
 import math
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.dataset import PARTS, ROW_GROUP, TASK, Split
-from tasks.settings import TaskSettings
+from tasks.data.dataset import ROW_GROUP, OfficialFiles, Split
 
 SIDE: Final = 28
 """Pixels a side in the files."""
@@ -35,7 +34,7 @@ RAW: Final = "FashionMNIST/raw"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FashionMnist(TaskSettings):
+class FashionMnist(OfficialFiles):
     """70,000 gray images of 28x28 pixels in ten classes of clothing, padded with black to 32x32.
 
     Source: H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST, arXiv 1708.07747, 2017.  The files may
@@ -43,7 +42,6 @@ class FashionMnist(TaskSettings):
     """
 
     revision = 1
-    task = TASK
     name: ClassVar[str] = "fashion"
     image_size: ClassVar[int] = PADDED
     channels: ClassVar[int] = 1
@@ -51,40 +49,17 @@ class FashionMnist(TaskSettings):
         *("t-shirt", "trouser", "pullover", "dress", "coat"),
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     )
-    skip_broken: ClassVar[bool] = False
-    folder: str = field(default="", metadata={"identity": False})
-    """Where the files, or torchvision's folder of them, lie or are downloaded to, absolute."""
-    download: bool = field(default=False, metadata={"identity": False})
-    """Whether to download missing files."""
-    subset: str = ""
-    """Digest of the files' checksums; empty for the official files."""
+    per_class = PER_CLASS
+    cost = 2e-4, 700
 
-    @classmethod
-    def open(cls, folder: Path, *, download: bool = False) -> Self:
-        """Look at the files, which may be missing; raises ValueError if they are no such files."""
-        folder = folder.resolve()
-        return cls(folder=str(folder), download=download, subset=subset(folder))
+    @staticmethod
+    def digest(folder: Path) -> str:
+        """As ``subset``."""
+        return subset(folder)
 
-    @property
-    def label(self) -> str:
-        """Readable part of the result's path."""
-        return f"{self.name}-{self.subset}" if self.subset else self.name
-
-    @property
-    def expected_seconds(self) -> float:
-        """Rough time on one core."""
-        return 1.0 + 0.0002 * sum(map(sum, self.counts().values()))
-
-    @property
-    def expected_bytes(self) -> int:
-        """Rough size on disk."""
-        return 700 * sum(map(sum, self.counts().values()))
-
-    def counts(self) -> Mapping[str, tuple[int, ...]]:
-        """6,000 training and 1,000 test images of each class, unless the files are others."""
-        if not self.subset:
-            return {part: (size,) * 10 for part, size in PER_CLASS.items()}
-        return {part: _counts(_labels(Path(self.folder), part)) for part in PARTS}
+    def labels(self, part: str) -> NDArray[np.integer[Any]]:
+        """The labels of a part, (N,)."""
+        return _labels(Path(self.folder), part)
 
     def blocks(self, part: str) -> Iterator[Split]:
         """Yield a part, ``ROW_GROUP`` at a time; raises ValueError for missing or other files."""
@@ -172,10 +147,6 @@ def _labels(folder: Path, part: str) -> NDArray[np.int64]:
     if (found := np.bincount(labels, minlength=10)).shape != (10,) or not found.all():
         raise ValueError(f"expected labels 0..9, each of them, in {str(path)!r}; another file")
     return labels.astype(np.int64)
-
-
-def _counts(labels: NDArray[np.int64]) -> tuple[int, ...]:
-    return tuple(np.bincount(labels, minlength=10).tolist())
 
 
 def _read(path: Path, header: int) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.statistics import auroc, comparison, intervals, shifts
-from bench.simulated import Case, Draw, held
+from bench.simulated.cases import Case, Draw, held
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.statistics import comparison, correction, intervals, paired, transition
-from bench.simulated import Case, Draw, held
+from bench.simulated.cases import Case, Draw, held
 from models.randomness import generator
 
 Floats = npt.NDArray[np.float64]
