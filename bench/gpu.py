@@ -29,12 +29,11 @@ import gpu_bare  # noqa: E402
 from models import precision, sampling  # noqa: E402
 from models.ddpm import Ddpm  # noqa: E402
 from models.diffusion_classifier import DiffusionClassifier, Method, Watch  # noqa: E402
-from models.training import Recipe, Training  # noqa: E402
+from orchestrator.graph import pace  # noqa: E402
 from orchestrator.graph.costs import GPUS  # noqa: E402
 from orchestrator.graph.operations import forward  # noqa: E402
 from orchestrator.studies.scales import CIFAR10, CIFAR10_FAST, TINY  # noqa: E402
 from tasks.steps import train_diffusion  # noqa: E402
-from tasks.steps.batches import Held  # noqa: E402
 
 IMAGES = 5000  # made up, of the resident training set
 WARM, SECONDS = 30, 20.0  # steps before a rate is measured (it compiles), and of each measurement
@@ -79,48 +78,21 @@ def _training(device: torch.device, toy: bool) -> Mapping[str, Any]:
     for name, scale in scales.items():
         settings = replace(scale.diffusion, steps=10**6, precision="bf16", schedule="ramp")
         settings = replace(settings, batch_size=min(settings.batch_size, 512))
-        ways: dict[str, Callable[[], None]] = {
-            "ours, bf16": _ours(settings, device),
-            "bare loop, bf16": gpu_bare.step_of(settings, device, images=IMAGES),
-            "ours, eager fp32": _ours(replace(settings, precision="fp32"), device, passes=1),
+        bare = gpu_bare.step_of(settings, device, images=IMAGES)
+        eager = replace(settings, precision="fp32", steps=precision.COMPILED_FROM - 1)
+        seconds = 1.0 if toy else SECONDS
+        ways: dict[str, Callable[[], float]] = {
+            "ours, bf16": lambda: 1 / pace.step_seconds(settings, seconds),  # noqa: B023
+            "bare loop, bf16": lambda: _rate(bare, device, toy),  # noqa: B023
+            "ours, eager fp32": lambda: 1 / pace.step_seconds(eager, seconds),  # noqa: B023
         }
-        for way, step in ways.items():
+        for way, steps_a_second in ways.items():
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats()
-            rate = _rate(step, device, toy) * settings.batch_size
+            rate = steps_a_second() * settings.batch_size
             row = {"images_per_second": rate, "peak_share": _share(rate, settings, way)}
             rows[f"training, {name}, {way}"] = row | {"memory_gib": _memory(device)}
     return rows
-
-
-def _ours(settings: Any, device: torch.device, passes: int = 10**6) -> Callable[[], None]:
-    """A step of our own training, without a store and without Ray."""
-    draws = np.random.default_rng(0)
-    shape = (IMAGES, settings.image_size, settings.image_size, settings.channels)
-    held = Held(
-        index=np.arange(IMAGES),
-        image=draws.integers(0, 256, shape, dtype=np.uint8),
-        label=draws.integers(0, settings.classes, IMAGES),
-        batch_size=settings.batch_size,
-        seed=0,
-    ).on_gpu(device)
-    recipe = Recipe(
-        steps=passes,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        ema_decay=0.999,
-        seed=0,
-        schedule="ramp",
-        precision=settings.precision,
-    )
-    training = Training(lambda: train_diffusion.build(settings), recipe, rank=0, workers=1)
-    loss_of = train_diffusion._losses(settings, device)
-    batches, own = held(0, 10**6), slice(0, settings.batch_size)
-
-    def step() -> None:
-        training.update((loss_of(training.step, next(batches), own), 1.0))
-
-    return step
 
 
 def _drawing(device: torch.device, toy: bool) -> dict[str, Any]:

@@ -12,20 +12,36 @@ def choose() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def whole_or_halved(compute: Callable[[int, int], Tensor], first: int, last: int) -> Tensor:
-    """What ``compute(first, last)`` returns; in halves, and those in halves, if a GPU is too small.
+class Fitting:
+    """Computes ranges in parts as large as the device has room for.
 
-    Raises torch.OutOfMemoryError if one image does not fit.
+    How large those are is found out once: whenever a GPU is too small, halves are tried from then
+    on.
     """
-    try:
-        return compute(first, last)
-    except torch.OutOfMemoryError:
-        if last - first < 2:
-            raise
-    torch.cuda.empty_cache()
-    middle = (first + last) // 2
-    halves = [(first, middle), (middle, last)]
-    return torch.cat([whole_or_halved(compute, *half) for half in halves])
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+        """Images of a part; None as long as everything fitted."""
+
+    def __call__(self, compute: Callable[[int, int], Tensor], first: int, last: int) -> Tensor:
+        """What ``compute(first, last)`` returns, perhaps joined from parts.
+
+        Raises torch.OutOfMemoryError if one image does not fit.
+        """
+        parts: list[Tensor] = []
+        while first < last:
+            after = min(last, first + (self.most or last - first))
+            try:
+                parts.append(compute(first, after))
+            except torch.OutOfMemoryError:
+                if after - first < 2:
+                    raise
+                self.most = (after - first) // 2
+            else:
+                first = after
+                continue
+            torch.cuda.empty_cache()  # here, where the error no longer holds what it computed
+        return torch.cat(parts)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models import randomness
 from models.denoiser import Denoiser
+from models.device import Fitting
 from models.edm import loss_weight
 
 DRAWS_AT_ONCE = 100
@@ -126,6 +127,7 @@ class DiffusionClassifier:
         """Take the model, which lies on ``device``."""
         self.model, self.method, self.device = model, method, device
         self.values = math.prod(model.image_shape)
+        self.fitting = Fitting()
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.float32], index: Sequence[int], watch: Watch) -> Answers:
@@ -191,8 +193,12 @@ class _Run:
         own = torch.from_numpy(drawn[image, draw]).to(of.device)
         sigma = torch.exp(method.p_mean + method.p_std * own[:, 0])
         noised = x_0 + sigma[:, None, None, None] * own[:, 1:].reshape(x_0.shape)
-        denoised = of.model.denoise(noised, sigma, torch.from_numpy(condition).to(of.device))
-        errors = (denoised - x_0).square().flatten(1)
+        asked = torch.from_numpy(condition).to(of.device)
+
+        def denoised(first: int, last: int) -> Tensor:
+            return of.model.denoise(noised[first:last], sigma[first:last], asked[first:last])
+
+        errors = (of.fitting(denoised, 0, len(x_0)) - x_0).square().flatten(1)
         weight = loss_weight(sigma, sigma_data=method.sigma_data).double()
         losses = (reduced(errors, method.counts, method.reduction) * weight).cpu().numpy()
         if not np.isfinite(losses).all():

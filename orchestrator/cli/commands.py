@@ -17,7 +17,7 @@ from orchestrator.console import INTERRUPTED, SOME_FAILED, USAGE, complain, cons
 if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
 
-NAMED = ["tiny", "laptop", "cifar10"]
+NAMED = ["tiny", "laptop", "fashion", "cifar10-fast", "cifar10"]
 ORDER = ("studies", "plan", "run", "report", "verify", "explain", "compare", "detect", "submit")
 
 
@@ -98,15 +98,25 @@ def studies() -> None:
     print_studies(console)
 
 
+PACE = "Time training steps of each network here, some seconds each; say what all takes so."
+
+
 @on_a_study
-def plan(request: Callable[[], "Request"]) -> None:
+def plan(
+    request: Callable[[], "Request"],
+    pace: Annotated[bool, typer.Option("--pace", help=PACE)] = False,
+) -> None:
     """Say what a run would do and why, and what it costs.  Starts nothing."""
-    from orchestrator.cli.printing import print_plan
+    from orchestrator.cli.printing import print_pace, print_plan
     from orchestrator.graph import plan as planning
 
     asked = request()
     with ending(SOME_FAILED, OSError):
-        print_plan(planning.make(asked.points(), asked.store), asked.label, console)
+        made = planning.make(asked.points(), asked.store)
+        print_plan(made, asked.label, console)
+    with ending(USAGE, ValueError):
+        if pace and made.to_run:
+            print_pace(made, console)
 
 
 @on_a_study

@@ -153,6 +153,12 @@ class Options:
         "Compute gradients of so many images at once and add them up, where a batch does not fit.",
         needs="poison_ratio",
     )
+    recompute: bool = _length(
+        False,
+        "Compute a diffusion model's activations twice instead of keeping them, where memory is "
+        "short.",
+        needs="poison_ratio",
+    )
     stream_memory: str | None = _length(
         None,
         "Keep up to this much of a training set in memory, e.g. 2GiB; stream a larger one.",

@@ -184,6 +184,8 @@ def _with_parts(scale: Scale, options: Options) -> Scale:
         for name in NETWORKS:  # a part that is the whole batch is none
             whole = most >= getattr(scale, name).batch_size
             scale = _trained(scale, [name], micro_batch=0 if whole else most)
+    if options.recompute:
+        scale = _trained(scale, NETWORKS, recompute=True)
     if options.precision is not None:
         asked = choices.known(options.precision, ("auto", *PRECISIONS), "precision")
         names = (*TRAININGS, "generations", "others", "classify")

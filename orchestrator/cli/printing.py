@@ -85,7 +85,7 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
     print_table(console, ["", "steps", "PFLOP", *costs.GPUS], rows, right=True)
     lines = [
         f"operations counted, rates assumed: {costs.UTILIZATION:.0%} of the datasheets' TF32 or "
-        "bf16. No GPU was measured; read them as an order of magnitude."
+        "bf16. Read them as an order of magnitude; --pace times your GPU."
     ]
     if hours_of := [stage.paper_hours for stage in stages if stage.name == "diffusion models"]:
         lines.append(
@@ -94,9 +94,36 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
         )
     if unknown := sum(stage.unknown for stage in stages):
         lines.append(f"not among the hours: {unknown} steps of a method without a count.")
-    others = [one.seconds for one in plan.steps if one.runs and not costs.operations(one.step)]
-    lines.append(f"{len(others)} other steps take a CPU core about {duration(sum(others))}.")
-    print_lines(console, *lines)
+    print_lines(console, *lines, _others(plan))
+
+
+def print_pace(plan: "Plan", console: Console) -> None:
+    """What the plan takes on this machine, at the pace of training steps that are timed now.
+
+    Raises ValueError as ``pace.rates``.
+    """
+    from orchestrator.graph import costs, pace
+
+    stages = costs.by_stage(plan.to_run, pace.rates(plan.to_run))
+    rows = [
+        [stage.name, f"{stage.steps}", f"{stage.operations / 1e12:,.1f}", duration(stage.seconds)]
+        for stage in (*stages, costs.total(stages))
+    ]
+    console.print(f"\nTime by stage on {pace.device()}, one step after another:")
+    print_table(console, ["", "steps", "TFLOP", "time"], rows, right=True)
+    print_lines(
+        console,
+        "training steps were timed; drawing, classifying and judging are taken to compute as fast.",
+        _others(plan),
+    )
+
+
+def _others(plan: "Plan") -> str:
+    """The steps without a network."""
+    from orchestrator.graph import costs
+
+    seconds = [one.seconds for one in plan.steps if one.runs and not costs.operations(one.step)]
+    return f"{len(seconds)} other steps take a CPU core about {duration(sum(seconds))}."
 
 
 def _poison_of(point: "Point") -> str:

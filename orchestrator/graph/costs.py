@@ -187,10 +187,11 @@ class Costs:
 def kind(step: Step) -> str:
     """What a step computes, apart from how much of it: task, detector, digests of networks."""
     words = [step.task, getattr(getattr(step.settings, "detector", None), "name", "")]
-    return " ".join(filter(None, [*words, *dict.fromkeys(map(_of_network, networks(step)))]))
+    return " ".join(filter(None, [*words, *dict.fromkeys(map(network_of, networks(step)))]))
 
 
-def _of_network(settings: Any) -> str:
+def network_of(settings: Any) -> str:
+    """A digest of what one step of a network's training costs."""
     bare = {name: x for name, x in canonical(settings).items() if name not in NOT_OF_A_KIND}
     return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -219,6 +220,8 @@ class StageCost:
     in_bf16: float
     """Of the operations, those of steps that compute in bf16."""
     unknown: int
+    seconds: float = 0.0
+    """Of the device whose rates are given."""
 
     def hours(self, gpu: str) -> float:
         """Expected GPU-hours on a GPU of GPUS, which computes bf16 twice as fast."""
@@ -237,8 +240,11 @@ def for_gpus(steps: Iterable[Step]) -> bool:
     return any(step.task == "train_diffusion" and operations(step) > most for step in steps)
 
 
-def by_stage(steps: Iterable[Step]) -> list[StageCost]:
-    """Where the operations of steps go, stage by stage; stages without steps are left out."""
+def by_stage(steps: Iterable[Step], rates: Mapping[str, float] | None = None) -> list[StageCost]:
+    """Where the operations of steps go, stage by stage; stages without steps are left out.
+
+    ``rates`` are operations a second by ``network_of``.
+    """
     steps = list(steps)
     stages = []
     for name, of_stage in STAGES.items():
@@ -247,8 +253,14 @@ def by_stage(steps: Iterable[Step]) -> list[StageCost]:
         halved = sum(count for count, step in counts if _in_bf16(step))
         if staged:
             whole, unknown = sum(count for count, _ in counts), len(staged) - len(counts)
-            stages.append(StageCost(name, len(staged), whole, halved, unknown))
+            seconds = sum(_seconds(step, rates) for _, step in counts) if rates else 0.0
+            stages.append(StageCost(name, len(staged), whole, halved, unknown, seconds))
     return stages
+
+
+def _seconds(step: Step, rates: Mapping[str, float]) -> float:
+    each = [forward(settings) / rates[network_of(settings)] for settings in networks(step)]
+    return PASSES[step.task](step) * sum(each)
 
 
 def _in_bf16(step: Step) -> bool:
@@ -263,4 +275,5 @@ def total(stages: Sequence[StageCost]) -> StageCost:
         sum(stage.operations for stage in stages),
         sum(stage.in_bf16 for stage in stages),
         sum(stage.unknown for stage in stages),
+        sum(stage.seconds for stage in stages),
     )

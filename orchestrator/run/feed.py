@@ -118,9 +118,21 @@ def _decoded(source: Source, cpus: int, wanted: list[Wanted]) -> Iterator[Batch]
         compute=ray.data.TaskPoolStrategy(size=cpus),
     )
     for part in decoded.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
-        yield Batch(index=part["index"], image=part["image"], label=part["label"])
+        if "image" in part:
+            yield Batch(index=part["index"], image=part["image"], label=part["label"])
+        else:
+            yield from _read(source, part)
 
 
 def _decode(item: dict[str, Any], source: Source) -> Iterator[Any]:
-    """The wanted rows of one row group."""
-    yield from source.row_groups().rows(int(item["group"][0]), item["rows"][0])
+    """The wanted rows of one row group; on a node that does not see the store, the item itself."""
+    try:
+        source.row_groups()
+    except OSError:
+        yield item
+    else:
+        yield from _read(source, item)
+
+
+def _read(source: Source, item: dict[str, Any]) -> Iterator[Batch]:
+    return source.row_groups().rows(int(item["group"][0]), item["rows"][0])

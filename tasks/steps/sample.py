@@ -122,6 +122,7 @@ class Worker:
             self.model.network, self.device, precision=settings.precision, passes=evaluations
         )
         self.sampler = sampling.from_name(settings.sampler)
+        self.fitting = device.Fitting()
         classes = self.model.classes
         if foreign := sorted({*self.conditions.tolist()} - {*range(classes)}):
             raise ValueError(f"expected conditions in 0..{classes - 1}, got {tuple(foreign)}")
@@ -130,12 +131,12 @@ class Worker:
 
     def __call__(self, first: int, last: int) -> pa.Table:
         """Images ``first`` .. ``last - 1`` with conditions; raises FloatingPointError for NaN."""
-        from models.device import one_thread, whole_or_halved
+        from models.device import one_thread
         from models.precision import computing
 
         index = np.arange(first, last)
         with one_thread(), computing(self.settings.precision, self.device):
-            samples = whole_or_halved(self._drawn, first, last)
+            samples = self.fitting(self._drawn, first, last)
         return images.to_table(
             index=index,
             label=self.conditions[index % len(self.conditions)],

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -243,6 +243,7 @@ def edm_inputs_of_step(
     return image, *(on_device(array, device) for array in (*drawn, condition))
 
 
+@lru_cache(maxsize=1)  # the parts of a batch ask for it one after another
 def _noise(settings: Settings, step: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Noise of the whole global batch, float32, (batch_size, *shape), standard normal."""
     from models.randomness import generator

@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 import torch
 
-from models.device import one_thread, whole_or_halved
+from models.device import Fitting, one_thread
 
 
 @pytest.mark.parametrize("before", [1, 2])
@@ -27,12 +27,16 @@ def room_for(most, asked):
     return compute
 
 
-def test_what_does_not_fit_at_once_is_computed_in_halves():
+def test_what_does_not_fit_at_once_is_computed_in_parts_that_did():
     asked = []
-    assert whole_or_halved(room_for(3, asked), 4, 14).tolist() == [*range(4, 14)]
-    assert asked == [(4, 14), (4, 9), (4, 6), (6, 9), (9, 14), (9, 11), (11, 14)]
+    fitting = Fitting()
+    assert fitting(room_for(3, asked), 4, 14).tolist() == [*range(4, 14)]
+    assert asked == [(4, 14), (4, 9), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14)]
     asked.clear()
-    assert whole_or_halved(room_for(10, asked), 4, 14).tolist() == [*range(4, 14)]
+    assert fitting(room_for(3, asked), 0, 5).tolist() == [*range(5)]
+    assert asked == [(0, 2), (2, 4), (4, 5)]  # it is not tried again
+    asked.clear()
+    assert Fitting()(room_for(10, asked), 4, 14).tolist() == [*range(4, 14)]
     assert asked == [(4, 14)]
     with pytest.raises(torch.OutOfMemoryError):
-        whole_or_halved(room_for(0, []), 0, 4)
+        Fitting()(room_for(0, []), 0, 4)

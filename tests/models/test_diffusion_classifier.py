@@ -141,6 +141,24 @@ class TestAnswers:
         np.testing.assert_allclose(parts.maps, whole.maps, rtol=1e-5)
         np.testing.assert_allclose(parts.on_trigger, whole.on_trigger, rtol=1e-12)
 
+    def test_what_a_gpu_has_no_room_for_is_denoised_in_parts_and_is_the_same(self, model, images):
+        sizes = []
+
+        @dataclass(frozen=True)
+        class Small(Gaussians):
+            def denoise(self, x, sigma, condition):
+                sizes.append(len(x))
+                if len(x) > 20:
+                    raise torch.OutOfMemoryError
+                return super().denoise(x, sigma, condition)
+
+        whole = asked(METHOD, images, model)
+        parts = asked(METHOD, images, Small(model.means, model.spread))
+        assert sizes[:3] == [64, 32, 16]
+        assert set(sizes[3:]) <= {*range(1, 17)}
+        np.testing.assert_array_equal(parts.said, whole.said)
+        np.testing.assert_array_equal(parts.maps, whole.maps)
+
     def test_a_model_that_says_nan_is_refused(self, model, images):
         broken = replace(model, means=torch.tensor([0.0, torch.nan, 1.0]))
         with pytest.raises(FloatingPointError, match="NaN or infinity"):

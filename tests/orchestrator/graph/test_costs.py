@@ -226,7 +226,7 @@ def test_a_plan_for_gpus_says_hours_by_stage_and_what_they_rest_on(tmp_path):
     for stage in costs.by_stage(steps_of(DETECTION, CIFAR10)):
         hours = [f"{stage.hours(gpu):,.1f}" for gpu in costs.GPUS]
         assert lines[stage.name][-len(hours) :] == hours
-    assert "No GPU was measured" in out.getvalue()
+    assert "an order of magnitude" in out.getvalue()
     assert "672 GPU-hours" in out.getvalue()  # 7 models of 96
     wider = replace(LAPTOP, diffusion=replace(LAPTOP.diffusion, block_channels=(32, 32)))
     assert not costs.for_gpus(steps_of(AMPLIFICATION, wider))

@@ -1,7 +1,9 @@
 """Images that Ray Data decodes elsewhere: the same batches, errors, and an end."""
 
+import os
 import shutil
 import threading
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -79,6 +81,26 @@ def test_an_error_in_a_task_is_the_training_s(store, copied):
     pq.write_table(foreign.cast(table.schema), file, row_group_size=100)
     with pytest.raises(ValueError, match="the manifest belongs to another dataset"):
         next(made(broken, cpus=1)(0, 3))
+
+
+@dataclass(frozen=True)
+class Far(Source):
+    """A set whose store is seen by one process alone."""
+
+    process: int = field(default_factory=os.getpid)
+
+    def row_groups(self):
+        if os.getpid() != self.process:
+            raise FileNotFoundError("no such folder")
+        return super().row_groups()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_what_a_node_that_does_not_see_the_store_was_to_decode_is_decoded_by_the_training(store):
+    far = Feed(Far(store, DATASET, POISON), 1)
+    folders = store.folder(DATASET), store.folder(POISON)
+    found = batches(SETTINGS, *folders, read=far)(20, 60)
+    assert equal(list(found), list(made(store)(20, 60))) == 40
 
 
 @pytest.mark.usefixtures("local_ray")
