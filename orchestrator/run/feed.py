@@ -4,10 +4,7 @@ Each worker of a training has pipelines of its own, for its rows of every global
 decoded once an epoch, and batches do not depend on the number of workers or of tasks.
 """
 
-import queue
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,8 +14,6 @@ from orchestrator.step import Step
 from orchestrator.store.store import Store
 from tasks.steps.batches import Batch, Wanted
 
-PARTS_AHEAD = 2
-"""Decoded parts that wait in the worker's process, beside those in the object store."""
 BYTES_AHEAD = 256 * 2**20
 """Decoded images that wait in the object store for one worker, about."""
 
@@ -50,52 +45,18 @@ _PIPELINES: WeakKeyDictionary["Feed", tuple[Source, int]] = WeakKeyDictionary()
 
 
 class Feed:
-    """Reads rows of a training set's file on other CPUs; a ``ReadRows``.
-
-    A thread runs the pipelines, so what comes next is decoded while a window is learned from, also
-    from one epoch to the next.
-    """
+    """Reads rows of a training set's file on other CPUs; a ``ReadRows``."""
 
     def __init__(self, source: Source, cpus: int) -> None:
         _PIPELINES[self] = source, cpus
 
     def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:
         """What each epoch wants, in order, stamped, in parts of one row group each."""
-        parts: queue.Queue[Any] = queue.Queue(PARTS_AHEAD)
-        with _filled(parts, *_PIPELINES[self], epochs):
-            while (part := parts.get()) is not None:
-                if isinstance(part, BaseException):
-                    raise part
-                yield part
-
-
-@contextmanager
-def _filled(
-    parts: "queue.Queue[Any]", source: Source, cpus: int, epochs: Iterator[list[Wanted]]
-) -> Iterator[None]:
-    """Put all parts into a queue, then None, or the error that ended it."""
-    stopped = threading.Event()
-
-    def fill() -> None:
         try:
             for wanted in epochs:
-                for part in _decoded(source, cpus, wanted):
-                    parts.put(part)
-                    if stopped.is_set():
-                        return
-            parts.put(None)
-        except Exception as error:  # of a task, or of Ray: the training's thread raises it
-            parts.put(getattr(error, "cause", None) or error)
-
-    thread = threading.Thread(target=fill, name="decoded images", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        while thread.is_alive():
-            with suppress(queue.Empty):
-                parts.get(timeout=0.1)
+                yield from _decoded(*_PIPELINES[self], wanted)
+        except Exception as error:  # of a task, or of Ray
+            raise getattr(error, "cause", None) or error from None
 
 
 def _decoded(source: Source, cpus: int, wanted: list[Wanted]) -> Iterator[Batch]:

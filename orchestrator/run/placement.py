@@ -133,6 +133,8 @@ class Placement:
         left = int(cluster.get("CPU", 1.0) - count * cpus)
         data_cpus = min(self.data_cpus or 0, max(0, left)) if streams(step) else 0
         memory = _memory(step, count, gpus)
+        if data_cpus:  # another window is put together meanwhile
+            memory += step.settings.window_bytes // count
         return Bundle(count=count, cpus=cpus, gpus=gpus, memory=memory, data_cpus=data_cpus)
 
     def _processes(self, step: Step) -> int:

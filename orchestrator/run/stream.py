@@ -117,7 +117,12 @@ def batches(
     groups = RowGroups.open(dataset, manifest, keep=keep)
     window = settings.window_bytes // math.prod(whole.shape)
     return Restreamed(
-        read=read or groups, groups=groups.sizes, window=window, shape=whole.shape, **shared
+        read=read or groups,
+        groups=groups.sizes,
+        window=window,
+        shape=whole.shape,
+        ahead=read is not None,
+        **shared,
     )
 
 

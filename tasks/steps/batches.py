@@ -3,8 +3,11 @@
 ``Batch`` has three keys and no more, so no trainer can see which images are poisoned.
 """
 
+import queue
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import starmap
 from pathlib import Path
@@ -197,6 +200,8 @@ class Restreamed(Batches):
     """Most rows of a window."""
     shape: tuple[int, int, int]
     """(H, W, C) of an image."""
+    ahead: bool = False
+    """Whether a window is put together, in a thread, while the one before is learned from."""
 
     @property
     def per_epoch(self) -> int:
@@ -206,16 +211,24 @@ class Restreamed(Batches):
     def __call__(self, first: int, last: int) -> Iterator[Batch]:
         """This worker's rows of the global batches of steps ``first`` .. ``last - 1``."""
         share = self.batch_size // self.workers
+        blocks = self._blocks(first, last, share)
+        for block in _ahead(blocks) if self.ahead else blocks:
+            for at in range(0, len(block["index"]), share):
+                yield _copied(block, slice(at, at + share))
+            del block  # before the next one is made
+
+    def _blocks(self, first: int, last: int, share: int) -> Iterator[Batch]:
+        """The rows of each window in order, behind those left over, cut to whole batches."""
         left = empty(0, self.shape)
         parts = self.read(starmap(self._wanted, self.epochs(first, last)))
         for epoch, numbers in self.epochs(first, last):
             for rows in self._own(epoch, numbers):
                 block = self._block(left, rows, parts)
                 whole = len(block["index"]) // share * share
-                for at in range(0, whole, share):
-                    yield _copied(block, slice(at, at + share))
                 left = _copied(block, slice(whole, None))
-                del block  # before the next one is made
+                block = _part(block, slice(whole))
+                yield block
+                del block
 
     def _own(self, epoch: int, numbers: range) -> Iterator[NDArray[np.int64]]:
         """This worker's rows of each window that has any of the batches with these numbers."""
@@ -276,7 +289,47 @@ def place(room: Batch, at: slice | NDArray[np.int64], rows: Batch) -> None:
     room["label"][at] = rows["label"]
 
 
+def _part(rows: Batch, which: slice) -> Batch:
+    """Some of the rows, as views."""
+    index, image, label = rows["index"][which], rows["image"][which], rows["label"][which]
+    return Batch(index=index, image=image, label=label)
+
+
 def _copied(rows: Batch, which: slice) -> Batch:
     """Some of the rows, which keep nothing of the others in memory."""
-    index, label = rows["index"][which].copy(), rows["label"][which].copy()
-    return Batch(index=index, image=rows["image"][which].copy(), label=label)
+    some = _part(rows, which)
+    return Batch(index=some["index"].copy(), image=some["image"].copy(), label=some["label"].copy())
+
+
+def _ahead(blocks: Iterator[Batch]) -> Iterator[Batch]:
+    """The same blocks, each made in a thread while the one before is used: two at most."""
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue()
+    stopped = threading.Event()
+
+    def make() -> None:
+        try:
+            for block in blocks:
+                ready.put(block)
+                del block
+                ready.join()  # until it is taken
+                if stopped.is_set():
+                    return
+            ready.put(None)
+        except BaseException as error:  # the training's thread raises it
+            ready.put(error)
+
+    thread = threading.Thread(target=make, name="windows ahead", daemon=True)
+    thread.start()
+    try:
+        while (block := ready.get()) is not None:
+            ready.task_done()
+            if isinstance(block, BaseException):
+                raise block
+            yield block
+            del block
+    finally:
+        stopped.set()
+        while thread.is_alive():
+            with suppress(queue.Empty):
+                ready.get(timeout=0.1)
+                ready.task_done()

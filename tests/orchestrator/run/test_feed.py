@@ -107,9 +107,9 @@ def test_what_a_node_that_does_not_see_the_store_was_to_decode_is_decoded_by_the
 def test_a_training_that_ends_early_leaves_no_thread(store):
     drawn = made(store, cpus=1)(0, 400)
     next(drawn)
-    assert [thread for thread in threading.enumerate() if thread.name == "decoded images"]
+    assert [thread for thread in threading.enumerate() if thread.name == "windows ahead"]
     drawn.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "decoded images"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "windows ahead"]
 
 
 class TestKeepingThemDecoded:

@@ -1,4 +1,7 @@
+import threading
+import time
 import tracemalloc
+from dataclasses import replace
 from itertools import chain, pairwise
 
 import numpy as np
@@ -159,6 +162,38 @@ class TestRestreaming:
             peak(restreamed((32,) * groups, 256, 32, (32, 32, 3))) for groups in (40, 160)
         )
         assert large < 1.05 * small
+
+    def test_a_window_made_ahead_is_the_same_and_takes_room_for_one_more(self):
+        many = (32,) * 40, 256, 32, (32, 32, 3)
+        found = zip(
+            epoch(restreamed(*many, ahead=True), 0), epoch(restreamed(*many), 0), strict=True
+        )
+        for one, other in found:
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name])
+        alone, ahead = (peak(restreamed(*many, ahead=ahead)) for ahead in (False, True))
+        assert ahead < alone + 1.1 * 256 * 32 * 32 * 3
+
+    def test_the_next_window_is_read_while_one_is_learned_from(self):
+        made = restreamed(ahead=True)
+        drawn = made(0, 5)
+        next(drawn)
+        deadline = time.monotonic() + 10
+        while len(made.read.read) < 26 and time.monotonic() < deadline:  # two windows of 16
+            time.sleep(0.01)
+        assert 26 <= len(made.read.read) <= 32
+        drawn.close()
+        assert "windows ahead" not in {thread.name for thread in threading.enumerate()}
+
+    def test_what_goes_wrong_ahead_is_the_training_s_error(self):
+        class Broken(FromMemory):
+            def __call__(self, epochs):
+                yield next(super().__call__(epochs))
+                raise ValueError("a part is broken")
+
+        made = replace(restreamed(ahead=True), read=Broken((8, 5, 8, 8, 3)))
+        with pytest.raises(ValueError, match="a part is broken"):
+            list(made(0, 5))
 
 
 def peak(made):
