@@ -109,11 +109,18 @@ def plan(
     """Say what a run would do and why, and what it costs.  Starts nothing."""
     from orchestrator.cli.printing import print_pace, print_plan
     from orchestrator.graph import plan as planning
+    from tasks.data.dataset import OfficialFiles
 
     asked = request()
     with ending(SOME_FAILED, OSError):
         made = planning.make(asked.points(), asked.store)
         print_plan(made, asked.label, console)
+    for step in made.to_run:
+        if isinstance(step.settings, OfficialFiles):
+            try:
+                step.settings.refuse_missing()
+            except ValueError as error:  # as it will end the run
+                complain(error)
     with ending(USAGE, ValueError):
         if pace and made.to_run:
             print_pace(made, console)

@@ -98,6 +98,9 @@ class OfficialFiles(TaskSettings, ABC):
     subset: str = ""
     """A digest of what the files hold; empty for the official files."""
 
+    title: ClassVar[str]
+    """What messages call the files."""
+
     @classmethod
     def open(cls, folder: Path, *, download: bool = False) -> Self:
         """Look at the files, which may be missing; raises ValueError if they are no such files."""
@@ -108,6 +111,43 @@ class OfficialFiles(TaskSettings, ABC):
     @abstractmethod
     def digest(folder: Path) -> str:
         """What ``subset`` is of the files in a folder."""
+
+    @staticmethod
+    @abstractmethod
+    def missing(folder: Path) -> list[str]:
+        """Names of the files that a folder lacks."""
+
+    @staticmethod
+    @abstractmethod
+    def fetch(folder: Path) -> None:
+        """Download the files and check them.
+
+        Raises ValueError if one has another checksum, OSError if it cannot be reached.
+        """
+
+    def refuse_missing(self) -> None:
+        """Raise ValueError if files are missing and may not be downloaded."""
+        if not self.download and (missing := self.missing(Path(self.folder))):
+            raise ValueError(
+                f"expected {self.title} in {self.folder!r}, but {', '.join(missing)} cannot be "
+                "found; put the files there, or add --download"
+            )
+
+    def provide(self) -> Path:
+        """The files' folder; what is missing is downloaded if it may.
+
+        Raises as ``refuse_missing`` and ``fetch``, and ValueError for others than were planned.
+        """
+        self.refuse_missing()
+        folder = Path(self.folder)
+        if self.missing(folder):
+            self.fetch(folder)
+        if self.digest(folder) != self.subset:
+            raise ValueError(
+                f"expected the images as they were planned, but {self.folder!r} has changed "
+                f"since; run the same command again"
+            )
+        return folder
 
     @abstractmethod
     def labels(self, part: str) -> NDArray[np.integer[Any]]:

@@ -52,10 +52,22 @@ class FashionMnist(OfficialFiles):
     per_class = PER_CLASS
     cost = 2e-4, 700
 
+    title = "Fashion-MNIST"
+
     @staticmethod
     def digest(folder: Path) -> str:
         """As ``subset``."""
         return subset(folder)
+
+    @staticmethod
+    def missing(folder: Path) -> list[str]:
+        """Names of the files that the folder lacks."""
+        return _missing(folder)
+
+    @staticmethod
+    def fetch(folder: Path) -> None:
+        """As the function ``fetch``."""
+        fetch(folder)
 
     def labels(self, part: str) -> NDArray[np.integer[Any]]:
         """The labels of a part, (N,)."""
@@ -63,19 +75,7 @@ class FashionMnist(OfficialFiles):
 
     def blocks(self, part: str) -> Iterator[Split]:
         """Yield a part, ``ROW_GROUP`` at a time; raises ValueError for missing or other files."""
-        folder = Path(self.folder)
-        if self.download and _missing(folder):
-            fetch(folder)
-        if missing := _missing(folder):
-            raise ValueError(
-                f"expected Fashion-MNIST in {self.folder!r}, but {', '.join(missing)} cannot be "
-                "found; copy the files there, or add --download"
-            )
-        if subset(folder) != self.subset:
-            raise ValueError(
-                f"expected the images as they were planned, but {self.folder!r} has changed since; "
-                "run the same command again"
-            )
+        folder = self.provide()
         labels = _labels(folder, part)
         pixels = _read(_place(folder) / FILES[part][0], 16).reshape(-1, SIDE, SIDE, 1)
         if len(pixels) != len(labels):

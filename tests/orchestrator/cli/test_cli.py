@@ -19,7 +19,7 @@ OF_ALL = (
     "--scale --store --trigger --poison-ratio --target-class --seed --dataset --images "
     "--image-size --channels --skip-broken --stored-as --data --download --trigger-setting "
     "--training-steps "
-    "--budget --stream-memory --precision --micro-batch "
+    "--budget --stream-memory --precision --micro-batch --recompute "
 )
 SAMPLES = OF_ALL + "--guidance-weight --sampler --generations "
 STUDIES = {
@@ -34,7 +34,7 @@ RUN = (
     " --address --actors --gpus-per-actor --training-workers --data-cpus --cache-decoded "
     "--gpus-per-training --checkpoint-seconds --dashboard --verbose"
 )
-ON_A_STUDY = {"plan": "", "run": RUN, "report": "", "explain": " step"}
+ON_A_STUDY = {"plan": " --pace", "run": RUN, "report": "", "explain": " step"}
 COMMANDS = {
     "studies": "",
     "mlflow": "--store --port",
@@ -123,6 +123,7 @@ plan amplification --dataset digits --images . | --dataset does not go with --im
 plan amplification --download | needs a dataset that is downloaded: --dataset cifar10
 plan amplification --precision 3 | there are: auto, fp32, tf32, bf16
 plan amplification --micro-batch -1 | micro_batch of at least 0
+plan amplification --scale cifar10 --data . --pace | Run it on the machine with the GPU
 plan detection --detector-setting fct.drawz=1 | did you mean draws?
 plan defense --generation-labels cleen | did you mean clean?
 plan defense --trigger clean_label --poison-ratio 0.2 | at most
@@ -275,3 +276,11 @@ commands.main()
     assert done.stderr.splitlines()[-1] == "HEAVY []"
     assert "Traceback" not in done.stderr
     assert (root / "reports").exists() == bool(store)
+
+
+def test_plan_says_which_files_of_a_dataset_are_missing(tmp_path):
+    words = ["amplification", "--scale", "cifar10", "--store", str(tmp_path)]
+    done = castlewalls("plan", *words, "--data", str(tmp_path))
+    assert done.returncode == 0
+    assert done.stderr.startswith("castlewalls: expected CIFAR-10's binary version in ")
+    assert castlewalls("plan", *words, "--download").stderr == ""

@@ -87,7 +87,9 @@ def test_files_of_the_official_size_are_the_whole(tmp_path):
 def test_a_subset_with_a_missing_file_is_refused_and_not_overwritten(folder):
     (folder / BATCHES / "test_batch.bin").unlink()
     for download in (False, True):
-        with pytest.raises(ValueError, match=r"but test_batch.bin cannot be found"):
+        with pytest.raises(
+            ValueError, match=r"but cifar-10-batches-bin/test_batch.bin cannot be found"
+        ):
             Cifar10.open(folder, download=download)
 
 
