@@ -108,22 +108,23 @@ def plan(
 ) -> None:
     """Say what a run would do and why, and what it costs.  Starts nothing."""
     from orchestrator.cli.printing import print_pace, print_plan
+    from orchestrator.graph import pace as timing
     from orchestrator.graph import plan as planning
     from tasks.data.dataset import OfficialFiles
 
     asked = request()
-    with ending(SOME_FAILED, OSError):
+    with ending(SOME_FAILED, OSError), ending(USAGE, ValueError):
         made = planning.make(asked.points(), asked.store)
+        rates = timing.rates(made.to_run) if pace else {}
         print_plan(made, asked.label, console)
+        if rates:
+            print_pace(made, rates, console)
     for step in made.to_run:
         if isinstance(step.settings, OfficialFiles):
             try:
                 step.settings.refuse_missing()
             except ValueError as error:  # as it will end the run
                 complain(error)
-    with ending(USAGE, ValueError):
-        if pace and made.to_run:
-            print_pace(made, console)
 
 
 @on_a_study

@@ -1,7 +1,7 @@
 """What the commands print: studies, plans, results, explanations."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -97,14 +97,11 @@ def print_gpu_hours(plan: "Plan", console: Console) -> None:
     print_lines(console, *lines, _others(plan))
 
 
-def print_pace(plan: "Plan", console: Console) -> None:
-    """What the plan takes on this machine, at the pace of training steps that are timed now.
-
-    Raises ValueError as ``pace.rates``.
-    """
+def print_pace(plan: "Plan", rates: Mapping[str, float], console: Console) -> None:
+    """What the plan takes on this machine, at the ``pace.rates`` of its networks."""
     from orchestrator.graph import costs, pace
 
-    stages = costs.by_stage(plan.to_run, pace.rates(plan.to_run))
+    stages = costs.by_stage(plan.to_run, rates)
     rows = [
         [stage.name, f"{stage.steps}", f"{stage.operations / 1e12:,.1f}", duration(stage.seconds)]
         for stage in (*stages, costs.total(stages))

@@ -79,7 +79,8 @@ def test_a_plan_says_what_it_takes_here(tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "step_seconds", lambda settings: really(settings, 0.05))
     points = AMPLIFICATION.points(TINY, AMPLIFICATION.chosen(TINY))
     out = io.StringIO()
-    print_pace(plan.make(points, Store(tmp_path)), Console(file=out, width=120))
+    made = plan.make(points, Store(tmp_path))
+    print_pace(made, pace.rates(made.to_run), Console(file=out, width=120))
     lines = out.getvalue().splitlines()
     assert any(line.startswith("diffusion models") and line.endswith(" s") for line in lines)
 
