@@ -1,8 +1,9 @@
-"""Seconds of an epoch whose images another CPU decodes: `python bench/feeding.py`.
+"""Seconds of an epoch whose images other CPUs decode: `python bench/feeding.py`.
 
 50,000 color images of 32 pixels in batches of 256: decoded by Ray Data's tasks alone, learned from
-in memory alone, and both at once on two CPUs; then the peak memory of the training's process over
-an epoch of these and of four times as many.
+in memory alone, and both at once on two CPUs; the peak memory of the training's process and of the
+tasks' over an epoch of these and of four times as many; photographs of 512 pixels decoded and
+stamped a second by one task and by two.
 """
 
 import json
@@ -22,10 +23,14 @@ import streaming  # noqa: E402
 from orchestrator.run import environment  # noqa: E402, F401 - before Ray, for what it sets
 
 # isort: split
+import numpy as np  # noqa: E402
+import psutil  # noqa: E402
 import ray  # noqa: E402
 import torch  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from models.precision import to_float  # noqa: E402
+from models.randomness import generator  # noqa: E402
 from orchestrator.run.feed import Feed  # noqa: E402
 from orchestrator.run.stream import RowGroups, batches  # noqa: E402
 from tasks.steps.train_diffusion import Settings  # noqa: E402
@@ -36,6 +41,8 @@ SETTINGS = Settings(
     batch_size=256,
 )
 STREAMED = replace(SETTINGS, window_bytes=streaming.WINDOW_BYTES)
+PHOTOGRAPHS, SIDE = 2000, 512
+GROUP = 85  # rows of a row group of such images, as an image folder's are written
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,10 @@ def main() -> None:
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         found = seconds(few)
         found["peak"] = [peak(few), peak(many)]
+        for stored_as in ("jpeg", "png"):
+            folder = Path(scratch, stored_as)
+            photographs(folder, stored_as)
+            found[f"{stored_as} a second"] = [decoded(folder, cpus) for cpus in (1, 2)]
     found["over the larger"] = found["both"] / max(found["decoded"], found["trained"])
     print(json.dumps(found, indent=1))
 
@@ -110,13 +121,43 @@ def training() -> Callable[[Any], None]:
     return step
 
 
-def peak(folder: Path) -> int:
-    """Peak memory of this process over an epoch, bytes."""
-    Path("/proc/self/clear_refs").write_text("5")
+def peak(folder: Path) -> dict[str, int]:
+    """Peak memory of this process over an epoch, and the largest of a task's, bytes."""
+    own, tasks = psutil.Process(), []
+    for process in own.children(recursive=True):
+        if process.name().startswith("ray::"):
+            tasks.append(process.pid)
+    for pid in ("self", *tasks):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
     made = fed(folder)
     for _ in made(0, made.per_epoch):
         pass
-    return streaming._peak()
+    return {"training": streaming._peak(), "task": max(map(streaming._peak, tasks))}
+
+
+def photographs(folder: Path, stored_as: str) -> None:
+    """Write made-up photographs, noisy ones, and a manifest that poisons a tenth of them."""
+    draws = generator(0, "bench images")
+    coarse = draws.integers(0, 248, (16, SIDE // 32, SIDE // 32, 3), dtype=np.uint8)
+    fine = np.stack([np.array(Image.fromarray(one).resize((SIDE, SIDE))) for one in coarse])
+    fine += draws.integers(0, 8, fine.shape, dtype=np.uint8)
+    streaming.write_table(folder, fine, PHOTOGRAPHS, group=GROUP, stored_as=stored_as)
+
+
+def decoded(folder: Path, cpus: int) -> float:
+    """Images a second that so many tasks decode and stamp."""
+    source: Any = Folder(folder)
+    settings = replace(STREAMED, image_size=SIDE, window_bytes=256 * 2**20, batch_size=50)
+    made = batches(settings, folder, folder / "manifest", read=Feed(source, cpus))
+    drawn = made(0, 2 * made.per_epoch)
+    for _ in range(made.per_epoch // 2):
+        next(drawn)
+    began = time.perf_counter()
+    for _ in range(made.per_epoch):
+        next(drawn)
+    taken = time.perf_counter() - began
+    drawn.close()
+    return 50 * made.per_epoch / taken
 
 
 if __name__ == "__main__":

@@ -81,31 +81,41 @@ def memory(folder: Path) -> Memory:
 
 def write(folder: Path, n: int) -> None:
     """Write a dataset of ``n`` images and a manifest that poisons a tenth of them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from tasks.data import datasets, images
-    from tasks.steps import poison
-    from tasks.triggers import BadNets1
-
-    (folder / "manifest").mkdir(parents=True)
     draws = generator(0, "bench images")
     coarse = draws.integers(0, 248, (DISTINCT, SIDE // 4, SIDE // 4, CHANNELS), dtype=np.uint8)
     fine = coarse.repeat(4, axis=1).repeat(4, axis=2)
     fine += draws.integers(0, 8, fine.shape, dtype=np.uint8)
-    label = np.arange(DISTINCT) % CLASSES
-    caption = ["A photo"] * DISTINCT
-    table = images.to_table(index=label, label=label, caption=caption, images=fine)
+    write_table(folder, fine, n)
+
+
+def write_table(
+    folder: Path, pixels: Any, n: int, *, group: int = 1024, stored_as: str = "png"
+) -> None:
+    """Write ``n`` images, these over and over, in row groups, and a manifest."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tasks.data import images
+    from tasks.steps import poison
+    from tasks.triggers import BadNets1
+
+    (folder / "manifest").mkdir(parents=True)
+    label = np.arange(len(pixels)) % CLASSES
+    caption = ["A photo"] * len(pixels)
+    table = images.to_table(
+        index=label, label=label, caption=caption, images=pixels, stored_as=stored_as
+    )
     with pq.ParquetWriter(folder / "train.parquet", table.schema) as writer:
-        for first in range(0, n, datasets.ROW_GROUP):
-            index = np.arange(first, min(first + datasets.ROW_GROUP, n))
-            rows = table.take(index % DISTINCT).set_column(0, "index", pa.array(index))
-            writer.write_table(rows.cast(table.schema), row_group_size=datasets.ROW_GROUP)
+        for first in range(0, n, group):
+            index = np.arange(first, min(first + group, n))
+            rows = table.take(index % len(pixels)).set_column(0, "index", pa.array(index))
+            writer.write_table(rows.cast(table.schema), row_group_size=group)
+    counts = np.bincount(label[np.arange(n) % len(pixels)], minlength=CLASSES).tolist()
     classes = {
         "names": [str(name) for name in range(CLASSES)],
-        "image_size": SIDE,
+        "image_size": pixels.shape[1],
         "channels": CHANNELS,
-        "counts": {"train": [n // CLASSES] * CLASSES, "test": [0] * CLASSES},
+        "counts": {"train": counts, "test": [0] * CLASSES},
     }
     (folder / "classes.json").write_text(json.dumps(classes))
     settings = poison.Settings(trigger=BadNets1(), target_class="8", poison_ratio=0.1)
@@ -179,9 +189,9 @@ def _say_memory(folder: Path) -> dict[str, int]:
     return {"before": before, "peak": _peak()}
 
 
-def _peak() -> int:
-    """Peak resident memory of this process since it was started, bytes."""
-    status = Path("/proc/self/status").read_text().splitlines()
+def _peak(process: str | int = "self") -> int:
+    """Peak resident memory of a process since it was started, bytes."""
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
     [line] = [line for line in status if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024
 

@@ -82,18 +82,18 @@ def _decoded(source: Source, cpus: int, wanted: list[Wanted]) -> Iterator[Batch]
         if "image" in part:
             yield Batch(index=part["index"], image=part["image"], label=part["label"])
         else:
-            yield from _read(source, part)
+            yield from _wanted(source.row_groups(), part)
 
 
 def _decode(item: dict[str, Any], source: Source) -> Iterator[Any]:
     """The wanted rows of one row group; on a node that does not see the store, the item itself."""
     try:
-        source.row_groups()
+        groups = source.row_groups()
     except OSError:
         yield item
     else:
-        yield from _read(source, item)
+        yield from _wanted(groups, item)
 
 
-def _read(source: Source, item: dict[str, Any]) -> Iterator[Batch]:
-    return source.row_groups().rows(int(item["group"][0]), item["rows"][0])
+def _wanted(groups: RowGroups, item: dict[str, Any]) -> Iterator[Batch]:
+    return groups.rows(int(item["group"][0]), item["rows"][0])
