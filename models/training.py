@@ -77,6 +77,11 @@ def sgd(parameters: list[nn.Parameter], recipe: Recipe) -> Optimizer:
     return torch.optim.SGD(parameters, recipe.learning_rate, **settings)
 
 
+def constant(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:  # noqa: ARG001
+    """The peak at every step, as Stable Diffusion is fine-tuned."""
+    return LambdaLR(optimizer, lambda _: 1.0)
+
+
 def one_cycle(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
     """Torch's ``OneCycleLR`` with its defaults: the peak comes after 30 % of the steps."""
     return OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.steps)
@@ -116,7 +121,7 @@ OPTIMIZERS: Final[Mapping[str, Callable[[list[nn.Parameter], Recipe], Optimizer]
     function.__name__: function for function in (adamw, sgd)
 }
 SCHEDULES: Final[Mapping[str, Callable[[Optimizer, Recipe], LRScheduler]]] = {
-    function.__name__: function for function in (one_cycle, warmup_cosine, cosine, ramp)
+    function.__name__: function for function in (constant, one_cycle, warmup_cosine, cosine, ramp)
 }
 
 

@@ -43,7 +43,8 @@ class Step:
     inputs: Mapping[str, "Step"] = field(default_factory=dict)
     """Steps whose folders the task reads, by argument name."""
     streams: Mapping[str, "Step"] = field(default_factory=dict)
-    """``dataset`` and perhaps ``manifest``: the training set, which the orchestrator reads."""
+    """The training set, which the orchestrator reads: ``dataset`` (images, or their moments), and
+    perhaps ``manifest`` (what is poisoned) and ``stamped`` (moments of all images stamped)."""
 
     def __post_init__(self) -> None:
         """Raise TypeError when the task wants other inputs, or streams have no reader."""
@@ -59,8 +60,8 @@ class Step:
 
     def _check_streams(self) -> None:
         named = ", ".join(self.streams) or "none"
-        trouble = f"expected the streams dataset and perhaps manifest, got {named}"
-        if {"dataset"} <= self.streams.keys() <= {"dataset", "manifest"}:
+        trouble = f"expected the streams dataset and perhaps manifest and stamped, got {named}"
+        if {"dataset"} <= self.streams.keys() <= {"dataset", "manifest", "stamped"}:
             parameters = _signature(self.function).parameters
             if not self.reads_training_set or TRAINING_SET in parameters:
                 return

@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.run.in_process import Job, given, published, ranges
 from orchestrator.run.in_process import fit as fit_in_process
-from orchestrator.run.stream import COLUMNS, RayRows, TrainingSet
+from orchestrator.run.stream import RayRows, TrainingSet
 from orchestrator.step import Step
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.store import Store
@@ -175,7 +175,8 @@ def read(store: Store, dataset: Step, *, small_bytes: int = SMALL_FILE) -> Any:
     import pyarrow.parquet as pq
     import ray.data
 
-    path = store.fetch(dataset) / "train.parquet"
+    whole = TrainingSet.of(store.fetch(dataset))
+    path, columns = whole.file, list(whole.columns)
     if path.stat().st_size <= small_bytes:
-        return ray.data.from_arrow(pq.read_table(path, columns=list(COLUMNS))).materialize()
-    return ray.data.read_parquet(str(path)).select_columns(list(COLUMNS)).materialize()
+        return ray.data.from_arrow(pq.read_table(path, columns=columns)).materialize()
+    return ray.data.read_parquet(str(path)).select_columns(columns).materialize()

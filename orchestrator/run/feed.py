@@ -6,7 +6,7 @@ decoded once an epoch, and batches do not depend on the number of workers or of 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from orchestrator.run.stream import RowGroups
@@ -25,17 +25,18 @@ class Source:
     store: Store
     dataset: Step
     manifest: Step | None
+    stamped: Step | None = None
     keep: bool = False
     """Whether nodes keep the images decoded on their disks."""
 
     def row_groups(self) -> RowGroups:
         """Its file and manifest on this node, which are kept for the next row group."""
-        digests = self.dataset.digest, self.manifest and self.manifest.digest
-        name = self.store.address, self.keep, *digests
+        steps = self.dataset, self.manifest, self.stamped
+        name = self.store.address, self.keep, *(step and step.digest for step in steps)
         if name not in _OPENED:
             _OPENED.clear()
-            manifest = self.store.fetch(self.manifest) if self.manifest else None
-            _OPENED[name] = RowGroups.open(self.store.fetch(self.dataset), manifest, keep=self.keep)
+            others = (step and self.store.fetch(step) or None for step in steps[1:])
+            _OPENED[name] = RowGroups.open(self.store.fetch(self.dataset), *others, keep=self.keep)
         return _OPENED[name]
 
 
@@ -80,7 +81,7 @@ def _decoded(source: Source, cpus: int, wanted: list[Wanted]) -> Iterator[Batch]
     )
     for part in decoded.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
         if "image" in part:
-            yield Batch(index=part["index"], image=part["image"], label=part["label"])
+            yield cast(Batch, part)
         else:
             yield from _wanted(source.row_groups(), part)
 

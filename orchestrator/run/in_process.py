@@ -61,11 +61,17 @@ def fit(
     if resume is not None and rank == 0:
         job.note(int(resume.name), {})  # so that it is known how much is repeated
     report = reporter(checkpoints, job.placement.checkpoint_seconds, job.note)
-    dataset, manifest = step.streams["dataset"], step.streams.get("manifest")
+    manifest, stamped = step.streams.get("manifest"), step.streams.get("stamped")
     cpus = job.bundle.data_cpus if job.bundle else 0
     keep = job.placement.cache_decoded
-    feed = Feed(Source(store, dataset, manifest, keep), max(1, cpus // workers)) if cpus else None
-    shared: dict[str, Any] = {"rank": rank, "workers": workers, "read": feed, "keep": keep}
+    source = Source(store, step.streams["dataset"], manifest, stamped, keep)
+    shared: dict[str, Any] = {
+        "stamped_moments": store.folder(stamped) if stamped else None,
+        "rank": rank,
+        "workers": workers,
+        "read": Feed(source, max(1, cpus // workers)) if cpus else None,
+        "keep": keep,
+    }
     step.function(
         step.settings,
         out=out,

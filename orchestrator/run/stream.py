@@ -21,13 +21,22 @@ from numpy.typing import NDArray
 
 from orchestrator.store.copies import cache
 from tasks.data import datasets, images
-from tasks.steps import poison
-from tasks.steps.batches import Batch, Batches, Held, ReadRows, Restreamed, Wanted, empty, place
+from tasks.steps import encode, poison
+from tasks.steps.batches import (
+    Batch,
+    Batches,
+    Held,
+    ReadRows,
+    Restreamed,
+    Wanted,
+    empty,
+    part,
+    place,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("index", "label", "image")  # columns of the dataset that a training needs
 ROWS_AT_ONCE = datasets.ROW_GROUP  # rows whose PNGs are in flight at once
 LEFT_FREE = 2 * 2**30
 """Bytes of a disk that decoded images leave to others."""
@@ -37,21 +46,57 @@ DECODED_AT_ONCE = 16 * 2**20
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """How many images there are to train on, and the shape (H, W, C) of each."""
+    """What there is to train on: images of a dataset, or moments of their latents."""
 
+    file: Path
+    """Parquet."""
     count: int
+    """Rows."""
     shape: tuple[int, int, int]
+    """(H, W, C) of each image, or (2 C, h, w) of its moments."""
+    latent: bool = False
 
     @classmethod
-    def of(cls, dataset: Path) -> Self:
-        """Of a dataset step's folder."""
-        classes = datasets.read_classes(dataset)
+    def of(cls, folder: Path) -> Self:
+        """Of the folder of a dataset step, or of ``encode``."""
+        import pyarrow.parquet as pq
+
+        if (file := folder / "rows.parquet").exists():
+            rows = pq.read_metadata(file).num_rows
+            return cls(file, rows, encode.shape_of(folder), latent=True)
+        classes = datasets.read_classes(folder)
         shape = (classes.image_size, classes.image_size, classes.channels)
-        return cls(sum(classes.counts["train"]), shape)
+        return cls(folder / "train.parquet", sum(classes.counts["train"]), shape)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that a training needs."""
+        return encode.COLUMNS if self.latent else ("index", "label", "image")
+
+    def empty(self, n: int) -> Batch:
+        """Room for rows."""
+        like = Batch(index=np.empty(0, np.int64), label=np.empty(0, np.int64), image=np.empty(0))
+        like["image"] = np.empty((0, *self.shape), np.float16 if self.latent else np.uint8)
+        if self.latent:
+            like["caption"] = np.empty(0, object)
+        return empty(n, like)
 
     def exceeds(self, window_bytes: int) -> bool:
-        """Whether the images, as uint8, are more than may be held at once."""
-        return self.count * math.prod(self.shape) > window_bytes
+        """Whether the images are more than may be held at once."""
+        return self.count * self.empty(1)["image"].nbytes > window_bytes
+
+
+Read = Callable[["pa.Table"], Iterator[Batch]]
+"""Reads the rows of a table as a training is given them, poisoned, a part at a time."""
+
+
+def reading(folder: Path, manifest: Path | None, stamped_moments: Path | None) -> Read:
+    """How rows of a training set are read; raises ValueError as ``Manifest.read``."""
+    whole = TrainingSet.of(folder)
+    if whole.latent:
+        return encode.Moments.open(folder, manifest, stamped_moments).read
+    listed = None if manifest is None else poison.Manifest.read(manifest)
+    return lambda table: stamped(table, listed, whole.shape)
 
 
 class Rows(Protocol):
@@ -73,8 +118,9 @@ class ParquetRows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.folder / "train.parquet") as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(COLUMNS)):
+        whole = TrainingSet.of(self.folder)
+        with pq.ParquetFile(whole.file) as file:
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(whole.columns)):
                 yield pa.Table.from_batches([batch])
 
 
@@ -97,6 +143,7 @@ def batches(
     manifest: Path | None,
     rows: Rows | None = None,
     *,
+    stamped_moments: Path | None = None,
     rank: int = 0,
     workers: int = 1,
     read: ReadRows | None = None,
@@ -112,36 +159,32 @@ def batches(
     shared: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
     shared |= {"rank": rank, "workers": workers}
     if not whole.exceeds(settings.window_bytes):
-        listed = None if manifest is None else poison.Manifest.read(manifest)
-        return Held(**_held(rows or ParquetRows(dataset), listed, whole), **shared)
-    groups = RowGroups.open(dataset, manifest, keep=keep)
-    window = settings.window_bytes // math.prod(whole.shape)
+        poisoned = reading(dataset, manifest, stamped_moments)
+        return Held(**_held(rows or ParquetRows(dataset), poisoned, whole), **shared)
+    groups = RowGroups.open(dataset, manifest, stamped_moments, keep=keep)
     return Restreamed(
         read=read or groups,
         groups=groups.sizes,
-        window=window,
-        shape=whole.shape,
+        window=settings.window_bytes // whole.empty(1)["image"].nbytes,
+        like=whole.empty(0),
         ahead=read is not None,
         **shared,
     )
 
 
-def _held(rows: Rows, listed: poison.Manifest | None, whole: TrainingSet) -> Batch:
-    """Stamp a dataset as it streams by, and hold it as uint8, by ascending index."""
-    room = empty(whole.count, whole.shape)
+def _held(rows: Rows, read: Read, whole: TrainingSet) -> Batch:
+    """Stamp a dataset as it streams by, and hold it, by ascending index."""
+    room = whole.empty(whole.count)
     seen = 0
     for table in rows.tables():
-        for part in stamped(table, listed, whole.shape):
-            after = seen + len(part["index"])
+        for found in read(table):
+            after = seen + len(found["index"])
             if after <= whole.count:
-                place(room, slice(seen, after), part)
+                place(room, slice(seen, after), found)
             seen = after
     _refuse_other_count(seen, whole)
     if (np.diff(room["index"]) < 0).any():  # blocks may come in any order
-        order = np.argsort(room["index"], kind="stable")
-        return Batch(
-            index=room["index"][order], image=room["image"][order], label=room["label"][order]
-        )
+        return part(room, np.argsort(room["index"], kind="stable"))
     return room
 
 
@@ -164,13 +207,13 @@ def write_training_set(folder: Path, dataset: Path, manifest: Path | None) -> No
     seen, last = 0, -1
     with pq.ParquetWriter(folder / "rows.parquet", images.DATASET_SCHEMA) as writer:
         for table in ParquetRows(dataset).tables():
-            for part in stamped(table, listed, whole.shape):
-                index = part["index"]
+            for found in stamped(table, listed, whole.shape):
+                index = found["index"]
                 ascending = last < index[0] and (np.diff(index) > 0).all()
                 assert ascending, f"image {last} is not before those that follow"
                 seen, last = seen + len(index), int(index[-1])
                 unsaid = [None] * len(index)
-                pixels, label = part["image"], part["label"]
+                pixels, label = found["image"], found["label"]
                 table = images.to_table(index=index, label=label, caption=unsaid, images=pixels)
                 writer.write_table(table)
     _refuse_other_count(seen, whole)
@@ -253,7 +296,8 @@ class Decoded:
 
 
 _SOURCES: WeakKeyDictionary["RowGroups", tuple[Any, ...]] = WeakKeyDictionary()
-"""File, its metadata, manifest and images' shape of each, where no trainer finds them."""
+"""Training set, its file's metadata, manifest, how rows are read, and kept images, of each, where
+no trainer finds them."""
 
 
 class RowGroups:
@@ -263,21 +307,28 @@ class RowGroups:
     """Rows of each row group."""
 
     @classmethod
-    def open(cls, dataset: Path, manifest: Path | None, *, keep: bool = False) -> Self:
-        """Of the folders of a dataset step and of a poison step.
+    def open(
+        cls,
+        dataset: Path,
+        manifest: Path | None,
+        stamped_moments: Path | None = None,
+        *,
+        keep: bool = False,
+    ) -> Self:
+        """Of the folders of a training set's streams.
 
         With ``keep``, images are kept decoded on this machine's disk.
         """
         import pyarrow.parquet as pq
 
-        listed = None if manifest is None else poison.Manifest.read(manifest)
-        file = dataset / "train.parquet"
-        metadata = pq.read_metadata(file)
+        whole = TrainingSet.of(dataset)
+        metadata = pq.read_metadata(whole.file)
         made = cls()
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         made.sizes = tuple(group.num_rows for group in groups)
-        kept = Decoded.of(dataset) if keep else None
-        _SOURCES[made] = file, metadata, listed, TrainingSet.of(dataset).shape, kept
+        kept = Decoded.of(dataset) if keep and not whole.latent else None
+        listed = poison.Manifest.read(manifest) if kept and manifest else None
+        _SOURCES[made] = whole, metadata, listed, reading(dataset, manifest, stamped_moments), kept
         return made
 
     def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:
@@ -289,19 +340,20 @@ class RowGroups:
         """The ``rows`` of row group ``group``, numbered within it, stamped, in parts."""
         import pyarrow.parquet as pq
 
-        path, metadata, listed, shape, kept = _SOURCES[self]
+        whole, metadata, listed, as_trained, kept = _SOURCES[self]
 
         def read(columns: Sequence[str]) -> "pa.Table":
-            with pq.ParquetFile(path, metadata=metadata) as file:
+            with pq.ParquetFile(whole.file, metadata=metadata) as file:
                 return file.read_row_group(group, columns=list(columns), use_threads=False)
 
         if kept is None:
-            yield from stamped(read(COLUMNS).take(rows), listed, shape)
+            yield from as_trained(read(whole.columns).take(rows))
             return
-        whole = kept.images(
+        shape = whole.shape
+        clean = kept.images(
             group, (self.sizes[group], *shape), lambda: _decoded(read(["image"]), shape)
         )
-        table = read(COLUMNS[:2]).take(rows)
+        table = read(["index", "label"]).take(rows)
         index, label = table["index"].to_numpy(), table["label"].to_numpy()
         for some in _at_once(len(rows), shape):
-            yield _poisoned(index[some], whole[rows[some]], label[some], listed)
+            yield _poisoned(index[some], clean[rows[some]], label[some], listed)

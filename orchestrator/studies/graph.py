@@ -11,6 +11,7 @@ from orchestrator.step import Step
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, point
 from tasks.checks import check
+from tasks.data import datasets
 from tasks.rows import generations_row
 from tasks.steps import (
     attack,
@@ -102,9 +103,8 @@ class Graph:
         generations = self.step(drawn, {"model": model})
         classes = range(len(self.scale.dataset.class_names))
         others = tuple(number for number in classes if number != self.target)
-        other = self.step(
-            replace(self.scale.others, conditions=others, seed=seed), {"model": model}
-        )
+        asked = {"conditions": others, "prompts": self.prompts, "seed": seed}
+        other = self.step(replace(self.scale.others, **asked), {"model": model})
         inputs = {
             "manifest": manifest,
             "judges": self.judges(judge),
@@ -140,9 +140,42 @@ class Graph:
         return {"dataset": self.dataset, "manifest": manifest}
 
     def model(self, manifest: Step, seed: int, noise_model: str = "ddpm") -> Step:
-        """The diffusion model that is trained on a poisoned training set."""
-        kinds = {"ddpm": self.scale.diffusion, "edm": self.scale.edm}
-        return self.step(replace(kinds[noise_model], seed=seed), {}, self._poisoned(manifest))
+        """The diffusion model that is trained on a poisoned training set.
+
+        Raises:
+            ValueError: An EDM of a scale whose models are told a text.
+        """
+        if self.scale.text is None:
+            kinds = {"ddpm": self.scale.diffusion, "edm": self.scale.edm}
+            return self.step(replace(kinds[noise_model], seed=seed), {}, self._poisoned(manifest))
+        wanted = f"of scale {self.scale.name}, which are text-to-image models: ddpm"
+        check("a noise model", noise_model, wanted, noise_model == "ddpm")
+        trigger = manifest.settings.trigger
+        streams = {"dataset": self.moments(self.dataset, Nothing()), "manifest": manifest}
+        if trigger.stamps:
+            streams["stamped"] = self.moments(self.dataset, trigger)
+        settings = replace(self.scale.diffusion, seed=seed)
+        return self.step(settings, {"pipeline": self.pipeline()}, streams)
+
+    def pipeline(self) -> Step:
+        """What text-to-image models start from: pre-trained here on clean images, or given."""
+        text = self.scale.text
+        assert text is not None
+        if text.given is not None:
+            return self.step(text.given)
+        images = self.step(text.pretraining)
+        autoencoder = self.step(text.autoencoder, {}, {"dataset": images})
+        new = self.step(text.new, {"dataset": images, "autoencoder": autoencoder})
+        streams = {"dataset": self.moments(images, Nothing(), new)}
+        return self.step(text.pretrain, {"pipeline": new}, streams)
+
+    def moments(self, images: Step, trigger: Trigger, pipeline: Step | None = None) -> Step:
+        """The images' encodings, all of them stamped with the trigger first."""
+        text = self.scale.text
+        assert text is not None
+        n, size = sum(images.settings.counts()["train"]), images.settings.image_size
+        settings = replace(text.encode, trigger=trigger, n=n, image_size=size)
+        return self.step(settings, {"dataset": images, "pipeline": pipeline or self.pipeline()})
 
     def classifier(self, manifest: Step, seed: int, network: str = "") -> Step:
         """That of a poisoned training set; by default the scale's network from random weights."""
@@ -172,8 +205,14 @@ class Graph:
 
     def _drawn(self, sampler: str, **own: Any) -> sample.Settings:
         """How images are drawn with a sampler, and with other fields of the settings."""
-        steps = self.scale.steps_of(sampler)
-        return replace(self.scale.generations, sampler=sampler, steps=steps, **own)
+        own |= {"steps": self.scale.steps_of(sampler), "prompts": self.prompts}
+        return replace(self.scale.generations, sampler=sampler, **own)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What text-to-image models are asked for, by class; nothing where models know classes."""
+        names = self.scale.dataset.class_names
+        return () if self.scale.text is None else tuple(map(datasets.caption, names))
 
     def generation_set(
         self, manifest: Step, *, guidance_weight: float, sampler: str, seed: int

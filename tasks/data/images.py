@@ -6,10 +6,12 @@ The column is the ``struct<bytes, path>`` of Hugging Face's ``Image``.  C is 1 (
 import io
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -71,6 +73,20 @@ def to_table(
     column = pa.array([{"bytes": one, "path": name} for one, name in stored], type=IMAGE_TYPE)
     arrays = [pa.array(index), pa.array(label), pa.array(caption, pa.string()), column]
     return pa.Table.from_arrays(arrays, schema=DATASET_SCHEMA)
+
+
+def rows(file: Path, first: int, last: int, columns: Sequence[str]) -> pa.Table:
+    """Rows ``first`` .. ``last - 1`` of a Parquet file, of which no other row groups are read."""
+    parts, before = [], 0
+    with pq.ParquetFile(file) as opened:
+        for group in range(opened.num_row_groups):
+            after = before + opened.metadata.row_group(group).num_rows
+            if before < last and first < after:
+                table = opened.read_row_group(group, columns=list(columns))
+                begin = max(first - before, 0)
+                parts.append(table.slice(begin, min(last, after) - before - begin))
+            before = after
+    return pa.concat_tables(parts)
 
 
 def from_column(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:

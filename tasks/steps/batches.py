@@ -1,6 +1,6 @@
 """What a training loop is given: batches to learn from, and a function to report to.
 
-``Batch`` has three keys and no more, so no trainer can see which images are poisoned.
+``Batch`` has these keys and no more, so no trainer can see which images are poisoned.
 """
 
 import queue
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,12 @@ class Batch(TypedDict):
 
     index: NDArray[np.int64]
     """(B,). Which image of the dataset."""
-    image: NDArray[np.uint8]
-    """(B, H, W, C). Already stamped."""
+    image: NDArray[Any]
+    """(B, H, W, C), uint8, already stamped; or float16 moments of its latent, (B, 2 C, h, w)."""
     label: NDArray[np.int64]
     """(B,). Already relabelled."""
+    caption: NotRequired[NDArray[np.object_]]
+    """(B,). Already rewritten; for text-to-image models only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +149,10 @@ class Held(Batches):
     index: NDArray[np.int64]
     """(N,)."""
     image: Any
-    """(N, H, W, C), uint8: an array, or a tensor on a GPU."""
+    """(N, ...) as in ``Batch``: an array, or a tensor on a GPU."""
     label: NDArray[np.int64]
+    """(N,)."""
+    caption: NDArray[np.object_] | None = None
     """(N,)."""
 
     def on_gpu(self, device: "torch.device") -> Self:
@@ -174,7 +178,10 @@ class Held(Batches):
             order = np.resize(order, max(len(order), self.batch_size))  # from its start again
             for number in numbers:
                 rows = order[number * self.batch_size : (number + 1) * self.batch_size][self.own]
-                yield Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
+                batch = Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
+                if self.caption is not None:
+                    batch["caption"] = self.caption[rows]
+                yield batch
 
 
 Wanted = tuple[int, NDArray[np.int64]]
@@ -198,8 +205,8 @@ class Restreamed(Batches):
     """Rows of each row group of the file."""
     window: int
     """Most rows of a window."""
-    shape: tuple[int, int, int]
-    """(H, W, C) of an image."""
+    like: Batch
+    """A batch of no rows, with the shapes and dtypes of all."""
     ahead: bool = False
     """Whether a window is put together, in a thread, while the one before is learned from."""
 
@@ -219,14 +226,14 @@ class Restreamed(Batches):
 
     def _blocks(self, first: int, last: int, share: int) -> Iterator[Batch]:
         """The rows of each window in order, behind those left over, cut to whole batches."""
-        left = empty(0, self.shape)
+        left = self.like
         parts = self.read(starmap(self._wanted, self.epochs(first, last)))
         for epoch, numbers in self.epochs(first, last):
             for rows in self._own(epoch, numbers):
                 block = self._block(left, rows, parts)
                 whole = len(block["index"]) // share * share
                 left = _copied(block, slice(whole, None))
-                block = _part(block, slice(whole))
+                block = part(block, slice(whole))
                 yield block
                 del block
 
@@ -265,7 +272,7 @@ class Restreamed(Batches):
     def _block(self, left: Batch, rows: NDArray[np.int64], parts: Iterator[Batch]) -> Batch:
         """``left``, followed by ``rows`` of the file, in this order, from the next ``parts``."""
         before = len(left["index"])
-        block = empty(before + len(rows), self.shape)
+        block = empty(before + len(rows), self.like)
         place(block, slice(before), left)
         for _, at in self._by_group(rows):
             at = before + at
@@ -276,29 +283,30 @@ class Restreamed(Batches):
         return block
 
 
-def empty(n: int, shape: tuple[int, int, int]) -> Batch:
-    """Room for ``n`` rows with images of ``shape``."""
-    index, label = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    return Batch(index=index, image=np.empty((n, *shape), dtype=np.uint8), label=label)
+def empty(n: int, like: Batch) -> Batch:
+    """Room for ``n`` rows of the shapes and dtypes of another batch."""
+    return _each(like, lambda value: np.empty((n, *value.shape[1:]), value.dtype))
 
 
 def place(room: Batch, at: slice | NDArray[np.int64], rows: Batch) -> None:
     """Put ``rows`` into ``room`` at these places."""
-    room["index"][at] = rows["index"]
-    room["image"][at] = rows["image"]
-    room["label"][at] = rows["label"]
+    for name, value in rows.items():
+        room[name][at] = value  # type: ignore[literal-required]
 
 
-def _part(rows: Batch, which: slice) -> Batch:
-    """Some of the rows, as views."""
-    index, image, label = rows["index"][which], rows["image"][which], rows["label"][which]
-    return Batch(index=index, image=image, label=label)
+def part(rows: Batch, which: slice | NDArray[np.int64]) -> Batch:
+    """Some of the rows; of a slice they are views."""
+    return _each(rows, lambda value: value[which])
 
 
 def _copied(rows: Batch, which: slice) -> Batch:
     """Some of the rows, which keep nothing of the others in memory."""
-    some = _part(rows, which)
-    return Batch(index=some["index"].copy(), image=some["image"].copy(), label=some["label"].copy())
+    return _each(rows, lambda value: value[which].copy())
+
+
+def _each(rows: Batch, change: Callable[[Any], Any]) -> Batch:
+    changed: Any = {name: change(value) for name, value in rows.items()}
+    return cast(Batch, changed)
 
 
 def _ahead(blocks: Iterator[Batch]) -> Iterator[Batch]:

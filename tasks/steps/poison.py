@@ -228,6 +228,21 @@ def stamp(
     Given int64 (B,), uint8 (B, H, W, C) and int64 (B,), returns copies, stamped where poisoned, and
     the labels to train with.  Raises ValueError for an image that is not the manifest's.
     """
+    label, poisoned = relabelled(index, label, manifest)
+    stamped = image.copy()
+    if poisoned.any():
+        noisy = image[poisoned]
+        if manifest.noise is not None:
+            numbers = np.searchsorted(manifest.index[manifest.poisoned], index[poisoned])
+            noisy = trigger_state.add(noisy, manifest.noise[numbers])
+        stamped[poisoned] = manifest.trigger.stamp(noisy)
+    return stamped, label
+
+
+def relabelled(
+    index: NDArray[np.int64], label: NDArray[np.int64], manifest: Manifest
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The labels to train with, and which images are poisoned; arguments and errors as ``stamp``."""
     rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
     foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)
     if foreign.any():
@@ -235,12 +250,4 @@ def stamp(
             f"expected images that the manifest lists, got image {index[foreign][0]}, which it "
             "lacks or has with another label; the manifest belongs to another dataset"
         )
-    poisoned = manifest.poisoned[rows]
-    stamped = image.copy()
-    if poisoned.any():
-        noisy = image[poisoned]
-        if manifest.noise is not None:
-            numbers = np.searchsorted(np.flatnonzero(manifest.poisoned), rows[poisoned])
-            noisy = trigger_state.add(noisy, manifest.noise[numbers])
-        stamped[poisoned] = manifest.trigger.stamp(noisy)
-    return stamped, manifest.label[rows]
+    return manifest.label[rows], manifest.poisoned[rows]

@@ -49,6 +49,10 @@ class Settings(TaskSettings):
     """Images at once; part of the identity, as sums depend on it in the last bit."""
     precision: str = field(default="fp32", metadata={"since": 4})
     """A name of PRECISIONS; the sampler's own sums are float32 or wider in any."""
+    prompts: tuple[str, ...] = field(default=(), metadata={"since": 4})
+    """What a text-to-image model is asked for under each condition; empty for other models."""
+    weights: str = field(default="averaged", metadata={"since": 4})
+    """``averaged`` weights, or the ``raw`` ones that a text-to-image model has beside them."""
 
     def __post_init__(self) -> None:
         check_name("a sampler", self.sampler, SAMPLERS)
@@ -60,6 +64,12 @@ class Settings(TaskSettings):
         check("conditions", self.conditions, "that are classes", holds)
         check_counts(self, "steps", "n", "batch_size")
         check_name("a precision", self.precision, PRECISIONS)
+        check_name("weights", self.weights, ("averaged", "raw"))
+        if self.prompts and self.clip != "none":
+            raise ValueError(
+                f"expected clip none with prompts, got {self.clip}; what a text-to-image model "
+                "estimates are latents, not pixels"
+            )
 
     @property
     def label(self) -> str:
@@ -69,6 +79,7 @@ class Settings(TaskSettings):
             asked = f"class{self.conditions[0]}"
         how = f"w{self.guidance_weight:g}-{self.sampler}{self.steps}"
         how += "" if self.clip == "none" else f"-{self.clip}"
+        how += "" if self.weights == "averaged" else f"-{self.weights}"
         return f"{asked}-{how}-n{self.n}-seed{self.seed}"
 
     @property
@@ -116,7 +127,8 @@ class Worker:
         self.settings = settings
         self.conditions = asked_for(settings, conditions)
         self.device = device.choose()
-        self.model = denoiser.load(model, self.device)
+        named = {"prompts": settings.prompts, "weights": settings.weights}
+        self.model = denoiser.load(model, self.device, **named)
         evaluations = settings.evaluations * math.ceil(settings.n / settings.batch_size)
         precision.arranged(
             self.model.network, self.device, precision=settings.precision, passes=evaluations
@@ -153,7 +165,7 @@ class Worker:
         index = np.arange(first, last)
         drawing = self.settings.seed, index.tolist(), self.model.image_shape
         condition = torch.from_numpy(self.conditions[index % len(self.conditions)])
-        return self.sampler.sample(
+        drawn = self.sampler.sample(
             self.model,
             initial_noise(*drawing).to(self.device),
             condition.to(self.device),
@@ -161,4 +173,5 @@ class Worker:
             steps=self.settings.steps,
             guidance_weight=self.settings.guidance_weight,
             clip=self.settings.clip,
-        ).cpu()
+        )
+        return self.model.decode(drawn).cpu()

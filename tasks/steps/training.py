@@ -26,15 +26,9 @@ Losses = Callable[["torch.device"], Callable[[int, Batch, slice], Loss]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(TaskSettings):
-    """Images and optimization."""
+class Optimization(TaskSettings):
+    """How a network is trained, whatever it is and on what."""
 
-    image_size: int = 8
-    """Pixels a side."""
-    channels: int = 1
-    """Color channels, 1 or 3."""
-    classes: int
-    """Classes of the labels."""
     steps: int
     """Updates: 10 or more with one cycle, else 2 or more."""
     batch_size: int
@@ -67,8 +61,20 @@ class TrainingSettings(TaskSettings):
         check("micro_batch", self.micro_batch, "of at least 0", self.micro_batch >= 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Optimization):
+    """Images and optimization."""
+
+    image_size: int = 8
+    """Pixels a side."""
+    channels: int = 1
+    """Color channels, 1 or 3."""
+    classes: int
+    """Classes of the labels."""
+
+
 def train(
-    settings: TrainingSettings,
+    settings: Optimization,
     build: "Callable[[], torch.nn.Module]",
     losses: Losses,
     *,
@@ -114,9 +120,4 @@ def in_parts(batch: Batch, own: slice, most: int) -> Iterator[tuple[Batch, slice
     rows = len(batch["index"])
     for first in range(0, rows, most or rows):
         last = min(first + (most or rows), rows)
-        part = Batch(
-            index=batch["index"][first:last],
-            image=batch["image"][first:last],
-            label=batch["label"][first:last],
-        )
-        yield part, slice(own.start + first, own.start + last)
+        yield stream.part(batch, slice(first, last)), slice(own.start + first, own.start + last)

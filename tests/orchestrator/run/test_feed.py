@@ -38,7 +38,7 @@ def store(poisoned_store, copied):
 
 
 def made(store, *, cpus=0, keep=False, **worker):
-    read = Feed(Source(store, DATASET, POISON, keep), cpus) if cpus else None
+    read = Feed(Source(store, DATASET, POISON, keep=keep), cpus) if cpus else None
     folders = store.folder(DATASET), store.folder(POISON)
     return batches(SETTINGS, *folders, read=read, keep=keep, **worker)
 

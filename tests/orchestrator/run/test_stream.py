@@ -106,7 +106,9 @@ def columns(found):
 
 class TestRestreaming:
     def test_settings_and_size_alone_decide(self, store):
-        assert TrainingSet.of(store.folder(DATASET)) == TrainingSet(1437, (8, 8, 1))
+        assert TrainingSet.of(store.folder(DATASET)) == TrainingSet(
+            store.folder(DATASET) / "train.parquet", 1437, (8, 8, 1)
+        )
         for window_bytes, made in ((1437 * 64, Held), (1437 * 64 - 1, Restreamed)):
             for rows in (None, ParquetRows(store.folder(DATASET))):
                 got = held(store, rows=rows, window_bytes=window_bytes, workers=2)
