@@ -41,7 +41,7 @@ FOR_GPUS_SECONDS = 24 * 3600  # a training that takes a CPU core longer is meant
 
 BACKWARD = 2  # operations of a backward pass, in forward passes
 STAGES: Mapping[str, tuple[str, ...]] = {
-    "diffusion models": ("train_diffusion",),
+    "diffusion models": ("train_diffusion", "train_autoencoder", "fine_tune", "encode"),
     "judges, classifiers": ("train_classifier",),
     "sampling": ("sample",),
     "classifying": ("denoise_classify",),
@@ -67,9 +67,20 @@ def operations(step: Step) -> float:
 def networks(step: Step) -> list[Any]:
     """Settings of the trainings whose networks a step computes with; of a training its own."""
     if step.shape == "fit":
-        return [step.settings]
+        return [described_by(step)]
     holder = step.inputs.get("prepared", step)  # a detector scores with the classifier of that
-    return [source.settings for source in holder.inputs.values() if source.shape == "fit"]
+    return [
+        described_by(source)
+        for role, source in holder.inputs.items()
+        if source.shape == "fit" or role == "pipeline"  # encoding is about a pass of the U-Net
+    ]
+
+
+def described_by(training: Step) -> Any:
+    """Settings that say how large a training's network is: its own, or its pipeline's."""
+    while "pipeline" in training.inputs:
+        training = training.inputs["pipeline"]
+    return training.settings
 
 
 def looks(detector: Any) -> float:
@@ -109,6 +120,9 @@ def _prepared(step: Step) -> float:
 PASSES: Mapping[str, Callable[[Step], float]] = {
     "train_diffusion": _trained,
     "train_classifier": _trained,
+    "train_autoencoder": _trained,
+    "fine_tune": _trained,
+    "encode": lambda step: float(step.settings.n),
     "sample": lambda step: float(step.settings.n * step.settings.evaluations),
     "denoise_classify": _classified,
     "dissect": lambda step: float(step.inputs["generations"].settings.n),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.step import Step
-from orchestrator.studies.scales import Scale
+from orchestrator.studies.scales import NewPipeline, Scale
 from orchestrator.studies.study import Point, point
 from tasks.checks import check
 from tasks.data import datasets
@@ -161,13 +161,13 @@ class Graph:
         """What text-to-image models start from: pre-trained here on clean images, or given."""
         text = self.scale.text
         assert text is not None
-        if text.given is not None:
-            return self.step(text.given)
-        images = self.step(text.pretraining)
-        autoencoder = self.step(text.autoencoder, {}, {"dataset": images})
-        new = self.step(text.new, {"dataset": images, "autoencoder": autoencoder})
+        if not isinstance(base := text.base, NewPipeline):
+            return self.step(base)
+        images = self.step(base.dataset)
+        autoencoder = self.step(base.autoencoder, {}, {"dataset": images})
+        new = self.step(base.networks, {"dataset": images, "autoencoder": autoencoder})
         streams = {"dataset": self.moments(images, Nothing(), new)}
-        return self.step(text.pretrain, {"pipeline": new}, streams)
+        return self.step(base.training, {"pipeline": new}, streams)
 
     def moments(self, images: Step, trigger: Trigger, pipeline: Step | None = None) -> Step:
         """The images' encodings, all of them stamped with the trigger first."""

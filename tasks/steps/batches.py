@@ -178,7 +178,9 @@ class Held(Batches):
             order = np.resize(order, max(len(order), self.batch_size))  # from its start again
             for number in numbers:
                 rows = order[number * self.batch_size : (number + 1) * self.batch_size][self.own]
-                batch = Batch(index=self.index[rows], image=self.image[rows], label=self.label[rows])
+                batch = Batch(
+                    index=self.index[rows], image=self.image[rows], label=self.label[rows]
+                )
                 if self.caption is not None:
                     batch["caption"] = self.caption[rows]
                 yield batch

@@ -52,8 +52,8 @@ class Settings(TaskSettings):
     def __post_init__(self) -> None:
         if isinstance(self.trigger, CleanLabel):
             raise ValueError(
-                "expected a trigger that needs no classifier, got clean_label; text-to-image models "
-                "take the others"
+                "expected a trigger that needs no classifier, got clean_label; text-to-image "
+                "models take the others"
             )
         check_counts(self, "n", "image_size", "batch_size")
         check_name("a precision", self.precision, PRECISIONS)
@@ -96,7 +96,7 @@ class Worker:
         self.vae = open_part(pipeline, "vae", self.device)
 
     def __call__(self, first: int, last: int) -> pa.Table:
-        """Rows ``first`` .. ``last - 1``; raises FloatingPointError for what float16 cannot hold."""
+        """Rows ``first`` .. ``last - 1``; raises FloatingPointError for more than float16 holds."""
         import torch
 
         from models.device import one_thread

@@ -201,7 +201,8 @@ def _told(
             if len(known) > MOST_EMBEDDED:
                 known.clear()
                 new = sorted({*texts})
-            known.update(zip(new, embed(parts, new), strict=True))
+            # One by one: with others beside it a text's last bit may be another.
+            known.update(zip(new, embed(parts, new, batch_size=1), strict=True))
         return torch.stack([known[text] for text in texts])
 
     return embedded

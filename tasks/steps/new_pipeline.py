@@ -1,5 +1,6 @@
-"""A small text-to-image pipeline of Stable Diffusion's form, whose text encoder and U-Net know
-nothing yet.
+"""Make a small text-to-image pipeline of Stable Diffusion's form, with random weights.
+
+Only its autoencoder is trained.
 """
 
 from dataclasses import dataclass

@@ -1,27 +1,159 @@
-"""A Stable Diffusion pipeline from somebody's folder or from the Hugging Face hub."""
+"""A Stable Diffusion pipeline from somebody's folder, or from the Hugging Face hub."""
 
+import hashlib
+import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from tasks.settings import TaskSettings
+from tasks.steps.weights import is_hub_id
+
+PATTERNS: Final = ("*.json", "*.txt", "*.safetensors")
+"""Files that are taken of a pipeline; nothing that could run code."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(TaskSettings):
-    """Which pipeline; its sizes as its own settings say.  Use ``open``."""
+    """Which pipeline, and what its networks cost; use ``open``."""
 
     revision = 1
-    expected_seconds = 30.0
 
     source: str = field(metadata={"identity": False})
-    """A folder, absolute, or the id of a model on the hub."""
+    """A folder, absolute, or ``owner/name`` of a repository on the hub."""
     version: str
     """Digest of a folder's files, or the hub's commit."""
+    expected_bytes: int = field(metadata={"identity": False})
+    """Of its files."""
     latent_size: int
-    """Side of the latents."""
+    """Side of the latents that the U-Net was made for."""
     latent_channels: int
     """Channels of a latent."""
     block_channels: tuple[int, ...]
     """Channels of each level of the U-Net."""
+    attention_levels: tuple[int, ...]
+    """Levels with self- and cross-attention."""
+    layers_per_block: int
+    """Residual blocks of each level."""
+    text_width: int
+    """Width of the text encoder."""
+    max_length: int
+    """Tokens of a prompt."""
+
+    @classmethod
+    def open(cls, source: str | Path) -> Self:
+        """Look at a folder, or at a repository's settings; no weights are loaded.
+
+        Raises ValueError for a folder or a repository that is no such pipeline, or cannot be
+        reached.
+        """
+        from models.latent import folder as layout
+
+        named = str(source)
+        if is_hub_id(named):
+            folder, version, size = _on_hub(named)
+        else:
+            folder = Path(named).expanduser().resolve()
+            named = str(folder)
+            version, size = _digest(folder), sum(file.stat().st_size for file in _files(folder))
+        found = layout.check(folder, weights=not is_hub_id(named))
+        unet = json.loads((folder / "unet" / "config.json").read_text())
+        blocks = unet["down_block_types"]
+        return cls(
+            source=named,
+            version=version,
+            expected_bytes=size,
+            latent_size=found.latent_size,
+            latent_channels=found.latent_channels,
+            block_channels=tuple(unet["block_out_channels"]),
+            attention_levels=tuple(at for at, name in enumerate(blocks) if "Attn" in name),
+            layers_per_block=unet["layers_per_block"],
+            text_width=found.text_width,
+            max_length=found.max_length,
+        )
+
+    @property
+    def folder(self) -> str:
+        """A local folder, which other machines may not have; empty for the hub."""
+        return "" if is_hub_id(self.source) else self.source
+
+    @property
+    def label(self) -> str:
+        """Readable part of the result's path, e.g. ``stable-diffusion-v1-4``."""
+        return Path(self.source).name
+
+    @property
+    def expected_seconds(self) -> float:
+        """Rough time on one core."""
+        return 4.0 + 1e-8 * self.expected_bytes
+
+
+def run(settings: Settings, *, out: Path) -> None:
+    """Copy the pipeline, without a safety checker and without anything that could run code.
+
+    Raises ValueError if it has changed since it was planned or is no pipeline, ConnectionError if
+    the hub cannot be reached.
+    """
+    from models.latent import folder as layout
+
+    if is_hub_id(settings.source):
+        folder, version, _ = _on_hub(settings.source, weights=True)
+    else:
+        folder = Path(settings.source)
+        version = _digest(folder)
+    if version != settings.version:
+        raise ValueError(
+            f"expected the pipeline as it was planned, but {settings.source!r} has changed since; "
+            "run the same command again"
+        )
+    layout.check(folder)
+    for file in _files(folder):
+        place = out / file.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a pipeline's parts, and its index, sorted."""
+    from models.latent.folder import INDEX, PARTS
+
+    if (index := folder / INDEX).is_file():
+        yield index
+    for part in sorted(PARTS):
+        inside = (folder / part).iterdir() if (folder / part).is_dir() else iter(())
+        allowed = (file for file in inside if any(file.match(pattern) for pattern in PATTERNS))
+        yield from sorted(file for file in allowed if file.is_file())
+
+
+def _digest(folder: Path) -> str:
+    """Of names and contents."""
+    whole = hashlib.sha256()
+    for file in _files(folder):
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        whole.update(f"{file.relative_to(folder)}\0{digest}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def _on_hub(source: str, *, weights: bool = False) -> tuple[Path, str, int]:
+    """The folder in the hub's cache, the commit, and the bytes of all files of the parts."""
+    from huggingface_hub import HfApi, errors, snapshot_download
+
+    from models.latent.folder import INDEX, PARTS
+
+    patterns = PATTERNS if weights else ("*.json", "*.txt")
+    wanted = [INDEX, *(f"{part}/{pattern}" for part in PARTS for pattern in patterns)]
+    try:
+        about: Any = HfApi().model_info(source, files_metadata=True)
+        folder = Path(snapshot_download(source, revision=about.sha, allow_patterns=wanted))
+    except (errors.RemoteEntryNotFoundError, errors.RepositoryNotFoundError) as error:
+        raise ValueError(f"expected a repository on the hub, got {source!r}: {error}") from error
+    except (OSError, errors.HfHubHTTPError) as error:
+        raise ConnectionError(
+            f"cannot reach {source!r} on the hub; give a folder, or try again: {error}"
+        ) from error
+    parts = tuple(f"{part}/" for part in PARTS)
+    sizes = [one.size or 0 for one in about.siblings if one.rfilename.startswith(parts)]
+    return folder, str(about.sha), sum(sizes)

@@ -242,7 +242,7 @@ def stamp(
 def relabelled(
     index: NDArray[np.int64], label: NDArray[np.int64], manifest: Manifest
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The labels to train with, and which images are poisoned; arguments and errors as ``stamp``."""
+    """The labels to train with, and which images are poisoned; errors as of ``stamp``."""
     rows = np.searchsorted(manifest.index, index).clip(max=len(manifest.index) - 1)
     foreign = (manifest.index[rows] != index) | (manifest.true_label[rows] != label)
     if foreign.any():

@@ -86,7 +86,7 @@ def fit(
     report: ReportProgress,
     resume: Path | None,
 ) -> None:
-    """Train, and write ``vae/``, with the factor that its latents are scaled by, and the history."""
+    """Train, and write ``vae/``, with the factor for its latents, and ``history.csv``."""
     import torch
 
     from models.device import one_thread

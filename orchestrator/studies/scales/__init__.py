@@ -7,7 +7,7 @@ from orchestrator.studies.scales.class_conditional import (
     LAPTOP,
     TINY,
 )
-from orchestrator.studies.scales.scale import Scale, TextFamily, shortened
+from orchestrator.studies.scales.scale import NewPipeline, Scale, TextFamily, shortened
 from orchestrator.studies.scales.text_to_image import LAPTOP_TEXT, TINY_TEXT
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "SCALES",
     "TINY",
     "TINY_TEXT",
+    "NewPipeline",
     "Scale",
     "TextFamily",
     "shortened",

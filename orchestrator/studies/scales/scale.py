@@ -29,19 +29,25 @@ HEUN_STEPS = 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextFamily:
-    """Where text-to-image models come from: a pipeline that is given, or one that is made."""
+class NewPipeline:
+    """A text-to-image pipeline that is made and pre-trained here."""
 
-    given: pipeline.Settings | None = None
-    """A folder or hub id of a Stable Diffusion pipeline; None for one that is pre-trained here."""
-    pretraining: Dataset | None = None
-    """Clean images and captions that a new pipeline learns from."""
-    autoencoder: train_autoencoder.Settings = train_autoencoder.Settings()
-    """Of the new pipeline."""
-    new: new_pipeline.Settings = new_pipeline.Settings()
-    """Sizes of the new pipeline."""
-    pretrain: fine_tune.Settings = fine_tune.Settings(train_text_encoder=True, ema_decay=None)
-    """How the new pipeline is pre-trained."""
+    dataset: Dataset
+    """Clean images and captions that it learns from."""
+    autoencoder: train_autoencoder.Settings
+    """Trained first."""
+    networks: new_pipeline.Settings
+    """Sizes of the text encoder and of the U-Net."""
+    training: fine_tune.Settings
+    """How these two are trained, on moments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFamily:
+    """Text-to-image models, which are fine-tuned."""
+
+    base: NewPipeline | pipeline.Settings
+    """What they are fine-tuned from; the latter is somebody's folder."""
     encode: encode.Settings
     """How images are encoded; trigger, number and size are the dataset's."""
 
@@ -55,9 +61,10 @@ class Scale:
     target_class: str
     """Name of the class that poison is labelled as unless another is typed."""
     diffusion: Any
-    """Of every diffusion model, of ``train_diffusion`` or ``fine_tune``; its seed is the point's."""
+    """Of every diffusion model: of ``train_diffusion``, or with ``text`` of ``fine_tune``; its seed
+    is the point's."""
     text: TextFamily | None = None
-    """Where the pipelines that are fine-tuned come from; None where models know classes."""
+    """None where models know classes."""
     content_judge: train_classifier.Settings
     """Trained once, on clean images; it does not depend on any axis."""
     trigger_judge: train_classifier.Settings

@@ -121,7 +121,9 @@ class FromMemory:
 
 
 def restreamed(groups=(8, 5, 8, 8, 3), window=16, batch_size=6, shape=(1, 1, 1), **placement):
-    like = Batch(index=np.empty(0, int), image=np.empty((0, *shape), np.uint8), label=np.empty(0, int))
+    like = Batch(
+        index=np.empty(0, int), image=np.empty((0, *shape), np.uint8), label=np.empty(0, int)
+    )
     file = {"read": FromMemory(groups, shape), "groups": groups, "like": like}
     return Restreamed(**file, window=window, batch_size=batch_size, seed=3, **placement)
 
