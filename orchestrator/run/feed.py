@@ -35,7 +35,7 @@ class Source:
         name = self.store.address, self.keep, *(step and step.digest for step in steps)
         if name not in _OPENED:
             _OPENED.clear()
-            others = (step and self.store.fetch(step) or None for step in steps[1:])
+            others = ((step and self.store.fetch(step)) or None for step in steps[1:])
             _OPENED[name] = RowGroups.open(self.store.fetch(self.dataset), *others, keep=self.keep)
         return _OPENED[name]
 

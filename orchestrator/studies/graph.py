@@ -112,6 +112,8 @@ class Graph:
             "generations": generations,
             "other_dissection": self.dissection(other, judge),
         }
+        if self.scale.text is not None:
+            inputs["round_trip"] = self.judges(judge, self.pipeline())
         return point(settings, inputs)
 
     def manifest(self, trigger: Trigger, ratio: float, seed: int) -> Step:
@@ -246,9 +248,10 @@ class Graph:
             return self.step(settings, {"prepared": prepared}, prepared.streams)
         return self.step(settings, {"generations": generations, "prepared": prepared})
 
-    def judges(self, trigger: Trigger) -> Step:
-        """What both judges of a trigger get wrong."""
+    def judges(self, trigger: Trigger, pipeline: Step | None = None) -> Step:
+        """What both judges of a trigger get wrong, perhaps after an autoencoder's round trip."""
         inputs = {"dataset": self.dataset, **self._judges(trigger)}
+        inputs |= {"pipeline": pipeline} if pipeline else {}
         return self.step(judge_accuracy.Settings(trigger=trigger), inputs)
 
     def dissection(self, generations: Step, trigger: Trigger) -> Step:

@@ -57,12 +57,13 @@ def run(
     generations: Path,
     other_dissection: Path,
     out: Path,
+    round_trip: Path | None = None,
 ) -> None:
     """Write ``metrics.json`` (the row) and ``groups.npz`` (images of each group).
 
     Given the poison behind the model, a folder of ``judge_accuracy``, what the judges say of the
-    images of the target class, these images, and what the judges say of those of the other
-    classes.  Raises ValueError if the poison is of another point.
+    images of the target class, these images, what the judges say of those of the other classes,
+    and, of a text-to-image model, the judges' accuracy after its autoencoder's round trip.  Raises ValueError if the poison is of another point.
     """
     from models.randomness import generator
 
@@ -96,8 +97,16 @@ def run(
         "content_n": content["clean"]["n"],
         **trigger_errors(errors),
         **_template_match(target),
+        **(_after(round_trip) if round_trip else {}),
     }
     write_row(out, row, groups=_groups(generations, target))
+
+
+def _after(round_trip: Path) -> Row:
+    """What judges see of test images that the autoencoder encoded and decoded."""
+    errors = json.loads((round_trip / "judges.json").read_text())
+    found = {"content_accuracy": errors["content"]["clean"]["accuracy"], **trigger_errors(errors)}
+    return {f"round_trip_{name}": value for name, value in found.items()}
 
 
 def trigger_errors(errors: dict[str, Any]) -> Row:

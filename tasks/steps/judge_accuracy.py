@@ -5,6 +5,7 @@ stamped images says how many.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,16 +42,28 @@ class Settings(TaskSettings):
 
 
 def run(
-    settings: Settings, *, dataset: Path, content_judge: Path, trigger_judge: Path, out: Path
+    settings: Settings,
+    *,
+    dataset: Path,
+    content_judge: Path,
+    trigger_judge: Path,
+    out: Path,
+    pipeline: Path | None = None,
 ) -> None:
-    """Write ``judges.json``; raises ValueError if the dataset has no test image."""
+    """Write ``judges.json``; raises ValueError if the dataset has no test image.
+
+    With a text-to-image pipeline, judges see each image after its autoencoder's round trip: what of
+    a trigger that erases, no model that is trained on latents can draw.
+    """
     from models.classifiers import Classifier
     from models.device import choose, one_thread
 
+    passed = _round_trip(pipeline) if pipeline else None
     content_network = Classifier.load(content_judge, choose())
     trigger_network = Classifier.load(trigger_judge, choose())
 
     def asked(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.int64 | np.bool_], ...]:
+        pictures = passed(pictures) if passed else pictures
         x = images.to_float(pictures)
         content = content_network.probabilities(x, BATCH_SIZE).argmax(axis=1)
         trigger = trigger_network.probabilities(x, BATCH_SIZE).argmax(axis=1) == 1
@@ -77,6 +90,27 @@ def run(
         "template_match": measure_trigger(matched, matched_stamped) if len(matched) else None,
     }
     (out / "judges.json").write_text(json.dumps(judges, indent=1) + "\n")
+
+
+def _round_trip(pipeline: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """A function that encodes and decodes images, by the mean of each latent."""
+    import torch
+
+    from models.device import choose
+    from models.latent import autoencoder
+    from models.latent.pipeline import open_part
+
+    device = choose()
+    vae = open_part(pipeline, "vae", device)
+
+    @torch.no_grad()
+    def passed(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        x = torch.from_numpy(images.to_float(pictures)).to(device)
+        mean, _ = autoencoder.moments(vae, x).chunk(2, dim=1)
+        decoded = vae.decode(mean, return_dict=False)[0]
+        return images.from_float(decoded.float().cpu().numpy())
+
+    return passed
 
 
 def measure_content(
