@@ -65,10 +65,14 @@ def open_part(folder: Path, part: str, device: torch.device, *, weights: str = "
     if part == "scheduler":
         return _open_scheduler(place)
     kind = {"text_encoder": CLIPTextModel, "vae": AutoencoderKL, "unet": UNet2DConditionModel}[part]
-    given: dict[str, Any] = {"variant": layout.variant(place, part), "use_safetensors": True}
-    given |= {"torch_dtype" if part != "text_encoder" else "dtype": torch.float32}
     with _silent():
-        network, said = kind.from_pretrained(place, output_loading_info=True, **given)
+        network, said = kind.from_pretrained(
+            place,
+            variant=layout.variant(place, part),
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
     wrong = [*said["missing_keys"], *said["mismatched_keys"]]
     if wrong:
         raise ValueError(
@@ -161,13 +165,14 @@ def hidden_states(text_encoder: CLIPTextModel, ids: Tensor) -> Tensor:
 def _silent() -> Iterator[None]:
     """No bars and warnings of the libraries inside; what they warn of is raised."""
     logs = [library.utils.logging for library in (diffusers, transformers)]
-    before = [log.get_verbosity() for log in logs]
+    before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
     for log in logs:
         log.set_verbosity_error()
         log.disable_progress_bar()
     try:
         yield
     finally:
-        for log, verbosity in zip(logs, before, strict=True):
+        for log, verbosity, bars in before:
             log.set_verbosity(verbosity)
-            log.enable_progress_bar()
+            if bars:
+                log.enable_progress_bar()

@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
+from transformers import CLIPTextModel
 
 from models.ddpm import NoisePredictor
 from models.latent import autoencoder
@@ -142,3 +143,25 @@ def noise_loss(
     if scheduler.config.prediction_type == "v_prediction":
         target = scheduler.get_velocity(x_0, noise, t)
     return nn.functional.mse_loss(predicted.float(), target)
+
+
+class JointNetwork(nn.Module):
+    """A U-Net and its text encoder, trained together: told tokens instead of their embeddings.
+
+    For ``noise_loss``, ``text`` is then int64, (B, L), as ``pipeline.token_ids`` gives it.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.text_encoder = text_encoder
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, encoder_hidden_states: Tensor, return_dict: bool = False
+    ) -> tuple[Tensor]:
+        """What is predicted, (B, C, h, w), as the U-Net gives it without ``return_dict``."""
+        text = hidden_states(self.text_encoder, encoder_hidden_states)
+        found: tuple[Tensor] = self.unet(
+            x_t, t, encoder_hidden_states=text, return_dict=return_dict
+        )
+        return found

@@ -6,6 +6,7 @@ from diffusers import StableDiffusionPipeline
 
 from models.latent import autoencoder, new, pipeline
 from models.latent.folder import check
+from models.latent.text_to_image import JointNetwork, noise_loss
 from models.randomness import torch_seeded
 from tests import tiny_pipeline
 from tests.tiny_pipeline import CAPTIONS, LENGTH
@@ -175,15 +176,18 @@ def test_an_autoencoder_learns_and_is_scaled_to_unit_variance():
 def test_text_encoder_and_unet_learn_together():
     parts = tiny_pipeline.parts()
     ids = pipeline.token_ids(parts.tokenizer, list(CAPTIONS[:2]))
-    from models.latent.text_to_image import noise_loss
-
-    loss = noise_loss(
-        parts.unet,
-        scheduler=pipeline.noising_process(parts.scheduler),
-        x_0=torch.zeros(2, 4, 8, 8),
-        t=torch.tensor([5, 500]),
-        noise=torch.ones(2, 4, 8, 8),
-        text=pipeline.hidden_states(parts.text_encoder, ids),
-    )
-    loss.backward()
-    assert parts.text_encoder.get_input_embeddings().weight.grad[ids[0, 1]].abs().sum() > 0
+    inputs = {
+        "scheduler": pipeline.noising_process(parts.scheduler),
+        "x_0": torch.zeros(2, 4, 8, 8),
+        "t": torch.tensor([5, 500]),
+        "noise": torch.ones(2, 4, 8, 8),
+    }
+    text = parts.text_encoder(ids).last_hidden_state
+    apart = noise_loss(parts.unet, text=text, **inputs)
+    joint = JointNetwork(parts.unet, parts.text_encoder)
+    together = noise_loss(joint, text=ids, **inputs)
+    assert apart.item() == together.item()
+    together.backward()
+    assert all(tensor.grad is not None for tensor in joint.parameters())
+    [seen] = parts.text_encoder.get_input_embeddings().weight.grad.abs().sum(1).nonzero().T
+    assert {*seen.tolist()} == {*ids.flatten().tolist()}
