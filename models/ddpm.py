@@ -4,6 +4,7 @@ Ho et al. 2020, with the label dropped now and then for classifier-free guidance
 2022).  A saved model opens with diffusers.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,54 @@ from diffusers import DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 
 
+class NoisePredictor(ABC):
+    """A model that predicts the noise at a time step, as a denoiser."""
+
+    scheduler: DDPMScheduler
+    """The noising process it was trained with."""
+
+    @abstractmethod
+    def predict_noise(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """The noise in ``x_t``, float32, (B, C, H, W), at ``t``, scalar or (B,), in [0, T - 1]."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        """D(x; sigma, condition), from the noise that is predicted at the time with that sigma.
+
+        ``x`` over sqrt(1 + sigma ** 2) is the x_t of the noising process (Karras et al. 2022,
+        appendix C.3.1); see ``models.denoiser.Denoiser.denoise``.
+        """
+        wide = sigma[:, None, None, None]
+        x_t = x / (1 + wide.square()).sqrt()
+        return x - wide * self.predict_noise(x_t, self.time_of(sigma), condition)
+
+    def time_of(self, sigma: Tensor) -> Tensor:
+        """When the noise is ``sigma`` times the signal, float32, (B,), in [0, T - 1].
+
+        Log sigma is interpolated over the T steps.  Less noise than the first step has, or more
+        than the last, is taken for that step's.
+        """
+        levels = self._log_sigmas.to(sigma.device)
+        asked = sigma.to(levels.dtype).log()
+        above = torch.searchsorted(levels, asked).clamp(1, len(levels) - 1)
+        low, high = levels[above - 1], levels[above]
+        share = ((asked - low) / (high - low)).clamp(0, 1)
+        return (above - 1 + share).float()
+
+    def sigma_of(self, t: Tensor) -> Tensor:
+        """What ``time_of`` inverts: noise over signal, float32, shaped as ``t``, in [0, T - 1]."""
+        levels = self._log_sigmas.to(t.device)
+        low = t.long().clamp(0, len(levels) - 2)
+        return torch.lerp(levels[low], levels[low + 1], t.double() - low).exp().float()
+
+    @cached_property
+    def _log_sigmas(self) -> Tensor:
+        """Log of noise over signal, amplitudes, of every step, float64, (T,), ascending."""
+        signal = self.scheduler.alphas_cumprod.double()
+        return ((1 - signal) / signal).log() / 2
+
+
 @dataclass(frozen=True)
-class Ddpm:
+class Ddpm(NoisePredictor):
     """A trained model, ready to be sampled."""
 
     network: UNet2DModel
@@ -44,34 +91,9 @@ class Ddpm:
         predicted: Tensor = self.network(x_t, t, class_labels=condition, return_dict=False)[0]
         return predicted.float()
 
-    def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """D(x; sigma, condition), from the noise that is predicted at the time with that sigma.
-
-        ``x`` over sqrt(1 + sigma ** 2) is the x_t of the noising process (Karras et al. 2022,
-        appendix C.3.1); see ``models.denoiser.Denoiser.denoise``.
-        """
-        wide = sigma[:, None, None, None]
-        x_t = x / (1 + wide.square()).sqrt()
-        return x - wide * self.predict_noise(x_t, self.time_of(sigma), condition)
-
-    def time_of(self, sigma: Tensor) -> Tensor:
-        """When the noise is ``sigma`` times the signal, float32, (B,), in [0, T - 1].
-
-        Log sigma is interpolated over the T steps.  Less noise than the first step has, or more
-        than the last, is taken for that step's.
-        """
-        levels = self._log_sigmas.to(sigma.device)
-        asked = sigma.to(levels.dtype).log()
-        above = torch.searchsorted(levels, asked).clamp(1, len(levels) - 1)
-        low, high = levels[above - 1], levels[above]
-        share = ((asked - low) / (high - low)).clamp(0, 1)
-        return (above - 1 + share).float()
-
-    @cached_property
-    def _log_sigmas(self) -> Tensor:
-        """Log of noise over signal, amplitudes, of every step, float64, (T,), ascending."""
-        signal = self.scheduler.alphas_cumprod.double()
-        return ((1 - signal) / signal).log() / 2
+    def decode(self, x: Tensor) -> Tensor:
+        """Images of what is denoised: these are images already."""
+        return x
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> Self:

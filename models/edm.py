@@ -51,6 +51,10 @@ class Edm:
         sigma_data = self.scheduler.config.sigma_data
         return denoise(self.network, x, sigma, condition, sigma_data=sigma_data)
 
+    def decode(self, x: Tensor) -> Tensor:
+        """Images of what is denoised: these are images already."""
+        return x
+
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> Self:
         """Open what ``save`` wrote."""
