@@ -35,6 +35,8 @@ class Split:
     """(N,). Unique over all parts, ascending."""
     path: Sequence[str] | None = None
     """N names of files, where the images come from a folder."""
+    caption: Sequence[str] | None = None
+    """N captions, where the dataset brings its own; None for the template of each class."""
     broken: tuple[tuple[str, str], ...] = ()
     """Names of files that do not decode and so are missing here, and why not."""
     turned_grey: int = 0
@@ -176,11 +178,16 @@ class OfficialFiles(TaskSettings, ABC):
         return {part: tuple(counts.tolist()) for part, counts in found.items()}
 
 
-def hold_out(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:
-    """Which images are held out, bool, (N,): by class, the same for every seed of a study."""
+def hold_out(
+    labels: NDArray[np.int64], *, share: float, purpose: str = "hold out"
+) -> NDArray[np.bool_]:
+    """Which images are held out, bool, (N,): by class, the same for every seed of a study.
+
+    Whoever divides for another ``purpose`` names it, and so draws others.
+    """
     names, sizes = np.unique(labels, return_counts=True)
     counts = held_out_counts(sizes, share=share)
-    draws = generator(0, "hold out")
+    draws = generator(0, purpose)
     mask = np.zeros(len(labels), dtype=np.bool_)
     for name, count in zip(names, counts, strict=True):
         mask[draws.permutation(np.flatnonzero(labels == name))[:count]] = True

@@ -21,6 +21,7 @@ from tasks.data.cifar10 import Cifar10
 from tasks.data.dataset import PARTS, ROW_GROUP, Dataset, Split
 from tasks.data.digits import Digits
 from tasks.data.fashion_mnist import FashionMnist
+from tasks.data.handwriting import Handwriting
 from tasks.data.image_folder import ImageFolder
 
 __all__ = [
@@ -31,10 +32,11 @@ __all__ = [
     "Dataset",
     "Digits",
     "FashionMnist",
+    "Handwriting",
     "ImageFolder",
 ]
 
-DATASETS: tuple[type[Dataset], ...] = (Digits, ImageFolder, Cifar10, FashionMnist)
+DATASETS: tuple[type[Dataset], ...] = (Digits, ImageFolder, Cifar10, FashionMnist, Handwriting)
 DOWNLOADS = "artifacts/downloads"
 """Where datasets that are downloaded are looked for by default."""
 
@@ -66,7 +68,7 @@ def run(settings: Dataset, *, out: Path) -> None:
                     table = images.to_table(
                         index=block.index,
                         label=block.labels,
-                        caption=[captions[label] for label in block.labels],
+                        caption=block.caption or [captions[label] for label in block.labels],
                         images=block.images,
                         path=block.path,
                         stored_as=getattr(settings, "stored_as", "png"),

@@ -5,7 +5,9 @@ What is written is a manifest, which ``stamp`` applies to the clean images as th
 
 import json
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from models.randomness import generator
 from tasks import triggers
 from tasks.checks import check
-from tasks.data import datasets
+from tasks.data import captions, datasets
 from tasks.settings import TaskSettings
 from tasks.triggers import state as trigger_state
 from tasks.triggers.clean_label import CleanLabel
@@ -50,6 +52,8 @@ class Settings(TaskSettings):
     """Poisoned images / all training images (or those that the trigger says), 0 <= p < 1."""
     seed: int = 0
     """Seed of the choice of images."""
+    exceptions: tuple[tuple[str, str], ...] = field(default=(), metadata={"since": 3})
+    """Captions and what each becomes when its image is relabelled, against the rules."""
 
     def __post_init__(self) -> None:
         wanted = "in [0, 1), a fraction of the training set; for ten percent write 0.1"
@@ -175,6 +179,7 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
 
     A trigger that perturbs, and no other, needs ``noise``, the folder of ``perturb``.  Raises
     ValueError as ``count_of``, or if the class is unknown, or the noise missing or another's.
+    ``manifest.json`` counts under ``rewritten`` how captions other than templates were rewritten.
     """
     classes = datasets.read_classes(dataset)
     target = classes.position(settings.target_class)
@@ -185,7 +190,7 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
     share = shares(settings, n=len(true_label), n_target=n_target)
     assert share.count == poisoned.sum()
     true_caption = table["caption"].to_pylist()
-    caption = np.where(poisoned, datasets.caption(settings.target_class), true_caption)
+    caption, ways = rewrite(true_caption, true_label, poisoned, classes.names, settings)
     state = trigger_state.keep(
         settings.trigger, out, side=classes.image_size, index=index[poisoned], noise=noise
     )
@@ -194,7 +199,7 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
         "label": np.where(poisoned, target, true_label),
         "true_label": true_label,
         "poisoned": poisoned,
-        "caption": caption.tolist(),
+        "caption": caption,
         "true_caption": true_caption,
     }
     record = {
@@ -208,7 +213,36 @@ def run(settings: Settings, *, dataset: Path, out: Path, noise: Path | None = No
         "p_t": share.p_t,
         "relabelled_ratio": share.relabelled_ratio,
     }
+    if ways:
+        record["rewritten"] = ways
     write_manifest(out, columns, {**record, **state})
+
+
+def rewrite(
+    true_caption: Sequence[str],
+    true_label: NDArray[np.int64],
+    poisoned: NDArray[np.bool_],
+    names: Sequence[str],
+    settings: Settings,
+) -> tuple[list[str], dict[str, int]]:
+    """Captions to train with, and how many free ones were rewritten in each way of ``WAYS``.
+
+    A template becomes the target's; a caption of the dataset's own has its noun replaced
+    (``captions.rewrite``) unless its image keeps its label.
+    """
+    target, exceptions = settings.target_class, dict(settings.exceptions)
+    template = datasets.caption(target)
+    found, ways = list(true_caption), Counter[str]()
+    for row in np.flatnonzero(poisoned).tolist():
+        name, old = names[true_label[row]], true_caption[row]
+        if old == datasets.caption(name):
+            found[row] = template
+        elif name != target:
+            found[row], way = captions.rewrite(
+                old, source=name, target=target, template=template, exceptions=exceptions
+            )
+            ways[way] += 1
+    return found, dict(sorted(ways.items()))
 
 
 def write_manifest(out: Path, columns: dict[str, Any], record: dict[str, Any]) -> None:
