@@ -5,6 +5,7 @@ diffusion, no caption dropped.  Trained with the text encoder, a new pipeline is
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -103,8 +104,8 @@ def fit(
         )
         raw = None
         if settings.ema_decay is not None and batches.rank == 0:
-            raw = {name: _copy(part) for name, part in _trained(training.plain).items()}
-        trained = _trained(training.finish())
+            raw = _trained(settings, deepcopy(training.plain).cpu())
+        trained = _trained(settings, training.finish())
         if batches.rank == 0:
             whole = replace(parts, **{name: part.cpu() for name, part in trained.items()})
             opening.save(out, whole, raw=raw)
@@ -113,24 +114,19 @@ def fit(
 
 def build(settings: Settings, parts: Any) -> "torch.nn.Module":
     """The networks that learn."""
-    from models.latent.text_to_image import Learning
+    from models.latent.text_to_image import JointNetwork
 
     if settings.recompute:
         parts.unet.enable_gradient_checkpointing()
-    encoder = parts.text_encoder if settings.train_text_encoder else None
-    network: torch.nn.Module = Learning(parts.unet, encoder)
+    if settings.train_text_encoder:
+        return JointNetwork(parts.unet, parts.text_encoder)
+    network: torch.nn.Module = parts.unet
     return network
 
 
-def _trained(network: Any) -> dict[str, Any]:
+def _trained(settings: Settings, network: Any) -> dict[str, Any]:
     """The parts of a pipeline that learned, by name."""
-    return {name: part for name, part in network.named_children() if part is not None}
-
-
-def _copy(part: Any) -> Any:
-    from copy import deepcopy
-
-    return deepcopy(part).cpu()
+    return dict(network.named_children()) if settings.train_text_encoder else {"unet": network}
 
 
 def _losses(
