@@ -163,7 +163,7 @@ def _with_data(scale: Scale, options: Options, store: Store, say: Say, held_out:
         asked = " or ".join(f"--dataset {name}" for name in DOWNLOADED)
         raise ValueError(f"--download needs a dataset that is downloaded: {asked}.")
     else:
-        dataset = kinds[name]()
+        dataset = scale.dataset if name == scale.dataset.name else kinds[name]()
     own = name == scale.dataset.name
     return replace(scale, dataset=dataset) if own else own_images(scale, dataset)
 

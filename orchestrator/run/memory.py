@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.graph.costs import described_by
 from orchestrator.step import Step
 from tasks.detectors import FeatureConsistency, Strip
 from tasks.steps import attack, judge_accuracy, perturb, prepare
@@ -16,6 +17,8 @@ from tasks.steps import attack, judge_accuracy, perturb, prepare
 FLOAT: Final = 4  # bytes of a number in a network
 SCRATCH: Final = 1.3
 """Peak over counted activations: what kernels and the allocator take beside; measured."""
+TOLD_KEPT: Final = 31
+"""Numbers that a pixel and channel of an attention with text keeps, counted."""
 LARGE: Final = 64  # pixels a side from which ``models.networks`` gives a classifier a strided stem
 FORWARD_SHARE: Final = 0.25
 """Numbers of a classifier's image alive at once without gradients, in those kept for them."""
@@ -41,41 +44,48 @@ class NetworkSize:
 
 
 def u_net(settings: Any) -> NetworkSize:
-    """Of task ``train_diffusion``, block by block.
+    """Of task ``train_diffusion``, or of a pipeline that is told a text, block by block.
 
     A block keeps two numbers a normalized channel and one a convolved one; on the way up the joined
     input, too.  Attention keeps its input, normalized, its three projections, each with the copy
     that it was projected from, and its output.  Alive at once are a block's input three times, or
     attention's seven times, and what waits for the way up.
     """
-    widths, channels = settings.block_channels, settings.channels
-    first, last, pixels = widths[0], widths[-1], settings.image_size**2
+    told = hasattr(settings, "text_width")
+    widths, side = settings.block_channels, settings.latent_size if told else settings.image_size
+    channels = settings.latent_channels if told else settings.channels
+    first, last, pixels = widths[0], widths[-1], side**2
     embedding = 4 * first
     parameters = sum(2 * 9 * width**2 + 2 * width for width in widths[1:-1])  # halve and double
     parameters += 9 * (first**2 + last**2) + first + last if len(widths) > 1 else 0
     parameters += 18 * channels * first + first + 2 * first + channels  # the first and last layers
     parameters += embedding * (first + 1 + embedding + 1)
-    parameters += embedding * (settings.classes + settings.has_null_condition)
+    parameters += 0 if told else embedding * (settings.classes + settings.has_null_condition)
     kept = pixels * (2 * channels + 4 * first) - (pixels >> 2 * len(widths) - 2) * last
     for level, width in enumerate(widths[1:], start=1):
         kept += (pixels >> 2 * level) * widths[level - 1] + (pixels >> 2 * (level - 1)) * width
     alive = 0
-    for ins, outs, area, attends, waiting, up in _blocks(settings):
+    for ins, outs, area, attends, waiting, up in _blocks(settings, side):
         parameters += 2 * ins + 9 * ins * outs + 9 * outs**2 + (embedding + 5) * outs
         parameters += ins * outs + outs if ins != outs else 0  # a shortcut that widens
-        parameters += 4 * (outs**2 + outs) + 2 * outs if attends else 0
-        kept += area * ((3 if up else 2) * ins + (3 if up else 4) * outs + 8 * outs * attends)
-        alive = max(alive, waiting + area * max(3 * ins, 7 * outs * attends))
+        kept += area * ((3 if up else 2) * ins + (3 if up else 4) * outs)
+        if attends and told:  # with a text, and a gated layer eight times as wide
+            parameters += (20 * outs + 2 * settings.text_width + 21) * outs
+            kept += TOLD_KEPT * area * outs
+        elif attends:
+            parameters += 4 * (outs**2 + outs) + 2 * outs
+            kept += 8 * area * outs
+        alive = max(alive, waiting + area * max(3 * ins, (20 if told else 7) * outs * attends))
     return NetworkSize(parameters, kept, alive)
 
 
-def _blocks(settings: Any) -> Iterator[tuple[int, int, int, bool, int, bool]]:
+def _blocks(settings: Any, side: int) -> Iterator[tuple[int, int, int, bool, int, bool]]:
     """Yield the blocks of diffusers' ``UNet2DModel``: down, through the middle and up again.
 
     Of each: channels in and out, pixels, whether it attends, numbers that wait for the way up
     meanwhile, whether it is on the way up.
     """
-    widths, depth, side = settings.block_channels, settings.layers_per_block, settings.image_size
+    widths, depth = settings.block_channels, settings.layers_per_block
     attending = settings.attention_levels
     before, skipped = widths[0], [(widths[0], side**2)]
 
@@ -100,6 +110,28 @@ def _blocks(settings: Any) -> Iterator[tuple[int, int, int, bool, int, bool]]:
             before = width
 
 
+def autoencoder(settings: Any, side: int) -> NetworkSize:
+    """Of latent diffusion, for images of ``side`` pixels, roughly: level by level, there and back.
+
+    A level has five residual blocks in all, each with two numbers a normalized and a convolved
+    channel; the widest moment is that of the first level, at full size.
+    """
+    widths = getattr(settings, "block_channels", STABLE_DIFFUSION)
+    levels = list(enumerate(widths))
+    parameters = sum(5 * 2 * 9 * width**2 for _, width in levels) + 8 * 9 * widths[-1] ** 2
+    kept = sum(5 * 8 * width * (side >> level) ** 2 for level, width in levels)
+    return NetworkSize(parameters, kept, 4 * widths[0] * side**2)
+
+
+def _autoencoder_of(pipeline: Step) -> Any:
+    """Settings of the autoencoder that a pipeline was made with; none of a given pipeline."""
+    while "pipeline" in pipeline.inputs:
+        pipeline = pipeline.inputs["pipeline"]
+    return pipeline.inputs["autoencoder"].settings if pipeline.inputs else None
+
+
+STABLE_DIFFUSION: Final = (128, 256, 512, 512)
+"""Widths of the autoencoder of Stable Diffusion."""
 PARAMETERS: Final[Mapping[str, int]] = {
     "small": 76_202,
     "resnet18": 11_173_962,
@@ -143,8 +175,11 @@ def expected(step: Step, processes: int = 1) -> int:
     share, sent = math.ceil(settings.batch_size / processes), int(processes > 1)
     if hasattr(settings, "network"):
         return classifier(step).training(share, {"adamw": 4, "sgd": 3}[settings.optimizer] + sent)
-    averaged = int(settings.ema_decay is not None)
-    return u_net(settings).training(share, 4 + averaged + sent)
+    if step.task == "train_autoencoder":
+        return autoencoder(settings, settings.image_size).training(share, 4 + sent)
+    # Beside an average the last weights of a pipeline are kept too.
+    copies = 4 + sent + (1 + int(step.task == "fine_tune")) * (settings.ema_decay is not None)
+    return u_net(described_by(step)).training(share, copies)
 
 
 def _of_use(step: Step) -> int:
@@ -155,12 +190,19 @@ def _of_use(step: Step) -> int:
         case "sample":
             model, images = inputs["model"], min(settings.batch_size, settings.n)
             guided = 1 if settings.guidance_weight == 1 else 2
-            found = u_net(model.settings).forward(images * guided)
+            size = described_by(model)
+            found = u_net(size).forward(images * guided)
+            if settings.prompts:  # pictures are decoded; as PNGs they are small beside that
+                pixels = size.latent_size * 8
+                return found + autoencoder(_autoencoder_of(model), pixels).forward(images)
         case "denoise_classify":
             # Each error has its place in order and running sums, in 32 bytes.
             model, rows, images = inputs["model"], settings.rows_at_once, 0
             found = u_net(model.settings).forward(rows)
             held = 32 * rows + sum(inputs["dataset"].settings.counts()["test"])
+        case "encode":
+            source = _autoencoder_of(inputs["pipeline"])
+            return autoencoder(source, settings.image_size).forward(settings.batch_size)
         case "dissect" | "judge_accuracy":
             model, images = inputs["content_judge"], judge_accuracy.BATCH_SIZE
             if step.task == "dissect":  # noise makes PNGs as large as pixels

@@ -1,15 +1,17 @@
 """What a step holds, counted anew on the networks themselves; bench/memory.py measures it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from models import classifiers
+from models.latent import new
 from orchestrator.run import memory
 from orchestrator.step import Step
 from tasks.data import datasets
-from tasks.steps import train_classifier, train_diffusion
+from tasks.steps import new_pipeline, train_autoencoder, train_classifier, train_diffusion
 
 DIGITS = Step(datasets.Digits())
 SMALL = train_diffusion.Settings(steps=3, schedule="ramp")
@@ -62,6 +64,49 @@ def test_a_u_net_is_counted_as_it_is(settings):
     stated = memory.u_net(settings)
     assert stated.parameters == network.num_parameters()
     assert stated.kept == pytest.approx(kept(network, call) / 2, rel=0.08)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"attention_levels": (0, 1), "layers_per_block": 2, "latent_size": 16}],
+    ids=["small", "attention at two levels"],
+)
+def test_a_u_net_that_is_told_a_text_is_counted_as_it_is(changes):
+    settings = new_pipeline.Settings(**changes)
+    names = ("latent_size", "latent_channels", "text_width", "block_channels")
+    names += ("attention_levels", "layers_per_block", "heads", "groups")
+    network = new.new_unet(**{name: getattr(settings, name) for name in names})
+    latent = torch.zeros(2, 4, settings.latent_size, settings.latent_size)
+    text = torch.zeros(2, settings.max_length, settings.text_width)
+
+    def call():
+        return network(latent, torch.zeros(2), encoder_hidden_states=text).sample.square()
+
+    stated = memory.u_net(settings)
+    assert stated.parameters == network.num_parameters()
+    assert stated.kept == pytest.approx(kept(network, call) / 2, rel=0.08)
+
+
+def test_stable_diffusion_s_u_net_has_its_parameters():
+    """As its authors count them, 859.5 million."""
+    sizes = {"latent_size": 64, "latent_channels": 4, "text_width": 768, "layers_per_block": 2}
+    levels = {"block_channels": (320, 640, 1280, 1280), "attention_levels": (0, 1, 2)}
+    assert memory.u_net(SimpleNamespace(**sizes, **levels)).parameters == 859_520_964
+
+
+@pytest.mark.parametrize("side", [16, 32])
+def test_an_autoencoder_is_counted_about_as_it_is(side):
+    settings = train_autoencoder.Settings(image_size=side)
+    network = train_autoencoder.build(settings).train()
+    image, noise = torch.zeros(2, 3, side, side), torch.zeros(2, 4, side // 2, side // 2)
+
+    def call():
+        return network(image, noise)[0].square()
+
+    stated = memory.autoencoder(settings, side)
+    numbers = sum(tensor.numel() for tensor in network.parameters())
+    assert stated.parameters == pytest.approx(numbers, rel=0.3)
+    assert stated.kept == pytest.approx(kept(network, call) / 2, rel=0.3)
 
 
 @pytest.mark.parametrize(
