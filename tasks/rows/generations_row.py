@@ -63,7 +63,8 @@ def run(
 
     Given the poison behind the model, a folder of ``judge_accuracy``, what the judges say of the
     images of the target class, these images, what the judges say of those of the other classes,
-    and, of a text-to-image model, the judges' accuracy after its autoencoder's round trip.  Raises ValueError if the poison is of another point.
+    and, of a text-to-image model, the judges' accuracy after its autoencoder's round trip.  Raises
+    ValueError if the poison is of another point.
     """
     from models.randomness import generator
 
