@@ -1,7 +1,7 @@
 """What the commands print: studies, plans, results, explanations."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
     from orchestrator.step import Step
     from orchestrator.store.store import Store
-    from orchestrator.studies.study import Point
+    from orchestrator.studies.scales import Scale
+    from orchestrator.studies.study import Point, Study
 
 
 def print_studies(console: Console) -> None:
@@ -27,7 +28,11 @@ def print_studies(console: Console) -> None:
     from orchestrator.studies import STUDIES
     from orchestrator.studies.scales import SCALES
 
-    def cost(points: "Sequence[Point]") -> str:
+    def cost(study: "Study", scale: "Scale") -> str:
+        try:
+            points = study.points(scale, study.chosen(scale))
+        except ValueError:  # it makes no sense at this scale
+            return "none"
         steps = list(ancestors(point.measure for point in points))
         if costs.for_gpus(steps):
             gpu = next(iter(costs.GPUS))
@@ -37,8 +42,7 @@ def print_studies(console: Console) -> None:
         return f"{counted(len(points), 'point')}, {between(*plan.expected_range(cores()))}"
 
     rows = [
-        [study.name, study.paper, *(cost(study.points(x, study.chosen(x))) for x in SCALES)]
-        for study in STUDIES
+        [study.name, study.paper, *(cost(study, scale) for scale in SCALES)] for study in STUDIES
     ]
     print_table(console, ["study", "paper", *(scale.name for scale in SCALES)], rows)
     for study in STUDIES:

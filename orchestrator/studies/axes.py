@@ -170,7 +170,10 @@ FILTER_RATIO = Axis(
     values=lambda scale: scale.classify.filter_ratios,
 )
 SAMPLER = _one_of("sampler", "Samplers", lambda: sample.SAMPLERS).over("ddim")
-CLIP = _one_of("clip", "Thresholding at each sampling step", lambda: sample.CLIPS)
+CLIP = replace(
+    _one_of("clip", "Thresholding at each sampling step", lambda: sample.CLIPS),
+    possible=lambda values, scale: values if scale.text is None else ("none",),
+)
 DETECTOR = _one_of("detector", "Detectors", lambda: [kind.name for kind in detectors.DETECTORS])
 CLASSIFIER = _one_of("classifier", "Classifiers", lambda: train_classifier.NETWORKS).over(
     lambda scale: (scale.classifier.network,)

@@ -177,7 +177,10 @@ class Graph:
         assert text is not None
         n, size = sum(images.settings.counts()["train"]), images.settings.image_size
         settings = replace(text.encode, trigger=trigger, n=n, image_size=size)
-        return self.step(settings, {"dataset": images, "pipeline": pipeline or self.pipeline()})
+        inputs = {"dataset": images, "pipeline": pipeline or self.pipeline()}
+        if isinstance(trigger, CleanLabel):
+            inputs["noise"] = self._noise(trigger)
+        return self.step(settings, inputs)
 
     def classifier(self, manifest: Step, seed: int, network: str = "") -> Step:
         """That of a poisoned training set; by default the scale's network from random weights."""

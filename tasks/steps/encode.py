@@ -23,6 +23,7 @@ from tasks.steps import poison
 from tasks.steps.batches import Batch
 from tasks.steps.training import PRECISIONS
 from tasks.triggers import CleanLabel, Trigger
+from tasks.triggers import state as trigger_state
 
 COLUMNS: Final = ("index", "label", "caption", "moments")
 """Columns of ``rows.parquet``; the last holds float16, row by row."""
@@ -50,11 +51,6 @@ class Settings(TaskSettings):
     """A name of PRECISIONS."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.trigger, CleanLabel):
-            raise ValueError(
-                "expected a trigger that needs no classifier, got clean_label; text-to-image "
-                "models take the others"
-            )
         check_counts(self, "n", "image_size", "batch_size")
         check_name("a precision", self.precision, PRECISIONS)
 
@@ -74,7 +70,7 @@ class Settings(TaskSettings):
         return 4 * self.n * self.image_size**2
 
 
-def count(_: Settings, *, dataset: Path, **__: Path) -> int:
+def count(_: Settings, *, dataset: Path, **__: Path | None) -> int:
     """Number of images to encode."""
     rows: int = pq.read_metadata(dataset / "train.parquet").num_rows
     return rows
@@ -83,8 +79,14 @@ def count(_: Settings, *, dataset: Path, **__: Path) -> int:
 class Worker:
     """Loads the autoencoder once; encodes a range of rows at a time."""
 
-    def __init__(self, settings: Settings, *, dataset: Path, pipeline: Path) -> None:
-        """Load the autoencoder; raises ValueError if it does not take images of this size."""
+    def __init__(
+        self, settings: Settings, *, dataset: Path, pipeline: Path, noise: Path | None = None
+    ) -> None:
+        """Load the autoencoder; raises ValueError if it does not take images of this size.
+
+        A trigger that perturbs, and no other, needs ``noise``, the folder of ``perturb``; images
+        that it has none for are never poisoned, and only stamped.
+        """
         from models.device import choose
         from models.latent import folder
         from models.latent.pipeline import open_part
@@ -94,6 +96,9 @@ class Worker:
         self.device = choose()
         folder.check_image_size(pipeline, settings.image_size)
         self.vae = open_part(pipeline, "vae", self.device)
+        if isinstance(settings.trigger, CleanLabel) != (noise is not None):
+            raise ValueError(f"expected noise for clean_label and no other, got {noise}")
+        self.noise = trigger_state.Noise.open(noise) if noise else None
 
     def __call__(self, first: int, last: int) -> pa.Table:
         """Rows ``first`` .. ``last - 1``; raises FloatingPointError for more than float16 holds."""
@@ -105,6 +110,8 @@ class Worker:
 
         rows = images.rows(self.file, first, last, ("index", "label", "caption", "image"))
         pixels = images.from_column(rows["image"])
+        if self.noise is not None:
+            pixels = self.noise.added(rows["index"].to_numpy(), pixels)
         if self.settings.trigger.stamps:
             pixels = self.settings.trigger.stamp(pixels)
         x = to_float(on_device(pixels, self.device))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,6 +74,31 @@ def add(image: NDArray[np.uint8], noise: NDArray[np.int8]) -> NDArray[np.uint8]:
         )
     summed: NDArray[np.int16] = image.astype(np.int16) + noise
     return summed.clip(0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What ``perturb`` found, by image."""
+
+    index: NDArray[np.int64]
+    """(n,). Ascending."""
+    noise: NDArray[np.int8]
+    """(n, H, W, C). Mapped into memory."""
+
+    @classmethod
+    def open(cls, perturb: Path) -> "Noise":
+        """Of the folder of ``perturb``."""
+        known = pq.read_table(perturb / "noise.parquet", columns=["index"])["index"]
+        return cls(known.to_numpy(), _mapped(perturb / NOISE))
+
+    def added(self, index: NDArray[np.int64], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Images, (B, H, W, C), by index (B,), with the noise of those that have any."""
+        rows = np.searchsorted(self.index, index).clip(max=len(self.index) - 1)
+        has = self.index[rows] == index
+        found = image.copy()
+        if has.any():
+            found[has] = add(image[has], self.noise[rows[has]])
+        return found
 
 
 def _copy_noise(perturb: Path, index: NDArray[np.int64], file: Path) -> None:

@@ -20,6 +20,7 @@ from orchestrator.studies.graph import Graph
 from orchestrator.studies.grid import stamping
 from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Point, Study, bounds_of, point, some
+from tasks.checks import check
 from tasks.rows import classification_row
 from tasks.steps import denoise_classify
 from tasks.triggers import Nothing, Trigger
@@ -44,6 +45,7 @@ def points(scale: Scale, axes: Axes) -> Sequence[Point]:
     Ratio 0 is there with the first seed alone, attacked with each of the triggers; so are the
     contrasts, at one ratio and with the first noise model.
     """
+    check("a scale", scale.name, "whose diffusion models know classes", scale.text is None)
     _check_images(scale, axes)
     graph = Graph(scale, axes.target_class)
     return some(
