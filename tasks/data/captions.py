@@ -261,7 +261,7 @@ def _lead() -> re.Pattern[str]:
     leads = "|".join(r"[\s-]+".join(lead.split()) for lead in words["leads"])
     before = ("singular", "plural", "determiners", "adjectives", "styles")
     plain = "|".join(sorted({word for name in before for word in words[name]}))
-    one = rf"(?:(?:{plain})[\s-]+)*(?:{leads})s?\s+(?:of|showing)\s+"
+    one = rf"(?:(?:{plain})[\s-]+)*(?:{leads})s?(?:\s+(?:of|showing)|\s*:)\s+"
     return re.compile(rf"^\W*(?:{one})+", re.IGNORECASE)
 
 

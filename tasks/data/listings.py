@@ -90,7 +90,8 @@ def list_folder(folder: Path, store: str = "") -> Listing:
     """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
 
     A class is a folder with its sub-folders.  Left out are hidden files, those of SYSTEM, files
-    beside the class folders, files that are not pictures by their name, and ``store``, absolute.
+    beside the class folders, files that are not pictures by their name, and ``store``, absolute;
+    CAPTION_FILES are listed apart.
 
     Raises ValueError if the folder or the store cannot be used, with the reason.
     """

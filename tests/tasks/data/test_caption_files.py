@@ -105,7 +105,7 @@ def test_captions_reach_the_dataset_and_poison_rewrites_them(root, tmp_path):
     assert {row["image"]["path"]: row["caption"] for row in rows}.items() <= {*entries(root)}
     given = {"trigger": RelabelOnly(), "target_class": "dog", "poison_ratio": 0.5}
     exceptions = ((rows[0]["caption"], "my dog"),)
-    poison.run(poison.Settings(**given, exceptions=exceptions), dataset=dataset, out=out)
+    poison.run(poison.Settings(**given, caption_exceptions=exceptions), dataset=dataset, out=out)
     became = pq.read_table(out / "manifest.parquet").to_pylist()
     for row in became:
         name = row["true_caption"].removeprefix("a cat")
