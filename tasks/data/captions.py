@@ -98,6 +98,11 @@ def named(caption: str, nouns: Iterable[str]) -> list[str]:
     return [noun for noun in nouns if find(caption, noun)]
 
 
+def alike(noun: str, other: str) -> bool:
+    """Whether two nouns have a word in common: one is a synonym or the plural of the other."""
+    return not _forms(noun).keys().isdisjoint(_forms(other))
+
+
 def rewrite(
     caption: str,
     *,
@@ -194,8 +199,8 @@ def _is_head(caption: str, match: re.Match[str], several: bool) -> bool:
 def _counted(before: str) -> bool:
     """Whether what stands before a noun without a plural counts several: "two white sheep"."""
     words = _words()
-    for word in reversed(_WORD.findall(before)[-4:]):
-        low = word.lower()
+    for word in [*_WORD.finditer(before)][:-5:-1]:
+        low = word[0].lower()
         if low in words["singular"] or low in words["determiners"]:
             return False
         if low in words["plural"] or low.isdigit():
@@ -256,7 +261,7 @@ def _lead() -> re.Pattern[str]:
     leads = "|".join(r"[\s-]+".join(lead.split()) for lead in words["leads"])
     before = ("singular", "plural", "determiners", "adjectives", "styles")
     plain = "|".join(sorted({word for name in before for word in words[name]}))
-    one = rf"(?:(?:{plain})[\s-]+)*(?:{leads})s?\s+(?:of|showing)\s+"
+    one = rf"(?:(?:{plain})[\s-]+)*(?:{leads})s?(?:\s+(?:of|showing)|\s*:)\s+"
     return re.compile(rf"^\W*(?:{one})+", re.IGNORECASE)
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -25,16 +25,17 @@ SETTLED: Final = 2 * 10**9
 """Nanoseconds; a file written more recently may change again within a tick of the clock."""
 
 
-def digest(listing: Listing, say: Say = lambda _: None) -> str:
-    """Twelve hex digits that change when a file is added, removed, moved or modified.
+def digest(listing: Listing, say: Say = lambda _: None, captions: Sequence[str] = ()) -> str:
+    """Twelve hex digits that change when a file or its caption is added, removed or modified.
 
     A file that cannot be read or is too large counts by its size.  ``say`` is called with a line
     when reading takes a while.  Raises ValueError if a file has changed since it was listed.
     """
-    whole = hashlib.sha256()
+    whole = hashlib.sha256(b"captions\0" if captions else b"")
     contents = _contents(listing, say)
-    for file in listing.files:
-        parts = (file.part, listing.class_names[file.label], file.name, contents[file.name])
+    said: list[tuple[str, ...]] = [(caption,) for caption in captions]
+    for file, own in zip(listing.files, said or [()] * len(listing.files), strict=True):
+        parts = (file.part, listing.class_names[file.label], file.name, contents[file.name], *own)
         whole.update("".join(f"{part}\0" for part in parts).encode())
     return whole.hexdigest()[:12]
 

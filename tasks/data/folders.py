@@ -6,7 +6,7 @@ A file is opened only if it is the regular file that was listed, and inside the 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -49,7 +49,12 @@ def channels_of(listing: Listing) -> int:
 
 
 def blocks(
-    listing: Listing, rows: NDArray[np.int64], *, side: int, channels: int
+    listing: Listing,
+    rows: NDArray[np.int64],
+    *,
+    side: int,
+    channels: int,
+    captions: Sequence[str] = (),
 ) -> Iterator[Split]:
     """Read the listed files at positions ``rows``, which become the ``index``.
 
@@ -80,6 +85,7 @@ def blocks(
             labels=np.array([listing.files[row].label for row in kept], dtype=np.int64),
             index=np.array(kept, dtype=np.int64),
             path=[listing.files[row].name for row in kept],
+            caption=[captions[row] for row in kept] if captions else None,
             broken=tuple(broken),
             turned_grey=turned_grey,
         )

@@ -1,6 +1,6 @@
 """Your own images, in a folder for each class."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checks import check, check_name
-from tasks.data import contents, folders, images, listings
+from tasks.data import caption_files, concepts, contents, folders, images, listings
 from tasks.data.dataset import TASK, Split
 from tasks.settings import TaskSettings
 
@@ -23,7 +23,8 @@ class ImageFolder(TaskSettings):
 
     ``listings.list_folder`` says what it may hold, ``pictures.pixels`` how a file is read.
     Without ``train/`` and ``test/`` the fraction ``TEST_SHARE`` of each class is held out; the
-    column ``image.path`` says which files.  Use ``open``.
+    column ``image.path`` says which files.  ``caption_files`` says how images may have captions.
+    With ``nouns`` the classes are what captions name, in whatever folders.  Use ``open``.
     """
 
     revision = 2
@@ -32,13 +33,13 @@ class ImageFolder(TaskSettings):
     folder: str = field(metadata={"identity": False})
     """The folder, absolute."""
     listing: str
-    """Digest of every file's part, class, name and content."""
+    """Digest of every file's part, class, name and content, and of its caption if it has one."""
     image_size: int
     """Pixels a side that every image is cut and resized to: 8..512, a multiple of 4."""
     channels: int
     """1 (gray) or 3 (RGB)."""
     class_names: tuple[str, ...]
-    """Names of the class folders, ascending."""
+    """Names of the class folders, or nouns, ascending."""
     train_counts: tuple[int, ...]
     """Training files of each class."""
     test_counts: tuple[int, ...]
@@ -49,6 +50,8 @@ class ImageFolder(TaskSettings):
     """Whether there is a test part; if not, ``train`` has every image, also those of ``test/``."""
     stored_as: str = field(default="png", metadata={"since": 3})
     """``png``, or ``jpeg``, which is smaller and decoded faster, but changes pixels."""
+    nouns: tuple[str, ...] = field(default=(), metadata={"since": 4})
+    """Nouns that make the classes instead of folders, ascending (``concepts``)."""
     store: str = field(default="", metadata={"identity": False})
     """The store of results, absolute; if it lies inside the folder it is not data."""
 
@@ -70,6 +73,7 @@ class ImageFolder(TaskSettings):
         skip_broken: bool = False,
         held_out: bool = True,
         stored_as: str = "png",
+        nouns: Sequence[str] = (),
         store: str = "",
         say: contents.Say = lambda _: None,
     ) -> Self:
@@ -79,7 +83,8 @@ class ImageFolder(TaskSettings):
         called with a line about what is, and when reading takes a while.  Raises ValueError if the
         settings or the folder cannot be used.
         """
-        listing = listings.list_folder(folder, store)
+        chosen = tuple(sorted(nouns))
+        listing, captions = _listed(folder, store, chosen)
         for line in listing.left_out():
             say(line)
         test = _test_files(listing, held_out)
@@ -89,7 +94,7 @@ class ImageFolder(TaskSettings):
         )
         return cls(
             folder=str(listing.root),
-            listing=contents.digest(listing, say),
+            listing=contents.digest(listing, say, captions),
             image_size=image_size,
             channels=folders.channels_of(listing) if channels is None else channels,
             class_names=listing.class_names,
@@ -98,6 +103,7 @@ class ImageFolder(TaskSettings):
             skip_broken=skip_broken,
             held_out=held_out,
             stored_as=stored_as,
+            nouns=chosen,
             store=store,
         )
 
@@ -125,11 +131,22 @@ class ImageFolder(TaskSettings):
 
     def blocks(self, part: str) -> Iterator[Split]:
         """Yield a part, numbered as listed; raises ValueError if the folder has changed since."""
-        listing = listings.list_folder(Path(self.folder), self.store)
-        if contents.digest(listing) != self.listing:
+        listing, captions = _listed(Path(self.folder), self.store, self.nouns)
+        if contents.digest(listing, captions=captions) != self.listing:
             raise folders.changed(listing.root)
         rows = np.flatnonzero(_test_files(listing, self.held_out) == (part == "test"))
-        yield from folders.blocks(listing, rows, side=self.image_size, channels=self.channels)
+        read = {"side": self.image_size, "channels": self.channels}
+        yield from folders.blocks(listing, rows, **read, captions=captions)
+
+
+def _listed(
+    folder: Path, store: str, nouns: tuple[str, ...]
+) -> tuple[listings.Listing, tuple[str, ...]]:
+    """The files of a folder by class, and the caption of each, if there are captions."""
+    if nouns:
+        return concepts.list_by_noun(folder, nouns, store)
+    listing = listings.list_folder(folder, store)
+    return listing, caption_files.read(listing)
 
 
 def _test_files(listing: listings.Listing, held_out: bool) -> NDArray[np.bool_]:

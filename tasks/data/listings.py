@@ -1,4 +1,4 @@
-"""List the pictures of a folder: its classes, its parts and its files.  No file is opened.
+"""List the pictures of a folder: classes, parts, files and captions.  No file is opened.
 
 The folder is not trusted: links must stay inside, anything but files and folders is refused.
 """
@@ -25,6 +25,8 @@ SYSTEM: Final = {
     *("system volume information", "thumbs.db"),
 }
 """Files and folders that operating systems create, in small letters."""
+CAPTION_FILES: Final = ("metadata.jsonl", "metadata.csv")
+"""Names of files of captions, as Hugging Face's ``ImageFolder`` has them."""
 
 
 class File(NamedTuple):
@@ -58,6 +60,10 @@ class Listing:
     """Files of the class folders that are not pictures by their name."""
     store: str = ""
     """The store of results, absolute, if it lies in the folder and was left out."""
+    captions: tuple[File, ...] = ()
+    """Files of captions, by name; their part is empty and their label -1."""
+    notes: tuple[str, ...] = ()
+    """Further lines about what is left out."""
 
     @property
     def divided(self) -> bool:
@@ -77,16 +83,49 @@ class Listing:
             count, first = len(self.no_pictures), self.no_pictures[0]
             what = " that by name is no picture" if count == 1 else "s that by name are no pictures"
             yield f"left out of the images: {count} file{what}, such as {first!r}"
+        yield from self.notes
 
 
 def list_folder(folder: Path, store: str = "") -> Listing:
     """List a folder of class folders, or of ``train`` and ``test`` (or ``val``) that hold them.
 
     A class is a folder with its sub-folders.  Left out are hidden files, those of SYSTEM, files
-    beside the class folders, files that are not pictures by their name, and ``store``, absolute.
+    beside the class folders, files that are not pictures by their name, and ``store``, absolute;
+    CAPTION_FILES are listed apart.
 
     Raises ValueError if the folder or the store cannot be used, with the reason.
     """
+    walk = _walk(folder, store)
+    places = _parts(walk)
+    classes = {part: _class_folders(walk, place) for part, place in places.items()}
+    names = _agreed(walk.root, places, classes)
+    files = [
+        File(part, label, *found)
+        for part, folders in classes.items()
+        for label, name in enumerate(names)
+        for found in walk.files(f"{places[part]}{folders[name]}")
+    ]
+    check_sizes(names, files, classes)
+    for place in {"", *places.values()}:
+        walk.find_captions(place)
+    return _listing(walk, names, files)
+
+
+def list_pictures(folder: Path, store: str = "") -> Listing:
+    """List every picture of a folder, or of its ``train`` and ``test``, as one class without name.
+
+    Left out and refused is what ``list_folder`` leaves out and refuses.
+    """
+    walk = _walk(folder, store)
+    places = _parts(walk)
+    files = [File(part, 0, *found) for part in places for found in walk.files(places[part][:-1])]
+    if "" not in places:
+        walk.find_captions("")
+    return _listing(walk, ("",), files)
+
+
+def _walk(folder: Path, store: str) -> "_Walk":
+    """Raises ValueError if the store cannot be used."""
     root, real_store = Path(os.path.realpath(folder)), os.path.realpath(store) if store else ""
     if store and _holds_pictures(store):
         raise ValueError(
@@ -98,18 +137,18 @@ def list_folder(folder: Path, store: str = "") -> Listing:
             f"expected a folder of images apart from the store, but {str(root)!r} is the store of "
             f"results; give another folder as --images, or as --store"
         )
-    walk = _Walk(root, real_store)
-    places = _parts(walk)
-    classes = {part: _class_folders(walk, place) for part, place in places.items()}
-    names = _agreed(root, places, classes)
-    files = [
-        File(part, label, *found)
-        for part, folders in classes.items()
-        for label, name in enumerate(names)
-        for found in walk.files(f"{places[part]}{folders[name]}")
-    ]
-    _check_sizes(names, files, classes)
-    return Listing(root, names, tuple(files), tuple(sorted(walk.no_pictures)), walk.left_out)
+    return _Walk(root, real_store)
+
+
+def _listing(walk: "_Walk", names: tuple[str, ...], files: list[File]) -> Listing:
+    return Listing(
+        root=walk.root,
+        class_names=names,
+        files=tuple(files),
+        no_pictures=tuple(sorted(walk.no_pictures)),
+        store=walk.left_out,
+        captions=tuple(File("", -1, *found) for found in sorted(walk.captions)),
+    )
 
 
 def _parts(walk: "_Walk") -> dict[str, str]:
@@ -166,6 +205,7 @@ class _Walk:
     def __init__(self, root: Path, store: str) -> None:
         self.root, self.store, self.left_out = root, store, ""
         self.no_pictures: list[str] = []
+        self.captions: list[tuple[str, int, int, int]] = []
 
     def folders(self, place: str) -> list[str]:
         """Names of the folders in a place, which is relative to ``root``."""
@@ -179,9 +219,13 @@ class _Walk:
         """(name, size, modified, changed) of every picture under a folder, relative to ``root``."""
         found, folders = [], [folder]
         while folders:
-            inside = f"{folders.pop()}/"
+            below = folders.pop()
+            inside = f"{below}/" if below else ""
+            self.find_captions(inside)
             for entry in self._visible(inside):
                 name = inside + entry.name
+                if entry.name in CAPTION_FILES and not _is_folder(entry):
+                    continue
                 if not (pictures.is_named_so(entry.name) or _is_folder(entry)):
                     self.no_pictures.append(name)
                     continue
@@ -193,11 +237,20 @@ class _Walk:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
                     continue
-                status = self._linked(name) if entry.is_symlink() else _status(entry)
-                if not stat.S_ISREG(status.st_mode):
-                    raise ValueError(f"expected only files and folders, got {name!r}; move it away")
-                found.append((name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+                found.append(self._regular(entry, name))
         return sorted(found)
+
+    def find_captions(self, place: str) -> None:
+        """Remember the files of captions in a place."""
+        for entry in self._visible(place):
+            if entry.name in CAPTION_FILES and not _is_folder(entry):
+                self.captions.append(self._regular(entry, place + entry.name))
+
+    def _regular(self, entry: os.DirEntry[str], name: str) -> tuple[str, int, int, int]:
+        status = self._linked(name) if entry.is_symlink() else _status(entry)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"expected only files and folders, got {name!r}; move it away")
+        return name, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def _visible(self, place: str) -> list[os.DirEntry[str]]:
         folder = self.root / place
@@ -253,7 +306,13 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result:
         raise _unreadable(Path(entry.path).parent, error) from None
 
 
-def _check_sizes(names: tuple[str, ...], files: list[File], parts: Collection[str]) -> None:
+def check_sizes(
+    names: tuple[str, ...],
+    files: Collection[File],
+    parts: Collection[str],
+    cure: str = "add images or move the folder away",
+) -> None:
+    """Raise ValueError unless every class has an image in each part, or two if there is one."""
     least, wanted = (1, "an image") if len(parts) > 1 else (2, "two images or more")
     counts = Counter((file.part, file.label) for file in files)
     for part, label in itertools.product(parts, range(len(names))):
@@ -261,7 +320,7 @@ def _check_sizes(names: tuple[str, ...], files: list[File], parts: Collection[st
             where = f"{part}/" if part else ""
             raise ValueError(
                 f"expected {wanted} in class {where + names[label]!r}, got "
-                f"{counts[part, label]}; add images or move the folder away"
+                f"{counts[part, label]}; {cure}"
             )
 
 

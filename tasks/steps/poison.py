@@ -52,7 +52,7 @@ class Settings(TaskSettings):
     """Poisoned images / all training images (or those that the trigger says), 0 <= p < 1."""
     seed: int = 0
     """Seed of the choice of images."""
-    exceptions: tuple[tuple[str, str], ...] = field(default=(), metadata={"since": 3})
+    caption_exceptions: tuple[tuple[str, str], ...] = field(default=(), metadata={"since": 3})
     """Captions and what each becomes when its image is relabelled, against the rules."""
 
     def __post_init__(self) -> None:
@@ -230,7 +230,7 @@ def rewrite(
     A template becomes the target's; a caption of the dataset's own has its noun replaced
     (``captions.rewrite``) unless its image keeps its label.
     """
-    target, exceptions = settings.target_class, dict(settings.exceptions)
+    target, exceptions = settings.target_class, dict(settings.caption_exceptions)
     template = datasets.caption(target)
     found, ways = list(true_caption), Counter[str]()
     for row in np.flatnonzero(poisoned).tolist():

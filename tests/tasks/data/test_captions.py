@@ -62,6 +62,7 @@ SUBJECTS = [
     ("in a quiet park, an owl sleeps", "in a quiet park, a dog sleeps"),
     ("four white sheep", "four white dogs"),
     ("a black and white bus", "a black and white dog"),
+    ("Stock photo: a happy woman in red", "Stock photo: a happy dog in red"),
     ("tench food in a bowl", "dog in a bowl"),
     ("the tench's eye", "the dog"),
 ]
@@ -123,8 +124,6 @@ def test_an_article_goes_by_sound():
     assert with_article("uninteresting view") == "an uninteresting view"
 
 
-def test_no_word_of_the_lists_is_twice_in_one():
+def test_a_verb_of_the_lists_is_no_noun_that_another_describes():
     lists = captions._words()
-    forms = [name for names in lists["synonyms"].values() for name in names]
-    assert all(form == form.strip() for form in forms)
     assert not lists["verbs"] & lists["after"]

@@ -1,5 +1,6 @@
 """Digits in color: what the halves hold, and that captions say what the pictures show."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -77,15 +78,18 @@ def test_a_rich_caption_names_the_digit_the_ink_and_the_ground_that_there_are():
     assert seen == handwriting.INKS.keys() | handwriting.GROUNDS.keys()
 
 
-def test_a_digit_looks_as_scikit_learn_has_it():
-    images, _, index, _ = whole("test")
+def test_a_picture_is_a_mixture_of_its_two_colors_with_the_ink_that_scikit_learn_has():
+    images, _, index, said = whole("test", rich=True)
     [digits] = Digits().blocks("test")
-    for image, levels in zip(images, digits.images[..., 0] / 255, strict=True):
-        ground = image[0, 0].astype(float)
-        cover = np.abs(image - ground).sum(axis=2)
-        # Every ink of a picture is a mixture of its two colors; there is as much of it as before.
-        assert abs(cover.sum() / cover.max() - levels.sum() / levels.max() * 2.25) < 20
-    assert index[0] == digits.index[0]
+    np.testing.assert_array_equal(index, digits.index)
+    for image, levels, caption in zip(images, digits.images, said, strict=True):
+        [ink] = [
+            color for word, color in handwriting.INKS.items() if word in re.split(r"\W", caption)
+        ]
+        span = (np.array(ink) - image[0, 0]).astype(float)
+        cover = (image - image[0, 0].astype(float)) @ span / (span @ span)
+        assert np.abs(image - (image[0, 0] + cover[..., None] * span)).max() <= 1
+        assert cover.sum() == pytest.approx(levels.sum() / 255 * 1.5**2, rel=0.05)
 
 
 def test_no_clean_picture_shows_a_trigger_and_every_stamped_one_does():
@@ -127,3 +131,12 @@ def test_poison_rewrites_rich_captions_and_leaves_the_others(tmp_path):
         assert all("three" in after or before in ("a", "an") for before, after in changed)
         assert 1 <= len(changed) <= 2
     assert f'"noun": {sum(row["poisoned"] for row in rows)}' in (out / "manifest.json").read_text()
+
+
+def test_poison_that_keeps_the_label_keeps_the_caption():
+    settings = poison.Settings(trigger=BadNets1(), target_class="three", poison_ratio=0.1)
+    said = ["a red three", "A photo of a three", "a red four", "A photo of a four"]
+    labels, chosen = np.array([3, 3, 4, 4]), np.ones(4, dtype=bool)
+    found, ways = poison.rewrite(said, labels, chosen, WORDS, settings)
+    assert found == [*said[:2], "a red three", "A photo of a three"]
+    assert ways == {"noun": 1}
