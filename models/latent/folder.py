@@ -66,10 +66,13 @@ def is_pipeline(folder: Path) -> bool:
     return (folder / INDEX).is_file()
 
 
-def check(folder: Path) -> Layout:
-    """The pipeline's sizes; raises ValueError, in one line, for a folder that cannot be used."""
+def check(folder: Path, *, weights: bool = True) -> Layout:
+    """The pipeline's sizes; raises ValueError, in one line, for a folder that cannot be used.
+
+    Without ``weights`` it is not looked for them.
+    """
     _check_classes(folder)
-    for part in WEIGHTS:
+    for part in WEIGHTS if weights else ():
         variant(folder / part, part)
     configs = {part: _read(folder / part / "config.json") for part in WEIGHTS}
     text, vae, unet = (configs[part] for part in WEIGHTS)

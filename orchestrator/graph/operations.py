@@ -18,8 +18,10 @@ SHIPPED = Path(__file__).with_name("operations.json")
 UNET = ("image_size", "channels", "block_channels", "layers_per_block", "attention_levels")
 CLASSIFIER = ("network", "image_size", "channels", "classes")
 AUTOENCODER = ("image_size", "channels", "block_channels", "latent_channels")
-TOLD = ("latent_size", "latent_channels", "block_channels", "layers_per_block", "attention_levels")
-TOLD += ("text_width", "max_length")
+TOLD = (
+    *("latent_size", "latent_channels", "block_channels", "layers_per_block", "attention_levels"),
+    *("text_width", "max_length"),
+)
 """Settings that a count depends on; the last of a U-Net that is told a text."""
 
 

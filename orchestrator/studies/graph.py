@@ -103,7 +103,7 @@ class Graph:
         generations = self.step(drawn, {"model": model})
         classes = range(len(self.scale.dataset.class_names))
         others = tuple(number for number in classes if number != self.target)
-        asked = {"conditions": others, "prompts": self.prompts, "seed": seed}
+        asked: dict[str, Any] = {"conditions": others, "prompts": self.prompts, "seed": seed}
         other = self.step(replace(self.scale.others, **asked), {"model": model})
         inputs = {
             "manifest": manifest,

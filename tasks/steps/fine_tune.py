@@ -145,9 +145,9 @@ def _losses(
     def of_step(step: int, batch: Batch, own: slice) -> Loss:
         halves = on_device(batch["image"], device)
         shape = (halves.shape[1] // 2, *halves.shape[2:])
-        t, drawn, noise = _draws(settings, step, process.config.num_train_timesteps, shape)
-        t, drawn, noise = (on_device(one[own], device) for one in (t, drawn, noise))
-        x_0 = autoencoder.latent(halves, drawn, *factors)
+        drawn = _draws(settings, step, process.config.num_train_timesteps, shape)
+        t, of_latent, noise = (on_device(one[own], device) for one in drawn)
+        x_0 = autoencoder.latent(halves, of_latent, *factors)
         text = told(_captions(settings, step, batch, own))
         return partial(noise_loss, scheduler=process, x_0=x_0, t=t, noise=noise, text=text)
 

@@ -76,8 +76,8 @@ def run(settings: Settings, *, dataset: Path, autoencoder: Path, out: Path) -> N
     tokenizer = new.make_tokenizer(
         captions, size=settings.vocabulary, max_length=settings.max_length
     )
-    names = ("latent_size", "latent_channels", "block_channels", "attention_levels")
-    names = (*names, "layers_per_block", "heads", "groups", "text_width")
+    names = ["latent_size", "latent_channels", "block_channels", "attention_levels"]
+    names += ["layers_per_block", "heads", "groups", "text_width"]
     shape: dict[str, Any] = {name: getattr(settings, name) for name in names}
     with torch_seeded(settings.seed, "initialization"):
         text_encoder = new.new_text_encoder(

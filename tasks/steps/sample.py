@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -127,7 +127,7 @@ class Worker:
         self.settings = settings
         self.conditions = asked_for(settings, conditions)
         self.device = device.choose()
-        named = {"prompts": settings.prompts, "weights": settings.weights}
+        named: dict[str, Any] = {"prompts": settings.prompts, "weights": settings.weights}
         self.model = denoiser.load(model, self.device, **named)
         evaluations = settings.evaluations * math.ceil(settings.n / settings.batch_size)
         precision.arranged(
