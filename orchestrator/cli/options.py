@@ -118,6 +118,12 @@ class Options:
         only="plan run report explain",
         words=LABELS,
     )
+    model: str | None = _part(
+        None,
+        "Fine-tune this Stable Diffusion (v1 or v2): a folder or a hub id; at scales of "
+        "text-to-image models.",
+        needs="poison_ratio",
+    )
     classifier_weights: str | None = _part(
         None, "Start classifiers from ImageNet weights: a file or a hub id.", needs="classifier"
     )

@@ -24,7 +24,7 @@ from orchestrator.studies.scales import SCALES, Scale, shortened
 from orchestrator.studies.study import Point, Study
 from tasks.checks import check
 from tasks.data import datasets
-from tasks.steps import conditions, weights
+from tasks.steps import conditions, pipeline, weights
 from tasks.steps.training import PRECISIONS
 
 Say = Callable[[str], Any]
@@ -60,7 +60,8 @@ def request(
     options, typed = split(chosen, words)
     placement = Placement(**{name: getattr(options, name) for name in PLACEMENT})
     store = store_of(words.get("store"))
-    scale = _with_data(find_scale(options.scale), options, store, say, held_out)
+    scale = _with_model(find_scale(options.scale), options.model)
+    scale = _with_data(scale, options, store, say, held_out)
     scale = _with_parts(scale, options)
     axes = chosen.chosen(scale, typed)
     for axis in chosen.axes:
@@ -129,6 +130,16 @@ def _amount(text: str, units: Mapping[str, int], wanted: str) -> float:
     return float(found[1]) * units[found[2]]
 
 
+def _with_model(scale: Scale, model: str | None) -> Scale:
+    """The scale with the pipeline that its text-to-image models are fine-tuned from."""
+    if model is None:
+        return scale
+    if scale.text is None:
+        named = " or ".join(one.name for one in SCALES if one.text)
+        raise ValueError(f"--model needs a scale of text-to-image models: --scale {named}.")
+    return replace(scale, text=replace(scale.text, base=pipeline.Settings.open(model)))
+
+
 def _with_data(scale: Scale, options: Options, store: Store, say: Say, held_out: bool) -> Scale:
     """The scale with the dataset that was asked for, and networks and lengths that fit it."""
     if options.images is not None:
@@ -137,8 +148,8 @@ def _with_data(scale: Scale, options: Options, store: Store, say: Say, held_out:
                 raise ValueError(f"{flag_of(name)} does not go with --images; leave one out.")
         folder = datasets.ImageFolder.open(
             choices.path(options.images, "--images"),
-            image_size=32 if options.image_size is None else options.image_size,
-            channels=options.channels,
+            image_size=options.image_size or (scale.dataset.image_size if scale.text else 32),
+            channels=options.channels or (3 if scale.text else None),
             skip_broken=options.skip_broken,
             stored_as=options.stored_as or "png",
             store=str(store.root),

@@ -78,6 +78,10 @@ def step_seconds(settings: Any, seconds: float = SECONDS) -> float:
     return timed.found[0]
 
 
+def _trained_alone(settings: Any) -> bool:
+    return hasattr(import_module(type(settings).__module__), "fit")
+
+
 def rates(steps: Iterable[Step]) -> dict[str, float]:
     """Operations a second in training, by ``network_of`` each network that the steps compute with.
 
@@ -92,6 +96,11 @@ def rates(steps: Iterable[Step]) -> dict[str, float]:
             "of this size, found none. Run it on the machine with the GPU, or leave --pace out."
         )
     kinds = {network_of(settings): settings for step in steps for settings in networks(step)}
+    if any(not _trained_alone(settings) for settings in kinds.values()):
+        raise ValueError(
+            "--pace times networks that are trained from random weights; leave it out for "
+            "text-to-image models, whose pipeline has to be there first."
+        )
     return {
         name: (1 + BACKWARD) * forward(settings) * settings.batch_size / step_seconds(settings)
         for name, settings in kinds.items()

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.studies.scales import Scale
+from orchestrator.studies.scales import NewPipeline, Scale
 from tasks.data.datasets import Dataset
 from tasks.steps import train_classifier, train_diffusion
 
@@ -31,7 +31,14 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
         raise ValueError(f"expected at least {LEAST_IMAGES} images to train on, got {n}; add some.")
     classes, channels = len(dataset.class_names), dataset.channels
     chosen: dict[str, Any] = {}
-    for name in ("diffusion", "edm", "content_judge", "trigger_judge", "classifier"):
+    networks = ["content_judge", "trigger_judge", "classifier"]
+    if scale.text is None:
+        networks += ["diffusion", "edm"]
+    else:
+        _refuse_other_images(scale, size, channels)
+        own = scale.diffusion
+        chosen["diffusion"] = replace(own, batch_size=min(own.batch_size, n))
+    for name in networks:
         own: Any = getattr(scale, name)
         if scale.name == "laptop":
             own = (_network if name in ("diffusion", "edm") else _judge)(own, size, n)
@@ -63,6 +70,20 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
         scored_at_once=at_once(scale.scored_at_once, SCORED),
         **chosen,
     )
+
+
+def _refuse_other_images(scale: Scale, size: int, channels: int) -> None:
+    """Raise ValueError for images that a scale's text-to-image pipeline does not draw."""
+    base: Any = scale.text and scale.text.base
+    if isinstance(base, NewPipeline):
+        wanted = base.autoencoder.image_size
+    else:
+        wanted = base.latent_size * base.factor
+    if (size, channels) != (wanted, 3):
+        raise ValueError(
+            f"expected color images of {wanted} pixels, as the models of scale {scale.name} draw, "
+            f"got {size} pixels and {channels} channels; add --image-size {wanted} --channels 3."
+        )
 
 
 def sides(image_size: int) -> list[int]:

@@ -27,6 +27,8 @@ class Settings(TaskSettings):
     """Digest of a folder's files, or the hub's commit."""
     expected_bytes: int = field(metadata={"identity": False})
     """Of its files."""
+    factor: int
+    """Pixels a latent is wide."""
     latent_size: int
     """Side of the latents that the U-Net was made for."""
     latent_channels: int
@@ -65,6 +67,7 @@ class Settings(TaskSettings):
             source=named,
             version=version,
             expected_bytes=size,
+            factor=found.factor,
             latent_size=found.latent_size,
             latent_channels=found.latent_channels,
             block_channels=tuple(unet["block_out_channels"]),

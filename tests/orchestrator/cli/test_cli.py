@@ -19,7 +19,7 @@ OF_ALL = (
     "--scale --store --trigger --poison-ratio --target-class --seed --dataset --images "
     "--image-size --channels --skip-broken --stored-as --data --download --trigger-setting "
     "--training-steps "
-    "--budget --stream-memory --precision --micro-batch --recompute "
+    "--budget --stream-memory --precision --micro-batch --recompute --model "
 )
 SAMPLES = OF_ALL + "--guidance-weight --sampler --generations "
 STUDIES = {
