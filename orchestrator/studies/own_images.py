@@ -36,8 +36,8 @@ def own_images(scale: Scale, dataset: Dataset) -> Scale:
         networks += ["diffusion", "edm"]
     else:
         _refuse_other_images(scale, size, channels)
-        own = scale.diffusion
-        chosen["diffusion"] = replace(own, batch_size=min(own.batch_size, n))
+        tuned = scale.diffusion
+        chosen["diffusion"] = replace(tuned, batch_size=min(tuned.batch_size, n))
     for name in networks:
         own: Any = getattr(scale, name)
         if scale.name == "laptop":
