@@ -2,6 +2,9 @@
 
 import json
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from models.latent import autoencoder, new, pipeline
 from models.randomness import torch_seeded
 
@@ -10,6 +13,7 @@ CAPTIONS = tuple(f"A photo of a {digit}" for digit in DIGITS)
 """Every word of these is a token."""
 LENGTH = 16
 """Tokens of a prompt."""
+OLDER = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
 def parts(*, image_size=16, version=1, seed=0, latent_channels=4):
@@ -66,11 +70,9 @@ def as_version_1_4(folder):
     """Change what was written into the layout of CompVis/stable-diffusion-v1-4; returns it.
 
     Its index names a feature extractor that transformers 5 has not, its safety checker has a
-    folder, its tokenizer is in the files of transformers 4, its text encoder has a prefix to the
-    names of its weights and the wrong id for the end, its scheduler names no prediction.
+    folder, its tokenizer is in the files of transformers 4, its text encoder has the wrong id for
+    the end, weights have older names, its scheduler names no prediction.
     """
-    from safetensors.torch import load_file, save_file
-
     change(
         folder / "model_index.json",
         _diffusers_version="0.2.2",
@@ -107,11 +109,26 @@ def as_version_1_4(folder):
             }
         )
     )
-    file = folder / "text_encoder" / "model.safetensors"
-    tensors = {
-        f"text_model.{name.removeprefix('text_model.')}": v for name, v in load_file(file).items()
-    }
-    save_file(tensors, file, metadata={"format": "pt"})
+    rename(
+        folder / "text_encoder" / "model.safetensors",
+        lambda name: f"text_model.{name.removeprefix('text_model.')}",
+        {"text_model.embeddings.position_ids": torch.arange(LENGTH)[None]},
+    )
+    rename(folder / "vae" / "diffusion_pytorch_model.safetensors", older_attention)
     change(folder / "text_encoder" / "config.json", bos_token_id=0, eos_token_id=2, pad_token_id=1)
     change(folder / "vae" / "config.json", scaling_factor=None)
     return folder
+
+
+def rename(file, new_name, more=None):
+    """Give the tensors of a file other names, and add some."""
+    tensors = {new_name(name): tensor for name, tensor in load_file(file).items()}
+    save_file(tensors | (more or {}), file, metadata={"format": "pt"})
+
+
+def older_attention(name):
+    """What diffusers called the attention of an autoencoder before version 0.12."""
+    if ".attentions." in name:
+        for now, before in OLDER.items():
+            name = name.replace(f".{now}.", f".{before}.")
+    return name

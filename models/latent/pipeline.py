@@ -60,26 +60,30 @@ def open_parts(folder: Path, device: torch.device, *, weights: str = "averaged")
 def open_part(folder: Path, part: str, device: torch.device, *, weights: str = "averaged") -> Any:
     """One of ``folder.PARTS``; raises ValueError for weights that are not all there."""
     place = _place(folder, part, weights)
-    if part == "tokenizer":
-        return CLIPTokenizer.from_pretrained(place)
-    if part == "scheduler":
-        return _open_scheduler(place)
-    kind = {"text_encoder": CLIPTextModel, "vae": AutoencoderKL, "unet": UNet2DConditionModel}[part]
     with _silent():
-        network, said = kind.from_pretrained(
-            place,
-            variant=layout.variant(place, part),
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        if part == "tokenizer":
+            return CLIPTokenizer.from_pretrained(place)
+        if part == "scheduler":
+            return _open_scheduler(place)
+        return _open_network(place, part).to(device).eval()
+
+
+def _open_network(place: Path, part: str) -> Any:
+    kind = {"text_encoder": CLIPTextModel, "vae": AutoencoderKL, "unet": UNet2DConditionModel}[part]
+    network, said = kind.from_pretrained(
+        place,
+        variant=layout.variant(place, part),
+        use_safetensors=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+    )
     wrong = [*said["missing_keys"], *said["mismatched_keys"]]
     if wrong:
         raise ValueError(
             f"{place}: expected weights for all of {kind.__name__}, got none that fit for "
             f"{wrong[0]} and {len(wrong) - 1} more; copy the folder again"
         )
-    return network.to(device).eval()
+    return network
 
 
 def _place(folder: Path, part: str, weights: str) -> Path:

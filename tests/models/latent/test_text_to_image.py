@@ -75,6 +75,19 @@ def test_a_folder_of_the_layout_of_version_1_4_draws_the_same(tmp_path):
     assert models[1].scheduler.config.prediction_type == "epsilon"
     assert type(models[1].parts.scheduler).__name__ == "PNDMScheduler"
     assert autoencoder.factors(models[1].vae) == (0.18215, 0.0)
+    torch.testing.assert_close(models[1].decode(own), models[0].decode(own), rtol=0, atol=0)
+    pipeline.save(tmp_path / "again", models[1].parts)
+    assert type(theirs(tmp_path / "again").unet) is UNet2DConditionModel
+    again = denoiser.load(tmp_path / "again", CPU, prompts=CAPTIONS)
+    assert torch.equal(again.table, models[0].table)
+    assert type(again.parts.scheduler).__name__ == "PNDMScheduler"
+
+
+def test_opening_says_nothing(tmp_path, capfd, caplog):
+    old = tiny_pipeline.as_version_1_4(tiny_pipeline.write(tmp_path / "old"))
+    denoiser.load(old, CPU, prompts=CAPTIONS)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
 
 
 def test_prompts_are_embedded_as_the_pipeline_does(either):
@@ -211,6 +224,9 @@ def test_raw_weights_are_opened_beside_the_average(tmp_path):
         assert all(torch.equal(found[key], value) for key, value in own.items())
         assert not opened[name].network.training
     assert torch.equal(opened["raw"].table, opened["averaged"].table)
+    pipeline.save(tmp_path, averaged, raw={"unet": last.unet, "text_encoder": last.text_encoder})
+    again = denoiser.load(tmp_path, CPU, prompts=CAPTIONS, weights="raw")
+    torch.testing.assert_close(again.table, TextToImage.of(last, CAPTIONS).table)
     UNet2DConditionModel.from_pretrained(tmp_path / "raw" / "unet")
     with torch.no_grad():
         theirs(tmp_path)("a photo of a six", height=16, width=16, num_inference_steps=2)
