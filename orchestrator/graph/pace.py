@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from models.randomness import generator
 from orchestrator.graph.costs import BACKWARD, for_gpus, network_of, networks
 from orchestrator.graph.operations import forward
 from orchestrator.step import Step
@@ -61,7 +62,7 @@ def step_seconds(settings: Any, seconds: float = SECONDS) -> float:
 
     Raises as the training does, such as ValueError for a precision that a GPU does not have.
     """
-    n, draws = settings.batch_size, np.random.default_rng(0)
+    n, draws = settings.batch_size, generator(0, "images to time")
     shape = (n, settings.image_size, settings.image_size, settings.channels)
     timed = _Timed(
         index=np.arange(n),
