@@ -261,6 +261,8 @@ class RowGroups:
 
     sizes: tuple[int, ...]
     """Rows of each row group."""
+    image_bytes: int
+    """Of an image, decoded."""
 
     @classmethod
     def open(cls, dataset: Path, manifest: Path | None, *, keep: bool = False) -> Self:
@@ -276,6 +278,7 @@ class RowGroups:
         made = cls()
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         made.sizes = tuple(group.num_rows for group in groups)
+        made.image_bytes = math.prod(TrainingSet.of(dataset).shape)
         kept = Decoded.of(dataset) if keep else None
         _SOURCES[made] = file, metadata, listed, TrainingSet.of(dataset).shape, kept
         return made

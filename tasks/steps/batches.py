@@ -226,7 +226,7 @@ class Restreamed(Batches):
                 block = self._block(left, rows, parts)
                 whole = len(block["index"]) // share * share
                 left = _copied(block, slice(whole, None))
-                block = _part(block, slice(whole))
+                block = part(block, slice(whole))
                 yield block
                 del block
 
@@ -289,7 +289,7 @@ def place(room: Batch, at: slice | NDArray[np.int64], rows: Batch) -> None:
     room["label"][at] = rows["label"]
 
 
-def _part(rows: Batch, which: slice) -> Batch:
+def part(rows: Batch, which: slice) -> Batch:
     """Some of the rows, as views."""
     index, image, label = rows["index"][which], rows["image"][which], rows["label"][which]
     return Batch(index=index, image=image, label=label)
@@ -297,7 +297,7 @@ def _part(rows: Batch, which: slice) -> Batch:
 
 def _copied(rows: Batch, which: slice) -> Batch:
     """Some of the rows, which keep nothing of the others in memory."""
-    some = _part(rows, which)
+    some = part(rows, which)
     return Batch(index=some["index"].copy(), image=some["image"].copy(), label=some["label"].copy())
 
 
