@@ -48,6 +48,8 @@ class Claim:
     """What people call the subject, if its values do not say it."""
     test: Callable[[Subject], Sequence[Part]]
     """Gives the parts that must all hold; none if the claim is not about the subject."""
+    control: bool = False
+    """Whether the others mean little where it fails."""
     printed: Mapping[str, Any] = field(default_factory=dict)
     """The paper's own cells: ``metrics`` by name, and which, as `analysis.published.printed`."""
 

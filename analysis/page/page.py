@@ -197,10 +197,16 @@ class Page:
 
 
 def summary(sentence: str, judgments: Sequence[Judgment]) -> list[str]:
-    """At most two sentences: what was found, and what became of the claims."""
+    """At most three sentences: what was found, what became of the claims, and failed controls."""
     verdicts = [one.verdict for one in judgments]
     tallied = f"Of {counted(len(verdicts), 'claim')} {tally(verdicts)}." if verdicts else ""
-    return [words for words in (sentence, tallied) if words]
+    failed = {
+        one.claim.statement: None
+        for one in judgments
+        if one.claim.control and one.verdict is Verdict.FAILED
+    }
+    warned = f"A control failed, so read no effect into this: {' '.join(failed)}" if failed else ""
+    return [words for words in (warned, sentence, tallied) if words]
 
 
 def write(folder: Path, report: Report, page: Page) -> Path:

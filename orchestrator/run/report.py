@@ -177,7 +177,7 @@ def table_of(study: Study, rows: Rows) -> tuple[list[str], list[list[str]]]:
 
 
 def sentences(study: Study, rows: Rows) -> list[str]:
-    """What a study found, in at most two sentences."""
+    """What a study found, in at most three sentences."""
     from analysis.page.plain import plain_sentence
 
     part = study.part("page")

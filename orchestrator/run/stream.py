@@ -305,6 +305,8 @@ class RowGroups:
 
     sizes: tuple[int, ...]
     """Rows of each row group."""
+    image_bytes: int
+    """Of an image, decoded."""
 
     @classmethod
     def open(
@@ -326,6 +328,7 @@ class RowGroups:
         made = cls()
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         made.sizes = tuple(group.num_rows for group in groups)
+        made.image_bytes = whole.empty(1)["image"].nbytes
         kept = Decoded.of(dataset) if keep and not whole.latent else None
         listed = poison.Manifest.read(manifest) if kept and manifest else None
         _SOURCES[made] = whole, metadata, listed, reading(dataset, manifest, stamped_moments), kept

@@ -202,6 +202,7 @@ CLAIMS = (
     ),
     _claim(
         name="clean-model-draws-no-trigger",
+        control=True,
         statement="Without poison no trigger is drawn, the control that all of this rests on.",
         source="Our control, not a figure of the paper",
         rule="At every guidance weight the whole interval of the trigger ratio lies below 2 points "

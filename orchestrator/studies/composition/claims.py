@@ -152,6 +152,7 @@ CLAIMS = (
     ),
     _claim(
         name="clean-models-draw-no-trigger",
+        control=True,
         statement="Without poison no trigger is drawn (the control that all of this rests on).",
         source="Our control, not a figure of the paper",
         rule="Under every sampler measured the whole interval of the trigger ratio lies below 2 "

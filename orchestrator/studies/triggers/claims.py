@@ -162,6 +162,7 @@ CLAIMS = (
     ),
     _claim(
         name="clean-models-draw-no-trigger",
+        control=True,
         statement="Without poison no trigger is drawn (the control that all of this rests on).",
         source="Our control, not a figure of the paper",
         rule="The whole interval of the clean model's trigger ratio lies below 2 points above the "

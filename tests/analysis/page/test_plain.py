@@ -60,3 +60,15 @@ def test_without_named_columns_it_shows_what_has_an_interval(rows):
 def test_a_study_without_rows_has_a_page(tmp_path):
     report = replace(made_up.amplification_report(), rows=frame([]), judgments=[], study="own")
     assert "0 points measured" in write(tmp_path, report, page_of(OWN, report)).read_text()
+
+
+def test_a_control_that_fails_comes_before_what_was_found(sweep):
+    clean = [row for row in sweep if row["trigger"] == "none"]
+    seen = [
+        made_up.make_row("none", 0.0, row["guidance_weight"], (200, 100, 50, 150)) for row in clean
+    ]
+    others = [row for row in sweep if row["trigger"] != "none"]
+    first, *_ = sentences(AMPLIFICATION, frame([*seen, *others]))
+    assert first.startswith("A control failed")
+    assert "Without poison no trigger is drawn" in first
+    assert not any("control failed" in one for one in sentences(AMPLIFICATION, frame(sweep)))
