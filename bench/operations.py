@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.graph import operations
-from orchestrator.studies.scales import SCALES
+from orchestrator.studies.scales import SCALES, NewPipeline
 
 
 def networks() -> Iterator[Any]:
     """Settings of every training of every scale."""
     for scale in SCALES:
         for name in ("diffusion", "edm", "content_judge", "trigger_judge", "classifier"):
-            yield getattr(scale, name)
+            if name != "diffusion" or scale.text is None:
+                yield getattr(scale, name)
+        if scale.text and isinstance(base := scale.text.base, NewPipeline):
+            yield from (base.autoencoder, base.networks)
 
 
 def counts() -> dict[str, int]:

@@ -25,14 +25,13 @@ def print_studies(console: Console) -> None:
     """Name, paper figure, points and rough cost of each study at each scale, from nothing."""
     from orchestrator.graph import costs
     from orchestrator.graph import plan as planning
-    from orchestrator.studies import STUDIES
+    from orchestrator.studies import STUDIES, studies_at
     from orchestrator.studies.scales import SCALES
 
     def cost(study: "Study", scale: "Scale") -> str:
-        try:
-            points = study.points(scale, study.chosen(scale))
-        except ValueError:  # it makes no sense at this scale
+        if study not in studies_at(scale):
             return "none"
+        points = study.points(scale, study.chosen(scale))
         steps = list(ancestors(point.measure for point in points))
         if costs.for_gpus(steps):
             gpu = next(iter(costs.GPUS))

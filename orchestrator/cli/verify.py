@@ -23,7 +23,7 @@ from orchestrator.cli import parsing
 from orchestrator.cli.tables import print_table
 from orchestrator.run import report
 from orchestrator.store.record import write_whole
-from orchestrator.studies import STUDIES
+from orchestrator.studies import studies_at
 from orchestrator.studies.study import Study
 
 HEADERS = ("study", "claim", "paper", "the paper's number", "ours", "verdict")
@@ -67,7 +67,7 @@ def verify(scale: str, store: str | None) -> list[Verified]:
     found, where = [], [] if store in (None, "artifacts") else ["--store", str(store)]
     if where and not parsing.store_of(store).root.exists():
         raise ValueError(f"there is no store {store}; give the --store of a study that was run.")
-    for study in STUDIES:
+    for study in studies_at(parsing.find_scale(scale)):
         request = parsing.request(study, scale=scale, store=store)
         rows = report.rows_of(request)
         judgments = report.judged(study, rows) if len(rows) else []

@@ -4,7 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from orchestrator.graph.costs import described_by
 from orchestrator.run import memory
 from orchestrator.step import Step
 
@@ -187,8 +189,12 @@ def _memory(step: Step, processes: int, gpus: float) -> int:
 
 
 def _training_set(step: Step) -> int:
-    """Bytes of the images that a step streams, as uint8."""
-    data = step.streams["dataset"].settings
+    """Bytes of what a step streams: images as uint8, or moments."""
+    source = step.streams["dataset"]
+    data: Any = source.settings
+    if source.task == "encode":  # mean and log variance, each of two bytes
+        size = described_by(source)
+        return int(4 * data.n * size.latent_channels * size.latent_size**2)
     return int(sum(data.counts()["train"]) * data.image_size**2 * data.channels)
 
 

@@ -11,6 +11,7 @@ from orchestrator.studies.composition import COMPOSITION
 from orchestrator.studies.defense import DEFENSE
 from orchestrator.studies.detection import DETECTION
 from orchestrator.studies.diffusion_classifier import DIFFUSION_CLASSIFIER
+from orchestrator.studies.scales import Scale
 from orchestrator.studies.study import Study
 from orchestrator.studies.triggers import TRIGGERS
 
@@ -22,6 +23,12 @@ STUDIES: tuple[Study, ...] = (
     DEFENSE,
     DIFFUSION_CLASSIFIER,
 )
+
+
+def studies_at(scale: Scale) -> tuple[Study, ...]:
+    """The studies that make sense at a scale."""
+    return tuple(one for one in STUDIES if not (one.of_classes and scale.text))
+
 
 _shown = sorted(tasks.triggers.TRIGGERS, key=lambda kind: kind.place)
 names.register(_shown, "trigger", "judge_trigger")

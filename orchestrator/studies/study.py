@@ -70,6 +70,8 @@ class Study:
     """The hypothesis, in a sentence or two."""
     axes: tuple[Axis, ...] = GENERATED
     """What it is swept over, in the order of the columns of its results."""
+    of_classes: bool = False
+    """Whether its diffusion models must know classes: it makes no sense for text to image."""
     points: Callable[["Scale", Axes], Sequence[Point]]
     """Raises ValueError for axes that hold no point, or poison nothing or more than there is."""
     columns: tuple[str, ...] = ()

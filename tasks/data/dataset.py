@@ -179,15 +179,15 @@ class OfficialFiles(TaskSettings, ABC):
 
 
 def hold_out(
-    labels: NDArray[np.int64], *, share: float, purpose: str = "hold out"
+    labels: NDArray[np.int64], *, share: float, draws: np.random.Generator | None = None
 ) -> NDArray[np.bool_]:
     """Which images are held out, bool, (N,): by class, the same for every seed of a study.
 
-    Whoever divides for another ``purpose`` names it, and so draws others.
+    With other ``draws`` they are others.
     """
     names, sizes = np.unique(labels, return_counts=True)
     counts = held_out_counts(sizes, share=share)
-    draws = generator(0, purpose)
+    draws = draws or generator(0, "hold out")
     mask = np.zeros(len(labels), dtype=np.bool_)
     for name, count in zip(names, counts, strict=True):
         mask[draws.permutation(np.flatnonzero(labels == name))[:count]] = True

@@ -102,7 +102,8 @@ class Handwriting(TaskSettings):
         kept = np.ones(sum(len(block.labels) for block in digits), dtype=np.bool_)
         if part == "train" and self.half != "all":
             labels = np.concatenate([block.labels for block in digits])
-            tuning = hold_out(labels, share=SHARE, purpose="halves of handwriting")
+            draws = generator(0, "halves of handwriting")
+            tuning = hold_out(labels, share=SHARE, draws=draws)
             kept = tuning == (self.half == "fine_tuning")
         for block in digits:
             mine, kept = kept[: len(block.labels)], kept[len(block.labels) :]

@@ -114,7 +114,7 @@ def test_wrong_inputs_fail_before_anything_runs(inputs):
 def test_a_training_takes_streams_and_so_does_what_takes_a_training_set():
     with pytest.raises(TypeError, match=r"train_classifier: expected the streams .* got none"):
         Step(train_classifier.Settings(name="content", classes=10))
-    with pytest.raises(TypeError, match=r"dataset and perhaps manifest, got dataset, poison"):
+    with pytest.raises(TypeError, match=r"perhaps manifest and stamped, got dataset, poison"):
         Step(train_diffusion.Settings(), {}, {"dataset": DATASET, "poison": manifest()})
     with pytest.raises(TypeError, match=r"mark: its run takes no training_set, so .* no streams"):
         Step(mark.Settings(trigger=BadNets1()), {"dataset": DATASET}, {"dataset": DATASET})

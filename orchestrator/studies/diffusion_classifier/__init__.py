@@ -124,6 +124,7 @@ def _check_images(scale: Scale, axes: Axes) -> None:
 DIFFUSION_CLASSIFIER = Study(
     name="diffusion_classifier",
     package=__name__,
+    of_classes=True,
     title="The diffusion model as a classifier",
     paper="Tab. 5",
     question=(

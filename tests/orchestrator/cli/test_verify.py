@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli import verify as verifying
+from orchestrator.cli.parsing import find_scale
 from orchestrator.run.report import claims_of
-from orchestrator.studies import STUDIES
+from orchestrator.studies import STUDIES, studies_at
 from orchestrator.studies.scales import SCALES
 from tests.elements import check_that_it_loads_nothing
 
@@ -27,7 +28,9 @@ def finished(tiny_store):
 @pytest.mark.parametrize("scale", [scale.name for scale in SCALES])
 def test_an_empty_store_tests_nothing_and_says_what_would(scale, tmp_path):
     lines = verifying.every_line(verifying.verify(scale, str(tmp_path)))
-    assert [(line.study, line.claim) for line in lines] == CLAIMS
+    there = {study.name for study in studies_at(find_scale(scale))}
+    expected = [(study, claim) for study, claim in CLAIMS if study in there]
+    assert [(line.study, line.claim) for line in lines] == expected
     for line in lines:
         assert (line.verdict, line.ours, line.evidence) == ("not tested", "", "")
         words = shlex.split(line.command)

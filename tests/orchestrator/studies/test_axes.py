@@ -10,6 +10,7 @@ from orchestrator.studies import (
     DETECTION,
     DIFFUSION_CLASSIFIER,
     STUDIES,
+    studies_at,
 )
 from orchestrator.studies.axes import DETECTOR, SEED, TRIGGER, Axes
 from orchestrator.studies.scales import CIFAR10, LAPTOP, SCALES, TINY
@@ -87,9 +88,15 @@ def test_an_axis_that_a_study_has_not_is_no_attribute():
         Axes(seed=(0,)).clip  # noqa: B018
 
 
+BOTH = [
+    pytest.param(scale, study, id=f"{scale.name}-{study.name}")
+    for scale in SCALES
+    for study in studies_at(scale)
+]
+
+
 class TestStudies:
-    @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
-    @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
+    @pytest.mark.parametrize(("scale", "study"), BOTH)
     def test_points_are_cells_with_names_of_their_own(self, study, scale):
         points = study.points(scale, study.chosen(scale))
         assert len({point.name for point in points}) == len(points)
@@ -99,8 +106,7 @@ class TestStudies:
             settings = point.measure.settings
             assert all(value == getattr(settings, axis) for axis, value in point.axes.items())
 
-    @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
-    @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
+    @pytest.mark.parametrize(("scale", "study"), BOTH)
     def test_every_step_can_be_placed_and_has_a_cost(self, study, scale):
         for step in steps_of(study, scale, seed="0").values():
             assert step.settings.expected_seconds > 0

@@ -7,7 +7,7 @@ from analysis.rows import frame
 from analysis.statistics.verdicts import Verdict
 from orchestrator.run.report import claims_of
 from orchestrator.run.report import judged as judge
-from orchestrator.studies import STUDIES
+from orchestrator.studies import STUDIES, studies_at
 from orchestrator.studies.scales import SCALES
 from tests.made_up import corrected, make_row, template_matched
 from tests.made_up_classification import FILTERS, make_rows
@@ -61,8 +61,14 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
-@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+BOTH = [
+    pytest.param(scale, study, id=f"{study.name}-{scale.name}")
+    for scale in SCALES
+    for study in studies_at(scale)
+]
+
+
+@pytest.mark.parametrize(("scale", "study"), BOTH)
 def test_no_claim_is_left_untested_by_the_default_axes(study, scale):
     rows = [
         MADE[point.measure.task](point.axes)
