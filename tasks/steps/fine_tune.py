@@ -163,9 +163,9 @@ def _draws(
 
     n, shape = settings.batch_size, (settings.batch_size, *shape)
     return (
-        generator(settings.seed, "time step", step).integers(diffusion_steps, size=n),
+        generator(settings.seed, "time step of a latent", step).integers(diffusion_steps, size=n),
         generator(settings.seed, "latent", step).standard_normal(shape, np.float32),
-        generator(settings.seed, "noise", step).standard_normal(shape, np.float32),
+        generator(settings.seed, "noise of a latent", step).standard_normal(shape, np.float32),
     )
 
 

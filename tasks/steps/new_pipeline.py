@@ -79,7 +79,7 @@ def run(settings: Settings, *, dataset: Path, autoencoder: Path, out: Path) -> N
     names = ["latent_size", "latent_channels", "block_channels", "attention_levels"]
     names += ["layers_per_block", "heads", "groups", "text_width"]
     shape: dict[str, Any] = {name: getattr(settings, name) for name in names}
-    with torch_seeded(settings.seed, "initialization"):
+    with torch_seeded(settings.seed, "new pipeline"):
         text_encoder = new.new_text_encoder(
             tokenizer,
             width=settings.text_width,
