@@ -141,7 +141,8 @@ def _inputs(
 
     side = settings.image_size >> len(settings.block_channels) - 1
     shape = (settings.batch_size, settings.latent_channels, side, side)
-    noise = generator(settings.seed, "latent of the autoencoder", step).standard_normal(shape, np.float32)[own]
+    draws = generator(settings.seed, "latent of the autoencoder", step)
+    noise = draws.standard_normal(shape, np.float32)[own]
     return to_float(on_device(batch["image"], device)), on_device(noise, device)
 
 
