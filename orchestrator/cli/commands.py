@@ -17,7 +17,7 @@ from orchestrator.console import INTERRUPTED, SOME_FAILED, USAGE, complain, cons
 if TYPE_CHECKING:
     from orchestrator.run.request import Request, Result
 
-NAMED = ["tiny", "laptop", "fashion", "cifar10-fast", "cifar10"]
+NAMED = ["tiny", "laptop", "fashion", "cifar10-fast", "cifar10", "tiny-text", "laptop-text"]
 ORDER = ("studies", "plan", "run", "report", "verify", "explain", "compare", "detect", "submit")
 
 

@@ -67,7 +67,8 @@ class Options:
     scale: str = _option(
         "laptop",
         "Data, networks and lengths: tiny (seconds), laptop (minutes), fashion (an evening), "
-        "cifar10-fast (an hour on a GPU) or cifar10 (the authors', on GPUs).",
+        "cifar10-fast (an hour on a GPU), cifar10 (the authors', on GPUs); of text-to-image models "
+        "tiny-text or laptop-text.",
         words=[scale.name for scale in SCALES],
     )
     store: str = _option(

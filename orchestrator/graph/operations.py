@@ -77,7 +77,7 @@ def _pass(settings: Any) -> None:
 
     if hasattr(settings, "text_width"):
         given = {name: getattr(settings, name) for name in TOLD if name != "max_length"}
-        network = new.new_unet(**given, heads=8, groups=8)
+        network = new.new_unet(**given, heads=1, groups=1)
         text = torch.zeros(1, settings.max_length, settings.text_width)
         side = settings.latent_size
         latent = torch.zeros(1, settings.latent_channels, side, side)
@@ -86,7 +86,7 @@ def _pass(settings: Any) -> None:
     image = torch.zeros(1, settings.channels, settings.image_size, settings.image_size)
     if hasattr(settings, "latent_channels"):
         given = {name: getattr(settings, name) for name in AUTOENCODER}
-        autoencoder.new_autoencoder(**given, layers_per_block=1, groups=8)(image)
+        autoencoder.new_autoencoder(**given, layers_per_block=1, groups=1)(image)
     elif hasattr(settings, "block_channels"):
         label = torch.zeros(1, dtype=torch.long)
         build = train_diffusion.build

@@ -193,8 +193,9 @@ def _of_use(step: Step) -> int:
             size = described_by(model)
             found = u_net(size).forward(images * guided)
             if settings.prompts:  # pictures are decoded; as PNGs they are small beside that
-                pixels = size.latent_size * 8
-                return found + autoencoder(_autoencoder_of(model), pixels).forward(images)
+                decoder = _autoencoder_of(model)
+                halvings = len(getattr(decoder, "block_channels", STABLE_DIFFUSION)) - 1
+                return found + autoencoder(decoder, size.latent_size << halvings).forward(images)
         case "denoise_classify":
             # Each error has its place in order and running sums, in 32 bytes.
             model, rows, images = inputs["model"], settings.rows_at_once, 0

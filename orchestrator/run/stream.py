@@ -90,11 +90,10 @@ Read = Callable[["pa.Table"], Iterator[Batch]]
 """Reads the rows of a table as a training is given them, poisoned, a part at a time."""
 
 
-def reading(folder: Path, manifest: Path | None, stamped_moments: Path | None) -> Read:
+def reading(whole: TrainingSet, manifest: Path | None, stamped_moments: Path | None) -> Read:
     """How rows of a training set are read; raises ValueError as ``Manifest.read``."""
-    whole = TrainingSet.of(folder)
     if whole.latent:
-        return encode.Moments.open(folder, manifest, stamped_moments).read
+        return encode.Moments.open(whole.shape, manifest, stamped_moments).read
     listed = None if manifest is None else poison.Manifest.read(manifest)
     return lambda table: stamped(table, listed, whole.shape)
 
@@ -159,7 +158,7 @@ def batches(
     shared: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
     shared |= {"rank": rank, "workers": workers}
     if not whole.exceeds(settings.window_bytes):
-        poisoned = reading(dataset, manifest, stamped_moments)
+        poisoned = reading(whole, manifest, stamped_moments)
         return Held(**_held(rows or ParquetRows(dataset), poisoned, whole), **shared)
     groups = RowGroups.open(dataset, manifest, stamped_moments, keep=keep)
     return Restreamed(
@@ -331,7 +330,7 @@ class RowGroups:
         made.image_bytes = whole.empty(1)["image"].nbytes
         kept = Decoded.of(dataset) if keep and not whole.latent else None
         listed = poison.Manifest.read(manifest) if kept and manifest else None
-        _SOURCES[made] = whole, metadata, listed, reading(dataset, manifest, stamped_moments), kept
+        _SOURCES[made] = whole, metadata, listed, reading(whole, manifest, stamped_moments), kept
         return made
 
     def __call__(self, epochs: Iterator[list[Wanted]]) -> Iterator[Batch]:

@@ -145,20 +145,21 @@ class Moments:
     """(count, 2 C, h, w). Of the poisoned images, by ascending index; empty if none is stamped."""
 
     @classmethod
-    def open(cls, moments: Path, manifest: Path | None, stamped: Path | None) -> "Moments":
-        """Of the folders of ``encode``, ``poison`` and ``encode`` with the manifest's trigger."""
-        shape = shape_of(moments)
+    def open(
+        cls, shape: tuple[int, int, int], manifest: Path | None, stamped: Path | None
+    ) -> "Moments":
+        """Of clean moments of this shape, and the folders of ``poison`` and stamped ``encode``."""
         nothing = np.empty((0, *shape), np.float16)
         if manifest is None:
             return cls(shape, None, {}, nothing)
         listed = poison.Manifest.read(manifest)
-        chosen = listed.index[listed.poisoned].tolist()
-        table = pq.read_table(manifest / "manifest.parquet", columns=["index", "caption"])
-        captions = {
-            index: text
-            for index, text in zip(*(column.to_pylist() for column in table.columns), strict=True)
-            if index in {*chosen}
-        }
+        table = pq.read_table(
+            manifest / "manifest.parquet",
+            columns=["index", "caption"],
+            filters=[("poisoned", "=", True)],
+        )
+        chosen, texts = (column.to_pylist() for column in table.columns)
+        captions = dict(zip(chosen, texts, strict=True))
         if stamped is not None:
             found = pq.read_table(stamped / "rows.parquet", filters=[("index", "in", chosen)])
             nothing = _arrays(found.sort_by("index"), shape)

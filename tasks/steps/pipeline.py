@@ -25,8 +25,8 @@ class Settings(TaskSettings):
     """A folder, absolute, or ``owner/name`` of a repository on the hub."""
     version: str
     """Digest of a folder's files, or the hub's commit."""
-    expected_bytes: int = field(metadata={"identity": False})
-    """Of its files."""
+    size: int = field(metadata={"identity": False})
+    """Bytes of its files."""
     factor: int
     """Pixels a latent is wide."""
     latent_size: int
@@ -66,7 +66,7 @@ class Settings(TaskSettings):
         return cls(
             source=named,
             version=version,
-            expected_bytes=size,
+            size=size,
             factor=found.factor,
             latent_size=found.latent_size,
             latent_channels=found.latent_channels,
@@ -90,7 +90,12 @@ class Settings(TaskSettings):
     @property
     def expected_seconds(self) -> float:
         """Rough time on one core."""
-        return 4.0 + 1e-8 * self.expected_bytes
+        return 4.0 + 1e-8 * self.size
+
+    @property
+    def expected_bytes(self) -> int:
+        """Size on disk."""
+        return self.size
 
 
 def run(settings: Settings, *, out: Path) -> None:

@@ -91,10 +91,14 @@ class Noise:
         known = pq.read_table(perturb / "noise.parquet", columns=["index"])["index"]
         return cls(known.to_numpy(), _mapped(perturb / NOISE))
 
+    def rows(self, index: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where in ``noise`` images are, (B,), and which of them are there."""
+        rows = np.searchsorted(self.index, index).clip(max=len(self.index) - 1)
+        return rows, self.index[rows] == index
+
     def added(self, index: NDArray[np.int64], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Images, (B, H, W, C), by index (B,), with the noise of those that have any."""
-        rows = np.searchsorted(self.index, index).clip(max=len(self.index) - 1)
-        has = self.index[rows] == index
+        rows, has = self.rows(index)
         found = image.copy()
         if has.any():
             found[has] = add(image[has], self.noise[rows[has]])
@@ -103,17 +107,16 @@ class Noise:
 
 def _copy_noise(perturb: Path, index: NDArray[np.int64], file: Path) -> None:
     """Copy the noise of these images, ascending, out of the folder of ``perturb``."""
-    known = pq.read_table(perturb / "noise.parquet", columns=["index"])["index"].to_numpy()
-    rows = np.searchsorted(known, index).clip(max=len(known) - 1)
-    if (known[rows] != index).any():
+    known = Noise.open(perturb)
+    rows, has = known.rows(index)
+    if not has.all():
         raise ValueError(
             "expected noise for every poisoned image; the noise belongs to another dataset"
         )
-    source = _mapped(perturb / NOISE)
-    shape = (len(rows), *source.shape[1:])
+    shape = (len(rows), *known.noise.shape[1:])
     kept = np.lib.format.open_memmap(file, mode="w+", dtype=np.int8, shape=shape)
     for place, row in enumerate(rows):  # one by one: the noise may be larger than memory
-        kept[place] = source[row]
+        kept[place] = known.noise[row]
     kept.flush()
 
 

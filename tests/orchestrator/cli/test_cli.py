@@ -5,14 +5,17 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import typer
 
-from orchestrator.cli.commands import app, main
+from orchestrator.cli.commands import NAMED, app, main
+from orchestrator.cli.options import Options
 from orchestrator.process import environment_kept
+from orchestrator.studies.scales import SCALES
 from tests.pictures import make_folder
 
 OF_ALL = (
@@ -89,7 +92,7 @@ def test_the_command_line_is_what_it_was():
         ("castlewalls run amplification --scale ti", {"tiny", "tiny-text"}),
         ("castlewalls run --scale t", {"tiny", "tiny-text"}),
         ("castlewalls run amplification --dataset c", {"cifar10"}),
-        ("castlewalls verify --scale ti", {"tiny"}),
+        ("castlewalls verify --scale ti", {"tiny", "tiny-text"}),
         ("castlewalls submit amp", {"amplification"}),
     ],
 )
@@ -276,6 +279,12 @@ commands.main()
     assert done.stderr.splitlines()[-1] == "HEAVY []"
     assert "Traceback" not in done.stderr
     assert (root / "reports").exists() == bool(store)
+
+
+def test_every_scale_is_named_where_they_are_listed():
+    assert [scale.name for scale in SCALES] == NAMED
+    named = next(item for item in fields(Options) if item.name == "scale").metadata["help"]
+    assert all(scale.name in named for scale in SCALES)
 
 
 def test_plan_says_which_files_of_a_dataset_are_missing(tmp_path):

@@ -1,5 +1,4 @@
 import threading
-import time
 import tracemalloc
 from dataclasses import replace
 from itertools import chain, pairwise
@@ -178,14 +177,21 @@ class TestRestreaming:
         assert ahead < alone + 1.1 * 256 * 32 * 32 * 3
 
     def test_the_next_window_is_read_while_one_is_learned_from(self):
-        made = restreamed(ahead=True)
+        second = threading.Event()
+
+        class Noting(FromMemory):
+            def __call__(self, epochs):
+                for part in super().__call__(epochs):
+                    if len(self.read) > 16:  # rows of the second window
+                        second.set()
+                    yield part
+
+        made = replace(restreamed(ahead=True), read=Noting((8, 5, 8, 8, 3)))
         drawn = made(0, 5)
         next(drawn)
-        deadline = time.monotonic() + 10
-        while len(made.read.read) < 26 and time.monotonic() < deadline:  # two windows of 16
-            time.sleep(0.01)
-        assert 26 <= len(made.read.read) <= 32
+        assert second.wait(10)
         drawn.close()
+        assert len(made.read.read) <= 32
         assert "windows ahead" not in {thread.name for thread in threading.enumerate()}
 
     def test_what_goes_wrong_ahead_is_the_training_s_error(self):
