@@ -24,7 +24,8 @@ from orchestrator.studies.scales import SCALES, Scale, shortened
 from orchestrator.studies.study import Point, Study
 from tasks.checks import check
 from tasks.data import datasets
-from tasks.steps import conditions, pipeline, weights
+from tasks.latent import pipeline
+from tasks.steps import conditions, weights
 from tasks.steps.training import PRECISIONS
 
 Say = Callable[[str], Any]

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from orchestrator.store.copies import cache
 from tasks.data import datasets, images
-from tasks.steps import encode, poison
+from tasks.latent import encode
+from tasks.steps import poison
 from tasks.steps.batches import (
     Batch,
     Batches,

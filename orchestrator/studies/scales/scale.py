@@ -8,18 +8,8 @@ from tasks import detectors, triggers
 from tasks.checks import check_name
 from tasks.data.datasets import Dataset
 from tasks.detectors import Detector
-from tasks.steps import (
-    denoise_classify,
-    encode,
-    fine_tune,
-    new_pipeline,
-    pipeline,
-    sample,
-    train_autoencoder,
-    train_classifier,
-    train_diffusion,
-    weights,
-)
+from tasks.latent import encode, fine_tune, new_pipeline, pipeline, train_autoencoder
+from tasks.steps import denoise_classify, sample, train_classifier, train_diffusion, weights
 from tasks.triggers import Trigger
 
 LEAST_STEPS, LEAST_IMAGES = 100, 100

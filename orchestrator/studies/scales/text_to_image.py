@@ -5,7 +5,8 @@ from dataclasses import replace
 from orchestrator.studies.scales.class_conditional import JUDGE, LAPTOP, TINY
 from orchestrator.studies.scales.scale import NewPipeline, TextFamily
 from tasks.data import datasets
-from tasks.steps import encode, fine_tune, new_pipeline, sample, train_autoencoder
+from tasks.latent import encode, fine_tune, new_pipeline, train_autoencoder
+from tasks.steps import sample
 from tasks.triggers import Nothing
 
 RESIDUAL = 0.05

@@ -11,7 +11,8 @@ from models.latent import new
 from orchestrator.run import memory
 from orchestrator.step import Step
 from tasks.data import datasets
-from tasks.steps import new_pipeline, train_autoencoder, train_classifier, train_diffusion
+from tasks.latent import new_pipeline, train_autoencoder
+from tasks.steps import train_classifier, train_diffusion
 
 DIGITS = Step(datasets.Digits())
 SMALL = train_diffusion.Settings(steps=3, schedule="ramp")

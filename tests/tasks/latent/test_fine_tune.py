@@ -11,7 +11,8 @@ import torch
 from models.latent.pipeline import open_parts
 from orchestrator.run.stream import batches
 from tasks.data import datasets
-from tasks.steps import encode, fine_tune, new_pipeline, poison, train_autoencoder
+from tasks.latent import encode, fine_tune, new_pipeline, train_autoencoder
+from tasks.steps import poison
 from tasks.triggers import BadNets1, Nothing
 
 CPU = torch.device("cpu")

@@ -1,6 +1,9 @@
 """Somebody's Stable Diffusion folder as a step: looked at, copied, and refused where it changed."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,7 +11,7 @@ import torch
 from models.latent.folder import check
 from models.latent.pipeline import open_parts
 from orchestrator.cli.parsing import request
-from tasks.steps import pipeline
+from tasks.latent import pipeline
 from tests import tiny_pipeline
 
 
@@ -66,3 +69,32 @@ def test_a_pipeline_is_fine_tuned_in_place_of_the_scale_s(folder, tmp_path):
         request("amplification", say=lambda _: None, **words | {"scale": "tiny"})
     with pytest.raises(ValueError, match="color images of 16 pixels"):
         request("amplification", say=lambda _: None, **words, dataset="digits")
+
+
+def planned(cache, tmp_path):
+    """A plan with a pipeline of the hub, which nobody answers for."""
+    words = ["plan", "amplification", "--scale", "tiny-text", "--store", str(tmp_path / "store")]
+    hub = {"HF_HUB_CACHE": str(cache), "HF_ENDPOINT": "http://127.0.0.1:1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *words, "--model", "somebody/small"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **hub},
+    )
+
+
+def test_a_pipeline_in_the_hub_s_cache_needs_no_network(folder, tmp_path):
+    kept = tmp_path / "cache" / "models--somebody--small"
+    shutil.copytree(folder, kept / "snapshots" / ("0" * 40))
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("0" * 40)
+    done = planned(tmp_path / "cache", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pipeline/small-" in done.stdout
+
+
+def test_a_hub_that_does_not_answer_is_told_in_a_line(tmp_path):
+    done = planned(tmp_path / "cache", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("castlewalls: cannot fetch 'somebody/small' from the hub")
+    assert done.stderr.count("\n") == 1

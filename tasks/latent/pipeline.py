@@ -11,8 +11,9 @@ from typing import Any, Final, Self
 from tasks.settings import TaskSettings
 from tasks.steps.weights import is_hub_id
 
-PATTERNS: Final = ("*.json", "*.txt", "*.safetensors")
-"""Files that are taken of a pipeline; nothing that could run code."""
+TEXTS: Final = (".json", ".txt")
+SUFFIXES: Final = (*TEXTS, ".safetensors")
+"""Of the files that are taken of a pipeline; nothing that could run code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,13 @@ class Settings(TaskSettings):
 
         named = str(source)
         if is_hub_id(named):
-            folder, version, size = _on_hub(named)
+            folder = Path(_on_hub(named, None, *TEXTS))
+            version = folder.name  # the commit
+            size = _size(folder) or _size_on_hub(named, version)
         else:
             folder = Path(named).expanduser().resolve()
             named = str(folder)
-            version, size = _digest(folder), sum(file.stat().st_size for file in _files(folder))
+            version, size = _digest(folder), _size(folder)
         found = layout.check(folder, weights=not is_hub_id(named))
         unet = json.loads((folder / "unet" / "config.json").read_text())
         blocks = unet["down_block_types"]
@@ -107,11 +110,8 @@ def run(settings: Settings, *, out: Path) -> None:
     from models.latent import folder as layout
 
     if is_hub_id(settings.source):
-        folder, version, _ = _on_hub(settings.source, weights=True)
-    else:
-        folder = Path(settings.source)
-        version = _digest(folder)
-    if version != settings.version:
+        folder = Path(_on_hub(settings.source, settings.version, *SUFFIXES))
+    elif _digest(folder := Path(settings.source)) != settings.version:
         raise ValueError(
             f"expected the pipeline as it was planned, but {settings.source!r} has changed since; "
             "run the same command again"
@@ -131,8 +131,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield index
     for part in sorted(PARTS):
         inside = (folder / part).iterdir() if (folder / part).is_dir() else iter(())
-        allowed = (file for file in inside if any(file.match(pattern) for pattern in PATTERNS))
-        yield from sorted(file for file in allowed if file.is_file())
+        yield from sorted(file for file in inside if file.suffix in SUFFIXES and file.is_file())
 
 
 def _digest(folder: Path) -> str:
@@ -145,23 +144,35 @@ def _digest(folder: Path) -> str:
     return whole.hexdigest()[:16]
 
 
-def _on_hub(source: str, *, weights: bool = False) -> tuple[Path, str, int]:
-    """The folder in the hub's cache, the commit, and the bytes of all files of the parts."""
-    from huggingface_hub import HfApi, errors, snapshot_download
+def _size(folder: Path) -> int:
+    """Bytes of the files; 0 if the weights are not there."""
+    files = list(_files(folder))
+    whole = any(file.suffix == ".safetensors" for file in files)
+    return sum(file.stat().st_size for file in files) if whole else 0
+
+
+def _size_on_hub(source: str, version: str) -> int:
+    """Bytes of the files of a repository."""
+    found = _on_hub(source, version, *SUFFIXES, dry_run=True)
+    return sum(file.file_size or 0 for file in found)
+
+
+def _on_hub(source: str, revision: str | None, *suffixes: str, **how: Any) -> Any:
+    """What ``snapshot_download`` returns for files of the parts; ``how`` are its own options.
+
+    Raises ValueError for what is no repository, ConnectionError if it cannot be fetched.
+    """
+    from huggingface_hub import errors, snapshot_download
 
     from models.latent.folder import INDEX, PARTS
 
-    patterns = PATTERNS if weights else ("*.json", "*.txt")
-    wanted = [INDEX, *(f"{part}/{pattern}" for part in PARTS for pattern in patterns)]
+    wanted = [INDEX, *(f"{part}/*{suffix}" for part in PARTS for suffix in suffixes)]
     try:
-        about: Any = HfApi().model_info(source, files_metadata=True)
-        folder = Path(snapshot_download(source, revision=about.sha, allow_patterns=wanted))
+        return snapshot_download(source, revision=revision, allow_patterns=wanted, **how)
     except (errors.RemoteEntryNotFoundError, errors.RepositoryNotFoundError) as error:
-        raise ValueError(f"expected a repository on the hub, got {source!r}: {error}") from error
+        raise ValueError(f"expected a repository on the hub, got {source!r}") from error
     except (OSError, errors.HfHubHTTPError) as error:
         raise ConnectionError(
-            f"cannot reach {source!r} on the hub; give a folder, or try again: {error}"
+            f"cannot fetch {source!r} from the hub, and it is not in its cache; give a folder, or "
+            "try again"
         ) from error
-    parts = tuple(f"{part}/" for part in PARTS)
-    sizes = [one.size or 0 for one in about.siblings if one.rfilename.startswith(parts)]
-    return folder, str(about.sha), sum(sizes)

@@ -1,0 +1,1 @@
+"""Steps of text-to-image models: pipelines, moments and fine-tuning."""
